@@ -1,0 +1,244 @@
+//! Names of things: offers, cells, buyers, keys and the order id.
+//!
+//! An [`OrderId`] is a function of the request (see [`crate::Identity`]), so the same request has
+//! the same id on any gate and after any amnesia (INV-8). Its first 12 bytes are the *key field*
+//! (all but the content part): the field under which a cell stores the hold, so that another
+//! content under the same key meets the first one. Parsing is strict: what does not parse is
+//! refused at the edge and never reaches a store.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Why a name was refused. The text is safe to show to a client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// An offer or campaign id outside `[a-z0-9-]{1,64}`.
+    #[error("an id is 1 to 64 of a-z, 0-9 and '-'")]
+    Name,
+    /// An idempotency key outside 1 to 128 visible ASCII characters.
+    #[error("an idempotency key is 1 to 128 visible ASCII characters")]
+    Key,
+    /// A buyer outside 1 to 128 bytes.
+    #[error("a buyer is 1 to 128 bytes")]
+    Buyer,
+    /// A cell that is not `offer.bucket`.
+    #[error("a cell is <offer>.<bucket>, bucket 0 to 63")]
+    Cell,
+    /// An order id that is not a version 8 UUID in lower-case text form.
+    #[error("an order id is a version 8 UUID")]
+    Order,
+}
+
+/// True for `[a-z0-9-]{1,64}`: the grammar of offer and campaign ids.
+pub fn is_name(s: &str) -> bool {
+    (1..=64).contains(&s.len())
+        && s.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// The id of an offer: `[a-z0-9-]{1,64}`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OfferId(std::sync::Arc<str>);
+
+impl OfferId {
+    /// The text form.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+    /// The cell of one bucket of this offer.
+    pub fn cell(&self, bucket: u8) -> CellId {
+        CellId { offer: self.clone(), bucket }
+    }
+}
+
+impl FromStr for OfferId {
+    type Err = IdError;
+    fn from_str(s: &str) -> Result<Self, IdError> {
+        if is_name(s) { Ok(Self(s.into())) } else { Err(IdError::Name) }
+    }
+}
+impl fmt::Display for OfferId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl fmt::Debug for OfferId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The most buckets an offer may have.
+pub const MAX_BUCKETS: u8 = 64;
+
+/// (offer, bucket): the unit of truth. Text form `offer.bucket`, which is also the Redis hash tag.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CellId {
+    /// The offer this cell is a slice of.
+    pub offer: OfferId,
+    /// 0 to 63.
+    pub bucket: u8,
+}
+
+impl FromStr for CellId {
+    type Err = IdError;
+    fn from_str(s: &str) -> Result<Self, IdError> {
+        let (offer, bucket) = s.rsplit_once('.').ok_or(IdError::Cell)?;
+        let number: u8 = bucket.parse().map_err(|_| IdError::Cell)?;
+        if number >= MAX_BUCKETS || number.to_string() != bucket {
+            return Err(IdError::Cell);
+        }
+        Ok(Self { offer: offer.parse().map_err(|_| IdError::Cell)?, bucket: number })
+    }
+}
+impl fmt::Display for CellId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.offer, self.bucket)
+    }
+}
+impl fmt::Debug for CellId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Who is limited: `sub` of the token, 1 to 128 bytes, compared byte by byte.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Buyer(std::sync::Arc<str>);
+
+impl Buyer {
+    /// The text form.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+impl FromStr for Buyer {
+    type Err = IdError;
+    fn from_str(s: &str) -> Result<Self, IdError> {
+        if (1..=128).contains(&s.len()) { Ok(Self(s.into())) } else { Err(IdError::Buyer) }
+    }
+}
+impl fmt::Display for Buyer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl fmt::Debug for Buyer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+/// The client's key: same key, same answer. 1 to 128 visible ASCII characters.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct IdempotencyKey(std::sync::Arc<str>);
+
+impl IdempotencyKey {
+    /// The text form.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+impl FromStr for IdempotencyKey {
+    type Err = IdError;
+    fn from_str(s: &str) -> Result<Self, IdError> {
+        let visible = s.bytes().all(|b| (0x21..=0x7e).contains(&b));
+        if visible && (1..=128).contains(&s.len()) { Ok(Self(s.into())) } else { Err(IdError::Key) }
+    }
+}
+impl fmt::Display for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl fmt::Debug for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The 24-bit number of a campaign; `evergreen` is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct CampaignNo(pub u32);
+
+/// The key field of an order id: everything but its content part.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(pub [u8; 12]);
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+/// The id of an order (or of a supply request): 16 bytes, UUIDv8 in text.
+///
+/// Layout: 24 bits campaign, 12 bits buyer shard, 54 bits key part, 32 bits content part, and the
+/// 6 version and variant bits. The last four bytes are exactly the content part.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OrderId(pub [u8; 16]);
+
+impl OrderId {
+    /// Puts the parts in place. `key_part` uses its low 54 bits.
+    pub fn compose(campaign: CampaignNo, shard: u16, key_part: u64, content: u32) -> Self {
+        let campaign = u128::from(campaign.0 & 0xff_ffff);
+        let shard = u128::from(shard & 0xfff);
+        let key = u128::from(key_part & ((1 << 54) - 1));
+        let mut v: u128 = campaign << 104 | shard << 92 | (key >> 42) << 80;
+        v |= 0x8 << 76; // version 8
+        v |= ((key >> 30) & 0xfff) << 64;
+        v |= 0b10 << 62; // RFC 9562 variant
+        v |= (key & 0x3fff_ffff) << 32 | u128::from(content);
+        Self(v.to_be_bytes())
+    }
+    /// The logical buyer shard, 0 to 4095: an order is found by its id alone.
+    pub fn shard(&self) -> u16 {
+        u16::from(self.0[3]) << 4 | u16::from(self.0[4] >> 4)
+    }
+    /// The campaign's number.
+    pub fn campaign(&self) -> CampaignNo {
+        CampaignNo(u32::from_be_bytes([0, self.0[0], self.0[1], self.0[2]]))
+    }
+    /// Everything but the content part: the field of h and d.
+    pub fn key(&self) -> Key {
+        let mut k = [0; 12];
+        k.copy_from_slice(&self.0[..12]);
+        Key(k)
+    }
+    /// The 32 bits that depend on the content.
+    pub fn content(&self) -> [u8; 4] {
+        [self.0[12], self.0[13], self.0[14], self.0[15]]
+    }
+    /// Joins a key field and a content part again.
+    pub fn join(key: Key, content: [u8; 4]) -> Self {
+        let mut id = [0; 16];
+        id[..12].copy_from_slice(&key.0);
+        id[12..].copy_from_slice(&content);
+        Self(id)
+    }
+    /// From 16 raw bytes, as the stores and frames keep it.
+    pub fn from_slice(b: &[u8]) -> Result<Self, IdError> {
+        b.try_into().map(Self).map_err(|_| IdError::Order)
+    }
+}
+
+impl FromStr for OrderId {
+    type Err = IdError;
+    fn from_str(s: &str) -> Result<Self, IdError> {
+        let canonical = s.len() == 36 && !s.bytes().any(|b| b.is_ascii_uppercase());
+        let id = uuid::Uuid::try_parse(s).map_err(|_| IdError::Order)?;
+        if !canonical || id.get_version_num() != 8 {
+            return Err(IdError::Order);
+        }
+        Ok(Self(id.into_bytes()))
+    }
+}
+impl fmt::Display for OrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&uuid::Uuid::from_bytes(self.0), f)
+    }
+}
+impl fmt::Debug for OrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

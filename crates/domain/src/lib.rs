@@ -1,0 +1,27 @@
+//! The vocabulary and the rules of Sluicegate, pure.
+//!
+//! Everything here is a value or a function of values: no tokio, no IO, no clock, no randomness.
+//! Time and randomness arrive as arguments. Every other crate depends on this one, and this one
+//! on none of them; `tests/tidy.rs` holds that arrow.
+
+pub mod drift;
+pub mod frame;
+pub mod hold;
+pub mod identity;
+pub mod ids;
+pub mod invariant;
+pub mod ledger;
+pub mod offer;
+pub mod order;
+pub mod outcome;
+pub mod shard;
+pub mod supply;
+
+pub use hold::{Hold, HoldState, Nonce};
+pub use identity::Identity;
+pub use ids::{Buyer, CampaignNo, CellId, IdError, IdempotencyKey, Key, OfferId, OrderId};
+pub use ledger::{Entry, Flag, Kind, Tok, Totals};
+pub use offer::{Campaign, Offer, Price};
+pub use order::{Line, Payload, Status};
+pub use outcome::Reason;
+pub use shard::{LogicalShard, ShardMap};

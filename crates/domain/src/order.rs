@@ -1,0 +1,263 @@
+//! The order: its immutable payload, its states, and which move between states is legal.
+//!
+//! One id has one payload for ever. The hold stores the payload's bytes and everything later
+//! (gate, relay, sweeper, writer) publishes exactly these bytes, so a retry after a price change
+//! promises what the first attempt promised. INV-9 is the transition table.
+
+use prost::Message;
+
+use crate::ids::{Buyer, CampaignNo, CellId, IdempotencyKey, OrderId};
+
+/// One line of an order: a cell and how many units of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The cell the units come from.
+    pub cell: CellId,
+    /// At least 1.
+    pub qty: u32,
+    /// Price of a unit in minor units, as it was at the first reserve.
+    pub unit_minor: i64,
+}
+
+/// The immutable content of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    /// Its id.
+    pub order: OrderId,
+    /// Who buys.
+    pub buyer: Buyer,
+    /// The client's key.
+    pub key: IdempotencyKey,
+    /// At most one line per cell, sorted by cell.
+    pub lines: Vec<Line>,
+    /// Index into `lines` of the line that decides the order.
+    pub anchor: usize,
+    /// Canonical JSON object, or empty.
+    pub metadata: String,
+    /// ISO 4217.
+    pub currency: String,
+    /// The campaign of the anchor.
+    pub campaign: CampaignNo,
+    /// Milliseconds from the first reserve until an unpaid order expires.
+    pub window_ms: u64,
+}
+
+/// Bytes that are not a payload.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("payload: {0}")]
+pub struct PayloadError(pub String);
+
+impl Payload {
+    /// The line that decides the order.
+    pub fn anchor_line(&self) -> &Line {
+        &self.lines[self.anchor]
+    }
+
+    /// What the order costs in minor units.
+    pub fn amount_minor(&self) -> i64 {
+        self.lines.iter().map(|l| l.unit_minor.saturating_mul(i64::from(l.qty))).sum()
+    }
+
+    /// The bytes that the hold, the frame and the ledger carry.
+    pub fn encode(&self) -> Vec<u8> {
+        let line = |l: &Line| LineWire {
+            offer: l.cell.offer.as_str().to_owned(),
+            bucket: u32::from(l.cell.bucket),
+            qty: l.qty,
+            unit_minor: l.unit_minor,
+        };
+        PayloadWire {
+            order: self.order.0.to_vec(),
+            buyer: self.buyer.as_str().to_owned(),
+            key: self.key.as_str().to_owned(),
+            lines: self.lines.iter().map(line).collect(),
+            anchor: self.anchor as u32,
+            metadata: self.metadata.clone(),
+            currency: self.currency.clone(),
+            campaign: self.campaign.0,
+            window_ms: self.window_ms,
+        }
+        .encode_to_vec()
+    }
+
+    /// Reads the bytes back and checks every bound.
+    pub fn decode(bytes: &[u8]) -> Result<Self, PayloadError> {
+        let fail = |x: &dyn std::fmt::Display| PayloadError(x.to_string());
+        let w = PayloadWire::decode(bytes).map_err(|e| fail(&e))?;
+        let mut lines = Vec::with_capacity(w.lines.len());
+        for l in w.lines {
+            let cell: CellId =
+                format!("{}.{}", l.offer, l.bucket).parse().map_err(|e| fail(&e))?;
+            lines.push(Line { cell, qty: l.qty, unit_minor: l.unit_minor });
+        }
+        let anchor = w.anchor as usize;
+        if lines.is_empty() || lines.len() > MAX_LINES || anchor >= lines.len() {
+            return Err(fail(&"1 to 20 lines, one of them the anchor"));
+        }
+        if lines.windows(2).any(|p| p[0].cell >= p[1].cell) || lines.iter().any(|l| l.qty == 0) {
+            return Err(fail(&"lines are sorted, one per cell, of at least one unit"));
+        }
+        Ok(Self {
+            order: OrderId::from_slice(&w.order).map_err(|e| fail(&e))?,
+            buyer: w.buyer.parse().map_err(|e| fail(&e))?,
+            key: w.key.parse().map_err(|e| fail(&e))?,
+            lines,
+            anchor,
+            metadata: w.metadata,
+            currency: w.currency,
+            campaign: CampaignNo(w.campaign),
+            window_ms: w.window_ms,
+        })
+    }
+}
+
+/// The most lines of one order.
+pub const MAX_LINES: usize = 20;
+
+#[derive(Clone, PartialEq, Message)]
+struct PayloadWire {
+    #[prost(bytes = "vec", tag = "1")]
+    order: Vec<u8>,
+    #[prost(string, tag = "2")]
+    buyer: String,
+    #[prost(string, tag = "3")]
+    key: String,
+    #[prost(message, repeated, tag = "4")]
+    lines: Vec<LineWire>,
+    #[prost(uint32, tag = "5")]
+    anchor: u32,
+    #[prost(string, tag = "6")]
+    metadata: String,
+    #[prost(string, tag = "7")]
+    currency: String,
+    #[prost(uint32, tag = "8")]
+    campaign: u32,
+    #[prost(uint64, tag = "9")]
+    window_ms: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct LineWire {
+    #[prost(string, tag = "1")]
+    offer: String,
+    #[prost(uint32, tag = "2")]
+    bucket: u32,
+    #[prost(uint32, tag = "3")]
+    qty: u32,
+    #[prost(int64, tag = "4")]
+    unit_minor: i64,
+}
+
+/// Where an order stands. `Accepted` and `Unconfirmed` have no row yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(i8)]
+pub enum Status {
+    /// Known to be in the log.
+    Accepted = 1,
+    /// Maybe held, maybe in the log.
+    Unconfirmed = 2,
+    /// In the ledger, awaits payment.
+    Pending = 3,
+    /// Paid.
+    Paid = 4,
+    /// Left the warehouse.
+    Shipped = 5,
+    /// Finished.
+    Completed = 6,
+    /// Decided against.
+    Rejected = 7,
+    /// By the buyer, before payment.
+    Cancelled = 8,
+    /// Not paid in time.
+    Expired = 9,
+    /// A refund is under way.
+    Refunding = 10,
+    /// The money went back.
+    Refunded = 11,
+}
+
+impl Status {
+    /// All states.
+    pub const ALL: [Status; 11] = [
+        Status::Accepted,
+        Status::Unconfirmed,
+        Status::Pending,
+        Status::Paid,
+        Status::Shipped,
+        Status::Completed,
+        Status::Rejected,
+        Status::Cancelled,
+        Status::Expired,
+        Status::Refunding,
+        Status::Refunded,
+    ];
+
+    /// The name in the API and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Accepted => "accepted",
+            Status::Unconfirmed => "unconfirmed",
+            Status::Pending => "pending",
+            Status::Paid => "paid",
+            Status::Shipped => "shipped",
+            Status::Completed => "completed",
+            Status::Rejected => "rejected",
+            Status::Cancelled => "cancelled",
+            Status::Expired => "expired",
+            Status::Refunding => "refunding",
+            Status::Refunded => "refunded",
+        }
+    }
+
+    /// The inverse of [`Status::as_str`].
+    pub fn parse(s: &str) -> Option<Status> {
+        Status::ALL.into_iter().find(|x| x.as_str() == s)
+    }
+
+    /// INV-9: the states a row in this state may move to.
+    pub fn next(self) -> &'static [Status] {
+        match self {
+            Status::Accepted | Status::Unconfirmed => &[Status::Pending, Status::Rejected],
+            Status::Pending => &[Status::Paid, Status::Expired, Status::Cancelled],
+            Status::Paid => &[Status::Shipped, Status::Refunding],
+            Status::Shipped => &[Status::Completed, Status::Refunding],
+            Status::Completed => &[Status::Refunding],
+            Status::Refunding => &[Status::Refunded],
+            Status::Rejected | Status::Cancelled | Status::Expired | Status::Refunded => &[],
+        }
+    }
+
+    /// True while the order keeps its units.
+    pub fn is_live(self) -> bool {
+        match self {
+            Status::Pending | Status::Paid | Status::Shipped | Status::Completed => true,
+            Status::Accepted | Status::Unconfirmed | Status::Refunding => true,
+            Status::Rejected | Status::Cancelled | Status::Expired | Status::Refunded => false,
+        }
+    }
+}
+
+/// Why a row was born dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RejectReason {
+    /// The ledger had no units: Redis lost data after it had promised them.
+    SoldOut,
+    /// The writer's guard found the buyer's limit passed.
+    LimitReached,
+    /// The key was used for two contents at once, or for two offers.
+    KeyConflict,
+    /// The relay aborted the order before it was sealed.
+    Aborted,
+}
+
+impl RejectReason {
+    /// The name in the API and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RejectReason::SoldOut => "sold_out",
+            RejectReason::LimitReached => "limit_reached",
+            RejectReason::KeyConflict => "key_conflict",
+            RejectReason::Aborted => "aborted",
+        }
+    }
+}
