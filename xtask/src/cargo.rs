@@ -1,0 +1,117 @@
+//! What runs cargo: `test`, `ci` and `bench`, each on a stack that is up.
+//!
+//! Exit codes are cargo's own. `ci` goes on after a failed step, so that one run tells everything
+//! there is to repair.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::install;
+use crate::progress::Progress;
+use crate::stack::{self, layout};
+
+/// Everything is checked with the Pulsar backend compiled in.
+const ALL: [&str; 3] = ["--workspace", "--features", "sluicegate/pulsar"];
+
+/// `cargo xtask test`.
+pub fn test(base: u16, args: &[String]) -> Result<u8> {
+    let config = stack::up(base, &Progress::begin())?;
+    run_tests(&config, args)
+}
+
+fn run_tests(config: &Path, args: &[String]) -> Result<u8> {
+    let mut words = vec!["test"];
+    words.extend(ALL);
+    words.push("--no-fail-fast");
+    words.extend(args.iter().map(String::as_str));
+    cargo(&words, Some(config))
+}
+
+/// `cargo xtask ci`.
+pub fn ci(base: u16) -> Result<u8> {
+    let progress = Progress::begin();
+    // protoc has to be there before anything with the Pulsar backend compiles.
+    install::packages(&progress)?;
+    let mut clippy = vec!["clippy", "--all-targets"];
+    clippy.extend(ALL);
+    clippy.extend(["--", "-D", "warnings"]);
+    let steps: [Step<'_>; 4] = [
+        (
+            "fmt",
+            Box::new(|| cargo(&["fmt", "--all", "--check"], None)),
+        ),
+        ("clippy", Box::new(move || cargo(&clippy, None))),
+        (
+            "stack up",
+            Box::new(move || stack::up(base, &progress).map(|_| 0)),
+        ),
+        (
+            "test",
+            Box::new(move || run_tests(&layout::Layout::new(base).config_file(), &[])),
+        ),
+    ];
+    let mut table = String::new();
+    let mut first_failure = 0;
+    for (name, step) in steps {
+        progress.say("ci", name);
+        let began = Instant::now();
+        let code = step().unwrap_or_else(|error| {
+            eprintln!("error: {error:#}");
+            1
+        });
+        let word = if code == 0 { "ok" } else { "FAILED" };
+        table.push_str(&format!(
+            "{name:<10} {:>7.1} s  {word}\n",
+            began.elapsed().as_secs_f64()
+        ));
+        if first_failure == 0 {
+            first_failure = code;
+        }
+    }
+    println!("{table}{:<10} {:>7.1} s", "total", progress.seconds());
+    Ok(first_failure)
+}
+
+/// A step of `ci`: its name and what returns its exit code.
+type Step<'a> = (&'a str, Box<dyn Fn() -> Result<u8> + 'a>);
+
+/// `cargo xtask bench`.
+pub fn bench(base: u16, args: &[String]) -> Result<u8> {
+    let config = stack::up(base, &Progress::begin())?;
+    let report = layout::workspace_root().join("target/bench/report.json");
+    let (stack, out) = (config.display().to_string(), report.display().to_string());
+    if let Some(folder) = report.parent() {
+        std::fs::create_dir_all(folder).context("cannot create target/bench")?;
+    }
+    let mut words = vec![
+        "run",
+        "--release",
+        "-p",
+        "sluicegate-bench",
+        "--features",
+        "pulsar",
+        "--",
+    ];
+    words.extend(["--stack", &stack, "--out", &out]);
+    words.extend(args.iter().map(String::as_str));
+    cargo(&words, Some(&config))
+}
+
+/// Runs cargo in the workspace's root; the result is its exit code.
+fn cargo(args: &[&str], config: Option<&Path>) -> Result<u8> {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.args(args).current_dir(layout::workspace_root());
+    if let Some(config) = config {
+        command.env("SLUICEGATE_STACK", config);
+    }
+    let status = command.status().context("cannot run cargo")?;
+    // A cargo that a signal ended has no code of its own.
+    Ok(status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(1))
+}

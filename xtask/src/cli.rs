@@ -1,0 +1,191 @@
+//! The command line: every command, its flags and its help.
+//!
+//! Server names are parsed here, so a name that does not exist is a usage error (exit 64) which
+//! lists the names that do.
+
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::stack::layout::Server;
+
+/// Runs Sluicegate's servers, tests and benchmarks on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  cargo xtask stack up              install what is missing, start what is down, wait for all
+  cargo xtask test -- -p sluicegate-store   arguments after -- go to cargo test
+  cargo xtask ci                    everything that a change must pass
+  cargo xtask stack kill redis-2 && cargo xtask stack up";
+
+const STACK_HELP: &str = "Servers: redis-1 to redis-6 (a cluster of 3 primaries and 3 replicas),
+mariadb-1 and mariadb-2 (two databases each), pulsar (one broker with its bookie).
+
+Under target/stack/ (target/stack-BASE with another --port-base):
+  sluicegate.toml     the configuration with which the product runs on this stack
+  NAME.pid, NAME.log  of every server; NAME/ is its data
+Ports, counted from the base: redis +1..+6 (bus +11..+16), mariadb +21 and +22,
+pulsar +50 (broker) and +51 (admin) and +52 (bookie); the product gets +80 (gate) and +90 (admin).
+The first `up` needs apt (as root or through sudo) and Maven Central; later ones need no network.";
+
+/// The commands of `cargo xtask`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs Redis Cluster, MariaDB and Pulsar natively, without containers.
+    #[command(after_help = STACK_HELP)]
+    Stack {
+        /// What to do with the servers.
+        #[command(subcommand)]
+        command: StackCommand,
+        /// Where the servers listen.
+        #[command(flatten)]
+        port: PortBase,
+    },
+    /// Brings the stack up and runs all tests against it (SLUICEGATE_STACK names its config).
+    Test {
+        /// Where the servers listen.
+        #[command(flatten)]
+        port: PortBase,
+        /// Passed on to `cargo test` as they are.
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// Checks formatting, runs clippy with warnings denied, then `test`; prints the time of each.
+    Ci {
+        /// Where the servers listen.
+        #[command(flatten)]
+        port: PortBase,
+    },
+    /// Brings the stack up, runs the benchmark on it and writes target/bench/report.json.
+    Bench {
+        /// Where the servers listen.
+        #[command(flatten)]
+        port: PortBase,
+        /// Passed on to the benchmark as they are.
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+}
+
+/// The first of the hundred ports that a stack takes.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct PortBase {
+    /// All ports are counted from this one, so two stacks can live side by side.
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        default_value_t = crate::stack::layout::DEFAULT_BASE,
+        value_parser = clap::value_parser!(u16).range(1024..=65_400)
+    )]
+    pub port_base: u16,
+}
+
+/// What can be done with the stack.
+#[derive(Debug, Subcommand)]
+pub enum StackCommand {
+    /// Installs what is missing, starts what is down, resumes what is paused, waits for all.
+    Up {
+        /// Wipe all data first: servers that have never seen anything.
+        #[arg(long)]
+        fresh: bool,
+    },
+    /// Ends the servers that this stack started, and nothing else.
+    Down {
+        /// Also delete their data, logs and configuration.
+        #[arg(long)]
+        wipe: bool,
+    },
+    /// One line per server: name, pid, port, up|starting|paused|down. Exit 1 unless none is down.
+    Status,
+    /// Prints a server's log.
+    Logs {
+        /// Which server.
+        #[arg(value_parser = Server::from_str)]
+        name: Server,
+        /// Only the last N lines.
+        #[arg(short = 'n', long, value_name = "N")]
+        lines: Option<usize>,
+    },
+    /// Kills a server (SIGKILL): what a crash does. Its data stays.
+    Kill {
+        /// Which server.
+        #[arg(value_parser = Server::from_str)]
+        name: Server,
+    },
+    /// Starts a server that is down, with its data, and waits until it answers.
+    Start {
+        /// Which server.
+        #[arg(value_parser = Server::from_str)]
+        name: Server,
+    },
+    /// Stops a server in its tracks (SIGSTOP): its connections stay open and nothing answers.
+    Pause {
+        /// Which server.
+        #[arg(value_parser = Server::from_str)]
+        name: Server,
+    },
+    /// Lets a paused server go on (SIGCONT).
+    Resume {
+        /// Which server.
+        #[arg(value_parser = Server::from_str)]
+        name: Server,
+    },
+    /// Kills all servers of a kind, deletes their data but not their topology, starts them again.
+    RestartEmpty {
+        /// Which kind.
+        kind: Kind,
+    },
+}
+
+/// Kinds of server that can come back empty.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Kind {
+    /// The six nodes of the cluster.
+    Redis,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_unknown_server_is_refused_with_the_names_that_exist() {
+        let error = Cli::try_parse_from(["xtask", "stack", "kill", "redis-7"]).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("redis-6") && text.contains("pulsar"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_port_base_may_stand_behind_the_subcommand() {
+        let cli = Cli::try_parse_from(["xtask", "stack", "up", "--port-base", "18000"]).unwrap();
+        let Command::Stack { port, .. } = cli.command else {
+            unreachable!()
+        };
+        assert_eq!(port.port_base, 18_000);
+    }
+
+    #[test]
+    fn arguments_after_the_dashes_are_forwarded() {
+        let cli = Cli::try_parse_from(["xtask", "test", "--", "-p", "x", "--", "--ignored"]);
+        let Command::Test { args, .. } = cli.unwrap().command else {
+            unreachable!()
+        };
+        assert_eq!(args, ["-p", "x", "--", "--ignored"]);
+    }
+}

@@ -1,0 +1,109 @@
+//! Debian packages that the stack and the build need: only what is missing, no service started.
+//!
+//! Looking for programs instead of packages keeps other distributions possible: whoever has the
+//! programs needs no apt.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::jars;
+use crate::progress::Progress;
+
+const APT_INSTALL: &str = include_str!("../../deploy/native/apt-install.sh");
+
+/// Which package brings which program.
+const PACKAGES: [(&str, &str); 5] = [
+    ("redis-server", "redis-server"),
+    ("mariadbd", "mariadb-server"),
+    ("protoc", "protobuf-compiler"),
+    ("java", "default-jre-headless"),
+    ("mvn", "maven"),
+];
+
+/// Installs the packages whose program is missing. Maven only fetches jars, so it is not missed
+/// once they are there.
+pub fn packages(progress: &Progress) -> Result<()> {
+    let missing: Vec<&str> = PACKAGES
+        .iter()
+        .filter(|(name, _)| *name != "mvn" || !jars::present())
+        .filter(|(name, _)| program(name).is_err())
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = missing.join(" ");
+    ensure!(
+        program("apt-get").is_ok(),
+        "programs are missing and there is no apt-get: install what the packages {names} bring"
+    );
+    progress.say("apt", &format!("installing {names}"));
+    let mut command = if am_root() {
+        Command::new("sh")
+    } else {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["-n", "sh"]);
+        sudo
+    };
+    let output = command
+        .args(["-c", APT_INSTALL, "apt-install"])
+        .args(&missing)
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot run apt-get; install by hand: {names}"))?;
+    if !output.status.success() {
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().rev().take(15).collect();
+        let tail: Vec<&str> = lines.into_iter().rev().collect();
+        bail!(
+            "installing {names} failed (as root? with a network?):\n{}",
+            tail.join("\n")
+        );
+    }
+    progress.say("apt", "installed");
+    Ok(())
+}
+
+/// Finds a program. The system folders are looked into even if PATH lacks them, as it does for
+/// users other than root on Debian, where servers live in /usr/sbin.
+pub fn program(name: &str) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin"].map(PathBuf::from);
+    std::env::split_paths(&path)
+        .chain(system)
+        .map(|folder| folder.join(name))
+        .find(|file| is_executable(file))
+        .with_context(|| format!("{name} is not installed: `cargo xtask stack up` installs it"))
+}
+
+fn is_executable(file: &Path) -> bool {
+    file.metadata()
+        .is_ok_and(|meta| meta.is_file() && meta.mode() & 0o111 != 0)
+}
+
+/// Whether this process belongs to root.
+pub fn am_root() -> bool {
+    Path::new("/proc/self")
+        .metadata()
+        .is_ok_and(|meta| meta.uid() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_or_named() {
+        assert!(program("sh").is_ok());
+        assert!(
+            program("no-such-program")
+                .unwrap_err()
+                .to_string()
+                .contains("no-such-program")
+        );
+    }
+}

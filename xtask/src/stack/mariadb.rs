@@ -1,0 +1,177 @@
+//! MariaDB: servers with durable defaults, two empty databases each, one user for the product.
+//!
+//! The product makes its own tables. The user may create further databases whose names begin with
+//! `sluice_`, so that a test can have one of its own. Nothing is reachable from outside, hence
+//! the passwords of a development machine.
+
+use std::fs;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::layout::{Layout, Server};
+use super::proc::{self, Launch};
+use super::{Tools, lifecycle};
+use crate::install::am_root;
+use crate::progress::Progress;
+
+/// The product's user and its password.
+pub const USER: &str = "sluice";
+
+/// From start to first answer; recovery of a killed server included.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// How a server is started. The socket's name is relative to the data folder, because socket
+/// paths are limited to 107 bytes.
+pub fn launch(layout: &Layout, tools: &Tools, n: u8) -> Launch {
+    let server = Server::Mariadb(n);
+    let home = layout.home(server);
+    let mut args = vec![
+        "--no-defaults".to_owned(),
+        format!("--datadir={}", home.join("data").display()),
+        format!("--port={}", layout.port(server)),
+        format!("--pid-file={}", home.join("mariadbd.pid").display()),
+    ];
+    let fixed = [
+        "--bind-address=127.0.0.1",
+        "--socket=mysql.sock",
+        "--skip-name-resolve",
+        "--character-set-server=utf8mb4",
+        "--max-connections=500",
+        "--innodb-buffer-pool-size=512M",
+    ];
+    args.extend(fixed.map(str::to_owned));
+    if am_root() {
+        args.push("--user=root".to_owned());
+    }
+    Launch {
+        program: tools.mariadbd.clone(),
+        args,
+    }
+}
+
+/// Makes the data folder if there is none. It appears under its name only when it is complete.
+pub fn prepare(layout: &Layout, tools: &Tools, n: u8) -> Result<()> {
+    let home = layout.home(Server::Mariadb(n));
+    let (data, partial) = (home.join("data"), home.join("data.partial"));
+    if data.exists() {
+        return Ok(());
+    }
+    if partial.exists() {
+        fs::remove_dir_all(&partial).context("cannot delete a broken-off installation")?;
+    }
+    fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
+    let mut command = Command::new(&tools.mariadb_install_db);
+    command
+        .arg("--no-defaults")
+        .arg(format!("--datadir={}", partial.display()))
+        .args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
+    if am_root() {
+        command.arg("--user=root");
+    }
+    let output = command.output().context("cannot run mariadb-install-db")?;
+    ensure!(
+        output.status.success(),
+        "mariadb-install-db failed:\n{}",
+        said(&output)
+    );
+    fs::rename(&partial, &data).context("cannot put the data folder in its place")
+}
+
+/// Brings one server up with its databases and waits until the product's user is served.
+pub fn bring_up(layout: &Layout, tools: &Tools, n: u8, progress: &Progress) -> Result<()> {
+    let server = Server::Mariadb(n);
+    let started = lifecycle::ensure_running(layout, tools, server, progress)?;
+    wait_ready(layout, tools, n)?;
+    if started {
+        progress.say(&server.to_string(), "ready");
+    }
+    Ok(())
+}
+
+/// Waits until the server answers the product's user, giving it databases and rights it lacks.
+pub fn wait_ready(layout: &Layout, tools: &Tools, n: u8) -> Result<()> {
+    let setup = setup_sql(&layout.databases(n));
+    proc::wait_until(layout, Server::Mariadb(n), LIMIT, || {
+        if check(layout, tools, n).is_ok() {
+            return Ok(());
+        }
+        sql(layout, tools, n, ["--user=root", "--execute", &setup])?;
+        check(layout, tools, n)
+    })
+}
+
+/// SELECT through the client as the product's user, with every database in sight.
+fn check(layout: &Layout, tools: &Tools, n: u8) -> Result<()> {
+    let names = layout.databases(n);
+    let seen = format!(
+        "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name IN ('{}')",
+        names.join("','")
+    );
+    let user = format!("--user={USER}");
+    let count = sql(layout, tools, n, [&user, "--execute", &seen])?;
+    ensure!(
+        count.trim() == names.len().to_string(),
+        "a database is missing"
+    );
+    Ok(())
+}
+
+fn setup_sql(databases: &[String]) -> String {
+    let mut sql = format!(
+        "CREATE USER IF NOT EXISTS '{USER}'@'127.0.0.1' IDENTIFIED BY '{USER}';\n\
+         GRANT ALL PRIVILEGES ON `sluice\\_%`.* TO '{USER}'@'127.0.0.1';\n"
+    );
+    for name in databases {
+        sql.push_str(&format!("CREATE DATABASE IF NOT EXISTS `{name}`;\n"));
+    }
+    sql
+}
+
+/// Runs the client over TCP. Root has no password and ignores the one that is sent only if it is
+/// empty, so the password goes with the product's user alone.
+fn sql(layout: &Layout, tools: &Tools, n: u8, args: [&str; 3]) -> Result<String> {
+    let port = layout.port(Server::Mariadb(n));
+    let password = if args[0] == "--user=root" { "" } else { USER };
+    // `timeout` bounds what the client's own timeout does not: a server that accepts and freezes.
+    let output = Command::new("timeout")
+        .arg("10")
+        .arg(&tools.mariadb)
+        .args([
+            "--no-defaults",
+            "--protocol=tcp",
+            "--host=127.0.0.1",
+            "--batch",
+        ])
+        .args(["--skip-column-names", "--connect-timeout=5"])
+        .arg(format!("--port={port}"))
+        .arg(format!("--password={password}"))
+        .args(args)
+        .output()
+        .context("cannot run the mariadb client")?;
+    if !output.status.success() {
+        bail!("the mariadb client says: {}", said(&output));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn said(output: &Output) -> String {
+    let text = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    proc::last_lines(String::from_utf8_lossy(&text).trim(), 15)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_setup_may_run_any_number_of_times() {
+        let sql = setup_sql(&["sluice_2".to_owned()]);
+        assert!(
+            sql.lines()
+                .all(|line| line.starts_with("GRANT") || line.contains("IF NOT EXISTS"))
+        );
+        assert!(sql.contains("`sluice\\_%`.*") && sql.contains("`sluice_2`"));
+    }
+}

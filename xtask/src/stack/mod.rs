@@ -1,0 +1,227 @@
+//! `cargo xtask stack`: the real servers, natively, under `target/stack/`.
+//!
+//! Commands that change which servers run hold a lock, so two of them at once do not start
+//! anything twice. `kill`, `pause` and `resume` do not: a fault must strike at once, also while
+//! another command waits for a server.
+
+mod config;
+pub mod layout;
+mod lifecycle;
+mod mariadb;
+mod net;
+mod proc;
+mod pulsar;
+mod redis;
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::cli::{Kind, StackCommand};
+use crate::progress::Progress;
+use crate::{install, jars};
+use layout::{Layout, MARIADB_SERVERS, Server};
+use proc::{Signal, State};
+
+/// How long a server may take to end in good order before it is killed.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// The programs that the stack runs, found once.
+#[derive(Debug)]
+pub struct Tools {
+    redis_server: PathBuf,
+    redis_cli: PathBuf,
+    mariadbd: PathBuf,
+    mariadb: PathBuf,
+    mariadb_install_db: PathBuf,
+    java: PathBuf,
+    pulsar_lib: PathBuf,
+}
+
+impl Tools {
+    fn find() -> Result<Self> {
+        Ok(Self {
+            redis_server: install::program("redis-server")?,
+            redis_cli: install::program("redis-cli")?,
+            mariadbd: install::program("mariadbd")?,
+            mariadb: install::program("mariadb")?,
+            mariadb_install_db: install::program("mariadb-install-db")?,
+            java: install::program("java")?,
+            pulsar_lib: jars::folder()?.join("lib"),
+        })
+    }
+}
+
+/// Runs one `stack` command; the result is the exit code.
+pub fn run(command: StackCommand, base: u16) -> Result<u8> {
+    let layout = Layout::new(base);
+    let progress = Progress::begin();
+    match command {
+        StackCommand::Up { fresh } => {
+            let _lock = lock(&layout)?;
+            if fresh {
+                down(&layout, true, &progress)?;
+            }
+            bring_up(&layout, &progress)?;
+        }
+        StackCommand::Down { wipe } => {
+            let _lock = lock(&layout)?;
+            down(&layout, wipe, &progress)?;
+        }
+        StackCommand::Status => return status(&layout),
+        StackCommand::Logs { name, lines } => logs(&layout, name, lines)?,
+        StackCommand::Kill { name } => {
+            running(&layout, name)?;
+            proc::kill(&layout, name)?;
+            progress.say(&name.to_string(), "killed");
+        }
+        StackCommand::Start { name } => {
+            let _lock = lock(&layout)?;
+            lifecycle::start_one(&layout, &Tools::find()?, name, &progress)?;
+        }
+        StackCommand::Pause { name } => {
+            proc::signal(running(&layout, name)?, Signal::Stop)?;
+            progress.say(&name.to_string(), "paused");
+        }
+        StackCommand::Resume { name } => {
+            proc::signal(running(&layout, name)?, Signal::Cont)?;
+            progress.say(&name.to_string(), "resumed");
+        }
+        StackCommand::RestartEmpty { kind: Kind::Redis } => {
+            let _lock = lock(&layout)?;
+            redis::restart_empty(&layout, &Tools::find()?, &progress)?;
+        }
+    }
+    Ok(0)
+}
+
+/// `stack up` for other commands; returns the path of the product's configuration.
+pub fn up(base: u16, progress: &Progress) -> Result<PathBuf> {
+    let layout = Layout::new(base);
+    let _lock = lock(&layout)?;
+    bring_up(&layout, progress)?;
+    Ok(layout.config_file())
+}
+
+/// Waits for its turn; the lock ends with the file, however the command ends.
+fn lock(layout: &Layout) -> Result<File> {
+    let path = layout.lock_file();
+    fs::create_dir_all(layout.folder()).context("cannot create the stack's folder")?;
+    let file = File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    file.lock().context("cannot lock the stack")?;
+    // A `down --wipe` that held the lock before took the folder with it.
+    fs::create_dir_all(layout.folder()).context("cannot create the stack's folder")?;
+    Ok(file)
+}
+
+/// Everything that `stack up` promises. The kinds of server come up side by side; all of them
+/// are tried even if one fails, and every failure is told.
+fn bring_up(layout: &Layout, progress: &Progress) -> Result<()> {
+    install::packages(progress)?;
+    jars::ensure(progress)?;
+    let tools = Tools::find()?;
+    config::write(layout)?;
+    let results = thread::scope(|scope| {
+        let tools = &tools;
+        let mut kinds = vec![
+            scope.spawn(|| redis::bring_up(layout, tools, progress)),
+            scope.spawn(|| pulsar::bring_up(layout, tools, progress)),
+        ];
+        kinds.extend(
+            (1..=MARIADB_SERVERS)
+                .map(|n| scope.spawn(move || mariadb::bring_up(layout, tools, n, progress))),
+        );
+        let joined = kinds.into_iter().map(thread::ScopedJoinHandle::join);
+        joined
+            .map(|result| result.unwrap_or_else(|_| Err(anyhow!("a thread panicked"))))
+            .collect::<Vec<Result<()>>>()
+    });
+    let failures: Vec<String> = results
+        .into_iter()
+        .filter_map(Result::err)
+        .map(|error| format!("{error:#}"))
+        .collect();
+    if !failures.is_empty() {
+        bail!("the stack is not up\n{}", failures.join("\n"));
+    }
+    progress.say(
+        "stack",
+        &format!("up; configuration: {}", layout.config_file().display()),
+    );
+    Ok(())
+}
+
+/// Ends every server of this stack. With `wipe` nothing is worth an orderly end.
+fn down(layout: &Layout, wipe: bool, progress: &Progress) -> Result<()> {
+    let mut ending = Vec::new();
+    for server in Server::all() {
+        let state = proc::state(layout, server);
+        if let State::Paused(pid) = state {
+            proc::signal(pid, Signal::Cont)?;
+        }
+        if let State::Up(pid) | State::Paused(pid) = state {
+            proc::signal(pid, if wipe { Signal::Kill } else { Signal::Term })?;
+            ending.push(server);
+        }
+    }
+    for server in ending {
+        if proc::wait_gone(layout, server, GRACE) {
+            progress.say(&server.to_string(), "ended");
+        } else {
+            proc::kill(layout, server)?;
+            progress.say(&server.to_string(), "killed, it did not end by itself");
+        }
+    }
+    for server in Server::all() {
+        // A stale pid file is harmless, and so is a missing one.
+        let _ = fs::remove_file(layout.pid_file(server));
+    }
+    if wipe {
+        fs::remove_dir_all(layout.folder()).context("cannot delete the stack's folder")?;
+        progress.say("stack", &format!("{} deleted", layout.folder().display()));
+    }
+    Ok(())
+}
+
+/// Prints one line a server; 1 when one is down or not yet listening.
+fn status(layout: &Layout) -> Result<u8> {
+    let mut code = 0;
+    for server in Server::all() {
+        let port = layout.port(server);
+        let (pid, word) = match proc::state(layout, server) {
+            State::Up(pid) if net::listens(port) => (pid.to_string(), "up"),
+            State::Up(pid) => (pid.to_string(), "starting"),
+            State::Paused(pid) => (pid.to_string(), "paused"),
+            State::Down => ("-".to_owned(), "down"),
+        };
+        if matches!(word, "down" | "starting") {
+            code = 1;
+        }
+        println!("{server:<10} {pid:>8} {port:>6} {word}");
+    }
+    Ok(code)
+}
+
+fn logs(layout: &Layout, server: Server, lines: Option<usize>) -> Result<()> {
+    let path = layout.log_file(server);
+    let text = fs::read(&path).with_context(|| format!("{server} has no log yet"))?;
+    let text = match lines {
+        Some(count) => proc::last_lines(&String::from_utf8_lossy(&text), count) + "\n",
+        None => String::from_utf8_lossy(&text).into_owned(),
+    };
+    // A reader that has seen enough (`| head`) closes the pipe; that is no failure.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(())
+}
+
+/// The pid of a server that runs or is paused.
+fn running(layout: &Layout, server: Server) -> Result<u32> {
+    match proc::state(layout, server) {
+        State::Up(pid) | State::Paused(pid) => Ok(pid),
+        State::Down => bail!("{server} is down"),
+    }
+}

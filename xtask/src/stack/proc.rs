@@ -1,0 +1,244 @@
+//! Server processes: starting them detached, finding them again, signalling them.
+//!
+//! A pid file alone proves nothing, since pids are reused. A process counts as ours only when its
+//! command line names the server's program and the server's own folder; nothing else is ever
+//! signalled. Signals go through the shell's `kill`, because `unsafe` is forbidden here.
+
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::layout::{Layout, Server};
+
+/// What the system says about a server's process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It runs, with this pid.
+    Up(u32),
+    /// It is stopped by a signal, with this pid.
+    Paused(u32),
+    /// There is no such process.
+    Down,
+}
+
+/// The signals that the stack sends.
+#[derive(Debug, Clone, Copy)]
+pub enum Signal {
+    /// Ends it in good order.
+    Term,
+    /// Ends it as a crash would.
+    Kill,
+    /// Freezes it.
+    Stop,
+    /// Lets it go on.
+    Cont,
+}
+
+/// A server's program with its arguments.
+#[derive(Debug)]
+pub struct Launch {
+    /// Full path of the executable.
+    pub program: PathBuf,
+    /// Its arguments; one of them must name the server's home.
+    pub args: Vec<String>,
+}
+
+/// The state of a server's process.
+pub fn state(layout: &Layout, server: Server) -> State {
+    let Some(pid) = recorded_pid(layout, server) else {
+        return State::Down;
+    };
+    let Ok(raw) = fs::read(format!("/proc/{pid}/cmdline")) else {
+        return State::Down;
+    };
+    if !is_server(&raw, server.program(), &layout.home(server)) {
+        return State::Down;
+    }
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    match status_letter(&stat) {
+        Some('T' | 't') => State::Paused(pid),
+        Some('Z' | 'X') | None => State::Down,
+        Some(_) => State::Up(pid),
+    }
+}
+
+fn recorded_pid(layout: &Layout, server: Server) -> Option<u32> {
+    fs::read_to_string(layout.pid_file(server))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}
+
+/// Whether a raw command line (arguments separated by NUL) is that of the server with this home.
+fn is_server(cmdline: &[u8], program: &str, home: &Path) -> bool {
+    let home = home.to_string_lossy();
+    let line = String::from_utf8_lossy(cmdline);
+    let mut words = line.split('\0');
+    let runs_program = words
+        .clone()
+        .take(2)
+        .any(|word| word.rsplit('/').next() == Some(program));
+    runs_program
+        && words.any(|word| {
+            word.split_once(&*home)
+                .is_some_and(|(_, rest)| rest.is_empty() || rest.starts_with('/'))
+        })
+}
+
+/// The status letter of `/proc/PID/stat`; the name before it may hold spaces and parentheses.
+fn status_letter(stat: &str) -> Option<char> {
+    stat.rsplit_once(')')?.1.trim_start().chars().next()
+}
+
+/// Starts a server in a process group of its own, so that it outlives this command, the terminal
+/// and Ctrl-C. `setsid` becomes the server, so its pid is the server's.
+pub fn spawn(layout: &Layout, server: Server, launch: &Launch) -> Result<u32> {
+    for port in layout.bound_ports(server) {
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_err() {
+            bail!("{server}: port {port} is taken by a process that this stack did not start");
+        }
+    }
+    let home = layout.home(server);
+    fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
+    let path = layout.log_file(server);
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    let child = Command::new("setsid")
+        .arg(&launch.program)
+        .args(&launch.args)
+        .current_dir(&home)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().context("cannot share the log file")?)
+        .stderr(log)
+        .spawn()
+        .with_context(|| format!("cannot start {server}"))?;
+    fs::write(layout.pid_file(server), format!("{}\n", child.id()))
+        .with_context(|| format!("cannot write the pid of {server}"))?;
+    Ok(child.id())
+}
+
+/// Sends a signal to a process that `state` has just named.
+pub fn signal(pid: u32, signal: Signal) -> Result<()> {
+    let name = match signal {
+        Signal::Term => "TERM",
+        Signal::Kill => "KILL",
+        Signal::Stop => "STOP",
+        Signal::Cont => "CONT",
+    };
+    let status = Command::new("sh")
+        .args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &pid.to_string()])
+        .status()
+        .context("cannot run sh")?;
+    if !status.success() {
+        bail!("cannot send SIG{name} to process {pid}");
+    }
+    Ok(())
+}
+
+/// Waits until the process is gone; false when it still runs after `limit`.
+pub fn wait_gone(layout: &Layout, server: Server, limit: Duration) -> bool {
+    let began = Instant::now();
+    while state(layout, server) != State::Down {
+        if began.elapsed() > limit {
+            return false;
+        }
+        sleep(Duration::from_millis(20));
+    }
+    true
+}
+
+/// Kills a server and waits until it is gone. Fine with one that is down.
+pub fn kill(layout: &Layout, server: Server) -> Result<()> {
+    if let State::Up(pid) | State::Paused(pid) = state(layout, server) {
+        // The process may end between the look and the signal; what counts is that it is gone.
+        let sent = signal(pid, Signal::Kill);
+        if !wait_gone(layout, server, Duration::from_secs(10)) {
+            sent?;
+            bail!("{server}: process {pid} is still there 10 s after SIGKILL");
+        }
+    }
+    Ok(())
+}
+
+/// Repeats `probe` until it succeeds, the process ends, or `limit` is over; a failure carries the
+/// last answer and the end of the server's log.
+pub fn wait_until(
+    layout: &Layout,
+    server: Server,
+    limit: Duration,
+    mut probe: impl FnMut() -> Result<()>,
+) -> Result<()> {
+    let began = Instant::now();
+    loop {
+        let Err(last) = probe() else { return Ok(()) };
+        let ended = state(layout, server) == State::Down;
+        if ended || began.elapsed() > limit {
+            let why = if ended {
+                "its process ended"
+            } else {
+                "it does not answer"
+            };
+            bail!(
+                "{server}: {why} after {:.1} s ({last:#})\n{}",
+                began.elapsed().as_secs_f64(),
+                log_tail(layout, server, 25)
+            );
+        }
+        sleep(Duration::from_millis(100));
+    }
+}
+
+/// The last lines of a server's log, indented, under a line that names the file.
+fn log_tail(layout: &Layout, server: Server, lines: usize) -> String {
+    let path = layout.log_file(server);
+    let text = fs::read(&path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let tail = last_lines(&text, lines).replace('\n', "\n    ");
+    format!("  the end of {}:\n    {tail}", path.display())
+}
+
+/// The last `count` lines of a text.
+pub fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_command_line_with_program_and_home_is_ours() {
+        let home = Path::new("/w/target/stack/redis-1");
+        let ours = b"/usr/bin/redis-server\0--dir\0/w/target/stack/redis-1\0";
+        let being_started = b"setsid\0/usr/bin/redis-server\0--dir\0/w/target/stack/redis-1/x\0";
+        let neighbour = b"/usr/bin/redis-server\0--dir\0/w/target/stack/redis-10\0";
+        let editor = b"vi\0-R\0/w/target/stack/redis-1/redis-server\0";
+        assert!(is_server(ours, "redis-server", home));
+        assert!(is_server(being_started, "redis-server", home));
+        assert!(!is_server(neighbour, "redis-server", home));
+        assert!(!is_server(editor, "redis-server", home));
+        assert!(!is_server(b"", "redis-server", home));
+    }
+
+    #[test]
+    fn the_status_letter_is_found_behind_any_name() {
+        assert_eq!(status_letter("12 (a) b) T 1 12"), Some('T'));
+        assert_eq!(status_letter("12 (java) S 1 12"), Some('S'));
+        assert_eq!(status_letter(""), None);
+    }
+
+    #[test]
+    fn last_lines_takes_what_there_is() {
+        assert_eq!(last_lines("a\nb\nc\n", 2), "b\nc");
+        assert_eq!(last_lines("a", 5), "a");
+    }
+}

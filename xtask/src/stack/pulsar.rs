@@ -1,0 +1,131 @@
+//! Apache Pulsar: one real broker with one real bookie, started from its jars.
+//!
+//! The namespace is made here, with a retention that bounds how much a machine keeps; topics and
+//! subscriptions are the product's own business.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use super::layout::{Layout, Server};
+use super::proc::{self, Launch};
+use super::{Tools, lifecycle, net};
+use crate::progress::Progress;
+
+/// The namespace of the product's topics.
+pub const NAMESPACE: &str = "public/sluice";
+
+/// From start to the first healthy answer; recovery of a long journal included.
+const LIMIT: Duration = Duration::from_secs(120);
+
+const STANDALONE_CONF: &str = include_str!("../../../deploy/native/pulsar/standalone.conf");
+const LOG4J2_XML: &str = include_str!("../../../deploy/native/pulsar/log4j2.xml");
+
+/// Memory, and what Pulsar's own start script passes to the Java machine.
+const JAVA_FLAGS: [&str; 13] = [
+    "-Xms512m",
+    "-Xmx1g",
+    "-XX:MaxDirectMemorySize=1g",
+    "-Dio.netty.tryReflectionSetAccessible=true",
+    "-Dbookkeeper.metadata.bookie.drivers=\
+     org.apache.pulsar.metadata.bookkeeper.PulsarMetadataBookieDriver",
+    "-Dbookkeeper.metadata.client.drivers=\
+     org.apache.pulsar.metadata.bookkeeper.PulsarMetadataClientDriver",
+    "--add-opens=java.base/java.nio=ALL-UNNAMED",
+    "--add-opens=java.base/jdk.internal.misc=ALL-UNNAMED",
+    "--add-opens=java.base/sun.net=ALL-UNNAMED",
+    "--add-opens=java.base/java.lang=ALL-UNNAMED",
+    "--add-opens=java.management/sun.management=ALL-UNNAMED",
+    "--add-opens=jdk.management/com.sun.management.internal=ALL-UNNAMED",
+    "--add-opens=java.base/jdk.internal.platform=ALL-UNNAMED",
+];
+
+/// How the broker is started.
+pub fn launch(layout: &Layout, tools: &Tools) -> Launch {
+    let home = layout.home(Server::Pulsar);
+    let path = |name: &str| home.join(name).display().to_string();
+    let mut args = JAVA_FLAGS.map(str::to_owned).to_vec();
+    args.push(format!("-Dlog4j2.configurationFile={}", path("log4j2.xml")));
+    args.extend([
+        "-cp".to_owned(),
+        format!("{}/*", tools.pulsar_lib.display()),
+    ]);
+    args.push("org.apache.pulsar.PulsarStandaloneStarter".to_owned());
+    for (flag, value) in [
+        ("--config", path("standalone.conf")),
+        ("--metadata-dir", path("data/metadata")),
+        ("--bookkeeper-dir", path("data/bookkeeper")),
+        ("--bookkeeper-port", layout.bookie_port().to_string()),
+        ("-a", "127.0.0.1".to_owned()),
+    ] {
+        args.extend([flag.to_owned(), value]);
+    }
+    // No functions worker, no stream storage: the product uses neither.
+    args.extend(["-nfw".to_owned(), "-nss".to_owned()]);
+    Launch {
+        program: tools.java.clone(),
+        args,
+    }
+}
+
+/// Writes the broker's configuration into its folder.
+pub fn prepare(layout: &Layout) -> Result<()> {
+    let home = layout.home(Server::Pulsar);
+    fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
+    let conf = STANDALONE_CONF
+        .replace("{{broker_port}}", &layout.port(Server::Pulsar).to_string())
+        .replace("{{web_port}}", &layout.pulsar_admin_port().to_string());
+    fs::write(home.join("standalone.conf"), conf).context("cannot write standalone.conf")?;
+    fs::write(home.join("log4j2.xml"), LOG4J2_XML).context("cannot write log4j2.xml")
+}
+
+/// Brings the broker up with its namespace and waits until it is healthy.
+pub fn bring_up(layout: &Layout, tools: &Tools, progress: &Progress) -> Result<()> {
+    let started = lifecycle::ensure_running(layout, tools, Server::Pulsar, progress)?;
+    wait_ready(layout)?;
+    if started {
+        progress.say("pulsar", &format!("ready, with namespace {NAMESPACE}"));
+    }
+    Ok(())
+}
+
+/// Waits until the broker calls itself healthy and has the namespace.
+pub fn wait_ready(layout: &Layout) -> Result<()> {
+    let port = layout.pulsar_admin_port();
+    proc::wait_until(layout, Server::Pulsar, LIMIT, || {
+        let (status, body) = net::http(port, "GET", "/admin/v2/brokers/health", "")?;
+        ensure!(
+            status == 200 && body.trim() == "ok",
+            "the broker's health is {status} {body}"
+        );
+        ensure_namespace(port)
+    })
+}
+
+/// A week, and little enough for a laptop's disk.
+fn retention() -> Value {
+    json!({"retentionTimeInMinutes": 10_080, "retentionSizeInMB": 2_048})
+}
+
+fn ensure_namespace(port: u16) -> Result<()> {
+    let namespace = format!("/admin/v2/namespaces/{NAMESPACE}");
+    let policy = format!("{namespace}/retention");
+    let (_, current) = net::http(port, "GET", &policy, "")?;
+    if serde_json::from_str::<Value>(&current).is_ok_and(|found| found == retention()) {
+        return Ok(());
+    }
+    let tenant = json!({"adminRoles": [], "allowedClusters": ["standalone"]}).to_string();
+    create(port, "PUT", "/admin/v2/tenants/public", &tenant)?;
+    create(port, "PUT", &namespace, "")?;
+    create(port, "POST", &policy, &retention().to_string())
+}
+
+/// A request that makes something; fine when it is there already.
+fn create(port: u16, method: &str, path: &str, body: &str) -> Result<()> {
+    match net::http(port, method, path, body)? {
+        (200..=299 | 409, _) => Ok(()),
+        (status, text) => bail!("{method} {path} answered {status}: {text}"),
+    }
+}

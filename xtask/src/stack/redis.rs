@@ -1,0 +1,267 @@
+//! Redis Cluster: six nodes, three primaries with a replica each, every write in the AOF.
+//!
+//! The cluster is formed once; a marker says so, and from then on the topology is in each node's
+//! nodes.conf. Healthy means that every node by itself says so: full coverage is reported by some
+//! nodes before all of them agree.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::layout::{Layout, REDIS_NODES, Server};
+use super::proc::{self, Launch};
+use super::{Tools, lifecycle, net};
+use crate::progress::Progress;
+
+/// A node with its data loaded; generous, since the AOF of a long test run is read first.
+const NODE_LIMIT: Duration = Duration::from_secs(60);
+
+/// Agreement of all nodes, failovers included.
+const CLUSTER_LIMIT: Duration = Duration::from_secs(40);
+
+/// How a node is started.
+pub fn launch(layout: &Layout, tools: &Tools, n: u8) -> Launch {
+    let server = Server::Redis(n);
+    let (port, bus) = (
+        layout.port(server).to_string(),
+        layout.redis_bus_port(n).to_string(),
+    );
+    let home = layout.home(server).display().to_string();
+    let args = [
+        ("--dir", home.as_str()),
+        ("--port", &port),
+        ("--cluster-port", &bus),
+        ("--bind", "127.0.0.1"),
+        ("--cluster-enabled", "yes"),
+        ("--cluster-config-file", "nodes.conf"),
+        ("--cluster-node-timeout", "2000"),
+        ("--appendonly", "yes"),
+        ("--appendfsync", "everysec"),
+        // The AOF holds everything; snapshots beside it would only fork during a measurement.
+        ("--save", ""),
+        ("--maxmemory-policy", "noeviction"),
+        // The command line must keep naming the home: that is how the process is recognised.
+        ("--set-proc-title", "no"),
+    ];
+    let args = args
+        .iter()
+        .flat_map(|(key, value)| [(*key).to_owned(), (*value).to_owned()]);
+    Launch {
+        program: tools.redis_server.clone(),
+        args: args.collect(),
+    }
+}
+
+/// Waits until one node has loaded its data and answers.
+pub fn wait_node(layout: &Layout, n: u8) -> Result<()> {
+    let server = Server::Redis(n);
+    let port = layout.port(server);
+    proc::wait_until(layout, server, NODE_LIMIT, || {
+        net::redis(port, "PING").map(|_| ())
+    })
+}
+
+/// Brings all nodes up, forms the cluster the first time, and waits until all of them agree.
+pub fn bring_up(layout: &Layout, tools: &Tools, progress: &Progress) -> Result<()> {
+    let mut started = false;
+    for server in Server::redis_nodes() {
+        started |= lifecycle::ensure_running(layout, tools, server, progress)?;
+    }
+    for n in 1..=REDIS_NODES {
+        wait_node(layout, n)?;
+    }
+    if !formed_marker(layout).exists() {
+        form(layout, tools, progress)?;
+        started = true;
+    }
+    wait_cluster(layout)?;
+    if started {
+        progress.say("redis", "ready: 3 primaries, each with a replica in sync");
+    }
+    Ok(())
+}
+
+/// Waits until every node says that the cluster is whole.
+pub fn wait_cluster(layout: &Layout) -> Result<()> {
+    let began = Instant::now();
+    while let Err(error) = check_cluster(layout) {
+        if began.elapsed() > CLUSTER_LIMIT {
+            return Err(error.context("the Redis cluster does not become whole"));
+        }
+        sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+fn formed_marker(layout: &Layout) -> PathBuf {
+    layout.folder().join("redis-cluster-formed")
+}
+
+/// Makes one cluster of nodes that have never served; an attempt that broke off is undone first.
+fn form(layout: &Layout, tools: &Tools, progress: &Progress) -> Result<()> {
+    progress.say("redis", "forming the cluster");
+    let mut addresses = Vec::new();
+    for server in Server::redis_nodes() {
+        let port = layout.port(server);
+        net::redis(port, "CLUSTER RESET HARD")?;
+        addresses.push(format!("127.0.0.1:{port}"));
+    }
+    let output = Command::new(&tools.redis_cli)
+        .args(["--cluster", "create"])
+        .args(&addresses)
+        .args(["--cluster-replicas", "1", "--cluster-yes"])
+        .output()
+        .context("cannot run redis-cli")?;
+    if !output.status.success() {
+        bail!(
+            "redis-cli could not form the cluster:\n{}{}",
+            proc::last_lines(&String::from_utf8_lossy(&output.stdout), 15),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    wait_cluster(layout)?;
+    fs::write(formed_marker(layout), "").context("cannot write the cluster's marker")
+}
+
+/// Asks every node; the first one that disagrees is the error.
+fn check_cluster(layout: &Layout) -> Result<()> {
+    let mut primaries = 0;
+    for n in 1..=REDIS_NODES {
+        let port = layout.port(Server::Redis(n));
+        let is_primary = check_info(&net::redis(port, "CLUSTER INFO")?)
+            .and_then(|()| check_peers(&net::redis(port, "CLUSTER NODES")?))
+            .and_then(|()| check_replication(&net::redis(port, "INFO replication")?))
+            .with_context(|| format!("redis-{n}"))?;
+        primaries += u8::from(is_primary);
+    }
+    ensure!(
+        primaries == REDIS_NODES / 2,
+        "{primaries} primaries instead of {}",
+        REDIS_NODES / 2
+    );
+    Ok(())
+}
+
+fn check_info(info: &str) -> Result<()> {
+    let known = REDIS_NODES.to_string();
+    for (key, want) in [
+        ("cluster_state", "ok"),
+        ("cluster_slots_ok", "16384"),
+        ("cluster_known_nodes", &known),
+    ] {
+        let got = field(info, key).unwrap_or("missing");
+        ensure!(got == want, "{key} is {got} instead of {want}");
+    }
+    Ok(())
+}
+
+fn check_peers(nodes: &str) -> Result<()> {
+    let failing = nodes.lines().find(|line| {
+        let flags = line.split(' ').nth(2).unwrap_or_default();
+        ["fail", "noaddr", "handshake"]
+            .iter()
+            .any(|bad| flags.contains(bad))
+    });
+    match failing {
+        Some(line) => bail!("it does not reach a peer: {line}"),
+        None => Ok(()),
+    }
+}
+
+/// Whether the node is a primary; an error when replication does not run.
+fn check_replication(info: &str) -> Result<bool> {
+    match field(info, "role") {
+        Some("master") => {
+            let online = info
+                .lines()
+                .any(|line| line.starts_with("slave") && line.contains("state=online"));
+            ensure!(online, "a primary without a replica in sync");
+            Ok(true)
+        }
+        Some("slave") => {
+            ensure!(
+                field(info, "master_link_status") == Some("up"),
+                "a replica without a link"
+            );
+            Ok(false)
+        }
+        role => bail!("it has the odd role {role:?}"),
+    }
+}
+
+/// The value of a `key:value` line.
+fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    text.lines()
+        .find_map(|line| line.split_once(':').filter(|(k, _)| *k == key))
+        .map(|(_, v)| v)
+}
+
+/// Kills all nodes, deletes what they stored, keeps what they know of each other, starts them:
+/// a cluster that comes back empty, as after the loss of all its disks.
+pub fn restart_empty(layout: &Layout, tools: &Tools, progress: &Progress) -> Result<()> {
+    ensure!(
+        formed_marker(layout).exists(),
+        "the cluster was never formed: run `stack up` first"
+    );
+    for server in Server::redis_nodes() {
+        proc::kill(layout, server)?;
+    }
+    progress.say(
+        "redis",
+        "all nodes killed; deleting their data, not their nodes.conf",
+    );
+    for server in Server::redis_nodes() {
+        forget_data(layout, server)?;
+    }
+    bring_up(layout, tools, progress)
+}
+
+fn forget_data(layout: &Layout, server: Server) -> Result<()> {
+    let home = layout.home(server);
+    let entries = fs::read_dir(&home).with_context(|| format!("{server} has never run"))?;
+    for entry in entries {
+        let path = entry.context("cannot list a data folder")?.path();
+        if path.ends_with("nodes.conf") {
+            continue;
+        }
+        let removed = if path.is_dir() {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
+        removed.with_context(|| format!("cannot delete {}", path.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cluster_info_must_be_whole() {
+        let whole = "cluster_state:ok\r\ncluster_slots_ok:16384\r\ncluster_known_nodes:6\r\n";
+        assert!(check_info(whole).is_ok());
+        assert!(check_info(&whole.replace(":ok", ":fail")).is_err());
+        assert!(check_info(&whole.replace(":6", ":5")).is_err());
+    }
+
+    #[test]
+    fn a_suspected_peer_is_no_agreement() {
+        assert!(check_peers("id a:1@2 myself,master - 0\nid b:1@2 slave id 0\n").is_ok());
+        assert!(check_peers("id a:1@2 master,fail? - 0\n").is_err());
+    }
+
+    #[test]
+    fn replication_must_run_on_both_sides() {
+        let primary = "role:master\r\nslave0:ip=127.0.0.1,port=1,state=online,offset=1\r\n";
+        assert!(check_replication(primary).unwrap());
+        assert!(check_replication("role:master\r\nconnected_slaves:0\r\n").is_err());
+        assert!(!check_replication("role:slave\r\nmaster_link_status:up\r\n").unwrap());
+        assert!(check_replication("role:slave\r\nmaster_link_status:down\r\n").is_err());
+    }
+}
