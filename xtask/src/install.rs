@@ -19,7 +19,8 @@ const PACKAGES: [(&str, &str); 5] = [
     ("redis-server", "redis-server"),
     ("mariadbd", "mariadb-server"),
     ("protoc", "protobuf-compiler"),
-    ("java", "default-jre-headless"),
+    // The whole kit, not the runtime alone: a Java source file is run before Pulsar starts.
+    ("javac", "default-jdk-headless"),
     ("mvn", "maven"),
 ];
 

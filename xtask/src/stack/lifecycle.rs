@@ -37,7 +37,7 @@ fn start(layout: &Layout, tools: &Tools, server: Server) -> Result<u32> {
             mariadb::launch(layout, tools, n)
         }
         Server::Pulsar => {
-            pulsar::prepare(layout)?;
+            pulsar::prepare(layout, tools)?;
             pulsar::launch(layout, tools)
         }
     };

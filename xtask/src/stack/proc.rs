@@ -5,6 +5,7 @@
 //! signalled. Signals go through the shell's `kill`, because `unsafe` is forbidden here.
 
 use std::fs::{self, OpenOptions};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -13,6 +14,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::layout::{Layout, Server};
+
+/// How long the ports of a process that ended may stay taken.
+const PORTS_LIMIT: Duration = Duration::from_secs(3);
 
 /// What the system says about a server's process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,18 +56,31 @@ pub fn state(layout: &Layout, server: Server) -> State {
     let Some(pid) = recorded_pid(layout, server) else {
         return State::Down;
     };
-    let Ok(raw) = fs::read(format!("/proc/{pid}/cmdline")) else {
+    let Some((cmdline, letter)) = look_at(pid) else {
         return State::Down;
     };
-    if !is_server(&raw, server.program(), &layout.home(server)) {
+    if !is_server(&cmdline, server.program(), &layout.home(server)) {
         return State::Down;
     }
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    match status_letter(&stat) {
-        Some('T' | 't') => State::Paused(pid),
-        Some('Z' | 'X') | None => State::Down,
-        Some(_) => State::Up(pid),
+    match letter {
+        'T' | 't' => State::Paused(pid),
+        _ => State::Up(pid),
     }
+}
+
+/// Command line and status letter of a living process. For a moment in the middle of `exec` the
+/// command line is empty, which must not pass for an end: look again until it is there.
+fn look_at(pid: u32) -> Option<(Vec<u8>, char)> {
+    for _ in 0..50 {
+        let cmdline = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let letter = status_letter(&stat).filter(|letter| !matches!(letter, 'Z' | 'X'))?;
+        if !cmdline.is_empty() {
+            return Some((cmdline, letter));
+        }
+        sleep(Duration::from_millis(2));
+    }
+    None
 }
 
 fn recorded_pid(layout: &Layout, server: Server) -> Option<u32> {
@@ -98,10 +115,8 @@ fn status_letter(stat: &str) -> Option<char> {
 /// Starts a server in a process group of its own, so that it outlives this command, the terminal
 /// and Ctrl-C. `setsid` becomes the server, so its pid is the server's.
 pub fn spawn(layout: &Layout, server: Server, launch: &Launch) -> Result<u32> {
-    for port in layout.bound_ports(server) {
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_err() {
-            bail!("{server}: port {port} is taken by a process that this stack did not start");
-        }
+    if let Some(port) = wait_ports_free(layout, server) {
+        bail!("{server}: port {port} is taken by a process that this stack did not start");
     }
     let home = layout.home(server);
     fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
@@ -125,6 +140,22 @@ pub fn spawn(layout: &Layout, server: Server, launch: &Launch) -> Result<u32> {
     Ok(child.id())
 }
 
+/// Waits until the server's ports can be bound; the one that stays taken otherwise. The threads of
+/// a killed process hold its sockets for a moment after the process itself has vanished.
+fn wait_ports_free(layout: &Layout, server: Server) -> Option<u16> {
+    let began = Instant::now();
+    loop {
+        let taken = layout
+            .bound_ports(server)
+            .into_iter()
+            .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_err());
+        if taken.is_none() || began.elapsed() > PORTS_LIMIT {
+            return taken;
+        }
+        sleep(Duration::from_millis(20));
+    }
+}
+
 /// Sends a signal to a process that `state` has just named.
 pub fn signal(pid: u32, signal: Signal) -> Result<()> {
     let name = match signal {
@@ -143,7 +174,7 @@ pub fn signal(pid: u32, signal: Signal) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the process is gone; false when it still runs after `limit`.
+/// Waits until the process and its listeners are gone; false when it still runs after `limit`.
 pub fn wait_gone(layout: &Layout, server: Server, limit: Duration) -> bool {
     let began = Instant::now();
     while state(layout, server) != State::Down {
@@ -152,6 +183,8 @@ pub fn wait_gone(layout: &Layout, server: Server, limit: Duration) -> bool {
         }
         sleep(Duration::from_millis(20));
     }
+    // Whoever bound a port in between is the next start's problem, not a reason to fail here.
+    let _ = wait_ports_free(layout, server);
     true
 }
 

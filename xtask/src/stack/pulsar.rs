@@ -4,6 +4,8 @@
 //! subscriptions are the product's own business.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -22,6 +24,9 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 const STANDALONE_CONF: &str = include_str!("../../../deploy/native/pulsar/standalone.conf");
 const LOG4J2_XML: &str = include_str!("../../../deploy/native/pulsar/log4j2.xml");
+
+const FORGET_DEAD_BOOKIE: &str =
+    include_str!("../../../deploy/native/pulsar/ForgetDeadBookie.java");
 
 /// Memory, and what Pulsar's own start script passes to the Java machine.
 const JAVA_FLAGS: [&str; 13] = [
@@ -70,15 +75,40 @@ pub fn launch(layout: &Layout, tools: &Tools) -> Launch {
     }
 }
 
-/// Writes the broker's configuration into its folder.
-pub fn prepare(layout: &Layout) -> Result<()> {
+/// Writes the broker's configuration into its folder and removes what a kill left behind.
+pub fn prepare(layout: &Layout, tools: &Tools) -> Result<()> {
     let home = layout.home(Server::Pulsar);
     fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
     let conf = STANDALONE_CONF
         .replace("{{broker_port}}", &layout.port(Server::Pulsar).to_string())
         .replace("{{web_port}}", &layout.pulsar_admin_port().to_string());
     fs::write(home.join("standalone.conf"), conf).context("cannot write standalone.conf")?;
-    fs::write(home.join("log4j2.xml"), LOG4J2_XML).context("cannot write log4j2.xml")
+    fs::write(home.join("log4j2.xml"), LOG4J2_XML).context("cannot write log4j2.xml")?;
+    forget_dead_bookie(&home, tools)
+}
+
+/// Deletes the registration of a bookie that was killed; why is told in the Java file. A second
+/// of work, and nothing to do before the first start.
+fn forget_dead_bookie(home: &Path, tools: &Tools) -> Result<()> {
+    let metadata = home.join("data/metadata");
+    if !metadata.join("CURRENT").exists() {
+        return Ok(());
+    }
+    let source = home.join("ForgetDeadBookie.java");
+    fs::write(&source, FORGET_DEAD_BOOKIE).context("cannot write ForgetDeadBookie.java")?;
+    let output = Command::new(&tools.java)
+        .args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp"])
+        .arg(format!("{}/*", tools.pulsar_lib.display()))
+        .arg(&source)
+        .arg(&metadata)
+        .output()
+        .context("cannot run java")?;
+    ensure!(
+        output.status.success(),
+        "the dead bookie's registration cannot be deleted: {}",
+        proc::last_lines(&String::from_utf8_lossy(&output.stderr), 10)
+    );
+    Ok(())
 }
 
 /// Brings the broker up with its namespace and waits until it is healthy.
@@ -116,8 +146,7 @@ fn ensure_namespace(port: u16) -> Result<()> {
     if serde_json::from_str::<Value>(&current).is_ok_and(|found| found == retention()) {
         return Ok(());
     }
-    let tenant = json!({"adminRoles": [], "allowedClusters": ["standalone"]}).to_string();
-    create(port, "PUT", "/admin/v2/tenants/public", &tenant)?;
+    // The tenant `public` is the broker's own work; until it is there, this fails and is repeated.
     create(port, "PUT", &namespace, "")?;
     create(port, "POST", &policy, &retention().to_string())
 }

@@ -44,6 +44,8 @@ pub fn launch(layout: &Layout, tools: &Tools, n: u8) -> Launch {
         // The AOF holds everything; snapshots beside it would only fork during a measurement.
         ("--save", ""),
         ("--maxmemory-policy", "noeviction"),
+        // The default waits 5 s for more replicas before each full copy; here there is only one.
+        ("--repl-diskless-sync-delay", "0"),
         // The command line must keep naming the home: that is how the process is recognised.
         ("--set-proc-title", "no"),
     ];
