@@ -110,11 +110,11 @@ pub fn up(base: u16, progress: &Progress) -> Result<PathBuf> {
 /// Waits for its turn; the lock ends with the file, however the command ends.
 fn lock(layout: &Layout) -> Result<File> {
     let path = layout.lock_file();
-    fs::create_dir_all(layout.folder()).context("cannot create the stack's folder")?;
+    if let Some(target) = path.parent() {
+        fs::create_dir_all(target).context("cannot create the target folder")?;
+    }
     let file = File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
     file.lock().context("cannot lock the stack")?;
-    // A `down --wipe` that held the lock before took the folder with it.
-    fs::create_dir_all(layout.folder()).context("cannot create the stack's folder")?;
     Ok(file)
 }
 
@@ -124,6 +124,7 @@ fn bring_up(layout: &Layout, progress: &Progress) -> Result<()> {
     install::packages(progress)?;
     jars::ensure(progress)?;
     let tools = Tools::find()?;
+    fs::create_dir_all(layout.folder()).context("cannot create the stack's folder")?;
     config::write(layout)?;
     let results = thread::scope(|scope| {
         let tools = &tools;
@@ -180,7 +181,7 @@ fn down(layout: &Layout, wipe: bool, progress: &Progress) -> Result<()> {
         // A stale pid file is harmless, and so is a missing one.
         let _ = fs::remove_file(layout.pid_file(server));
     }
-    if wipe {
+    if wipe && layout.folder().exists() {
         fs::remove_dir_all(layout.folder()).context("cannot delete the stack's folder")?;
         progress.say("stack", &format!("{} deleted", layout.folder().display()));
     }
