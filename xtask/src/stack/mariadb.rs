@@ -129,8 +129,8 @@ fn setup_sql(databases: &[String]) -> String {
     sql
 }
 
-/// Runs the client over TCP. Root has no password and ignores the one that is sent only if it is
-/// empty, so the password goes with the product's user alone.
+/// Runs the client over TCP. Root has no password and is refused with one, so the password goes
+/// with the product's user alone.
 fn sql(layout: &Layout, tools: &Tools, n: u8, args: [&str; 3]) -> Result<String> {
     let port = layout.port(Server::Mariadb(n));
     let password = if args[0] == "--user=root" { "" } else { USER };
