@@ -1,1 +1,126 @@
-//! Placeholder.
+//! Drift: Redis and the ledger disagree at the same watermark. This module plans, it never acts.
+//!
+//! The comparison is exact at any time (INV-3): the ledger up to W is immutable, so the entry at
+//! W says what the view must be, however far the ledger has moved on.
+
+use crate::ledger::{Flag, Totals};
+
+/// What is wrong with a cell's view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DriftKind {
+    /// The cell is not in Redis.
+    Missing,
+    /// W is behind the ledger: normal between a commit and its apply.
+    Behind,
+    /// W is ahead of the ledger or the token differs: the ledger was cut and went on differently.
+    Fork,
+    /// supply, net or the flag are not the ledger's at W.
+    Counters,
+    /// held is not the sum of the holds.
+    Held,
+    /// A buyer's quantity is not ledger plus holds.
+    Buyers,
+    /// A hold whose verdict is folded in.
+    Phantom,
+    /// A hold that a claim in the ledger expected is gone; only the log knows. Informative.
+    LostHold,
+    /// A repair left the cell paused and the view is exact again.
+    RepairPause,
+    /// The cell's row is not the fold of its ledger (INV-2).
+    Ledger,
+}
+
+impl DriftKind {
+    /// Name in reports and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DriftKind::Missing => "missing",
+            DriftKind::Behind => "behind",
+            DriftKind::Fork => "fork",
+            DriftKind::Counters => "counters",
+            DriftKind::Held => "held",
+            DriftKind::Buyers => "buyers",
+            DriftKind::Phantom => "phantom",
+            DriftKind::LostHold => "lost_hold",
+            DriftKind::RepairPause => "repair_pause",
+            DriftKind::Ledger => "ledger",
+        }
+    }
+
+    /// What the reconciler does about it.
+    pub fn repair(self) -> Repair {
+        match self {
+            DriftKind::Missing => Repair::Rebuild,
+            DriftKind::Behind => Repair::Apply,
+            DriftKind::Fork => Repair::DropAndRebuild,
+            DriftKind::Counters | DriftKind::Held | DriftKind::Buyers => Repair::PauseAndMend,
+            DriftKind::Phantom => Repair::Resolve,
+            DriftKind::RepairPause => Repair::RestoreFlag,
+            DriftKind::LostHold | DriftKind::Ledger => Repair::Alarm,
+        }
+    }
+}
+
+/// One fix for one drift.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Repair {
+    /// Build the cell from the ledger behind a barrier.
+    Rebuild,
+    /// Fold the missing entries in.
+    Apply,
+    /// Drop the view (a fork drops holds), then rebuild.
+    DropAndRebuild,
+    /// Pause by a marked ledger entry, then mend.
+    PauseAndMend,
+    /// Drop the phantom.
+    Resolve,
+    /// Append the flag that the repair's pause stored.
+    RestoreFlag,
+    /// Nothing can be repaired here; tell.
+    Alarm,
+}
+
+impl Repair {
+    /// Name in reports and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Repair::Rebuild => "rebuild",
+            Repair::Apply => "apply",
+            Repair::DropAndRebuild => "drop_and_rebuild",
+            Repair::PauseAndMend => "pause_and_mend",
+            Repair::Resolve => "resolve",
+            Repair::RestoreFlag => "restore_flag",
+            Repair::Alarm => "alarm",
+        }
+    }
+}
+
+/// Compares a view with the ledger at the view's own watermark. `at_w` is the ledger's fold at
+/// W, `None` when the ledger has no entry W; `head` is the cell row.
+pub fn compare(view: Totals, at_w: Option<Totals>, head: Totals) -> Option<DriftKind> {
+    let Some(at_w) = at_w else {
+        return Some(DriftKind::Fork);
+    };
+    if view.seq > head.seq || view.tok != at_w.tok {
+        return Some(DriftKind::Fork);
+    }
+    if (view.supply, view.net, view.open) != (at_w.supply, at_w.net, at_w.open) {
+        return Some(DriftKind::Counters);
+    }
+    (view.seq < head.seq).then_some(DriftKind::Behind)
+}
+
+/// The note of a repair's pause entry: it stores the flag that was in force.
+pub fn repair_note(former: Flag) -> Vec<u8> {
+    format!("repair:{}", former as i8).into_bytes()
+}
+
+/// Reads [`repair_note`]; `None` when the entry is an operator's.
+pub fn repaired_flag(note: &[u8]) -> Option<Flag> {
+    let digit = note.strip_prefix(b"repair:")?;
+    std::str::from_utf8(digit)
+        .ok()?
+        .parse()
+        .ok()
+        .and_then(Flag::from_number)
+}

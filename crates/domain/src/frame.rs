@@ -1,1 +1,175 @@
-//! Placeholder.
+//! Frames: one log entry with N orders.
+//!
+//! Wire form: magic `SGF`, version byte, CRC-32C of the body (big endian), body length, protobuf
+//! body. A reader takes its own version and the one before. Entries are an order (mode `full`
+//! publishes a held order, `abort` asks for its rejection), a barrier, or a tick. Golden bytes in
+//! the tests hold the form still. INV-14 speaks about `full` entries.
+
+use bytes::Bytes;
+use prost::Message;
+
+/// First bytes of every frame.
+pub const MAGIC: [u8; 3] = *b"SGF";
+/// The version that is written; this and the one before are read.
+pub const VERSION: u8 = 1;
+/// The most orders of one frame.
+pub const MAX_ORDERS: usize = 256;
+/// The largest frame in bytes.
+pub const MAX_BYTES: usize = 256 * 1024;
+const HEADER: usize = 12;
+
+/// What the writer is asked to do with an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Every line is held: claim them.
+    Full,
+    /// Reject the anchor unless it is claimed already.
+    Abort,
+}
+
+/// An order's immutable bytes and the Redis time of its first reserve: what holds, frames and
+/// the ledger carry from place to place unchanged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// Redis time of the first reserve, ms.
+    pub t_ms: u64,
+    /// [`crate::Payload::encode`].
+    pub payload: Bytes,
+}
+
+impl Sealed {
+    /// The ledger's form: 8 bytes of time, then the payload.
+    pub fn to_ledger(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(8 + self.payload.len());
+        out.extend_from_slice(&self.t_ms.to_be_bytes());
+        out.extend_from_slice(&self.payload);
+        out
+    }
+    /// Reads the ledger's form; `None` when it is too short.
+    pub fn from_ledger(bytes: &[u8]) -> Option<Self> {
+        let (t, payload) = bytes.split_first_chunk::<8>()?;
+        Some(Self {
+            t_ms: u64::from_be_bytes(*t),
+            payload: Bytes::copy_from_slice(payload),
+        })
+    }
+}
+
+/// One entry of a frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// An order.
+    Order(Mode, Sealed),
+    /// Everything before it in the partition is finished once the writer marks it seen.
+    Barrier(String),
+    /// Lets progress move on an idle partition; UTC ms of its publisher.
+    Tick(u64),
+}
+
+/// Why bytes are not a frame.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// No magic, or shorter than a header.
+    #[error("not a frame")]
+    Magic,
+    /// A version this program does not read.
+    #[error("frame version {0}")]
+    Version(u8),
+    /// The checksum does not match.
+    #[error("checksum")]
+    Checksum,
+    /// The body does not parse or breaks a bound.
+    #[error("body: {0}")]
+    Body(String),
+}
+
+/// Encodes entries; the caller keeps [`MAX_ORDERS`] and [`MAX_BYTES`].
+pub fn encode(items: &[Item]) -> Bytes {
+    let body = FrameWire {
+        items: items.iter().map(to_wire).collect(),
+    };
+    let len = body.encoded_len();
+    let mut out = Vec::with_capacity(HEADER + len);
+    out.extend_from_slice(&MAGIC);
+    out.push(VERSION);
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&(len as u32).to_be_bytes());
+    body.encode(&mut out).expect("a Vec grows");
+    let crc = crc32c::crc32c(&out[HEADER..]);
+    out[4..8].copy_from_slice(&crc.to_be_bytes());
+    out.into()
+}
+
+/// Decodes a frame and checks magic, version, length and checksum.
+pub fn decode(bytes: &[u8]) -> Result<Vec<Item>, FrameError> {
+    let Some((header, body)) = bytes.split_at_checked(HEADER) else {
+        return Err(FrameError::Magic);
+    };
+    if header[..3] != MAGIC {
+        return Err(FrameError::Magic);
+    }
+    if header[3] == 0 || header[3] > VERSION || header[3] + 1 < VERSION {
+        return Err(FrameError::Version(header[3]));
+    }
+    let len = u32::from_be_bytes([header[8], header[9], header[10], header[11]]) as usize;
+    let crc = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+    if len != body.len() || crc32c::crc32c(body) != crc {
+        return Err(FrameError::Checksum);
+    }
+    let wire = FrameWire::decode(body).map_err(|e| FrameError::Body(e.to_string()))?;
+    if wire.items.len() > MAX_ORDERS {
+        return Err(FrameError::Body(format!("{} entries", wire.items.len())));
+    }
+    wire.items.into_iter().map(from_wire).collect()
+}
+
+/// What an order adds to a frame's size, at most.
+pub fn order_size(payload_len: usize) -> usize {
+    payload_len + 24
+}
+
+fn to_wire(item: &Item) -> ItemWire {
+    let mut w = ItemWire::default();
+    match item {
+        Item::Order(mode, sealed) => {
+            w.kind = if *mode == Mode::Full { 1 } else { 2 };
+            w.payload = sealed.payload.clone();
+            w.time_ms = sealed.t_ms;
+        }
+        Item::Barrier(id) => (w.kind, w.barrier) = (3, id.clone()),
+        Item::Tick(at) => (w.kind, w.time_ms) = (4, *at),
+    }
+    w
+}
+
+fn from_wire(w: ItemWire) -> Result<Item, FrameError> {
+    let sealed = |w: ItemWire| Sealed {
+        t_ms: w.time_ms,
+        payload: w.payload,
+    };
+    match w.kind {
+        1 => Ok(Item::Order(Mode::Full, sealed(w))),
+        2 => Ok(Item::Order(Mode::Abort, sealed(w))),
+        3 => Ok(Item::Barrier(w.barrier)),
+        4 => Ok(Item::Tick(w.time_ms)),
+        n => Err(FrameError::Body(format!("entry kind {n}"))),
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct FrameWire {
+    #[prost(message, repeated, tag = "1")]
+    items: Vec<ItemWire>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ItemWire {
+    #[prost(uint32, tag = "1")]
+    kind: u32,
+    #[prost(bytes = "bytes", tag = "2")]
+    payload: Bytes,
+    #[prost(uint64, tag = "3")]
+    time_ms: u64,
+    #[prost(string, tag = "4")]
+    barrier: String,
+}

@@ -35,12 +35,19 @@ impl Identity {
         key.copy_from_slice(&sip_key[..16]);
         let mut fingerprint = [0u8; 8];
         fingerprint.copy_from_slice(&digest(&mac, &[b"fingerprint"])[..8]);
-        Self { mac, sip: SipHasher13::new_with_key(&key), fingerprint }
+        Self {
+            mac,
+            sip: SipHasher13::new_with_key(&key),
+            fingerprint,
+        }
     }
 
     /// 16 hex digits that tell two secrets apart and reveal neither.
     pub fn fingerprint_hex(&self) -> String {
-        self.fingerprint.iter().map(|b| format!("{b:02x}")).collect()
+        self.fingerprint
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect()
     }
 
     /// The id of a request (INV-8): same buyer, key and canonical content, same id.
@@ -85,20 +92,33 @@ impl Identity {
 
     /// The receipt token of an accepted order: 96 bits of HMAC in hex. It proves `accepted`.
     pub fn receipt(&self, order: OrderId) -> String {
-        digest(&self.mac, &[b"receipt", &order.0])[..12].iter().map(|b| format!("{b:02x}")).collect()
+        digest(&self.mac, &[b"receipt", &order.0])[..12]
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect()
     }
 
     /// Checks a receipt in constant time.
     pub fn receipt_is_valid(&self, order: OrderId, token: &str) -> bool {
         let want = self.receipt(order);
-        let same = want.bytes().zip(token.bytes()).fold(0, |acc, (a, b)| acc | (a ^ b));
+        let same = want
+            .bytes()
+            .zip(token.bytes())
+            .fold(0, |acc, (a, b)| acc | (a ^ b));
         want.len() == token.len() && same == 0
     }
 
     /// The 16-byte id of an operator's request on an offer (supply, flag, transfer).
     pub fn request_id(&self, offer: &OfferId, kind: &str, request: &str) -> OrderId {
-        let parts = [b"request".as_slice(), offer.as_str().as_bytes(), kind.as_bytes()];
-        let full = digest(&self.mac, &[parts[0], parts[1], parts[2], request.as_bytes()]);
+        let parts = [
+            b"request".as_slice(),
+            offer.as_str().as_bytes(),
+            kind.as_bytes(),
+        ];
+        let full = digest(
+            &self.mac,
+            &[parts[0], parts[1], parts[2], request.as_bytes()],
+        );
         let mut id = [0; 16];
         id.copy_from_slice(&full[..16]);
         OrderId(id)
@@ -128,5 +148,8 @@ fn first_u64(b: &[u8; 32]) -> u64 {
 
 /// SHA-256 of `bytes` in hex: a stable name for things that need no key (shard map versions).
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect()
 }

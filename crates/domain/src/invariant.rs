@@ -1,1 +1,146 @@
-//! Placeholder.
+//! The invariants as functions: tests, the load test's verdict and the live metrics all call
+//! these, so that "conserved" means the same thing everywhere.
+//!
+//! Each check takes plain values and answers the violations it found, with the invariant's id.
+
+use std::collections::HashMap;
+
+use crate::hold::Hold;
+use crate::ids::OrderId;
+use crate::ledger::{Class, Entry, Kind, Totals, refold};
+use crate::order::Status;
+
+/// One broken invariant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// `INV-1` ...
+    pub id: &'static str,
+    /// What was found.
+    pub detail: String,
+}
+
+fn bad(id: &'static str, detail: impl Into<String>) -> Violation {
+    Violation {
+        id,
+        detail: detail.into(),
+    }
+}
+
+/// INV-1 and INV-2 over a whole ledger: bounds at every entry, gap-free, chained, one verdict and
+/// one release per order, a release only after a claim.
+pub fn ledger(entries: &[Entry], head: Totals) -> Vec<Violation> {
+    let mut out = Vec::new();
+    match refold(Totals::default(), entries) {
+        Err(e) => out.push(bad("INV-1", e)),
+        Ok(t) if t != head => out.push(bad("INV-2", format!("cell row {head:?}, fold {t:?}"))),
+        Ok(_) => {}
+    }
+    let mut seen: HashMap<(OrderId, Class), Kind> = HashMap::new();
+    for e in entries {
+        if seen.insert((e.order, e.kind.class()), e.kind).is_some() {
+            out.push(bad(
+                "INV-2",
+                format!("second {:?} of {}", e.kind.class(), e.order),
+            ));
+        }
+        let claimed = seen.get(&(e.order, Class::Verdict)) == Some(&Kind::Claim);
+        if e.kind == Kind::Release && !claimed {
+            out.push(bad(
+                "INV-2",
+                format!("release without claim of {}", e.order),
+            ));
+        }
+    }
+    out
+}
+
+/// INV-3: the view's counters are the ledger's at W.
+pub fn view(view: Totals, at_w: Option<Totals>, head: Totals) -> Vec<Violation> {
+    match crate::drift::compare(view, at_w, head) {
+        None | Some(crate::drift::DriftKind::Behind) => Vec::new(),
+        Some(kind) => {
+            vec![bad(
+                "INV-3",
+                format!("{}: view {view:?}, ledger {at_w:?}", kind.as_str()),
+            )]
+        }
+    }
+}
+
+/// INV-4: `held` is the sum of the holds.
+pub fn held(held: i64, holds: &[Hold]) -> Vec<Violation> {
+    let sum: i64 = holds.iter().map(|h| i64::from(h.qty)).sum();
+    if sum == held {
+        Vec::new()
+    } else {
+        vec![bad("INV-4", format!("held {held}, holds {sum}"))]
+    }
+}
+
+/// INV-4 for buyers: b is ledger (up to W) plus holds, for every buyer with a field.
+pub fn buyers(
+    b: &HashMap<String, i64>,
+    ledger_at_w: &HashMap<String, i64>,
+    holds: &[Hold],
+) -> Vec<Violation> {
+    let mut want = ledger_at_w.clone();
+    for h in holds {
+        if let Some(buyer) = &h.buyer {
+            *want.entry(buyer.as_str().to_owned()).or_default() += i64::from(h.qty);
+        }
+    }
+    let zero = |m: &HashMap<String, i64>, k: &String| m.get(k).copied().unwrap_or(0);
+    b.keys()
+        .chain(want.keys())
+        .filter(|k| zero(b, k) != zero(&want, k))
+        .map(|k| {
+            bad(
+                "INV-4",
+                format!("buyer {k:?}: b {}, want {}", zero(b, k), zero(&want, k)),
+            )
+        })
+        .collect()
+}
+
+/// Claimed minus released units per buyer of a ledger prefix.
+pub fn buyer_sums(entries: &[Entry]) -> HashMap<String, i64> {
+    let mut sums = HashMap::new();
+    for e in entries {
+        match e.kind {
+            Kind::Claim => *sums.entry(e.buyer.clone()).or_insert(0) += e.qty,
+            Kind::Release => *sums.entry(e.buyer.clone()).or_insert(0) -= e.qty,
+            Kind::Supply | Kind::Reject | Kind::TransferOut | Kind::Flag => {}
+        }
+    }
+    sums
+}
+
+/// INV-5 for one order: what the row says against the verdicts of its lines.
+/// `verdicts`: per line the verdict (if any) and whether it was released.
+pub fn row(order: OrderId, status: Status, verdicts: &[(Option<Kind>, bool)]) -> Vec<Violation> {
+    let all_claimed = verdicts
+        .iter()
+        .all(|(v, released)| *v == Some(Kind::Claim) && !released);
+    if status.is_live() && !all_claimed {
+        return vec![bad(
+            "INV-5",
+            format!("{order} is {} without claims", status.as_str()),
+        )];
+    }
+    Vec::new()
+}
+
+/// INV-11 for one cell after quiescence: nothing held, everything applied.
+pub fn quiet(view: Totals, head: Totals, held: i64, holds: u64) -> Vec<Violation> {
+    let mut out = Vec::new();
+    if view.seq != head.seq {
+        out.push(bad("INV-11", format!("W {} of {}", view.seq, head.seq)));
+    }
+    if held != 0 || holds != 0 {
+        out.push(bad(
+            "INV-11",
+            format!("{holds} holds of {held} units remain"),
+        ));
+    }
+    out
+}

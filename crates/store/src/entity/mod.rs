@@ -1,0 +1,18 @@
+//! One SeaORM entity per table. Ids, buyers and keys are bytes: the default collation of MySQL
+//! takes `Key` for `key`. Times are UTC milliseconds, money is minor units, flags and kinds are
+//! the numbers of `domain`.
+
+pub mod barrier_seen;
+pub mod campaign;
+pub mod cell;
+pub mod lease;
+pub mod ledger;
+pub mod meta;
+pub mod offer;
+pub mod order_line;
+pub mod orders;
+pub mod outbox;
+pub mod parked;
+pub mod parked_frame;
+pub mod progress;
+pub mod unrowed;

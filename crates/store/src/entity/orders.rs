@@ -1,0 +1,42 @@
+//! The order rows of a buyer shard.
+
+use sea_orm::entity::prelude::*;
+
+/// A row of `orders`.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "orders")]
+pub struct Model {
+    /// 16 bytes.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub order_id: Vec<u8>,
+    /// Who buys.
+    pub buyer: Vec<u8>,
+    /// Unique with the buyer; NULL on the loser of a key conflict (INV-8).
+    pub idem_key: Option<Vec<u8>>,
+    /// `domain::Status`.
+    pub status: i8,
+    /// Why it was rejected.
+    pub reason: Option<String>,
+    /// Grows with each change.
+    pub version: i32,
+    /// The anchor's offer.
+    pub offer: Vec<u8>,
+    /// ISO 4217.
+    pub currency: String,
+    /// Minor units over all lines.
+    pub amount: i64,
+    /// Canonical JSON object, or empty.
+    pub metadata: String,
+    /// Redis time of the first reserve.
+    pub created_at: i64,
+    /// Last change.
+    pub updated_at: i64,
+    /// Unpaid orders expire then.
+    pub expires_at: i64,
+}
+
+/// No relations: joins are made by the code that needs them.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,341 @@
+//! The port of the database: the protocol's transactions, and the reads that go with them.
+//!
+//! Every method is idempotent and atomic; a batch equals its single transactions in order. After
+//! [`StoreError::is_transient`] the outcome is unknown: run the same call again. All of a call's
+//! cells must live on one database (`cell_db`), all of its rows on one (`order_db`).
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::frame::{Mode, Sealed};
+use domain::order::{RejectReason, Status};
+use domain::{Buyer, Campaign, CellId, Entry, Flag, IdempotencyKey, Kind, Offer, OfferId};
+use domain::{OrderId, Payload, ShardMap, Totals};
+
+use crate::error::StoreResult;
+
+/// The most cells of one verdict transaction.
+pub const MAX_CELLS: usize = 64;
+/// The most orders of one verdict or row transaction.
+pub const MAX_ORDERS: usize = 512;
+
+/// One order's line that wants a verdict.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// The order.
+    pub order: OrderId,
+    /// The buyer.
+    pub buyer: Buyer,
+    /// Units.
+    pub qty: u32,
+    /// `Abort` rejects, `Full` claims if it fits.
+    pub mode: Mode,
+    /// True when this line is the order's anchor: the verdict then enters `unrowed`.
+    pub anchor: bool,
+    /// What the ledger keeps with the verdict.
+    pub sealed: Sealed,
+}
+
+/// The asks of one cell.
+#[derive(Debug, Clone)]
+pub struct CellAsks {
+    /// The cell.
+    pub cell: CellId,
+    /// In frame order; an order may occur twice.
+    pub asks: Vec<Ask>,
+}
+
+/// A verdict and where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// Claim, reject or transfer-out.
+    pub kind: Kind,
+    /// Its position.
+    pub seq: u64,
+    /// True when this very call appended it.
+    pub fresh: bool,
+}
+
+/// What a verdict transaction made of one cell.
+#[derive(Debug, Clone)]
+pub struct CellVerdicts {
+    /// The cell.
+    pub cell: CellId,
+    /// The cell row before the call; `None` when the database has no such cell.
+    pub prev: Option<Totals>,
+    /// What was appended, gap-free from `prev.seq + 1`.
+    pub entries: Vec<Entry>,
+    /// One per ask, in order (empty when `prev` is `None`).
+    pub verdicts: Vec<Verdict>,
+    /// The `unrowed` range this call wrote, to be finished when the rows are.
+    pub unrowed: Option<UnrowedRange>,
+}
+
+/// A range of anchor verdicts whose rows may be missing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct UnrowedRange {
+    /// The cell.
+    pub cell: CellId,
+    /// First position.
+    pub first_seq: u64,
+    /// Last position.
+    pub last_seq: u64,
+    /// When the verdicts were written, UTC ms.
+    pub at_ms: u64,
+}
+
+/// An order that wants a row.
+#[derive(Debug, Clone)]
+pub struct RowAsk {
+    /// The order.
+    pub payload: Payload,
+    /// Redis time of the first reserve, ms.
+    pub t_ms: u64,
+    /// `Some` when a line was rejected.
+    pub rejected: Option<RejectReason>,
+}
+
+/// The row as it stands after the call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowState {
+    /// The order.
+    pub order: OrderId,
+    /// Its status.
+    pub status: Status,
+    /// Its reason, when rejected.
+    pub reason: Option<String>,
+    /// True when this call inserted it.
+    pub fresh: bool,
+}
+
+/// New entries of a cell, ready for apply.
+#[derive(Debug, Clone)]
+pub struct Appended {
+    /// The cell.
+    pub cell: CellId,
+    /// The totals before the first entry.
+    pub prev: Totals,
+    /// Gap-free; may be empty.
+    pub entries: Vec<Entry>,
+}
+
+/// A stretch of a ledger.
+#[derive(Debug, Clone)]
+pub struct LedgerPage {
+    /// Totals at the position asked for; `None` when the ledger does not reach it.
+    pub base: Option<Totals>,
+    /// What follows, at most the asked number.
+    pub entries: Vec<Entry>,
+    /// The cell row.
+    pub head: Totals,
+}
+
+/// What a supply, flag or transfer call answers.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// Done, now or earlier; the new entries per cell (none for a repeat).
+    Done(Vec<Appended>),
+    /// The request id was used with other units.
+    OtherUnits,
+    /// The present flag does not allow it.
+    Illegal(Flag),
+    /// Fewer unclaimed units than asked for; a reject was written under the id.
+    Refused(Vec<Appended>),
+    /// The database has no such cell.
+    NoCell,
+}
+
+/// Transactions and reads on cell shards.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// The database of an offer's cells.
+    fn cell_db(&self, offer: &OfferId) -> u16;
+    /// How many databases there are.
+    fn databases(&self) -> u16;
+    /// PROTOCOL `verdicts`: locks the cells in cell order, reads what exists under the lock,
+    /// appends what is missing (INV-1, INV-2). At most [`MAX_CELLS`] and [`MAX_ORDERS`].
+    async fn verdicts(&self, batch: &[CellAsks]) -> StoreResult<Vec<CellVerdicts>>;
+    /// Appends a release for each order that has a claim and none (INV-6).
+    async fn release(&self, cell: &CellId, orders: &[OrderId]) -> StoreResult<Appended>;
+    /// Forgets finished ranges.
+    async fn finish_unrowed(&self, db: u16, ranges: &[UnrowedRange]) -> StoreResult<()>;
+    /// Ranges written before `before_ms`, oldest first, at most `limit`.
+    async fn unrowed(&self, db: u16, before_ms: u64, limit: u64) -> StoreResult<Vec<UnrowedRange>>;
+    /// Creates the cells of a new offer with supply and flag(open); nothing where they exist.
+    async fn create_cells(
+        &self,
+        cells: &[(CellId, i64)],
+        ids: (OrderId, OrderId),
+    ) -> StoreResult<Vec<Appended>>;
+    /// Adds units, idempotent by `id`, all cells in one transaction.
+    async fn supply(&self, cells: &[(CellId, i64)], id: OrderId) -> StoreResult<Change>;
+    /// Appends a flag entry on every cell whose flag differs, if the present flag is in `from`.
+    /// `note` marks a repair.
+    async fn flag(
+        &self,
+        cells: &[CellId],
+        id: OrderId,
+        to: (Flag, &[Flag]),
+        note: &[u8],
+    ) -> StoreResult<Change>;
+    /// PROTOCOL `transfer`: units leave `from` and, if given, enter `to`, in one transaction.
+    async fn transfer(
+        &self,
+        id: OrderId,
+        from: &CellId,
+        to: Option<&CellId>,
+        units: u32,
+    ) -> StoreResult<Change>;
+    /// The cell row.
+    async fn head(&self, cell: &CellId) -> StoreResult<Option<Totals>>;
+    /// The totals at a position: exact for ever. Position 0 is the empty cell.
+    async fn at(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Totals>>;
+    /// Entries after `seq`, at most `limit`; `None` when there is no such cell.
+    async fn after(&self, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Option<LedgerPage>>;
+    /// Verdicts (with the stored payload) of some orders, read from the primary.
+    async fn find_verdicts(
+        &self,
+        cell: &CellId,
+        orders: &[OrderId],
+    ) -> StoreResult<Vec<Option<(Verdict, Option<Sealed>)>>>;
+    /// Claimed minus released units per buyer at position `seq` (immutable, so pages fit
+    /// together), buyers ascending after `after`. A buyer with 0 is listed too.
+    async fn buyer_sums(
+        &self,
+        cell: &CellId,
+        seq: u64,
+        after: Option<&str>,
+        limit: u64,
+    ) -> StoreResult<Vec<(String, i64)>>;
+    /// All cells of a database, ascending, after `after`, at most `limit`.
+    async fn cells(&self, db: u16, after: Option<&CellId>, limit: u64) -> StoreResult<Vec<CellId>>;
+    /// True when the database answers.
+    async fn ping(&self, db: u16) -> bool;
+}
+
+/// An order row with its lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderRow {
+    /// The order.
+    pub order: OrderId,
+    /// Who bought.
+    pub buyer: Buyer,
+    /// The client's key; `None` on the loser of a key conflict.
+    pub key: Option<IdempotencyKey>,
+    /// Where it stands.
+    pub status: Status,
+    /// Why it was rejected.
+    pub reason: Option<String>,
+    /// Grows with each change.
+    pub version: u32,
+    /// (offer, bucket, units, unit price).
+    pub lines: Vec<(OfferId, u8, u32, i64)>,
+    /// ISO 4217.
+    pub currency: String,
+    /// Minor units over all lines.
+    pub amount: i64,
+    /// Canonical JSON object, or empty.
+    pub metadata: String,
+    /// Redis time of the first reserve, ms.
+    pub created_at: u64,
+    /// Last change, ms.
+    pub updated_at: u64,
+    /// Unpaid orders expire then, ms.
+    pub expires_at: u64,
+}
+
+/// Transactions and reads on buyer shards.
+#[async_trait]
+pub trait Orders: Send + Sync {
+    /// The database of an order (its id carries the shard).
+    fn order_db(&self, order: OrderId) -> u16;
+    /// The database of a buyer's orders.
+    fn buyer_db(&self, buyer: &Buyer) -> u16;
+    /// PROTOCOL `row`: inserts what is absent, never updates (INV-7, INV-8). One per ask.
+    async fn rows(&self, db: u16, asks: &[RowAsk]) -> StoreResult<Vec<RowState>>;
+    /// Status of some orders; `None` where there is no row.
+    async fn statuses(&self, db: u16, orders: &[OrderId]) -> StoreResult<Vec<Option<RowState>>>;
+    /// One order with its lines.
+    async fn order(&self, order: OrderId) -> StoreResult<Option<OrderRow>>;
+    /// The order of a buyer's key.
+    async fn order_of_key(
+        &self,
+        buyer: &Buyer,
+        key: &IdempotencyKey,
+    ) -> StoreResult<Option<OrderRow>>;
+    /// Rows of a database by id after `after` (for verdicts and audits), at most `limit`.
+    async fn scan_rows(
+        &self,
+        db: u16,
+        offer: &OfferId,
+        after: Option<OrderId>,
+        limit: u64,
+    ) -> StoreResult<Vec<RowState>>;
+}
+
+/// Campaigns, offers, deployment facts: database 0.
+#[async_trait]
+pub trait Catalog: Send + Sync {
+    /// Migrations, the identity fingerprint and the shard map; idempotent, under a named lock.
+    async fn init(&self, fingerprint: &str) -> StoreResult<InitOutcome>;
+    /// Grows with every change of the catalog.
+    async fn catalog_version(&self) -> StoreResult<u64>;
+    /// All campaigns.
+    async fn campaigns(&self) -> StoreResult<Vec<Campaign>>;
+    /// All offers.
+    async fn offers(&self) -> StoreResult<Vec<Offer>>;
+    /// One offer with its campaign.
+    async fn offer(&self, id: &OfferId) -> StoreResult<Option<(Offer, Campaign)>>;
+    /// Creates (true) or changes (false) a campaign; its number is given at creation.
+    async fn put_campaign(&self, c: &Campaign) -> StoreResult<bool>;
+    /// Creates (true) or changes (false) an offer; allotment and buckets are never changed here.
+    async fn put_offer(&self, o: &Offer) -> StoreResult<bool>;
+}
+
+/// What init found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InitOutcome {
+    /// Ready; this is the shard map in force.
+    Ready(ShardMap),
+    /// The deployment was made with another identity secret.
+    OtherIdentity,
+    /// The stored shard map is for another number of databases.
+    OtherDatabases(u16),
+}
+
+/// A parked order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parked {
+    /// The order.
+    pub order: OrderId,
+    /// What failed.
+    pub reason: String,
+    /// What was to be written.
+    pub sealed: Sealed,
+}
+
+/// Progress, barriers, leases, parked work: database 0.
+#[async_trait]
+pub trait Marks: Send + Sync {
+    /// Stores the publish time up to which a partition is finished (never goes back).
+    async fn set_progress(&self, partition: &str, finished_until: u64) -> StoreResult<()>;
+    /// Progress of all partitions.
+    async fn progress(&self) -> StoreResult<Vec<(String, u64)>>;
+    /// A partition's writer passed a barrier.
+    async fn mark_barrier(&self, barrier: &str, partition: &str) -> StoreResult<()>;
+    /// The partitions that passed it.
+    async fn barrier_seen(&self, barrier: &str) -> StoreResult<Vec<String>>;
+    /// Takes or renews a lease by the database's clock; false when another holds it.
+    async fn lease(&self, name: &str, holder: &str, ttl_ms: u64) -> StoreResult<bool>;
+    /// Parks an order; idempotent.
+    async fn park(&self, order: OrderId, reason: &str, sealed: &Sealed) -> StoreResult<()>;
+    /// Which of these orders are parked.
+    async fn parked_among(&self, orders: &[OrderId]) -> StoreResult<Vec<OrderId>>;
+    /// Parks a frame that cannot be decoded; idempotent.
+    async fn park_frame(&self, partition: &str, reason: &str, frame: &Bytes) -> StoreResult<()>;
+    /// (parked orders, parked frames).
+    async fn parked_counts(&self) -> StoreResult<(u64, u64)>;
+}
+
+/// All of it: what a service takes.
+pub trait Store: Ledger + Orders + Catalog + Marks {}
+impl<T: Ledger + Orders + Catalog + Marks> Store for T {}

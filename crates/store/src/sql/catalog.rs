@@ -1,0 +1,224 @@
+//! The port's `Catalog`: campaigns, offers and the version that tells processes to look again.
+
+use async_trait::async_trait;
+use domain::{Campaign, CampaignNo, Offer, OfferId, Price};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, EntityTrait, QueryOrder, QuerySelect,
+};
+
+use super::init::{CATALOG_VERSION, read_meta};
+use super::{Db, SqlStore};
+use crate::entity::{campaign, meta, offer};
+use crate::error::StoreResult;
+use crate::port::{Catalog, InitOutcome};
+
+fn to_campaign(m: campaign::Model) -> Campaign {
+    Campaign {
+        id: m.id,
+        number: CampaignNo(m.number as u32),
+        opens_at_ms: m.opens_at,
+        closes_at_ms: m.closes_at,
+        payment_window_s: m.payment_window_s as u32,
+    }
+}
+
+fn campaign_row(c: &Campaign, number: i32) -> campaign::ActiveModel {
+    campaign::ActiveModel {
+        id: Set(c.id.clone()),
+        number: Set(number),
+        opens_at: Set(c.opens_at_ms),
+        closes_at: Set(c.closes_at_ms),
+        payment_window_s: Set(c.payment_window_s as i32),
+    }
+}
+
+fn to_offer(db: &Db, m: offer::Model) -> StoreResult<Offer> {
+    Ok(Offer {
+        id: m
+            .id
+            .parse()
+            .map_err(|_| db.corrupt(format!("offer id {:?}", m.id)))?,
+        campaign: m.campaign,
+        sku: m.sku,
+        price: Price {
+            currency: m.currency,
+            minor: m.minor,
+        },
+        allotment: m.allotment,
+        limit_per_buyer: m.limit_per_buyer.map(|n| n as u32),
+        buckets: m.buckets as u8,
+    })
+}
+
+fn offer_row(o: &Offer) -> offer::ActiveModel {
+    offer::ActiveModel {
+        id: Set(o.id.as_str().to_owned()),
+        campaign: Set(o.campaign.clone()),
+        sku: Set(o.sku.clone()),
+        currency: Set(o.price.currency.clone()),
+        minor: Set(o.price.minor),
+        allotment: Set(o.allotment),
+        limit_per_buyer: Set(o.limit_per_buyer.map(|n| n as i32)),
+        buckets: Set(i16::from(o.buckets)),
+    }
+}
+
+pub(super) async fn insert_campaign_if_absent(
+    db: &Db,
+    tx: &DatabaseTransaction,
+    c: &Campaign,
+) -> StoreResult<()> {
+    let found = campaign::Entity::find_by_id(c.id.as_str()).one(tx).await;
+    if found.map_err(|e| db.err(e))?.is_none() {
+        campaign::Entity::insert(campaign_row(c, c.number.0 as i32))
+            .exec_without_returning(tx)
+            .await
+            .map_err(|e| db.err(e))?;
+    }
+    Ok(())
+}
+
+/// Every change takes this row's lock first, so changes are serial and the version grows.
+async fn bump(db: &Db, tx: &DatabaseTransaction) -> StoreResult<()> {
+    let now: u64 = read_meta(db, tx, CATALOG_VERSION)
+        .await?
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(0);
+    let row = meta::ActiveModel {
+        name: Set(CATALOG_VERSION.to_owned()),
+        value: Set((now + 1).to_string()),
+    };
+    row.update(tx).await.map_err(|e| db.err(e)).map(|_| ())
+}
+
+async fn put_campaign(db: &Db, c: &Campaign) -> StoreResult<bool> {
+    let tx = db.begin().await?;
+    bump(db, &tx).await?;
+    let found = campaign::Entity::find_by_id(c.id.as_str()).one(&tx).await;
+    let created = match found.map_err(|e| db.err(e))? {
+        Some(old) => {
+            campaign_row(c, old.number)
+                .update(&tx)
+                .await
+                .map_err(|e| db.err(e))?;
+            false
+        }
+        None => {
+            let last: Option<campaign::Model> = campaign::Entity::find()
+                .order_by_desc(campaign::Column::Number)
+                .limit(1)
+                .one(&tx)
+                .await
+                .map_err(|e| db.err(e))?;
+            let number = last.map_or(1, |l| l.number + 1);
+            if number >= 1 << 24 {
+                return Err(db.corrupt("all 16,777,216 campaign numbers are used"));
+            }
+            campaign::Entity::insert(campaign_row(c, number))
+                .exec_without_returning(&tx)
+                .await
+                .map_err(|e| db.err(e))?;
+            true
+        }
+    };
+    db.commit(tx).await?;
+    Ok(created)
+}
+
+async fn put_offer(db: &Db, o: &Offer) -> StoreResult<bool> {
+    let tx = db.begin().await?;
+    bump(db, &tx).await?;
+    let found = offer::Entity::find_by_id(o.id.as_str()).one(&tx).await;
+    let created = match found.map_err(|e| db.err(e))? {
+        Some(old) => {
+            let fixed = offer::ActiveModel {
+                allotment: Set(old.allotment),
+                buckets: Set(old.buckets),
+                ..offer_row(o)
+            };
+            fixed.update(&tx).await.map_err(|e| db.err(e))?;
+            false
+        }
+        None => {
+            offer::Entity::insert(offer_row(o))
+                .exec_without_returning(&tx)
+                .await
+                .map_err(|e| db.err(e))?;
+            true
+        }
+    };
+    db.commit(tx).await?;
+    Ok(created)
+}
+
+async fn version(db: &Db) -> StoreResult<u64> {
+    let conn = db.conn().await?;
+    let row = meta::Entity::find_by_id(CATALOG_VERSION).one(&*conn).await;
+    let row = row.map_err(|e| db.err(e))?;
+    Ok(row.and_then(|m| m.value.parse().ok()).unwrap_or(0))
+}
+
+async fn one_offer(db: &Db, id: &OfferId) -> StoreResult<Option<(Offer, Campaign)>> {
+    let conn = db.conn().await?;
+    let found = offer::Entity::find_by_id(id.as_str()).one(&*conn).await;
+    let Some(o) = found.map_err(|e| db.err(e))? else {
+        return Ok(None);
+    };
+    let c = campaign::Entity::find_by_id(o.campaign.as_str())
+        .one(&*conn)
+        .await;
+    let Some(c) = c.map_err(|e| db.err(e))? else {
+        return Err(db.corrupt(format!("offer {id} names a campaign that does not exist")));
+    };
+    Ok(Some((to_offer(db, o)?, to_campaign(c))))
+}
+
+#[async_trait]
+impl Catalog for SqlStore {
+    async fn init(&self, fingerprint: &str) -> StoreResult<InitOutcome> {
+        self.migrate().await?;
+        self.facts(fingerprint).await
+    }
+    async fn catalog_version(&self) -> StoreResult<u64> {
+        let db = self.db(0)?;
+        db.run(|| version(db)).await
+    }
+    async fn campaigns(&self) -> StoreResult<Vec<Campaign>> {
+        let db = self.db(0)?;
+        let read = || async {
+            let conn = db.conn().await?;
+            campaign::Entity::find()
+                .all(&*conn)
+                .await
+                .map_err(|e| db.err(e))
+        };
+        Ok(db.run(read).await?.into_iter().map(to_campaign).collect())
+    }
+    async fn offers(&self) -> StoreResult<Vec<Offer>> {
+        let db = self.db(0)?;
+        let read = || async {
+            let conn = db.conn().await?;
+            offer::Entity::find()
+                .all(&*conn)
+                .await
+                .map_err(|e| db.err(e))
+        };
+        db.run(read)
+            .await?
+            .into_iter()
+            .map(|m| to_offer(db, m))
+            .collect()
+    }
+    async fn offer(&self, id: &OfferId) -> StoreResult<Option<(Offer, Campaign)>> {
+        let db = self.db(0)?;
+        db.run(|| one_offer(db, id)).await
+    }
+    async fn put_campaign(&self, c: &Campaign) -> StoreResult<bool> {
+        let db = self.db(0)?;
+        db.run(|| put_campaign(db, c)).await
+    }
+    async fn put_offer(&self, o: &Offer) -> StoreResult<bool> {
+        let db = self.db(0)?;
+        db.run(|| put_offer(db, o)).await
+    }
+}

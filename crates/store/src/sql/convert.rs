@@ -1,0 +1,94 @@
+//! Between rows and the words of `domain`. A value that no code of ours wrote is an error with
+//! the place it was found, never a panic.
+
+use domain::ledger::{Flag, Kind, Tok, Totals};
+use domain::{CellId, Entry, OrderId};
+use sea_orm::ActiveValue::Set;
+
+use super::Db;
+use crate::entity::{cell, ledger};
+use crate::error::StoreResult;
+
+pub(crate) fn cell_key(cell: &CellId) -> Vec<u8> {
+    cell.to_string().into_bytes()
+}
+
+pub(crate) fn text(db: &Db, bytes: Vec<u8>, what: &str) -> StoreResult<String> {
+    String::from_utf8(bytes).map_err(|_| db.corrupt(format!("{what} is not UTF-8")))
+}
+
+pub(crate) fn parse<T: std::str::FromStr>(db: &Db, bytes: Vec<u8>, what: &str) -> StoreResult<T>
+where
+    T::Err: std::fmt::Display,
+{
+    text(db, bytes, what)?
+        .parse()
+        .map_err(|e| db.corrupt(format!("{what}: {e}")))
+}
+
+pub(crate) fn order_id(db: &Db, bytes: &[u8]) -> StoreResult<OrderId> {
+    OrderId::from_slice(bytes).map_err(|e| db.corrupt(e.to_string()))
+}
+
+pub(crate) fn flag(db: &Db, n: i8) -> StoreResult<Flag> {
+    Flag::from_number(i64::from(n)).ok_or_else(|| db.corrupt(format!("flag {n}")))
+}
+
+pub(crate) fn kind(db: &Db, n: i8) -> StoreResult<Kind> {
+    Kind::from_number(n).ok_or_else(|| db.corrupt(format!("ledger kind {n}")))
+}
+
+pub(crate) fn totals(db: &Db, m: &cell::Model) -> StoreResult<Totals> {
+    Ok(Totals {
+        supply: m.supply,
+        net: m.net,
+        seq: m.seq as u64,
+        open: flag(db, m.open)?,
+        tok: Tok(m.tok as u64),
+    })
+}
+
+pub(crate) fn cell_row(id: Vec<u8>, t: &Totals) -> cell::ActiveModel {
+    cell::ActiveModel {
+        cell_id: Set(id),
+        supply: Set(t.supply),
+        net: Set(t.net),
+        seq: Set(t.seq as i64),
+        open: Set(t.open as i8),
+        tok: Set(t.tok.0 as i64),
+    }
+}
+
+pub(crate) fn entry(db: &Db, m: ledger::Model) -> StoreResult<Entry> {
+    Ok(Entry {
+        seq: m.seq as u64,
+        kind: kind(db, m.kind)?,
+        order: order_id(db, &m.order_id)?,
+        buyer: text(db, m.buyer, "ledger.buyer")?,
+        qty: m.qty,
+        payload: m.payload,
+        supply_after: m.supply_after,
+        net_after: m.net_after,
+        open_after: flag(db, m.open_after)?,
+        tok: Tok(m.tok as u64),
+        at_ms: m.at_ms,
+    })
+}
+
+pub(crate) fn entry_row(cell_id: &[u8], e: &Entry) -> ledger::ActiveModel {
+    ledger::ActiveModel {
+        cell_id: Set(cell_id.to_vec()),
+        seq: Set(e.seq as i64),
+        kind: Set(e.kind as i8),
+        class: Set(e.kind.class() as i8),
+        order_id: Set(e.order.0.to_vec()),
+        buyer: Set(e.buyer.as_bytes().to_vec()),
+        qty: Set(e.qty),
+        payload: Set(e.payload.clone()),
+        supply_after: Set(e.supply_after),
+        net_after: Set(e.net_after),
+        open_after: Set(e.open_after as i8),
+        tok: Set(e.tok.0 as i64),
+        at_ms: Set(e.at_ms),
+    }
+}

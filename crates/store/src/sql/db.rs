@@ -1,0 +1,182 @@
+//! One database: its pool, its deadline, and how a transaction is run.
+//!
+//! The driver has no read timeout, so every transaction runs under a deadline. When it passes,
+//! the outcome is unknown and the pool is replaced (at most once a second): a connection that hung
+//! is never used again. Nothing is cancelled in the middle otherwise.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
+use tokio::time::Instant;
+
+use super::StoreConfig;
+use crate::error::{StoreError, StoreResult};
+
+/// How often a transaction is run again within one call before the caller hears of it.
+const ATTEMPTS: u32 = 4;
+
+pub(crate) struct Db {
+    pub no: u16,
+    pub backend: DbBackend,
+    /// Largest batch on the ladder: small with TLS, where a statement over 16 KB costs 40 ms.
+    pub most: usize,
+    options: ConnectOptions,
+    timeout: Duration,
+    pool: Mutex<Pool>,
+}
+
+struct Pool {
+    conn: Option<Arc<DatabaseConnection>>,
+    made: Option<Instant>,
+}
+
+impl Db {
+    pub fn new(no: u16, url: &str, cfg: &StoreConfig) -> StoreResult<Self> {
+        let sqlite = url.starts_with("sqlite:");
+        if !sqlite && !url.starts_with("mysql:") {
+            let what = "a database URL starts with mysql:// or sqlite://";
+            return Err(StoreError::corrupt(no, what));
+        }
+        let tls = url.contains("ssl-mode=REQUIRED") || url.contains("ssl-mode=VERIFY");
+        Ok(Self {
+            no,
+            backend: if sqlite {
+                DbBackend::Sqlite
+            } else {
+                DbBackend::MySql
+            },
+            most: if tls { 32 } else { 512 },
+            options: options(url, cfg, sqlite),
+            timeout: cfg.timeout,
+            pool: Mutex::new(Pool {
+                conn: None,
+                made: None,
+            }),
+        })
+    }
+
+    /// The pool; made lazily, so that a database that is down does not stop a start.
+    pub async fn conn(&self) -> StoreResult<Arc<DatabaseConnection>> {
+        if let Some(conn) = self.pool.lock().conn.clone() {
+            return Ok(conn);
+        }
+        let fresh = Database::connect(self.options.clone())
+            .await
+            .map_err(|e| self.err(e))?;
+        let mut pool = self.pool.lock();
+        let conn = pool.conn.get_or_insert_with(|| Arc::new(fresh)).clone();
+        pool.made = Some(Instant::now());
+        Ok(conn)
+    }
+
+    pub fn err(&self, e: DbErr) -> StoreError {
+        StoreError::from_driver(self.no, &e)
+    }
+
+    pub fn corrupt(&self, what: impl Into<String>) -> StoreError {
+        StoreError::corrupt(self.no, what)
+    }
+
+    /// Runs `work` under the deadline, again while it fails transiently and time is left.
+    pub async fn run<T, F, Fut>(&self, work: F) -> StoreResult<T>
+    where
+        F: Fn() -> Fut + Send,
+        Fut: Future<Output = StoreResult<T>> + Send,
+    {
+        let until = Instant::now() + self.timeout;
+        let mut attempt = 1;
+        loop {
+            match tokio::time::timeout_at(until, work()).await {
+                Ok(Err(e)) if e.is_transient() && attempt < ATTEMPTS => {
+                    attempt += 1;
+                    tokio::time::sleep(Duration::from_millis(3 << (2 * attempt))).await;
+                }
+                Ok(done) => return done,
+                Err(_) => {
+                    self.abandon_pool();
+                    let what = format!("no answer within {} ms", self.timeout.as_millis());
+                    return Err(StoreError::Transient { db: self.no, what });
+                }
+            }
+        }
+    }
+
+    /// Starts a write transaction: READ COMMITTED on MySQL (set for the session), and on SQLite
+    /// the write lock at once, so that reads inside it cannot go stale.
+    pub async fn begin(&self) -> StoreResult<DatabaseTransaction> {
+        let mode = (self.backend == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
+        let how = TransactionOptions {
+            sqlite_transaction_mode: mode,
+            ..Default::default()
+        };
+        self.conn()
+            .await?
+            .begin_with_options(how)
+            .await
+            .map_err(|e| self.err(e))
+    }
+
+    pub async fn commit(&self, tx: DatabaseTransaction) -> StoreResult<()> {
+        tx.commit().await.map_err(|e| self.err(e))
+    }
+
+    fn abandon_pool(&self) {
+        let mut pool = self.pool.lock();
+        if pool
+            .made
+            .is_none_or(|at| at.elapsed() > Duration::from_secs(1))
+        {
+            pool.conn = None;
+        }
+    }
+
+    pub async fn ping(&self) -> bool {
+        let probe = || async {
+            self.conn()
+                .await?
+                .execute_unprepared("SELECT 1")
+                .await
+                .map_err(|e| self.err(e))
+        };
+        self.run(probe).await.is_ok()
+    }
+}
+
+fn options(url: &str, cfg: &StoreConfig, sqlite: bool) -> ConnectOptions {
+    let mut o = ConnectOptions::new(url);
+    o.sqlx_logging(false)
+        .connect_lazy(true)
+        .acquire_timeout(cfg.timeout)
+        .connect_timeout(cfg.timeout)
+        .test_before_acquire(false)
+        // SQLite has one writer; a second connection would only wait for the first.
+        .max_connections(if sqlite { 1 } else { cfg.connections })
+        .min_connections(0);
+    if sqlite {
+        o.map_sqlx_sqlite_opts(|s| {
+            s.create_if_missing(true)
+                .pragma("journal_mode", "WAL")
+                .pragma("synchronous", "FULL")
+                .pragma("busy_timeout", "5000")
+        });
+    } else {
+        o.map_sqlx_mysql_pool_opts(|p| p.after_connect(|conn, _| Box::pin(session(conn))));
+    }
+    o
+}
+
+async fn session(conn: &mut sqlx::MySqlConnection) -> Result<(), sqlx::Error> {
+    use sqlx::Executor;
+    conn.execute(
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, \
+         SESSION innodb_lock_wait_timeout = 2",
+    )
+    .await
+    .map(|_| ())
+}

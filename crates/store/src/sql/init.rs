@@ -1,0 +1,102 @@
+//! The idempotent init that every service runs: migrations on every database under a named lock
+//! of database 0, then the identity fingerprint and the shard map.
+
+use domain::{Campaign, CampaignNo, ShardMap, offer::EVERGREEN};
+use sea_orm::{
+    ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QuerySelect,
+};
+use sea_orm_migration::MigratorTrait;
+
+use super::{Db, SqlStore, catalog};
+use crate::entity::meta;
+use crate::error::StoreResult;
+use crate::migration::Migrator;
+use crate::port::InitOutcome;
+
+pub(super) const CATALOG_VERSION: &str = "catalog_version";
+
+pub(super) async fn read_meta(
+    db: &Db,
+    tx: &DatabaseTransaction,
+    name: &str,
+) -> StoreResult<Option<String>> {
+    let row = meta::Entity::find_by_id(name)
+        .lock_exclusive()
+        .one(tx)
+        .await;
+    Ok(row.map_err(|e| db.err(e))?.map(|m| m.value))
+}
+
+/// Stores a fact unless it is there; answers what is in force.
+async fn fact(db: &Db, tx: &DatabaseTransaction, name: &str, value: &str) -> StoreResult<String> {
+    if let Some(found) = read_meta(db, tx, name).await? {
+        return Ok(found);
+    }
+    let row = meta::ActiveModel {
+        name: Set(name.to_owned()),
+        value: Set(value.to_owned()),
+    };
+    meta::Entity::insert(row)
+        .exec_without_returning(tx)
+        .await
+        .map_err(|e| db.err(e))?;
+    Ok(value.to_owned())
+}
+
+impl SqlStore {
+    pub(super) async fn migrate(&self) -> StoreResult<()> {
+        let first = self.db(0)?;
+        // The lock belongs to this transaction's connection and ends with it, also after a crash.
+        let guard = match first.backend {
+            DbBackend::MySql => Some(named_lock(first).await?),
+            _ => None,
+        };
+        for db in self.dbs.iter() {
+            let conn = db.conn().await?;
+            Migrator::up(&*conn, None).await.map_err(|e| db.err(e))?;
+        }
+        if let Some(tx) = guard {
+            tx.execute_unprepared("DO RELEASE_LOCK('sluicegate_init')")
+                .await
+                .map_err(|e| first.err(e))?;
+            first.commit(tx).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn facts(&self, fingerprint: &str) -> StoreResult<InitOutcome> {
+        let db = self.db(0)?;
+        db.run(|| async {
+            let tx = db.begin().await?;
+            let stored = fact(db, &tx, "identity", fingerprint).await?;
+            if stored != fingerprint {
+                return Ok(InitOutcome::OtherIdentity);
+            }
+            let map = format!("{} {}", self.map.version, self.map.databases);
+            let map_in_force = fact(db, &tx, "shard_map", &map).await?;
+            let databases = map_in_force.split(' ').nth(1).and_then(|n| n.parse().ok());
+            if databases != Some(self.map.databases) {
+                return Ok(InitOutcome::OtherDatabases(databases.unwrap_or(0)));
+            }
+            fact(db, &tx, CATALOG_VERSION, "1").await?;
+            let evergreen = Campaign {
+                id: EVERGREEN.to_owned(),
+                number: CampaignNo(0),
+                opens_at_ms: None,
+                closes_at_ms: None,
+                payment_window_s: 1800,
+            };
+            catalog::insert_campaign_if_absent(db, &tx, &evergreen).await?;
+            db.commit(tx).await?;
+            Ok(InitOutcome::Ready(ShardMap::clone(&self.map)))
+        })
+        .await
+    }
+}
+
+async fn named_lock(db: &Db) -> StoreResult<DatabaseTransaction> {
+    let tx = db.begin().await?;
+    let sql = "DO GET_LOCK('sluicegate_init', 60)";
+    tx.execute_unprepared(sql).await.map_err(|e| db.err(e))?;
+    Ok(tx)
+}

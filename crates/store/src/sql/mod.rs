@@ -1,0 +1,78 @@
+//! The port over SeaORM: N databases, one pool each, MySQL, MariaDB or SQLite.
+//!
+//! A logical shard (0 to 4,095) is sent to a database by the shard map. Nothing here keeps state
+//! between calls but the pools.
+
+mod catalog;
+mod convert;
+mod db;
+mod init;
+mod marks;
+mod orders;
+mod reads;
+mod rows;
+mod supply;
+mod verdicts;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{Buyer, Identity, LogicalShard, OfferId, OrderId, ShardMap};
+use runtime::Clock;
+
+use crate::error::{StoreError, StoreResult};
+pub(crate) use db::Db;
+
+/// How to reach the databases.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// One URL per database (`mysql://` or `sqlite://`), 1 to 256; database 0 has the catalog.
+    pub databases: Vec<String>,
+    /// Connections per database, 1 to 64.
+    pub connections: u32,
+    /// The most time a transaction may take; its connection is not used again after that.
+    pub timeout: Duration,
+}
+
+/// The store over SQL databases. Cheap to clone.
+#[derive(Clone)]
+pub struct SqlStore {
+    dbs: Arc<Vec<Db>>,
+    map: ShardMap,
+    identity: Identity,
+    clock: Arc<dyn Clock>,
+}
+
+impl SqlStore {
+    /// Makes the pools; connects when first used. Call [`crate::Catalog::init`] before anything
+    /// else.
+    pub fn new(cfg: &StoreConfig, identity: Identity, clock: Arc<dyn Clock>) -> StoreResult<Self> {
+        let dbs: StoreResult<Vec<Db>> = (0u16..)
+            .zip(&cfg.databases)
+            .map(|(no, url)| Db::new(no, url, cfg))
+            .collect();
+        let map = ShardMap::even(cfg.databases.len() as u16);
+        Ok(Self {
+            dbs: Arc::new(dbs?),
+            map,
+            identity,
+            clock,
+        })
+    }
+
+    pub(crate) fn db(&self, no: u16) -> StoreResult<&Db> {
+        self.dbs.get(usize::from(no)).ok_or_else(|| {
+            StoreError::corrupt(no, "the shard map names a database that is not configured")
+        })
+    }
+
+    pub(crate) fn db_of_offer(&self, offer: &OfferId) -> u16 {
+        self.map.database(self.identity.offer_shard(offer))
+    }
+    pub(crate) fn db_of_buyer(&self, buyer: &Buyer) -> u16 {
+        self.map.database(self.identity.buyer_shard(buyer))
+    }
+    pub(crate) fn db_of_order(&self, order: OrderId) -> u16 {
+        self.map.database(LogicalShard(order.shard()))
+    }
+}

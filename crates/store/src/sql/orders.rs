@@ -1,0 +1,137 @@
+//! The port's `Orders`: one shard per question.
+
+use async_trait::async_trait;
+use domain::{Buyer, IdempotencyKey, OfferId, OrderId};
+use sea_orm::sea_query::ExprTrait;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+
+use super::{Db, SqlStore, convert, rows};
+use crate::entity::{order_line, orders};
+use crate::error::StoreResult;
+use crate::port::{OrderRow, Orders, RowAsk, RowState};
+
+async fn with_lines(db: &Db, row: orders::Model) -> StoreResult<OrderRow> {
+    let conn = db.conn().await?;
+    let lines = order_line::Entity::find()
+        .filter(order_line::Column::OrderId.eq(row.order_id.clone()))
+        .order_by_asc(order_line::Column::Line)
+        .all(&*conn)
+        .await
+        .map_err(|e| db.err(e))?;
+    let mut out = Vec::with_capacity(lines.len());
+    for l in lines {
+        let offer: OfferId = convert::parse(db, l.offer, "order_line.offer")?;
+        out.push((offer, l.bucket as u8, l.qty as u32, l.unit_minor));
+    }
+    let key = row
+        .idem_key
+        .map(|k| convert::parse(db, k, "orders.idem_key"))
+        .transpose()?;
+    Ok(OrderRow {
+        order: convert::order_id(db, &row.order_id)?,
+        buyer: convert::parse(db, row.buyer, "orders.buyer")?,
+        key,
+        status: rows::status_of(db, row.status)?,
+        reason: row.reason,
+        version: row.version as u32,
+        lines: out,
+        currency: row.currency,
+        amount: row.amount,
+        metadata: row.metadata,
+        created_at: row.created_at as u64,
+        updated_at: row.updated_at as u64,
+        expires_at: row.expires_at as u64,
+    })
+}
+
+async fn one(db: &Db, by: sea_orm::sea_query::SimpleExpr) -> StoreResult<Option<OrderRow>> {
+    let conn = db.conn().await?;
+    let row = orders::Entity::find()
+        .filter(by)
+        .one(&*conn)
+        .await
+        .map_err(|e| db.err(e))?;
+    match row {
+        Some(row) => with_lines(db, row).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn scan(
+    db: &Db,
+    offer: &OfferId,
+    after: Option<OrderId>,
+    limit: u64,
+) -> StoreResult<Vec<RowState>> {
+    let conn = db.conn().await?;
+    let from = after.map(|o| o.0.to_vec()).unwrap_or_default();
+    let found = orders::Entity::find()
+        .filter(orders::Column::OrderId.gt(from))
+        .filter(orders::Column::Offer.eq(offer.as_str().as_bytes().to_vec()))
+        .order_by_asc(orders::Column::OrderId)
+        .limit(limit)
+        .all(&*conn)
+        .await
+        .map_err(|e| db.err(e))?;
+    let state = |m: orders::Model| {
+        Ok(RowState {
+            order: convert::order_id(db, &m.order_id)?,
+            status: rows::status_of(db, m.status)?,
+            reason: m.reason,
+            fresh: false,
+        })
+    };
+    found.into_iter().map(state).collect()
+}
+
+#[async_trait]
+impl Orders for SqlStore {
+    fn order_db(&self, order: OrderId) -> u16 {
+        self.db_of_order(order)
+    }
+    fn buyer_db(&self, buyer: &Buyer) -> u16 {
+        self.db_of_buyer(buyer)
+    }
+    async fn rows(&self, db: u16, asks: &[RowAsk]) -> StoreResult<Vec<RowState>> {
+        let db = self.db(db)?;
+        db.run(|| rows::run(db, asks, self.clock.now_ms() as i64))
+            .await
+    }
+    async fn statuses(&self, db: u16, ids: &[OrderId]) -> StoreResult<Vec<Option<RowState>>> {
+        let db = self.db(db)?;
+        let read = || async {
+            let conn = db.conn().await?;
+            rows::states(db, &*conn, ids).await
+        };
+        let found = db.run(read).await?;
+        Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
+    }
+    async fn order(&self, order: OrderId) -> StoreResult<Option<OrderRow>> {
+        let db = self.db(self.db_of_order(order))?;
+        db.run(|| one(db, orders::Column::OrderId.eq(order.0.to_vec())))
+            .await
+    }
+    async fn order_of_key(
+        &self,
+        buyer: &Buyer,
+        key: &IdempotencyKey,
+    ) -> StoreResult<Option<OrderRow>> {
+        let db = self.db(self.db_of_buyer(buyer))?;
+        let by = || {
+            orders::Column::Buyer
+                .eq(buyer.as_str().as_bytes().to_vec())
+                .and(orders::Column::IdemKey.eq(key.as_str().as_bytes().to_vec()))
+        };
+        db.run(|| one(db, by())).await
+    }
+    async fn scan_rows(
+        &self,
+        db: u16,
+        offer: &OfferId,
+        after: Option<OrderId>,
+        limit: u64,
+    ) -> StoreResult<Vec<RowState>> {
+        let db = self.db(db)?;
+        db.run(|| scan(db, offer, after, limit)).await
+    }
+}

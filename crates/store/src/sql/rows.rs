@@ -1,0 +1,207 @@
+//! The row transaction: insert what is absent, never update (INV-5, INV-7).
+//!
+//! The unique key (buyer, idempotency key) is the arbiter of INV-8: the second id under a key gets
+//! a row that is rejected with `key_conflict` and a NULL key. A race with another writer shows as
+//! a unique violation; the transaction is then run again and reads what the other one wrote.
+
+use std::collections::HashMap;
+
+use domain::OrderId;
+use domain::order::{RejectReason, Status};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait,
+    QueryFilter, QuerySelect,
+};
+
+use super::{Db, convert};
+use crate::entity::{order_line, orders};
+use crate::error::StoreResult;
+use crate::ladder;
+use crate::port::{RowAsk, RowState};
+
+/// Status of orders that have a row.
+pub(super) async fn states(
+    db: &Db,
+    conn: &impl ConnectionTrait,
+    ids: &[OrderId],
+) -> StoreResult<HashMap<OrderId, RowState>> {
+    let keys: Vec<Vec<u8>> = ids.iter().map(|o| o.0.to_vec()).collect();
+    let mut found = HashMap::new();
+    for piece in ladder::padded(&keys) {
+        let rows: Vec<(Vec<u8>, i8, Option<String>)> = orders::Entity::find()
+            .select_only()
+            .columns([
+                orders::Column::OrderId,
+                orders::Column::Status,
+                orders::Column::Reason,
+            ])
+            .filter(orders::Column::OrderId.is_in(piece))
+            .into_tuple()
+            .all(conn)
+            .await
+            .map_err(|e| db.err(e))?;
+        for (id, status, reason) in rows {
+            let order = convert::order_id(db, &id)?;
+            let status = status_of(db, status)?;
+            found.insert(
+                order,
+                RowState {
+                    order,
+                    status,
+                    reason,
+                    fresh: false,
+                },
+            );
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn status_of(db: &Db, n: i8) -> StoreResult<Status> {
+    let status = Status::ALL.into_iter().find(|s| *s as i8 == n);
+    status.ok_or_else(|| db.corrupt(format!("order status {n}")))
+}
+
+type BuyerKey = (Vec<u8>, Vec<u8>);
+
+fn buyer_key(ask: &RowAsk) -> BuyerKey {
+    let p = &ask.payload;
+    (
+        p.buyer.as_str().as_bytes().to_vec(),
+        p.key.as_str().as_bytes().to_vec(),
+    )
+}
+
+/// Which (buyer, key) pairs are taken, and by which order.
+async fn owners(
+    db: &Db,
+    tx: &DatabaseTransaction,
+    pairs: &[BuyerKey],
+) -> StoreResult<HashMap<BuyerKey, OrderId>> {
+    let mut found = HashMap::new();
+    for piece in ladder::padded(pairs) {
+        // Buyers narrow it down by the index; the keys are compared here, because SQLite has no
+        // IN over pairs of values.
+        let any = piece.iter().fold(Condition::any(), |c, (buyer, key)| {
+            let same_key = Expr::col(orders::Column::IdemKey).eq(key.clone());
+            c.add(orders::Column::Buyer.eq(buyer.clone()).and(same_key))
+        });
+        let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)> = orders::Entity::find()
+            .select_only()
+            .columns([
+                orders::Column::Buyer,
+                orders::Column::IdemKey,
+                orders::Column::OrderId,
+            ])
+            .filter(any)
+            .into_tuple()
+            .all(tx)
+            .await
+            .map_err(|e| db.err(e))?;
+        for (buyer, key, id) in rows {
+            found.insert((buyer, key), convert::order_id(db, &id)?);
+        }
+    }
+    Ok(found)
+}
+
+pub(super) async fn run(db: &Db, asks: &[RowAsk], now_ms: i64) -> StoreResult<Vec<RowState>> {
+    let tx = db.begin().await?;
+    let ids: Vec<OrderId> = asks.iter().map(|a| a.payload.order).collect();
+    let mut known = states(db, &tx, &ids).await?;
+    let absent: Vec<&RowAsk> = asks
+        .iter()
+        .filter(|a| !known.contains_key(&a.payload.order))
+        .collect();
+    let pairs: Vec<BuyerKey> = absent.iter().map(|a| buyer_key(a)).collect();
+    let mut taken = owners(db, &tx, &pairs).await?;
+    let (mut rows, mut lines) = (Vec::new(), Vec::new());
+    for ask in absent {
+        let order = ask.payload.order;
+        if known.contains_key(&order) {
+            continue;
+        }
+        let owner = *taken.entry(buyer_key(ask)).or_insert(order);
+        let rejected = if owner == order {
+            ask.rejected
+        } else {
+            Some(RejectReason::KeyConflict)
+        };
+        let state = RowState {
+            order,
+            status: if rejected.is_some() {
+                Status::Rejected
+            } else {
+                Status::Pending
+            },
+            reason: rejected.map(|r| r.as_str().to_owned()),
+            fresh: true,
+        };
+        rows.push(row(ask, &state, owner == order, now_ms));
+        lines.extend(line_rows(ask));
+        known.insert(order, state);
+    }
+    insert(db, &tx, rows, lines).await?;
+    db.commit(tx).await?;
+    let mut first = std::collections::HashSet::new();
+    let state = |id: &OrderId| {
+        let s = known[id].clone();
+        let fresh = s.fresh && first.insert(*id);
+        RowState { fresh, ..s }
+    };
+    Ok(ids.iter().map(state).collect())
+}
+
+fn row(ask: &RowAsk, s: &RowState, owns_key: bool, now_ms: i64) -> orders::ActiveModel {
+    let p = &ask.payload;
+    orders::ActiveModel {
+        order_id: Set(p.order.0.to_vec()),
+        buyer: Set(p.buyer.as_str().as_bytes().to_vec()),
+        idem_key: Set(owns_key.then(|| p.key.as_str().as_bytes().to_vec())),
+        status: Set(s.status as i8),
+        reason: Set(s.reason.clone()),
+        version: Set(1),
+        offer: Set(p.anchor_line().cell.offer.as_str().as_bytes().to_vec()),
+        currency: Set(p.currency.clone()),
+        amount: Set(p.amount_minor()),
+        metadata: Set(p.metadata.clone()),
+        created_at: Set(ask.t_ms as i64),
+        updated_at: Set(now_ms),
+        expires_at: Set((ask.t_ms + p.window_ms) as i64),
+    }
+}
+
+fn line_rows(ask: &RowAsk) -> impl Iterator<Item = order_line::ActiveModel> + '_ {
+    (0i16..)
+        .zip(&ask.payload.lines)
+        .map(|(n, l)| order_line::ActiveModel {
+            order_id: Set(ask.payload.order.0.to_vec()),
+            line: Set(n),
+            offer: Set(l.cell.offer.as_str().as_bytes().to_vec()),
+            bucket: Set(i16::from(l.cell.bucket)),
+            qty: Set(l.qty as i32),
+            unit_minor: Set(l.unit_minor),
+        })
+}
+
+async fn insert(
+    db: &Db,
+    tx: &DatabaseTransaction,
+    rows: Vec<orders::ActiveModel>,
+    lines: Vec<order_line::ActiveModel>,
+) -> StoreResult<()> {
+    for piece in ladder::pieces(&rows, db.most) {
+        orders::Entity::insert_many(piece.to_vec())
+            .exec_without_returning(tx)
+            .await
+            .map_err(|e| db.err(e))?;
+    }
+    for piece in ladder::pieces(&lines, db.most) {
+        order_line::Entity::insert_many(piece.to_vec())
+            .exec_without_returning(tx)
+            .await
+            .map_err(|e| db.err(e))?;
+    }
+    Ok(())
+}
