@@ -1,2 +1,38 @@
-//! Placeholder.
+//! The cells in Redis: one Lua script per operation, and three backends that run the scripts.
+//!
+//! [`Cells`] is the port. [`Engine`] implements it once, over any [`Runner`]: `fred` (the gate's
+//! hot path), `redisrs` (reconciler and tools) and `embedded` (the same Lua in process). So the
+//! backends differ only in how a script travels. Only the scripts change a cell (INV-3, INV-4).
+//! Absent: retries with meaning. A caller that gets no answer repeats with the same nonce.
+
+pub mod embedded;
+pub mod engine;
+pub mod fred;
 pub mod port;
+pub mod redisrs;
+pub mod script;
+pub mod value;
+
+mod apply;
+mod cancel;
+mod drop;
+mod fence;
+mod hold;
+mod keyspace;
+mod load;
+mod lookup;
+mod mend;
+mod reserve;
+mod resolve;
+mod scan;
+mod snapshot;
+mod stage;
+mod ticket;
+mod unseal;
+
+pub use engine::{Engine, Runner};
+pub use port::{
+    Applied, ApplyCall, ApplyEntry, CellError, CellResult, CellView, Cells, Changed, FenceReply,
+    LoadCall, MAX_BATCH, Mark, MendCall, Page, Refusal, ReserveCall, ReserveItem, ReserveReply,
+    Reserved,
+};

@@ -13,6 +13,9 @@ use domain::{Buyer, CellId, Entry, Flag, Hold, HoldState, Kind, Nonce, OrderId, 
 /// The most items of one vectorised call; more is a caller's bug and refused.
 pub const MAX_BATCH: usize = 128;
 
+/// The most buyers of one mend; more are mended in several calls without `buyers_full`.
+pub const MAX_MEND: usize = 10_000;
+
 /// Why a call has no reply.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CellError {
@@ -287,6 +290,9 @@ pub struct LoadCall {
     pub ticket: Option<String>,
     /// The staging key's suffix that [`Cells::stage`] used; `None` = no buyers.
     pub staged: Option<String>,
+    /// How many distinct buyers were staged; 0 without `staged`. A staging key that has another
+    /// number (it expired, or a failover lost a chunk) is not loaded: `Changed`.
+    pub staged_len: u64,
     /// The offer has a limit (b is kept for ever) or not (two generations of a day).
     pub limited: bool,
 }
@@ -302,7 +308,8 @@ pub struct MendCall {
     pub seen_tok: Tok,
     /// Ledger quantity per buyer at W for the buyers whose b is wrong or all (see `buyers_full`).
     pub buyers: Vec<(String, i64)>,
-    /// True: b is replaced by `buyers` plus holds; false: only the listed buyers are set.
+    /// True: b is set to `buyers` plus holds, a field that is not listed to its holds alone (it
+    /// stays, also at 0); false: only the listed buyers are set.
     pub buyers_full: bool,
 }
 

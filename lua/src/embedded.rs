@@ -1,0 +1,190 @@
+//! The embedded backend: the same scripts in a Lua state of this process.
+//!
+//! A script is one atomic step, as in Redis. There are no threads and no time but the clock's,
+//! so a run with the same inputs is the same run: the simulator stands on this. Memory only: the
+//! reconciler rebuilds the cells after a restart, as after a total loss. The methods beside the
+//! port play a node's faults in tests.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::CellId;
+use mlua::{Function, Lua, LuaOptions, LuaString, StdLib, Table, Variadic};
+use parking_lot::Mutex;
+use runtime::Clock;
+use std::sync::Arc;
+
+use crate::engine::{Engine, Runner};
+use crate::keyspace::{Item, Keyspace, Reply};
+use crate::port::{CellError, CellResult};
+use crate::script::{ALL, Call};
+use crate::value::Value;
+
+/// A runner over Lua states in this process.
+#[derive(Clone)]
+pub struct Embedded {
+    stripes: Arc<[Mutex<Stripe>]>,
+}
+
+impl std::fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Embedded({} stripes)", self.stripes.len())
+    }
+}
+
+struct Stripe {
+    lua: Lua,
+    functions: Vec<Function>,
+    keys: Arc<Mutex<Keyspace>>,
+}
+
+/// The keys of one cell at some moment.
+#[derive(Debug, Clone)]
+pub struct Saved(Vec<(Bytes, Item)>);
+
+/// One Lua state: deterministic and enough for a node.
+pub fn new(clock: Arc<dyn Clock>) -> Engine<Embedded> {
+    with_stripes(clock, 1)
+}
+
+/// Cells are spread over `stripes` (at least 1) Lua states, which run side by side.
+pub fn with_stripes(clock: Arc<dyn Clock>, stripes: usize) -> Engine<Embedded> {
+    let one = |_| Mutex::new(Stripe::new(&clock).expect("the scripts of this build compile"));
+    Engine::new(Embedded { stripes: (0..stripes.max(1)).map(one).collect() })
+}
+
+impl Stripe {
+    fn new(clock: &Arc<dyn Clock>) -> mlua::Result<Self> {
+        let libs = StdLib::TABLE | StdLib::STRING | StdLib::MATH;
+        let lua = Lua::new_with(libs, LuaOptions::default())?;
+        let keys = Arc::new(Mutex::new(Keyspace::default()));
+        let redis = lua.create_table()?;
+        redis.set("call", redis_call(&lua, clock.clone(), keys.clone())?)?;
+        let error = |lua: &Lua, text: LuaString| lua.create_table_from([("err", text)]);
+        redis.set("error_reply", lua.create_function(error)?)?;
+        lua.globals().set("redis", redis)?;
+        let compile = |s: &&crate::script::Script| {
+            let source = format!("return function(KEYS, ARGV) {}\nend", s.source);
+            lua.load(source).set_name(s.name).eval::<Function>()
+        };
+        let functions = ALL.iter().map(compile).collect::<mlua::Result<_>>()?;
+        Ok(Self { lua, functions, keys })
+    }
+
+    fn run(&self, call: &Call) -> mlua::Result<Value> {
+        let list = |items: &[Bytes]| {
+            let table = self.lua.create_table_with_capacity(items.len(), 0)?;
+            for item in items {
+                table.raw_push(self.lua.create_string(item)?)?;
+            }
+            Ok::<Table, mlua::Error>(table)
+        };
+        let arguments = (list(&call.keys)?, list(&call.args)?);
+        to_value(self.functions[call.script.index].call(arguments)?)
+    }
+}
+
+fn redis_call(
+    lua: &Lua,
+    clock: Arc<dyn Clock>,
+    keys: Arc<Mutex<Keyspace>>,
+) -> mlua::Result<Function> {
+    lua.create_function(move |lua, args: Variadic<LuaString>| {
+        let borrowed: Vec<_> = args.iter().map(LuaString::as_bytes).collect();
+        let slices: Vec<&[u8]> = borrowed.iter().map(|b| &**b).collect();
+        let reply = keys.lock().call(clock.now_ms(), &slices).map_err(mlua::Error::runtime)?;
+        to_lua(lua, &reply)
+    })
+}
+
+/// As Redis does: nil is false, integers are numbers, a status is a table.
+fn to_lua(lua: &Lua, reply: &Reply) -> mlua::Result<mlua::Value> {
+    Ok(match reply {
+        Reply::Nil => mlua::Value::Boolean(false),
+        Reply::Int(i) => mlua::Value::Number(*i as f64),
+        Reply::Bulk(b) => mlua::Value::String(lua.create_string(b)?),
+        Reply::Ok => mlua::Value::Table(lua.create_table_from([("ok", "OK")])?),
+        Reply::Array(items) => {
+            let table = lua.create_table_with_capacity(items.len(), 0)?;
+            for item in items {
+                table.raw_push(to_lua(lua, item)?)?;
+            }
+            mlua::Value::Table(table)
+        }
+    })
+}
+
+/// As Redis does: numbers are cut to integers, false is nil, an array ends at its first nil.
+fn to_value(value: mlua::Value) -> mlua::Result<Value> {
+    Ok(match value {
+        mlua::Value::Boolean(true) => Value::Int(1),
+        mlua::Value::Integer(i) => Value::Int(i),
+        mlua::Value::Number(n) => Value::Int(n as i64),
+        mlua::Value::String(s) => Value::Bytes(Bytes::copy_from_slice(&s.as_bytes())),
+        mlua::Value::Table(t) => {
+            if let Some(text) = t.raw_get::<Option<String>>("err")? {
+                return Err(mlua::Error::runtime(text));
+            }
+            let items = t.sequence_values::<mlua::Value>();
+            Value::Array(items.map(|v| to_value(v?)).collect::<mlua::Result<_>>()?)
+        }
+        _ => Value::Nil,
+    })
+}
+
+#[async_trait]
+impl Runner for Embedded {
+    async fn run(&self, cell: &CellId, call: Call) -> CellResult<Value> {
+        let stripe = self.stripe(cell).lock();
+        stripe.run(&call).map_err(|e| {
+            CellError::Broken(cell.clone(), format!("{}: {e}", call.script.name))
+        })
+    }
+
+    async fn ping(&self) -> bool {
+        true
+    }
+}
+
+impl Embedded {
+    fn stripe(&self, cell: &CellId) -> &Mutex<Stripe> {
+        let bytes = cell.offer.as_str().bytes();
+        let sum = bytes.fold(usize::from(cell.bucket), |h, b| h.wrapping_mul(31) ^ usize::from(b));
+        &self.stripes[sum % self.stripes.len()]
+    }
+
+    /// The cell's keys are lost.
+    pub fn wipe_cell(&self, cell: &CellId) {
+        let prefix = prefix(cell);
+        self.stripe(cell).lock().keys.lock().remove_if(|key| key.starts_with(&prefix));
+    }
+
+    /// Everything is lost.
+    pub fn wipe_all(&self) {
+        for stripe in self.stripes.iter() {
+            stripe.lock().keys.lock().remove_if(|_| true);
+        }
+    }
+
+    /// The cell's whole slot as it is now, tickets and staging included.
+    pub fn save(&self, cell: &CellId) -> Saved {
+        Saved(self.stripe(cell).lock().keys.lock().copy(&prefix(cell)))
+    }
+
+    /// The slot falls back to a former state, as a failover may do.
+    pub fn restore(&self, cell: &CellId, saved: &Saved) {
+        self.stripe(cell).lock().keys.lock().paste(&prefix(cell), &saved.0);
+    }
+
+    /// Writes a field by hand; `key` is the short name (`c`, `b0`, ...).
+    pub fn falsify(&self, cell: &CellId, key: &str, field: &[u8], value: &[u8]) {
+        let key = format!("{{{cell}}}:{key}");
+        let stripe = self.stripe(cell).lock();
+        let args: [&[u8]; 4] = [b"HSET", key.as_bytes(), field, value];
+        let done = stripe.keys.lock().call(0, &args);
+        debug_assert!(done.is_ok(), "falsify: {done:?}");
+    }
+}
+
+fn prefix(cell: &CellId) -> Vec<u8> {
+    format!("{{{cell}}}:").into_bytes()
+}

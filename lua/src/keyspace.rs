@@ -1,0 +1,269 @@
+//! The keys of the embedded backend and the few Redis commands that the scripts use.
+//!
+//! Replies are those of Redis. Everything is deterministic: a scan walks fields in the order of
+//! their first write, so a field that stays during a scan is seen exactly once. Absent: commands
+//! and options that no script uses; they are errors.
+
+use bytes::Bytes;
+use std::collections::{BTreeMap, HashMap};
+
+/// What a command answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// Nothing (false in Lua).
+    Nil,
+    /// OK.
+    Ok,
+    /// An integer.
+    Int(i64),
+    /// A string.
+    Bulk(Bytes),
+    /// An array.
+    Array(Vec<Reply>),
+}
+
+/// A hash that remembers the order of its fields.
+#[derive(Debug, Clone, Default)]
+pub struct Hash {
+    fields: HashMap<Bytes, (u64, Bytes)>,
+    order: BTreeMap<u64, Bytes>,
+    next: u64,
+}
+
+impl Hash {
+    fn get(&self, field: &[u8]) -> Option<&Bytes> {
+        self.fields.get(field).map(|(_, v)| v)
+    }
+
+    fn set(&mut self, field: &[u8], value: Bytes) -> bool {
+        if let Some(slot) = self.fields.get_mut(field) {
+            slot.1 = value;
+            return false;
+        }
+        self.next += 1;
+        let field = Bytes::copy_from_slice(field);
+        self.order.insert(self.next, field.clone());
+        self.fields.insert(field, (self.next, value));
+        true
+    }
+
+    fn remove(&mut self, field: &[u8]) -> bool {
+        let Some((at, _)) = self.fields.remove(field) else { return false };
+        self.order.remove(&at);
+        true
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&Bytes, &Bytes)> {
+        self.order.values().filter_map(|f| self.fields.get(f).map(|(_, v)| (f, v)))
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Data {
+    Text(Bytes),
+    Hash(Hash),
+}
+
+/// A key's value and when it dies (ms of the clock).
+#[derive(Debug, Clone)]
+pub struct Item {
+    data: Data,
+    dies_ms: Option<u64>,
+}
+
+/// All keys of a stripe.
+#[derive(Debug, Default)]
+pub struct Keyspace {
+    items: HashMap<Bytes, Item>,
+    now_ms: u64,
+}
+
+type Answer = Result<Reply, String>;
+
+impl Keyspace {
+    /// Runs one command at `now_ms`.
+    pub fn call(&mut self, now_ms: u64, args: &[&[u8]]) -> Answer {
+        self.now_ms = now_ms;
+        let (name, rest) = args.split_first().ok_or("ERR no command")?;
+        if *name == b"TIME" {
+            let text = |n: u64| Reply::Bulk(n.to_string().into());
+            return Ok(Reply::Array(vec![text(now_ms / 1000), text(now_ms % 1000 * 1000)]));
+        }
+        let (key, rest) = rest.split_first().ok_or("ERR wrong number of arguments")?;
+        self.bury(key);
+        match *name {
+            b"HMGET" => self.hmget(key, rest),
+            b"HGET" => self.hash(key).map(|h| bulk(h.and_then(|h| h.get(one(rest))))),
+            b"HSET" => self.hset(key, rest),
+            b"HDEL" => self.hdel(key, rest),
+            b"HLEN" => Ok(Reply::Int(self.hash(key)?.map_or(0, |h| h.fields.len() as i64))),
+            b"HKEYS" => self.list(key, |f, _| f.clone()),
+            b"HVALS" => self.list(key, |_, v| v.clone()),
+            b"HINCRBY" => self.hincrby(key, rest),
+            b"HSCAN" => self.hscan(key, rest),
+            b"GET" => self.get(key),
+            b"SET" => Ok(self.set(key, one(rest))),
+            b"EXISTS" => Ok(Reply::Int(i64::from(self.items.contains_key(*key)))),
+            b"UNLINK" => Ok(Reply::Int(self.unlink(key, rest))),
+            b"RENAME" => self.rename(key, one(rest)),
+            b"EXPIRE" => self.expire(key, one(rest)),
+            b"PERSIST" => Ok(self.persist(key)),
+            _ => Err(format!("ERR unknown command {}", String::from_utf8_lossy(name))),
+        }
+    }
+
+    /// Removes every key for which `doomed` says so.
+    pub fn remove_if(&mut self, doomed: impl Fn(&[u8]) -> bool) {
+        self.items.retain(|key, _| !doomed(key));
+    }
+
+    /// Copies the keys that start with `prefix`.
+    pub fn copy(&self, prefix: &[u8]) -> Vec<(Bytes, Item)> {
+        let mine = self.items.iter().filter(|(key, _)| key.starts_with(prefix));
+        mine.map(|(key, item)| (key.clone(), item.clone())).collect()
+    }
+
+    /// Puts copied keys in place of all keys that start with `prefix`.
+    pub fn paste(&mut self, prefix: &[u8], items: &[(Bytes, Item)]) {
+        self.remove_if(|key| key.starts_with(prefix));
+        self.items.extend(items.iter().cloned());
+    }
+
+    fn bury(&mut self, key: &[u8]) {
+        let dead = |i: &Item| i.dies_ms.is_some_and(|at| at <= self.now_ms);
+        if self.items.get(key).is_some_and(dead) {
+            self.items.remove(key);
+        }
+    }
+
+    fn hash(&self, key: &[u8]) -> Result<Option<&Hash>, String> {
+        match self.items.get(key).map(|i| &i.data) {
+            None => Ok(None),
+            Some(Data::Hash(h)) => Ok(Some(h)),
+            Some(Data::Text(_)) => Err(wrong_type()),
+        }
+    }
+
+    fn hash_mut(&mut self, key: &[u8]) -> Result<&mut Hash, String> {
+        if !self.items.contains_key(key) {
+            let item = Item { data: Data::Hash(Hash::default()), dies_ms: None };
+            self.items.insert(Bytes::copy_from_slice(key), item);
+        }
+        match self.items.get_mut(key).map(|i| &mut i.data) {
+            Some(Data::Hash(h)) => Ok(h),
+            _ => Err(wrong_type()),
+        }
+    }
+
+    fn hmget(&self, key: &[u8], fields: &[&[u8]]) -> Answer {
+        let hash = self.hash(key)?;
+        let one = |f: &&[u8]| bulk(hash.and_then(|h| h.get(f)));
+        Ok(Reply::Array(fields.iter().map(one).collect()))
+    }
+
+    fn hset(&mut self, key: &[u8], pairs: &[&[u8]]) -> Answer {
+        if pairs.is_empty() || !pairs.len().is_multiple_of(2) {
+            return Err("ERR wrong number of arguments for HSET".to_owned());
+        }
+        let hash = self.hash_mut(key)?;
+        let new = pairs.chunks(2).filter(|p| hash.set(p[0], Bytes::copy_from_slice(p[1]))).count();
+        Ok(Reply::Int(new as i64))
+    }
+
+    fn hdel(&mut self, key: &[u8], fields: &[&[u8]]) -> Answer {
+        if self.hash(key)?.is_none() {
+            return Ok(Reply::Int(0));
+        }
+        let hash = self.hash_mut(key)?;
+        let gone = fields.iter().filter(|f| hash.remove(f)).count();
+        if hash.fields.is_empty() {
+            self.items.remove(key);
+        }
+        Ok(Reply::Int(gone as i64))
+    }
+
+    fn list(&self, key: &[u8], pick: impl Fn(&Bytes, &Bytes) -> Bytes) -> Answer {
+        let hash = self.hash(key)?;
+        let all = hash.into_iter().flat_map(Hash::iter).map(|(f, v)| Reply::Bulk(pick(f, v)));
+        Ok(Reply::Array(all.collect()))
+    }
+
+    fn hincrby(&mut self, key: &[u8], args: &[&[u8]]) -> Answer {
+        let [field, by] = args else { return Err("ERR wrong number of arguments".to_owned()) };
+        let old = self.hash(key)?.and_then(|h| h.get(field)).map_or(Ok(0), |v| integer(v))?;
+        let new = old + integer(by)?;
+        self.hash_mut(key)?.set(field, new.to_string().into());
+        Ok(Reply::Int(new))
+    }
+
+    fn hscan(&self, key: &[u8], args: &[&[u8]]) -> Answer {
+        let [cursor, b"COUNT", count] = args else { return Err("ERR syntax error".to_owned()) };
+        let (cursor, count) = (integer(cursor)? as u64, integer(count)?.max(1) as usize);
+        let (mut found, mut next) = (Vec::new(), 0);
+        if let Some(hash) = self.hash(key)? {
+            let mut page = hash.order.range(cursor + 1..);
+            for (at, field) in page.by_ref().take(count) {
+                found.push(Reply::Bulk(field.clone()));
+                found.push(bulk(hash.get(field)));
+                next = *at;
+            }
+            if page.next().is_none() {
+                next = 0;
+            }
+        }
+        Ok(Reply::Array(vec![Reply::Bulk(next.to_string().into()), Reply::Array(found)]))
+    }
+
+    fn get(&self, key: &[u8]) -> Answer {
+        match self.items.get(key).map(|i| &i.data) {
+            None => Ok(Reply::Nil),
+            Some(Data::Text(t)) => Ok(Reply::Bulk(t.clone())),
+            Some(Data::Hash(_)) => Err(wrong_type()),
+        }
+    }
+
+    fn set(&mut self, key: &[u8], value: &[u8]) -> Reply {
+        let data = Data::Text(Bytes::copy_from_slice(value));
+        self.items.insert(Bytes::copy_from_slice(key), Item { data, dies_ms: None });
+        Reply::Ok
+    }
+
+    fn unlink(&mut self, first: &[u8], rest: &[&[u8]]) -> i64 {
+        let all = std::iter::once(&first).chain(rest);
+        all.filter(|key| self.items.remove(**key).is_some()).count() as i64
+    }
+
+    fn rename(&mut self, from: &[u8], to: &[u8]) -> Answer {
+        let item = self.items.remove(from).ok_or("ERR no such key")?;
+        self.items.insert(Bytes::copy_from_slice(to), item);
+        Ok(Reply::Ok)
+    }
+
+    fn expire(&mut self, key: &[u8], seconds: &[u8]) -> Answer {
+        let at = self.now_ms.saturating_add_signed(integer(seconds)?.saturating_mul(1000));
+        let item = self.items.get_mut(key);
+        Ok(Reply::Int(i64::from(item.map(|i| i.dies_ms = Some(at)).is_some())))
+    }
+
+    fn persist(&mut self, key: &[u8]) -> Reply {
+        let had = self.items.get_mut(key).and_then(|i| i.dies_ms.take());
+        Reply::Int(i64::from(had.is_some()))
+    }
+}
+
+fn one<'a>(args: &[&'a [u8]]) -> &'a [u8] {
+    args.first().copied().unwrap_or_default()
+}
+
+fn bulk(value: Option<&Bytes>) -> Reply {
+    value.map_or(Reply::Nil, |v| Reply::Bulk(v.clone()))
+}
+
+fn integer(bytes: &[u8]) -> Result<i64, String> {
+    let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
+    text.parse().map_err(|_| "ERR value is not an integer or out of range".to_owned())
+}
+
+fn wrong_type() -> String {
+    "WRONGTYPE Operation against a key holding the wrong kind of value".to_owned()
+}

@@ -1,0 +1,58 @@
+//! lookup: some holds, or some buyers, through `lookup.lua`.
+//!
+//! A hold is found by the whole id only.
+
+use domain::{CellId, Hold, OrderId};
+
+use crate::hold;
+use crate::port::MAX_BATCH;
+use crate::script::{Call, LOOKUP};
+use crate::value::{Fields, Value, parse};
+
+fn open(cell: &CellId, what: &'static str, n: usize) -> Result<Call, String> {
+    if n == 0 || n > MAX_BATCH {
+        return Err(format!("lookup of {n}"));
+    }
+    let mut out = Call::new(&LOOKUP, cell, &["c", "h", "b0", "b1"]).room(1 + 2 * n);
+    out.word(what);
+    Ok(out)
+}
+
+/// Asks for holds.
+pub fn encode_holds(cell: &CellId, orders: &[OrderId]) -> Result<Call, String> {
+    let mut out = open(cell, "h", orders.len())?;
+    for order in orders {
+        out.bytes(&order.key().0);
+        out.bytes(&order.0);
+    }
+    Ok(out)
+}
+
+/// Asks for buyers.
+pub fn encode_buyers(cell: &CellId, buyers: &[String]) -> Result<Call, String> {
+    let mut out = open(cell, "b", buyers.len())?;
+    for buyer in buyers {
+        out.bytes(buyer.as_bytes());
+    }
+    Ok(out)
+}
+
+/// The holds, in the order of the question.
+pub fn decode_holds(orders: &[OrderId], value: Value) -> Result<Vec<Option<Hold>>, String> {
+    let mut f = Fields::of(value)?;
+    let one = |order: &OrderId| {
+        let value = f.bytes()?;
+        if value.is_empty() { Ok(None) } else { hold::decode(&order.0, &value).map(Some) }
+    };
+    orders.iter().map(one).collect()
+}
+
+/// The units, in the order of the question.
+pub fn decode_buyers(buyers: &[String], value: Value) -> Result<Vec<Option<i64>>, String> {
+    let mut f = Fields::of(value)?;
+    let one = |_: &String| {
+        let value = f.bytes()?;
+        if value.is_empty() { Ok(None) } else { parse(&value).map(Some) }
+    };
+    buyers.iter().map(one).collect()
+}

@@ -1,0 +1,29 @@
+//! resolve: the arguments and the replies of `resolve.lua`.
+//!
+//! The caller gives the seq of each verdict; the script drops only at or below W.
+
+use domain::{CellId, OrderId};
+
+use crate::port::MAX_BATCH;
+use crate::script::{Call, RESOLVE};
+use crate::value::{Fields, Value};
+
+/// The call, or why it is none.
+pub fn encode(cell: &CellId, orders: &[(OrderId, u64)]) -> Result<Call, String> {
+    if orders.is_empty() || orders.len() > MAX_BATCH {
+        return Err(format!("resolve of {} orders", orders.len()));
+    }
+    let mut out = Call::new(&RESOLVE, cell, &["c", "h", "b0"]).room(3 * orders.len());
+    for (order, seq) in orders {
+        out.bytes(&order.key().0);
+        out.bytes(&order.0);
+        out.text(seq);
+    }
+    Ok(out)
+}
+
+/// How many holds were dropped; none in a missing cell.
+pub fn decode(value: Value) -> Result<u32, String> {
+    let dropped = Fields::of(value)?.int()?;
+    u32::try_from(dropped.max(0)).map_err(|e| e.to_string())
+}
