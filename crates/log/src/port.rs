@@ -61,7 +61,8 @@ pub struct Delivery {
 /// One reader of one partition. At most one is active per partition; others stand by.
 #[async_trait]
 pub trait Consumer: Send {
-    /// Waits for the next delivery. After an error make a new consumer.
+    /// Waits for the next delivery. Cancel safe: a dropped call loses no delivery. After an error
+    /// make a new consumer.
     async fn next(&mut self) -> Result<Delivery, LogError>;
     /// Acknowledges one delivery; fire and forget, it may be delivered again all the same.
     async fn ack(&mut self, id: &DeliveryId) -> Result<(), LogError>;

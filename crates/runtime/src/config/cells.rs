@@ -1,0 +1,53 @@
+//! Where cells live, and how the gate reserves.
+
+use serde::{Deserialize, Serialize};
+
+/// Which backend holds the cells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CellsBackend {
+    /// The scripts in this process, rebuilt from the ledger at start.
+    #[default]
+    Embedded,
+    /// Redis Cluster.
+    Redis,
+}
+
+/// Where cells live.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CellsConfig {
+    /// `embedded` or `redis`.
+    pub backend: CellsBackend,
+    /// Some nodes of the cluster, `host:port`.
+    pub nodes: Vec<String>,
+    /// The most time one script call may take.
+    pub timeout_ms: u64,
+}
+
+impl Default for CellsConfig {
+    fn default() -> Self {
+        Self { backend: CellsBackend::Embedded, nodes: Vec::new(), timeout_ms: 1000 }
+    }
+}
+
+/// The reserve combiner.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReserveConfig {
+    /// The most orders of one call, 1 to 128.
+    pub batch: usize,
+    /// The most requests that wait for one cell; more are shed with 503.
+    pub queue: usize,
+    /// Time a reserve may take from its first attempt; later it answers LATE.
+    pub budget_ms: u64,
+    /// Replicas that must have a new hold before it counts (0 = none; a failover may then lose
+    /// holds of accepted orders, which are counted apart).
+    pub wait_replicas: u8,
+}
+
+impl Default for ReserveConfig {
+    fn default() -> Self {
+        Self { batch: 64, queue: 4096, budget_ms: 2000, wait_replicas: 0 }
+    }
+}

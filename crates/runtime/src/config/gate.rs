@@ -1,0 +1,105 @@
+//! Listeners, tokens, limits.
+
+use serde::{Deserialize, Serialize};
+
+/// The buyers' listener.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GateConfig {
+    /// Address and port.
+    pub listen: String,
+    /// The most connections at once.
+    pub max_connections: usize,
+    /// The most connections of one address at once.
+    pub max_connections_per_ip: usize,
+    /// The most units of one order.
+    pub max_quantity: u32,
+    /// The whole head must be there by then.
+    pub header_timeout_ms: u64,
+    /// The whole body must be there by then.
+    pub body_timeout_ms: u64,
+    /// A connection without a request is closed after this.
+    pub idle_timeout_ms: u64,
+    /// Readiness is off this long before the listener closes.
+    pub not_ready_ms: u64,
+    /// Requests under way get this long to finish.
+    pub drain_ms: u64,
+    /// Requests that may wait for an outcome (`wait=`) at once; more are answered at once.
+    pub max_waiters: usize,
+    /// Worker threads; 0 = one per core.
+    pub threads: usize,
+}
+
+impl Default for GateConfig {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".into(),
+            max_connections: 20_000,
+            max_connections_per_ip: 20_000,
+            max_quantity: 100,
+            header_timeout_ms: 5000,
+            body_timeout_ms: 2000,
+            idle_timeout_ms: 60_000,
+            not_ready_ms: 500,
+            drain_ms: 10_000,
+            max_waiters: 4096,
+            threads: 0,
+        }
+    }
+}
+
+/// Tokens of buyers and operators.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthConfig {
+    /// HS256 secret, at least 32 characters; signs what `sluicegate admin token` mints.
+    pub hs256_secret: String,
+    /// Older HS256 secrets that still verify.
+    pub hs256_old: Vec<String>,
+    /// Ed25519 public keys (base64, 32 bytes) that verify EdDSA tokens.
+    pub eddsa_public_keys: Vec<String>,
+    /// Required `iss`, when set.
+    pub issuer: Option<String>,
+    /// Required `aud` of buyers' tokens, when set.
+    pub audience: Option<String>,
+}
+
+/// The operators' listener.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminConfig {
+    /// Address and port.
+    pub listen: String,
+    /// The operators' bearer token, at least 16 characters; `dev` makes one when empty.
+    pub token: String,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:9090".into(), token: String::new() }
+    }
+}
+
+/// One token bucket; `per_second` 0 = off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitConfig {
+    /// Sustained requests per second.
+    pub per_second: u32,
+    /// Requests at once; 0 = the same as `per_second`.
+    pub burst: u32,
+}
+
+/// Limits of admission, checked before the body is read.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// All requests of this gate.
+    pub global: LimitConfig,
+    /// Per client address (IPv6: per /64).
+    pub ip: LimitConfig,
+    /// Per buyer.
+    pub buyer: LimitConfig,
+    /// Per offer.
+    pub offer: LimitConfig,
+}

@@ -1,0 +1,192 @@
+//! Reads the configuration from its sources and checks what types cannot.
+
+use std::path::PathBuf;
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+
+use super::{CellsBackend, Config, LogBackend};
+
+/// Why a configuration was refused; one line per problem.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// Where the configuration comes from; later ones win.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// `--config FILE`; must exist when given.
+    pub file: Option<PathBuf>,
+    /// `--set key.path=value`.
+    pub sets: Vec<String>,
+    /// `--data-dir DIR`.
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Reads defaults, file, `SLUICEGATE__...` environment and flags.
+pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
+    let mut figment = Figment::from(Serialized::defaults(Config::default()));
+    if let Some(file) = &sources.file {
+        if !file.is_file() {
+            return Err(ConfigError(format!("--config {}: no such file", file.display())));
+        }
+        figment = figment.merge(Toml::file_exact(file));
+    }
+    figment = figment.merge(Env::prefixed("SLUICEGATE__").split("__"));
+    for set in &sources.sets {
+        figment = figment.merge(one_set(set)?);
+    }
+    let mut config: Config = figment.extract().map_err(explain)?;
+    if let Some(dir) = &sources.data_dir {
+        config.data_dir.0.clone_from(dir);
+    }
+    check(&config)?;
+    Ok(config)
+}
+
+/// `a.b=1` becomes the TOML `a.b = 1`; what is no TOML value is taken as text.
+fn one_set(set: &str) -> Result<figment::providers::Data<Toml>, ConfigError> {
+    let fail = || ConfigError(format!("--set {set}: expected key.path=value"));
+    let (key, value) = set.split_once('=').ok_or_else(fail)?;
+    if key.is_empty() || !key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+        return Err(fail());
+    }
+    let literal = format!("{key} = {value}");
+    if literal.parse::<toml::Table>().is_ok() {
+        return Ok(Toml::string(&literal));
+    }
+    let text = toml::Value::String(value.to_owned());
+    Ok(Toml::string(&format!("{key} = {text}")))
+}
+
+fn explain(e: figment::Error) -> ConfigError {
+    let lines: Vec<String> = e
+        .into_iter()
+        .map(|one| {
+            let source = one.metadata.as_ref().map(|m| m.name.to_string()).unwrap_or_default();
+            let place = if one.path.is_empty() { String::new() } else { one.path.join(".") + ": " };
+            format!("{place}{} ({source})", one.kind)
+        })
+        .collect();
+    ConfigError(lines.join("; "))
+}
+
+fn check(c: &Config) -> Result<(), ConfigError> {
+    let mut bad: Vec<String> = Vec::new();
+    let mut range = |key: &str, value: usize, lo: usize, hi: usize| {
+        if !(lo..=hi).contains(&value) {
+            bad.push(format!("{key} = {value}: must be {lo} to {hi}"));
+        }
+    };
+    range("reserve.batch", c.reserve.batch, 1, 128);
+    range("reserve.queue", c.reserve.queue, 1, 1_000_000);
+    range("publish.frame_orders", c.publish.frame_orders, 1, 256);
+    range("publish.frame_bytes", c.publish.frame_bytes, 16_384, 262_144);
+    range("publish.in_flight", c.publish.in_flight, 1, 64);
+    range("publish.queue", c.publish.queue, 1, 1_000_000);
+    range("log.partitions", usize::from(c.log.partitions), 1, 256);
+    range("writer.batch_frames", c.writer.batch_frames, 1, 256);
+    range("writer.batch_orders", c.writer.batch_orders, 1, 4096);
+    range("reconciler.parallel", c.reconciler.parallel, 1, 64);
+    range("store.connections", c.store.connections as usize, 2, 64);
+    range("gate.max_connections", c.gate.max_connections, 1, 10_000_000);
+    range("gate.max_connections_per_ip", c.gate.max_connections_per_ip, 1, 10_000_000);
+    range("gate.max_quantity", c.gate.max_quantity as usize, 1, 1_000_000);
+    range("cells.timeout_ms", c.cells.timeout_ms as usize, 10, 60_000);
+    range("store.timeout_ms", c.store.timeout_ms as usize, 100, 60_000);
+    range("publish.timeout_ms", c.publish.timeout_ms as usize, 100, 60_000);
+    range("publish.max_age_ms", c.publish.max_age_ms as usize, 100, 60_000);
+    let mut need = |wrong: bool, text: &str| {
+        if wrong {
+            bad.push(text.to_owned());
+        }
+    };
+    let short = |s: &str, n: usize| !s.is_empty() && s.len() < n;
+    need(short(&c.identity.secret, 16), "identity.secret: at least 16 characters");
+    need(short(&c.auth.hs256_secret, 32), "auth.hs256_secret: at least 32 characters");
+    need(short(&c.admin.token, 16), "admin.token: at least 16 characters");
+    let redis = c.cells.backend == CellsBackend::Redis;
+    need(redis && c.cells.nodes.is_empty(), "cells.nodes: needed with cells.backend = \"redis\"");
+    need(redis && c.store.databases.is_empty(), "store.databases: needed with Redis");
+    need(redis && c.identity.secret.is_empty(), "identity.secret: needed with Redis");
+    need(redis && c.auth.hs256_secret.is_empty(), "auth.hs256_secret: needed with Redis");
+    let pulsar = c.log.backend == LogBackend::Pulsar;
+    need(pulsar && !c.log.url.starts_with("pulsar"), "log.url: pulsar://host:port");
+    need(pulsar && !c.log.admin_url.starts_with("http"), "log.admin_url: http://host:port");
+    need(redis && !pulsar, "log.backend: \"pulsar\" goes with cells.backend = \"redis\"");
+    for listen in [&c.gate.listen, &c.admin.listen, &c.writer.listen, &c.reconciler.listen] {
+        let wrong = listen.parse::<std::net::SocketAddr>().is_err();
+        need(wrong, &format!("{listen:?}: a listen address is ip:port"));
+    }
+    if bad.is_empty() { Ok(()) } else { Err(ConfigError(bad.join("; "))) }
+}
+
+/// The configuration in force as TOML, secrets and passwords replaced.
+pub fn print_redacted(config: &Config) -> String {
+    let mut c = config.clone();
+    let hide = |s: &mut String| {
+        if !s.is_empty() {
+            *s = "<redacted>".into();
+        }
+    };
+    hide(&mut c.identity.secret);
+    hide(&mut c.auth.hs256_secret);
+    c.auth.hs256_old.iter_mut().for_each(hide);
+    hide(&mut c.admin.token);
+    for url in &mut c.store.databases {
+        *url = without_password(url);
+    }
+    toml::to_string(&c).unwrap_or_else(|e| format!("# cannot be printed: {e}\n"))
+}
+
+fn without_password(url: &str) -> String {
+    let Some((head, rest)) = url.split_once("://") else { return url.to_owned() };
+    match rest.rsplit_once('@') {
+        Some((user, host)) => {
+            let name = user.split(':').next().unwrap_or("");
+            format!("{head}://{name}:<redacted>@{host}")
+        }
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(sets: &[&str]) -> Result<Config, ConfigError> {
+        let sets = sets.iter().map(|s| (*s).to_owned()).collect();
+        load(&Sources { sets, ..Sources::default() })
+    }
+
+    #[test]
+    fn flags_set_values_of_every_type() {
+        let c = with(&["gate.listen=127.0.0.1:1", "reserve.batch=7", "limits.ip.per_second=9"]);
+        let c = c.unwrap();
+        assert_eq!((c.gate.listen.as_str(), c.reserve.batch), ("127.0.0.1:1", 7));
+        assert_eq!(c.limits.ip.per_second, 9);
+    }
+
+    #[test]
+    fn unknown_keys_and_bad_values_name_their_place() {
+        let e = with(&["gate.listne=127.0.0.1:1"]).unwrap_err().0;
+        assert!(e.contains("gate") && e.contains("listne"), "{e}");
+        let e = with(&["reserve.batch=0"]).unwrap_err().0;
+        assert!(e.contains("reserve.batch"), "{e}");
+        let e = with(&["cells.backend=redis"]).unwrap_err().0;
+        assert!(e.contains("cells.nodes") && e.contains("identity.secret"), "{e}");
+        assert!(with(&["nonsense"]).is_err());
+    }
+
+    #[test]
+    fn printing_hides_secrets() {
+        let c = with(&[
+            "identity.secret=0123456789abcdef",
+            "admin.token=0123456789abcdef",
+            "store.databases=[\"mysql://me:hunter2@h/db\"]",
+        ]);
+        let text = print_redacted(&c.unwrap());
+        assert!(!text.contains("0123456789abcdef") && !text.contains("hunter2"), "{text}");
+        assert!(text.contains("me:<redacted>@h/db"));
+    }
+}

@@ -1,0 +1,95 @@
+//! Databases and the order log.
+
+use serde::{Deserialize, Serialize};
+
+/// Databases.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreSection {
+    /// `mysql://user:password@host:port/database`, one per database; empty = SQLite in the data
+    /// folder. The order and number never change without moving shards.
+    pub databases: Vec<String>,
+    /// Connections per database.
+    pub connections: u32,
+    /// The most time a transaction may take.
+    pub timeout_ms: u64,
+}
+
+impl Default for StoreSection {
+    fn default() -> Self {
+        Self { databases: Vec::new(), connections: 8, timeout_ms: 2000 }
+    }
+}
+
+/// Which backend is the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogBackend {
+    /// A durable queue in the data folder.
+    #[default]
+    Embedded,
+    /// Apache Pulsar; needs a build with the feature `pulsar`.
+    Pulsar,
+}
+
+/// The order log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// `embedded` or `pulsar`.
+    pub backend: LogBackend,
+    /// `pulsar://host:port`.
+    pub url: String,
+    /// `http://host:port` of the broker's admin API.
+    pub admin_url: String,
+    /// `tenant/namespace`.
+    pub namespace: String,
+    /// Topic names start with this.
+    pub topic_prefix: String,
+    /// Main partitions, 1 to 256; fixed at the first init.
+    pub partitions: u16,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            backend: LogBackend::Embedded,
+            url: String::new(),
+            admin_url: String::new(),
+            namespace: "public/default".into(),
+            topic_prefix: "sluicegate".into(),
+            partitions: 4,
+        }
+    }
+}
+
+/// The frame combiner.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PublishConfig {
+    /// The most orders of one frame, 1 to 256.
+    pub frame_orders: usize,
+    /// The most bytes of one frame, at most 262,144.
+    pub frame_bytes: usize,
+    /// Frames on their way at once per partition.
+    pub in_flight: usize,
+    /// Places per partition; without one a request is shed before it takes a hold.
+    pub queue: usize,
+    /// An order is never published for the first time later than this after its first hold.
+    pub max_age_ms: u64,
+    /// A receipt that takes longer counts as unknown.
+    pub timeout_ms: u64,
+}
+
+impl Default for PublishConfig {
+    fn default() -> Self {
+        Self {
+            frame_orders: 256,
+            frame_bytes: 262_144,
+            in_flight: 4,
+            queue: 8192,
+            max_age_ms: 3000,
+            timeout_ms: 2500,
+        }
+    }
+}
