@@ -22,6 +22,7 @@ mod keyspace;
 mod load;
 mod lookup;
 mod mend;
+mod refusal;
 mod reserve;
 mod resolve;
 mod scan;
