@@ -1,1 +1,5 @@
-//! Placeholder.
+//! What tests stand on: reference models, conformance suites, the simulator, the harness.
+//!
+//! A dev-dependency only; no service depends on it.
+
+pub mod cells;
