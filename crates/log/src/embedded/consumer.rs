@@ -1,0 +1,118 @@
+//! One reader of one partition.
+//!
+//! The first call of `next` waits until the former consumer is dropped, then until its acks are
+//! in the file, and starts at the oldest frame that is left. Every step keeps its result before
+//! the next one starts, so `next` may be dropped at any point.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
+
+use super::committer::Task;
+use super::reader::Fetch;
+use super::{Part, Shared, file};
+use crate::port::{Consumer, Delivery, DeliveryId, LogError, Partition};
+
+/// See the module.
+pub struct EmbeddedConsumer {
+    partition: Partition,
+    part: Arc<Part>,
+    shared: Arc<Shared>,
+    queue: mpsc::Sender<Task>,
+    reads: mpsc::Sender<Fetch>,
+    active: Option<OwnedMutexGuard<()>>,
+    flushed: bool,
+    after: i64,
+    ahead: VecDeque<Delivery>,
+}
+
+impl EmbeddedConsumer {
+    pub fn new(
+        partition: Partition,
+        part: Arc<Part>,
+        shared: Arc<Shared>,
+        (queue, reads): (mpsc::Sender<Task>, mpsc::Sender<Fetch>),
+    ) -> Self {
+        Self {
+            partition,
+            part,
+            shared,
+            queue,
+            reads,
+            active: None,
+            flushed: false,
+            after: 0,
+            ahead: VecDeque::new(),
+        }
+    }
+
+    fn ended(&self, why: impl ToString) -> LogError {
+        LogError::Ended(self.partition, why.to_string())
+    }
+
+    async fn activate(&mut self) -> Result<(), LogError> {
+        if self.active.is_none() {
+            self.active = Some(Arc::clone(&self.part.active).lock_owned().await);
+        }
+        if !self.flushed {
+            let (done, flushed) = oneshot::channel();
+            let sent = self.queue.send(Task::Flush(done)).await;
+            sent.map_err(|_| self.ended("the log is closed"))?;
+            flushed
+                .await
+                .map_err(|_| self.ended("the log is closed"))?
+                .map_err(|e| self.ended(e))?;
+            self.flushed = true;
+        }
+        Ok(())
+    }
+
+    async fn fetch(&mut self) -> Result<(), LogError> {
+        let (answer, frames) = oneshot::channel();
+        let ask = Fetch {
+            part: file::number(self.partition),
+            after: self.after,
+            answer,
+        };
+        let closed = "the log is closed";
+        self.reads.send(ask).await.map_err(|_| self.ended(closed))?;
+        let frames = frames.await.map_err(|_| self.ended(closed))?;
+        self.ahead.extend(frames.map_err(|e| self.ended(e))?);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Consumer for EmbeddedConsumer {
+    async fn next(&mut self) -> Result<Delivery, LogError> {
+        self.activate().await?;
+        loop {
+            if let Some(delivery) = self.ahead.pop_front() {
+                self.after = delivery.id.0[0] as i64;
+                return Ok(delivery);
+            }
+            // Seen before the read: a commit after it rings again.
+            let mut tail = self.part.tail.subscribe();
+            let seen = *tail.borrow_and_update();
+            self.fetch().await?;
+            if self.ahead.is_empty() {
+                let more = tail.wait_for(|t| *t > seen);
+                tokio::select! {
+                    got = more => got.map(|_| ()).map_err(|_| self.ended("the log is closed"))?,
+                    () = self.queue.closed() => return Err(self.ended("the log is closed")),
+                }
+            }
+        }
+    }
+
+    async fn ack(&mut self, id: &DeliveryId) -> Result<(), LogError> {
+        let mut acks = self.shared.acks.lock();
+        acks.push(id.0[0] as i64);
+        if acks.len() == 1 {
+            self.shared.acked.notify_one();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,241 @@
+//! The embedded log: a durable queue in `log.sqlite`, for one process.
+//!
+//! One committer task writes everything: it gathers what all partitions want published, and all
+//! acks, into one transaction with one fsync, and answers afterwards (a receipt means durable).
+//! A reader task with its own connection serves the consumers, who sleep until a commit wakes
+//! them; nothing polls. An ack is a delete in a later transaction, so a crash may lose it and the
+//! frame comes again. What is deliberately absent: a frame's content, and any order between
+//! partitions.
+
+mod committer;
+mod consumer;
+mod file;
+mod reader;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use runtime::{Clock, Tasks};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use crate::port::{Consumer, LogError, MAX_FRAME, OrderLog, Partition};
+use committer::{Committer, Publish, Task};
+use consumer::EmbeddedConsumer;
+use reader::Fetch;
+
+/// Frames that may wait for the committer; more are refused.
+const QUEUE_FRAMES: usize = 2048;
+/// Bytes that may wait for the committer; more are refused.
+const QUEUE_BYTES: usize = 64 * 1024 * 1024;
+/// Reads that may wait for the reader; one per consumer is the most there can be.
+const QUEUE_READS: usize = 1024;
+/// How long an opening waits for a predecessor to let the folder go.
+const OWNER_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The embedded log. Open it once per folder.
+pub struct EmbeddedLog {
+    partitions: u16,
+    queue: mpsc::Sender<Task>,
+    reads: mpsc::Sender<Fetch>,
+    shared: Arc<Shared>,
+}
+
+/// What committer, reader, consumers and the log see together.
+struct Shared {
+    /// Last committed position per partition; a consumer sleeps on it.
+    parts: Mutex<HashMap<Partition, Arc<Part>>>,
+    /// Acks that no transaction has taken yet.
+    acks: Mutex<Vec<i64>>,
+    /// Rung when the first ack arrives.
+    acked: Notify,
+    /// Frames in the file.
+    stored: AtomicU64,
+    /// Bytes that wait for the committer.
+    queued: AtomicUsize,
+    /// Held as long as anything of this log lives; the lock of the folder.
+    _owner: std::fs::File,
+}
+
+/// One partition.
+struct Part {
+    /// Position of the last committed frame.
+    tail: watch::Sender<i64>,
+    /// Held by the active consumer.
+    active: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Shared {
+    fn part(&self, p: Partition) -> Option<Arc<Part>> {
+        self.parts.lock().get(&p).cloned()
+    }
+
+    /// Adds what is missing of `main` main and `retry` retry partitions.
+    fn grow(&self, main: u16, retry: u16, tail: i64) {
+        let wanted = (0..main)
+            .map(Partition::Main)
+            .chain((0..retry).map(Partition::Retry));
+        let mut parts = self.parts.lock();
+        for p in wanted {
+            parts.entry(p).or_insert_with(|| {
+                let active = Arc::default();
+                Arc::new(Part {
+                    tail: watch::Sender::new(tail),
+                    active,
+                })
+            });
+        }
+    }
+}
+
+impl EmbeddedLog {
+    /// Opens or makes `log.sqlite` in the folder `dir` and becomes its only owner. `partitions`
+    /// must be what the file was made with. Ends with the tasks' `ClosePools` or when the log and
+    /// its consumers are dropped.
+    pub async fn open(
+        dir: &Path,
+        partitions: u16,
+        tasks: &Tasks,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, LogError> {
+        let owner = file::own(dir, OWNER_PATIENCE).await?;
+        let path = dir.join("log.sqlite");
+        let mut conn = file::connect(&path).await.map_err(unavailable)?;
+        let found = file::prepare(&mut conn, partitions).await?;
+        let shared = Arc::new(Shared {
+            parts: Mutex::default(),
+            acks: Mutex::default(),
+            acked: Notify::new(),
+            stored: AtomicU64::new(found.frames),
+            queued: AtomicUsize::new(0),
+            _owner: owner,
+        });
+        shared.grow(partitions, found.databases, found.tail);
+        let (queue, tasks_in) = mpsc::channel(QUEUE_FRAMES);
+        let (reads, reads_in) = mpsc::channel(QUEUE_READS);
+        let reader = file::connect(&path).await.map_err(unavailable)?;
+        let committer = Committer::new((path.clone(), conn), Arc::clone(&shared), clock, found);
+        tasks.spawn("log committer", committer.run(tasks_in, tasks.clone()));
+        tasks.spawn(
+            "log reader",
+            reader::run((path, reader), reads_in, tasks.clone()),
+        );
+        Ok(Arc::new(Self {
+            partitions,
+            queue,
+            reads,
+            shared,
+        }))
+    }
+
+    fn part(&self, p: Partition) -> Result<Arc<Part>, LogError> {
+        self.shared.part(p).ok_or_else(|| {
+            LogError::Unavailable(format!("partition {p} does not exist; run init first"))
+        })
+    }
+
+    async fn ask<T>(&self, task: impl FnOnce(oneshot::Sender<T>) -> Task) -> Result<T, LogError> {
+        let (tell, answer) = oneshot::channel();
+        let gone = || LogError::Unavailable("the log is closed".into());
+        self.queue.send(task(tell)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())
+    }
+}
+
+fn unavailable(e: sqlx::Error) -> LogError {
+    LogError::Unavailable(e.to_string())
+}
+
+/// A place in the queue's byte budget; given back when dropped.
+struct Weight {
+    bytes: usize,
+    shared: Arc<Shared>,
+}
+
+impl Weight {
+    fn take(shared: &Arc<Shared>, bytes: usize) -> Option<Self> {
+        let before = shared.queued.fetch_add(bytes, Ordering::Relaxed);
+        let weight = Self {
+            bytes,
+            shared: Arc::clone(shared),
+        };
+        (before + bytes <= QUEUE_BYTES).then_some(weight)
+    }
+}
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        self.shared.queued.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl OrderLog for EmbeddedLog {
+    fn partitions(&self) -> u16 {
+        self.partitions
+    }
+
+    async fn init(&self, databases: u16) -> Result<(), LogError> {
+        self.ask(|done| Task::Init { databases, done }).await?
+    }
+
+    async fn ready(&self) -> Result<(), LogError> {
+        self.ask(Task::Ready).await?
+    }
+
+    async fn publish(&self, partition: Partition, frame: Bytes) -> Result<(), LogError> {
+        let not_stored = |why: &str| LogError::NotStored(partition, why.to_owned());
+        if frame.len() > MAX_FRAME {
+            return Err(not_stored("the frame is too large"));
+        }
+        let part = self
+            .shared
+            .part(partition)
+            .ok_or_else(|| not_stored("no such partition"))?;
+        let full = || not_stored("the queue is full");
+        let weight = Weight::take(&self.shared, frame.len()).ok_or_else(full)?;
+        let (done, receipt) = oneshot::channel();
+        let task = Task::Publish(Publish {
+            partition,
+            part,
+            frame,
+            weight,
+            done,
+        });
+        match self.queue.try_send(task) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => return Err(full()),
+            Err(mpsc::error::TrySendError::Closed(_)) => {
+                return Err(not_stored("the log is closed"));
+            }
+        }
+        let lost = || LogError::Unknown(partition, "the log closed before the receipt".into());
+        receipt.await.map_err(|_| lost())?
+    }
+
+    async fn consumer(&self, partition: Partition) -> Result<Box<dyn Consumer>, LogError> {
+        let part = self.part(partition)?;
+        let (queue, reads) = (self.queue.clone(), self.reads.clone());
+        let shared = Arc::clone(&self.shared);
+        Ok(Box::new(EmbeddedConsumer::new(
+            partition,
+            part,
+            shared,
+            (queue, reads),
+        )))
+    }
+
+    async fn backlog(&self) -> Result<u64, LogError> {
+        let pending = self.shared.acks.lock().len() as u64;
+        Ok(self
+            .shared
+            .stored
+            .load(Ordering::Relaxed)
+            .saturating_sub(pending))
+    }
+}
