@@ -11,7 +11,7 @@ fn random_sequences_equal_the_model() {
     let rt = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let clock = HandClock::at(1_700_000_000_000);
     let cells = embedded::new(clock.clone());
-    let mut runner = TestRunner::new(Config { cases: 4000, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 4000, failure_persistence: None, ..Config::default() });
     let case = |(limited, ops): (bool, Vec<Op>)| {
         let cell: domain::CellId = "random.0".parse().unwrap();
         cells.runner().wipe_cell(&cell);
@@ -19,4 +19,11 @@ fn random_sequences_equal_the_model() {
         rt.block_on(run(bench, limited, &ops)).map_err(proptest::test_runner::TestCaseError::fail)
     };
     runner.run(&sequences(40), case).unwrap();
+}
+
+#[tokio::test]
+async fn every_reply_and_its_repeat() {
+    let cells = embedded::with_stripes(HandClock::at(1_700_000_000_000), 3);
+    let offer = |n| format!("offer-{n}.1").parse().unwrap();
+    testkit::cells::conformance::conformance(&cells, &offer).await;
 }

@@ -3,3 +3,5 @@
 //! A dev-dependency only; no service depends on it.
 
 pub mod cells;
+pub mod log;
+pub mod stack;

@@ -6,6 +6,7 @@
 pub mod conformance;
 pub mod model;
 pub mod sequence;
+pub mod stack;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -93,7 +93,7 @@ fn buyer(who: Who) -> Option<String> {
 }
 
 fn hash(buyer: &str) -> u64 {
-    buyer.bytes().fold(7, |h, b| h * 1_000_003 % (1 << 45) + u64::from(b))
+    buyer.bytes().fold(7, |h, b| (h * 8_191 + u64::from(b)) % (1 << 45))
 }
 
 fn units(who: Who) -> u32 {

@@ -1,0 +1,127 @@
+//! The real servers for tests: where they are, and who may disturb them.
+//!
+//! `SLUICEGATE_STACK` names the configuration file; without it `target/stack/sluicegate.toml` of
+//! this workspace is taken. A test that only uses the servers holds [`calm`]; one that kills or
+//! pauses a server holds [`disrupt`], which excludes all others, over processes too. Whatever a
+//! disruption left down is brought back when its guard goes. Nothing here ever flushes a server.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use runtime::Config;
+use runtime::config::{Sources, load};
+
+const HELP: &str = "the servers are needed: run `cargo xtask stack up`";
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The stack's configuration file.
+pub fn file() -> PathBuf {
+    match std::env::var_os("SLUICEGATE_STACK") {
+        Some(file) => file.into(),
+        None => workspace().join("target/stack/sluicegate.toml"),
+    }
+}
+
+/// The configuration with which the product runs on the stack.
+pub fn config() -> Result<Config> {
+    let file = file();
+    ensure!(file.is_file(), "{} does not exist; {HELP}", file.display());
+    load(&Sources {
+        file: Some(file),
+        ..Default::default()
+    })
+    .context(HELP)
+}
+
+fn lock_file() -> Result<File> {
+    let path = file().with_file_name(".disrupt");
+    let open = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path);
+    open.with_context(|| format!("{}; {HELP}", path.display()))
+}
+
+/// As long as this lives nobody disturbs the servers.
+#[must_use]
+pub struct Calm(#[expect(dead_code, reason = "the lock ends with the file")] File);
+
+/// Waits until no disruption is under way. Blocks the thread.
+pub fn calm() -> Result<Calm> {
+    let lock = lock_file()?;
+    lock.lock_shared()?;
+    Ok(Calm(lock))
+}
+
+/// The right to disturb servers. Dropped, it brings back what it took down.
+#[must_use]
+pub struct Disruption {
+    _lock: File,
+    hurt: Vec<(String, &'static str)>,
+}
+
+/// Waits until no test uses the servers, then keeps all others out. Blocks the thread.
+pub fn disrupt() -> Result<Disruption> {
+    let lock = lock_file()?;
+    lock.lock()?;
+    Ok(Disruption {
+        _lock: lock,
+        hurt: Vec::new(),
+    })
+}
+
+impl Disruption {
+    /// kill -9.
+    pub fn kill(&mut self, server: &str) -> Result<()> {
+        self.hurt.push((server.to_owned(), "start"));
+        stack("kill", server)
+    }
+    /// Stops the process without ending it: connections stay and nothing answers.
+    pub fn pause(&mut self, server: &str) -> Result<()> {
+        self.hurt.push((server.to_owned(), "resume"));
+        stack("pause", server)
+    }
+    /// Undoes what was done to a server; with `start` it waits until the server answers.
+    pub fn heal(&mut self, server: &str) -> Result<()> {
+        while let Some(at) = self.hurt.iter().position(|h| h.0 == server) {
+            stack(self.hurt.remove(at).1, server)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Disruption {
+    fn drop(&mut self) {
+        for (server, remedy) in self.hurt.drain(..) {
+            if let Err(e) = stack(remedy, &server) {
+                eprintln!("stack {remedy} {server}: {e:#}");
+            }
+        }
+    }
+}
+
+fn stack(what: &str, server: &str) -> Result<()> {
+    let mut xtask = Command::new("cargo");
+    xtask.current_dir(workspace()).args(["xtask", "stack"]);
+    let folder = file()
+        .parent()
+        .and_then(|p| p.file_name())
+        .map(|n| n.to_string_lossy().into());
+    let folder: String = folder.unwrap_or_default();
+    if let Some(base) = folder.strip_prefix("stack-") {
+        xtask.args(["--port-base", base]);
+    }
+    let out = xtask.args([what, server]).output().context("cargo xtask")?;
+    ensure!(
+        out.status.success(),
+        "stack {what}: {}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    Ok(())
+}
