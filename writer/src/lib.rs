@@ -1,1 +1,60 @@
-//! Placeholder.
+//! The writer: frames -> verdicts -> rows -> apply and resolve -> ack. The ack is last.
+//!
+//! Every step only reads facts or adds missing ones, so two writers on one partition, redelivery
+//! in any order and a stale batch resumed hours later are harmless (INV-2, INV-5, INV-7). One
+//! database that is down must not stop the orders of the others: they move to its retry
+//! partition. Deliberately absent: any answer to a client, and any decision that is not in the
+//! ledger.
+
+mod apply;
+mod batch;
+mod intake;
+mod lines;
+mod metrics;
+mod park;
+mod process;
+mod retry;
+mod rows;
+
+use std::time::Duration;
+
+use orderlog::port::Partition;
+use runtime::Tasks;
+use runtime::config::WriterConfig;
+use view::Ports;
+
+pub use process::{Outcome, Processor};
+
+/// What a writer needs to know besides its ports.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The most frames of one batch.
+    pub batch_frames: usize,
+    /// The most orders of one batch.
+    pub batch_orders: usize,
+    /// A database silent for this long sends its orders to its retry partition.
+    pub patience: Duration,
+}
+
+impl From<&WriterConfig> for Settings {
+    fn from(c: &WriterConfig) -> Self {
+        Self {
+            batch_frames: c.batch_frames,
+            batch_orders: c.batch_orders,
+            patience: Duration::from_millis(c.patience_ms),
+        }
+    }
+}
+
+/// Starts one consumer per main partition and per retry partition; they end at `FlushLog`,
+/// each after its batch.
+pub fn spawn(tasks: &Tasks, ports: &Ports, settings: &Settings) {
+    metrics::describe();
+    let mains = (0..ports.log.partitions()).map(Partition::Main);
+    let retries = (0..ports.store.databases()).map(Partition::Retry);
+    for partition in mains.chain(retries) {
+        let intake = intake::Intake::new(partition, ports.clone(), settings.clone());
+        let t = tasks.clone();
+        tasks.spawn("writer partition", async move { intake.run(&t).await });
+    }
+}

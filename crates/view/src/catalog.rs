@@ -1,0 +1,124 @@
+//! What a process knows of offers and campaigns.
+//!
+//! The version counter of database 0 is polled every 250 ms; what is known stays while the
+//! database is away. An unknown offer costs one read, which all that ask at once share, and then
+//! a negative answer for a second, so that a flood of made-up ids cannot reach the database.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use domain::{Campaign, Offer, OfferId};
+use parking_lot::Mutex;
+use runtime::{Phase, Tasks};
+use store::{Store, StoreError};
+use tokio::time::Instant;
+
+/// How often the version is asked for.
+pub const POLL: Duration = Duration::from_millis(250);
+/// How long "no such offer" is believed.
+const NEGATIVE: Duration = Duration::from_secs(1);
+/// The most unknown ids remembered at once.
+const NEGATIVES: usize = 10_000;
+
+/// An offer with its campaign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The offer.
+    pub offer: Offer,
+    /// Its campaign.
+    pub campaign: Campaign,
+}
+
+struct State {
+    version: u64,
+    offers: HashMap<OfferId, Arc<Known>>,
+}
+
+/// The cache; share it.
+pub struct CatalogCache {
+    store: Arc<dyn Store>,
+    state: ArcSwap<State>,
+    negatives: Mutex<HashMap<OfferId, Instant>>,
+    reading: tokio::sync::Mutex<()>,
+}
+
+impl CatalogCache {
+    /// Empty; fill it with [`CatalogCache::refresh`].
+    pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            state: ArcSwap::from_pointee(State { version: 0, offers: HashMap::new() }),
+            negatives: Mutex::default(),
+            reading: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// Polls until `ClosePools`.
+    pub fn spawn(self: &Arc<Self>, tasks: &Tasks) {
+        let (me, t) = (self.clone(), tasks.clone());
+        tasks.spawn("catalog", async move {
+            while t.unless(Phase::ClosePools, tokio::time::sleep(POLL)).await.is_some() {
+                if let Err(e) = me.refresh().await {
+                    metrics::counter!("sluicegate_catalog_errors_total").increment(1);
+                    tracing::debug!(error = %e, "the catalog stays as it was");
+                }
+            }
+        });
+    }
+
+    /// Looks whether anything changed and reads it.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        let _one = self.reading.lock().await;
+        let version = self.store.catalog_version().await?;
+        if version == self.state.load().version {
+            return Ok(());
+        }
+        let campaigns: HashMap<String, Campaign> =
+            self.store.campaigns().await?.into_iter().map(|c| (c.id.clone(), c)).collect();
+        let mut offers = HashMap::new();
+        for offer in self.store.offers().await? {
+            if let Some(campaign) = campaigns.get(&offer.campaign).cloned() {
+                offers.insert(offer.id.clone(), Arc::new(Known { offer, campaign }));
+            }
+        }
+        self.state.store(Arc::new(State { version, offers }));
+        self.negatives.lock().clear();
+        Ok(())
+    }
+
+    /// What is known without asking.
+    pub fn peek(&self, id: &OfferId) -> Option<Arc<Known>> {
+        self.state.load().offers.get(id).cloned()
+    }
+
+    /// All offers.
+    pub fn all(&self) -> Vec<Arc<Known>> {
+        self.state.load().offers.values().cloned().collect()
+    }
+
+    /// The offer; an unknown one is looked for at most once a second.
+    pub async fn get(&self, id: &OfferId) -> Result<Option<Arc<Known>>, StoreError> {
+        if let Some(known) = self.peek(id) {
+            return Ok(Some(known));
+        }
+        if self.is_negative(id) {
+            return Ok(None);
+        }
+        self.refresh().await?;
+        if let Some(known) = self.peek(id) {
+            return Ok(Some(known));
+        }
+        let mut negatives = self.negatives.lock();
+        if negatives.len() >= NEGATIVES {
+            negatives.clear();
+        }
+        negatives.insert(id.clone(), Instant::now());
+        Ok(None)
+    }
+
+    fn is_negative(&self, id: &OfferId) -> bool {
+        self.negatives.lock().get(id).is_some_and(|at| at.elapsed() < NEGATIVE)
+    }
+}

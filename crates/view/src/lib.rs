@@ -1,0 +1,13 @@
+//! What several services share on top of the ports: following the ledger, and the catalog cache.
+//!
+//! A Redis cell is a view of the ledger; [`Follow`] is the one way it is brought forward (INV-3).
+//! [`CatalogCache`] is what every process knows of offers and campaigns. Services never depend on
+//! each other; what two of them need lives here.
+
+mod catalog;
+mod follow;
+mod ports;
+
+pub use catalog::{CatalogCache, Known};
+pub use follow::{Follow, Followed};
+pub use ports::Ports;

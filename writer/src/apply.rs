@@ -1,0 +1,59 @@
+//! Step 6, best effort: apply what was appended, resolve what was decided before.
+//!
+//! Everything here may be lost: the next apply meets a gap and replays, the reconciler repeats.
+
+use std::collections::BTreeMap;
+
+use cells::port::MAX_BATCH;
+use domain::{CellId, OrderId};
+use futures::future::join_all;
+use store::port::Appended;
+use view::Followed;
+
+use crate::batch::Flow;
+use crate::lines::Decided;
+use crate::metrics;
+use crate::process::Processor;
+
+impl Processor {
+    /// Brings the views of the touched cells forward.
+    pub(crate) async fn apply_all(
+        &self,
+        flows: &[Flow],
+        decided: &Decided,
+        released: Vec<Appended>,
+    ) {
+        let mut cells: BTreeMap<CellId, Vec<Appended>> = BTreeMap::new();
+        for c in &decided.cells {
+            let Some(prev) = c.prev.filter(|_| !c.entries.is_empty()) else { continue };
+            let one = Appended { cell: c.cell.clone(), prev, entries: c.entries.clone() };
+            cells.entry(c.cell.clone()).or_default().push(one);
+        }
+        for one in released {
+            cells.entry(one.cell.clone()).or_default().push(one);
+        }
+        join_all(cells.values().map(|list| self.apply_cell(list))).await;
+        let mut old: BTreeMap<&CellId, Vec<(OrderId, u64)>> = BTreeMap::new();
+        for (cell, flow, seq) in &decided.old {
+            old.entry(cell).or_default().push((flows[*flow].order(), *seq));
+        }
+        join_all(old.iter().map(|(cell, list)| self.resolve_cell(cell, list))).await;
+    }
+
+    async fn apply_cell(&self, list: &[Appended]) {
+        for appended in list {
+            match self.follow.apply(appended).await {
+                Followed::Ok { without_hold, .. } => metrics::without_hold(without_hold),
+                Followed::Missing | Followed::Fork | Followed::Unknown => metrics::apply_failed(),
+            }
+        }
+    }
+
+    async fn resolve_cell(&self, cell: &CellId, list: &[(OrderId, u64)]) {
+        for piece in list.chunks(MAX_BATCH) {
+            if self.ports.cells.resolve(cell, piece).await.is_err() {
+                metrics::apply_failed();
+            }
+        }
+    }
+}

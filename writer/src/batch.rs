@@ -1,0 +1,94 @@
+//! Frames become flows: one flow per order, in frame order. Pure.
+//!
+//! What cannot be read is set apart: a frame without a valid header or checksum whole, an order
+//! with a payload that does not parse alone.
+
+use bytes::Bytes;
+use domain::frame::{self, Item, Mode, Sealed};
+use domain::{CellId, Kind, OrderId, Payload};
+use store::port::Verdict;
+
+/// One order on its way through the steps.
+#[derive(Debug, Clone)]
+pub(crate) struct Flow {
+    /// What the frame asks for.
+    pub mode: Mode,
+    /// The bytes, to publish or park again unchanged.
+    pub sealed: Sealed,
+    /// The bytes, read.
+    pub payload: Payload,
+    /// One per line; `None` until decided.
+    pub verdicts: Vec<Option<Verdict>>,
+    /// Why it cannot go on.
+    pub stopped: Option<Stop>,
+}
+
+/// Why an order cannot go on in this batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// This database does not answer: retry partition.
+    Database(u16),
+    /// No repetition helps: park it.
+    Poison(String),
+}
+
+/// What a batch of frames holds.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    /// Orders in frame order; the same order may occur twice.
+    pub flows: Vec<Flow>,
+    /// Barriers to mark once everything before them is finished.
+    pub barriers: Vec<String>,
+    /// Frames, or orders re-wrapped as frames, that cannot be read, with the reason.
+    pub unreadable: Vec<(Bytes, String)>,
+}
+
+impl Batch {
+    /// Reads one more frame.
+    pub fn add(&mut self, bytes: &Bytes) {
+        let items = match frame::decode(bytes) {
+            Ok(items) => items,
+            Err(e) => return self.unreadable.push((bytes.clone(), e.to_string())),
+        };
+        for item in items {
+            match item {
+                Item::Order(mode, sealed) => self.order(mode, sealed),
+                Item::Barrier(id) => self.barriers.push(id),
+                Item::Tick(_) => {}
+            }
+        }
+    }
+
+    fn order(&mut self, mode: Mode, sealed: Sealed) {
+        match Payload::decode(&sealed.payload) {
+            Ok(payload) => {
+                let verdicts = vec![None; payload.lines.len()];
+                self.flows.push(Flow { mode, sealed, payload, verdicts, stopped: None });
+            }
+            Err(e) => {
+                let alone = frame::encode(&[Item::Order(mode, sealed)]);
+                self.unreadable.push((alone, e.to_string()));
+            }
+        }
+    }
+}
+
+impl Flow {
+    /// The order.
+    pub fn order(&self) -> OrderId {
+        self.payload.order
+    }
+    /// True when some line was rejected.
+    pub fn is_rejected(&self) -> bool {
+        self.verdicts.iter().flatten().any(|v| v.kind != Kind::Claim)
+    }
+    /// The lines that the ledger granted.
+    pub fn claimed(&self) -> impl Iterator<Item = &CellId> {
+        let granted = |v: &Option<Verdict>| v.is_some_and(|v| v.kind == Kind::Claim);
+        self.payload.lines.iter().zip(&self.verdicts).filter(move |p| granted(p.1)).map(|p| &p.0.cell)
+    }
+    /// True while nothing stopped it.
+    pub fn goes_on(&self) -> bool {
+        self.stopped.is_none()
+    }
+}

@@ -1,0 +1,178 @@
+//! One partition: consumer, batches, acks, progress.
+//!
+//! A reader task keeps a bounded number of deliveries ready (back-pressure: nothing is pulled
+//! while the queue is full), the main loop turns what is ready into one batch. A consumer that
+//! ends is made again, with a growing pause.
+
+use std::time::Duration;
+
+use orderlog::port::{Consumer, Delivery, DeliveryId, LogError, Partition};
+use runtime::{Phase, Tasks};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use view::Ports;
+
+use crate::process::{Outcome, Processor};
+use crate::{Settings, metrics};
+
+/// How often progress is stored, at most.
+const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+/// Longest pause between tries.
+const LONGEST: Duration = Duration::from_secs(2);
+
+pub(crate) struct Intake {
+    partition: Partition,
+    ports: Ports,
+    settings: Settings,
+    processor: Processor,
+}
+
+/// Deliveries in, acks out.
+struct Pipe {
+    deliveries: mpsc::Receiver<Delivery>,
+    acks: mpsc::Sender<Vec<DeliveryId>>,
+}
+
+struct Progress {
+    until: u64,
+    stored: u64,
+    at: Instant,
+}
+
+impl Intake {
+    pub fn new(partition: Partition, ports: Ports, settings: Settings) -> Self {
+        let processor = Processor::new(ports.clone(), settings.clone());
+        Self { partition, ports, settings, processor }
+    }
+
+    /// Works until `FlushLog`.
+    pub async fn run(&self, tasks: &Tasks) {
+        let mut pause = Duration::from_millis(50);
+        while tasks.phase() < Phase::FlushLog {
+            let made = self.ports.log.consumer(self.partition);
+            match tasks.unless(Phase::FlushLog, made).await {
+                None => return,
+                Some(Err(e)) => {
+                    tracing::warn!(partition = %self.partition, error = %e, "no consumer yet");
+                }
+                Some(Ok(consumer)) => {
+                    let began = Instant::now();
+                    self.consume(consumer, tasks).await;
+                    if began.elapsed() > LONGEST {
+                        pause = Duration::from_millis(50);
+                    }
+                }
+            }
+            tasks.unless(Phase::FlushLog, tokio::time::sleep(pause)).await;
+            pause = (pause * 2).min(LONGEST);
+        }
+    }
+
+    /// Until this consumer ends.
+    async fn consume(&self, consumer: Box<dyn Consumer>, tasks: &Tasks) {
+        let (to_batch, deliveries) = mpsc::channel(self.settings.batch_frames * 2);
+        let (acks, from_batch) = mpsc::channel(64);
+        let reader = read(self.partition, consumer, to_batch, from_batch);
+        let batches = self.batches(Pipe { deliveries, acks }, tasks);
+        tokio::join!(reader, batches);
+    }
+
+    async fn batches(&self, mut pipe: Pipe, tasks: &Tasks) {
+        let mut progress = Progress { until: 0, stored: 0, at: Instant::now() };
+        while let Some(Some(first)) =
+            tasks.unless(Phase::FlushLog, pipe.deliveries.recv()).await
+        {
+            let batch = self.gather(first, &mut pipe.deliveries);
+            if !self.finish(&batch, tasks).await {
+                return;
+            }
+            let now = self.ports.clock.now_ms();
+            for d in &batch {
+                metrics::lag(now.saturating_sub(d.published_ms));
+                progress.until = progress.until.max(d.published_ms);
+            }
+            let ids = batch.into_iter().map(|d| d.id).collect();
+            if pipe.acks.send(ids).await.is_err() {
+                return;
+            }
+            self.store_progress(&mut progress).await;
+        }
+    }
+
+    /// What is ready now, within the bounds of a batch.
+    fn gather(&self, first: Delivery, more: &mut mpsc::Receiver<Delivery>) -> Vec<Delivery> {
+        // A frame's size in bytes bounds its orders well enough: an order is over 64 bytes.
+        let orders = |d: &Delivery| d.frame.len() / 64;
+        let mut count = orders(&first);
+        let mut batch = vec![first];
+        while batch.len() < self.settings.batch_frames && count < self.settings.batch_orders {
+            let Ok(next) = more.try_recv() else { break };
+            count += orders(&next);
+            batch.push(next);
+        }
+        batch
+    }
+
+    /// Runs the batch until it is finished; false when the process is stopping first.
+    async fn finish(&self, batch: &[Delivery], tasks: &Tasks) -> bool {
+        let frames: Vec<_> = batch.iter().map(|d| d.frame.clone()).collect();
+        let mut pause = Duration::from_millis(100);
+        loop {
+            if self.processor.run(self.partition, &frames).await == Outcome::Finished {
+                return true;
+            }
+            if tasks.unless(Phase::FlushLog, tokio::time::sleep(pause)).await.is_none() {
+                return false;
+            }
+            pause = (pause * 2).min(LONGEST);
+        }
+    }
+
+    async fn store_progress(&self, p: &mut Progress) {
+        if p.until <= p.stored || (p.stored > 0 && p.at.elapsed() < PROGRESS_EVERY) {
+            return;
+        }
+        match self.ports.store.set_progress(&self.partition.to_string(), p.until).await {
+            Ok(()) => (p.stored, p.at) = (p.until, Instant::now()),
+            Err(e) => tracing::debug!(error = %e, "progress not stored; the relay waits longer"),
+        }
+    }
+}
+
+/// Moves deliveries to the batches and acks to the consumer, until either side ends.
+async fn read(
+    partition: Partition,
+    mut consumer: Box<dyn Consumer>,
+    to_batch: mpsc::Sender<Delivery>,
+    mut acks: mpsc::Receiver<Vec<DeliveryId>>,
+) {
+    loop {
+        let next = async {
+            // Nothing is pulled before there is room for it.
+            let room = to_batch.reserve().await.ok()?;
+            Some((room, consumer.next().await))
+        };
+        let ids = tokio::select! {
+            biased;
+            ids = acks.recv() => ids,
+            next = next => match next {
+                Some((room, Ok(delivery))) => {
+                    room.send(delivery);
+                    continue;
+                }
+                Some((_, Err(e))) => return ended(partition, &e),
+                None => return,
+            },
+        };
+        let Some(ids) = ids else { return };
+        for id in ids {
+            if let Err(e) = consumer.ack(&id).await {
+                return ended(partition, &e);
+            }
+        }
+    }
+}
+
+fn ended(partition: Partition, e: &LogError) {
+    tracing::info!(%partition, error = %e, "consumer ended, making a new one");
+}

@@ -1,0 +1,47 @@
+//! The writer's metrics: names, help, and one function per thing that is counted.
+
+use domain::Kind;
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+
+/// Names and help texts; `docs/metrics.md` is made from these.
+pub(crate) fn describe() {
+    describe_counter!("sluicegate_writer_verdicts_total", "Fresh verdicts by kind");
+    describe_counter!("sluicegate_writer_redelivered_total", "Orders that had a verdict already");
+    describe_counter!("sluicegate_writer_rows_total", "Order rows inserted, by status");
+    describe_counter!("sluicegate_apply_without_hold_total", "Fresh claims that found no hold");
+    describe_counter!("sluicegate_writer_apply_failures_total", "Applies left to the reconciler");
+    describe_counter!("sluicegate_writer_retried_total", "Orders sent to a retry partition");
+    describe_counter!("sluicegate_writer_parked_total", "Orders and frames parked for a person");
+    describe_histogram!("sluicegate_writer_batch_orders_size", "Orders per batch");
+    let lag = "From the publish of a frame to its ack";
+    describe_histogram!("sluicegate_writer_lag_seconds", Unit::Seconds, lag);
+}
+
+pub(crate) fn verdict(kind: Kind) {
+    let kind = if kind == Kind::Claim { "claim" } else { "reject" };
+    counter!("sluicegate_writer_verdicts_total", "kind" => kind).increment(1);
+}
+pub(crate) fn redelivered() {
+    counter!("sluicegate_writer_redelivered_total").increment(1);
+}
+pub(crate) fn row(status: &'static str) {
+    counter!("sluicegate_writer_rows_total", "status" => status).increment(1);
+}
+pub(crate) fn without_hold(n: u32) {
+    counter!("sluicegate_apply_without_hold_total").increment(u64::from(n));
+}
+pub(crate) fn apply_failed() {
+    counter!("sluicegate_writer_apply_failures_total").increment(1);
+}
+pub(crate) fn retried(n: usize) {
+    counter!("sluicegate_writer_retried_total").increment(n as u64);
+}
+pub(crate) fn parked(what: &'static str) {
+    counter!("sluicegate_writer_parked_total", "what" => what).increment(1);
+}
+pub(crate) fn batch(orders: usize) {
+    histogram!("sluicegate_writer_batch_orders_size").record(orders as f64);
+}
+pub(crate) fn lag(ms: u64) {
+    histogram!("sluicegate_writer_lag_seconds").record(ms as f64 / 1000.0);
+}

@@ -1,0 +1,76 @@
+//! One batch of frames through all the steps. No consumer and no ack in here, so that tests and
+//! the simulator drive exactly this.
+
+use bytes::Bytes;
+use orderlog::port::Partition;
+use view::{Follow, Ports};
+
+use crate::Settings;
+use crate::batch::{Batch, Stop};
+use crate::{metrics, retry};
+
+/// Runs the steps over its ports. Cheap to clone.
+#[derive(Clone)]
+pub struct Processor {
+    pub(crate) ports: Ports,
+    pub(crate) follow: Follow,
+    pub(crate) settings: Settings,
+}
+
+/// What may be done with the frames of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything in them is finished or stored elsewhere: ack.
+    Finished,
+    /// Something has to wait here: run the same batch again later.
+    Again,
+}
+
+impl Processor {
+    /// Over these ports.
+    pub fn new(ports: Ports, settings: Settings) -> Self {
+        Self { follow: Follow::new(&ports), ports, settings }
+    }
+
+    /// PROTOCOL 6.4, steps 1 to 6, over frames of one partition in their order.
+    pub async fn run(&self, here: Partition, frames: &[Bytes]) -> Outcome {
+        let mut batch = Batch::default();
+        frames.iter().for_each(|f| batch.add(f));
+        metrics::batch(batch.flows.len());
+        let flows = &mut batch.flows;
+        let decided = self.decide(flows).await;
+        let released = self.write_rows(flows).await;
+        self.finish_ranges(flows, &decided).await;
+        self.apply_all(flows, &decided, released).await;
+        let waits = flows.iter().any(|f| match f.stopped {
+            Some(Stop::Database(db)) => !retry::may_move(here, db),
+            Some(Stop::Poison(_)) | None => false,
+        });
+        if let Err(e) = self.hand_over(here, flows).await {
+            tracing::warn!(partition = %here, error = %e, "a retry partition took no frame");
+            return Outcome::Again;
+        }
+        let parked = self.park_orders(flows).await;
+        let parked = parked.and(self.park_frames(here, &batch.unreadable).await);
+        if let Err(e) = parked {
+            tracing::warn!(partition = %here, error = %e, "parking waits for database 0");
+            return Outcome::Again;
+        }
+        if waits {
+            return Outcome::Again;
+        }
+        self.mark(here, &batch.barriers).await
+    }
+
+    /// Everything before these barriers in this partition is finished.
+    async fn mark(&self, here: Partition, barriers: &[String]) -> Outcome {
+        for id in barriers {
+            let name = here.to_string();
+            if let Err(e) = self.patiently(|| self.ports.store.mark_barrier(id, &name)).await {
+                tracing::warn!(partition = %here, error = %e, "a barrier waits for database 0");
+                return Outcome::Again;
+            }
+        }
+        Outcome::Finished
+    }
+}

@@ -1,0 +1,66 @@
+//! Orders whose database does not answer move to that database's retry partition.
+//!
+//! From a retry partition an order moves only to one with a higher number, otherwise it waits
+//! where it is, so that no order can hop behind a barrier that walks the retry partitions in
+//! ascending order.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use domain::frame::{self, Item, MAX_BYTES, MAX_ORDERS, order_size};
+use orderlog::port::{LogError, Partition};
+
+use crate::batch::{Flow, Stop};
+use crate::metrics;
+use crate::process::Processor;
+
+/// True when an order that waits for `db` may leave `here`.
+pub(crate) fn may_move(here: Partition, db: u16) -> bool {
+    match here {
+        Partition::Main(_) => true,
+        Partition::Retry(now) => db > now,
+    }
+}
+
+impl Processor {
+    /// Publishes the stopped orders that may move. Their frame may be acked once this is `Ok`.
+    pub(crate) async fn hand_over(&self, here: Partition, flows: &[Flow]) -> Result<(), LogError> {
+        let mut by_db: BTreeMap<u16, Vec<Item>> = BTreeMap::new();
+        for flow in flows {
+            if let Some(Stop::Database(db)) = flow.stopped
+                && may_move(here, db)
+            {
+                let item = Item::Order(flow.mode, flow.sealed.clone());
+                by_db.entry(db).or_default().push(item);
+            }
+        }
+        for (db, items) in by_db {
+            for frame in frames(&items) {
+                self.ports.log.publish(Partition::Retry(db), frame).await?;
+            }
+            metrics::retried(items.len());
+        }
+        Ok(())
+    }
+}
+
+/// Packs entries into as few frames as the bounds allow.
+fn frames(items: &[Item]) -> Vec<Bytes> {
+    let mut out = Vec::new();
+    let (mut from, mut bytes) = (0, 0);
+    for (i, item) in items.iter().enumerate() {
+        let size = match item {
+            Item::Order(_, sealed) => order_size(sealed.payload.len()),
+            Item::Barrier(_) | Item::Tick(_) => 128,
+        };
+        if i > from && (i - from >= MAX_ORDERS || bytes + size > MAX_BYTES - 64) {
+            out.push(frame::encode(&items[from..i]));
+            (from, bytes) = (i, 0);
+        }
+        bytes += size;
+    }
+    if from < items.len() {
+        out.push(frame::encode(&items[from..]));
+    }
+    out
+}
