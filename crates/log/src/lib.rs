@@ -8,6 +8,10 @@
 
 pub mod embedded;
 pub mod port;
+#[cfg(feature = "pulsar")]
+pub mod pulsar;
 
 pub use embedded::EmbeddedLog;
 pub use port::{Consumer, Delivery, DeliveryId, LogError, MAX_FRAME, OrderLog, Partition};
+#[cfg(feature = "pulsar")]
+pub use pulsar::PulsarLog;

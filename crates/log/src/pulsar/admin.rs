@@ -1,0 +1,159 @@
+//! The few calls of the broker's admin API that `init`, `ready` and `backlog` need.
+//!
+//! One connection per call: these are rare. Every call is bounded in time and in size.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::port::LogError;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_ANSWER: usize = 4 * 1024 * 1024;
+
+/// The admin API of one namespace.
+pub struct Admin {
+    authority: String,
+    namespace: String,
+}
+
+impl Admin {
+    pub fn new(url: &str, namespace: &str) -> Result<Self, LogError> {
+        let uri: hyper::Uri = url.parse().map_err(|e| unavailable(url, e))?;
+        let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http"));
+        let authority = authority.ok_or_else(|| unavailable(url, "expected http://host:port"))?;
+        let port = authority.port_u16().unwrap_or(80);
+        let authority = format!("{}:{port}", authority.host());
+        Ok(Self {
+            authority,
+            namespace: namespace.to_owned(),
+        })
+    }
+
+    /// Makes the namespace unless it is there.
+    pub async fn namespace(&self) -> Result<(), LogError> {
+        self.put(&format!("/admin/v2/namespaces/{}", self.namespace), "")
+            .await
+    }
+
+    /// Makes a topic with partitions; one that exists must have as many.
+    pub async fn partitioned_topic(&self, topic: &str, partitions: u16) -> Result<(), LogError> {
+        let path = format!("{}/partitions", self.path(topic));
+        self.put(&path, &partitions.to_string()).await?;
+        let found = self.json(&path).await?["partitions"].as_u64().unwrap_or(0);
+        if found == u64::from(partitions) {
+            return Ok(());
+        }
+        let what = format!("has {found} partitions, the configuration says {partitions}");
+        Err(unavailable(topic, what))
+    }
+
+    /// Makes a topic without partitions unless it is there.
+    pub async fn topic(&self, topic: &str) -> Result<(), LogError> {
+        self.put(&self.path(topic), "").await
+    }
+
+    /// Makes a durable subscription from the first message on, unless it is there.
+    pub async fn subscription(&self, topic: &str, name: &str) -> Result<(), LogError> {
+        let path = format!("{}/subscription/{name}", self.path(topic));
+        self.put(&path, r#"{"ledgerId":-1,"entryId":-1}"#).await
+    }
+
+    /// An error unless the topic has the subscription.
+    pub async fn has_subscription(&self, topic: &str, name: &str) -> Result<(), LogError> {
+        let list = self
+            .json(&format!("{}/subscriptions", self.path(topic)))
+            .await?;
+        let found = list.as_array().is_some_and(|l| l.iter().any(|n| n == name));
+        if found {
+            return Ok(());
+        }
+        Err(unavailable(
+            topic,
+            format!("no subscription {name:?}; run init"),
+        ))
+    }
+
+    /// Messages of the subscription that are not acked.
+    pub async fn backlog(&self, topic: &str, name: &str) -> Result<u64, LogError> {
+        let path = format!("{}/stats?getPreciseBacklog=true", self.path(topic));
+        let stats = self.json(&path).await?;
+        let backlog = &stats["subscriptions"][name]["msgBacklog"];
+        backlog
+            .as_u64()
+            .ok_or_else(|| unavailable(topic, "no backlog in its stats"))
+    }
+
+    fn path(&self, topic: &str) -> String {
+        format!("/admin/v2/persistent/{}/{topic}", self.namespace)
+    }
+
+    async fn put(&self, path: &str, body: &str) -> Result<(), LogError> {
+        match self.call(Method::PUT, path, body).await? {
+            (s, _) if s.is_success() || s == StatusCode::CONFLICT => Ok(()),
+            (status, text) => Err(answered(path, status, &text)),
+        }
+    }
+
+    async fn json(&self, path: &str) -> Result<serde_json::Value, LogError> {
+        match self.call(Method::GET, path, "").await? {
+            (StatusCode::OK, text) => {
+                serde_json::from_slice(&text).map_err(|e| unavailable(path, e))
+            }
+            (status, text) => Err(answered(path, status, &text)),
+        }
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: &str,
+    ) -> Result<(StatusCode, Bytes), LogError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", &self.authority)
+            .header("content-type", "application/json")
+            .header("connection", "close")
+            .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
+            .map_err(|e| unavailable(path, e))?;
+        match tokio::time::timeout(TIMEOUT, self.exchange(request)).await {
+            Ok(done) => done.map_err(|e| unavailable(&format!("{}{path}", self.authority), e)),
+            Err(_) => Err(unavailable(&self.authority, "no answer in time")),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+        let stream = TcpStream::connect(&self.authority).await?;
+        let (mut sender, conn) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let answer = async move {
+            let response = sender.send_request(request).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MAX_ANSWER)
+                .collect()
+                .await?;
+            Ok((status, body.to_bytes()))
+        };
+        // The connection does the work and closes after the one answer.
+        let (answer, _) = tokio::join!(answer, conn);
+        answer
+    }
+}
+
+fn unavailable(what: &str, why: impl std::fmt::Display) -> LogError {
+    LogError::Unavailable(format!("{what}: {why}"))
+}
+
+fn answered(path: &str, status: StatusCode, text: &Bytes) -> LogError {
+    let text: String = String::from_utf8_lossy(text).chars().take(300).collect();
+    unavailable(path, format!("{status} {text}"))
+}

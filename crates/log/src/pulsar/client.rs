@@ -1,0 +1,122 @@
+//! The connection to the broker, shared by all producers and consumers, and replaced when making
+//! something through it failed.
+//!
+//! Work with the client always runs in a task of its own to its end: dropped half-way it can
+//! leave the client's connection table waiting for ever. Whoever asked stops waiting by time.
+
+use std::future::Future;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use pulsar::{ConnectionRetryOptions, OperationRetryOptions, Pulsar, TokioExecutor};
+use runtime::Tasks;
+use tokio::sync::oneshot;
+
+use crate::port::LogError;
+
+/// The client with its generation.
+#[derive(Clone)]
+pub struct Client {
+    generation: u64,
+    pub pulsar: Pulsar<TokioExecutor>,
+}
+
+/// Gives out the client of the present generation.
+pub struct Clients {
+    url: String,
+    operation: Duration,
+    tasks: Tasks,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    generation: u64,
+    client: Option<Client>,
+}
+
+/// The most that connecting, making a producer or subscribing may take.
+pub const SETUP: Duration = Duration::from_secs(8);
+
+impl Clients {
+    pub fn new(url: &str, timeout: Duration, tasks: &Tasks) -> Self {
+        // The client repeats a send by itself until this has passed.
+        let operation = timeout.clamp(Duration::from_secs(1), Duration::from_secs(3));
+        Self {
+            url: url.to_owned(),
+            operation,
+            tasks: tasks.clone(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// The client; connects when there is none.
+    pub async fn get(&self) -> Result<Client, LogError> {
+        if let Some(client) = self.state.lock().client.clone() {
+            return Ok(client);
+        }
+        let builder = Pulsar::builder(self.url.clone(), TokioExecutor)
+            .with_connection_retry_options(ConnectionRetryOptions {
+                min_backoff: Duration::from_millis(50),
+                max_backoff: Duration::from_millis(500),
+                max_retries: 3,
+                connection_timeout: Duration::from_secs(2),
+                keep_alive: Duration::from_secs(10),
+                connection_max_idle: Duration::from_secs(120),
+            })
+            .with_operation_retry_options(OperationRetryOptions {
+                operation_timeout: self.operation,
+                retry_delay: Duration::from_millis(300),
+                max_retries: Some(3),
+            });
+        let made = self.finish(async move { builder.build().await.map_err(text) });
+        let pulsar = made.await.map_err(|e| self.unreachable(&e))?;
+        let mut state = self.state.lock();
+        let generation = state.generation;
+        // Two may have connected at once; the first one is used.
+        Ok(state
+            .client
+            .get_or_insert(Client { generation, pulsar })
+            .clone())
+    }
+
+    /// Makes the next `get` connect anew, unless somebody has done so already.
+    pub fn discard(&self, client: &Client) {
+        let mut state = self.state.lock();
+        if state.generation == client.generation {
+            state.generation += 1;
+            state.client = None;
+        }
+    }
+
+    /// Runs a task of the log's own.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn("log consumer", work);
+    }
+
+    fn unreachable(&self, why: &str) -> LogError {
+        LogError::Unavailable(format!("{}: {why}", self.url))
+    }
+
+    /// Runs something of the client's to its end in a task of its own, and waits for it at most
+    /// [`SETUP`].
+    pub async fn finish<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, String>> + Send + 'static,
+    ) -> Result<T, String> {
+        let (tell, answer) = oneshot::channel();
+        self.tasks.spawn_request(async move {
+            // Nobody listening any more is fine: what was made is dropped.
+            let _ = tell.send(work.await);
+        });
+        match tokio::time::timeout(SETUP, answer).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) => Err("the client's task ended".into()),
+            Err(_) => Err(format!("no answer within {} s", SETUP.as_secs())),
+        }
+    }
+}
+
+pub fn text(e: impl std::fmt::Display) -> String {
+    e.to_string()
+}

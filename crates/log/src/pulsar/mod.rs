@@ -1,0 +1,168 @@
+//! The log on Apache Pulsar: one topic entry = one frame.
+//!
+//! The main partitions are the partitions of one topic, `<prefix>-main`, so that a Failover
+//! subscription spreads them over the writers; each database's retry partition is a topic of its
+//! own, `<prefix>-retry-<n>`. Topics and the durable subscription `writer` are made by `init`
+//! before anything is published: a topic without a subscription deletes its messages at once.
+//! What is deliberately absent: client batching (an ack of one message would ack its whole
+//! batch), broker deduplication, delayed delivery, schemas, dead letters, nacks.
+
+mod admin;
+mod client;
+mod consumer;
+mod lane;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use runtime::config::LogConfig;
+use runtime::{Clock, Tasks};
+
+use crate::port::{Consumer, LogError, MAX_FRAME, OrderLog, Partition};
+use admin::Admin;
+use client::Clients;
+use lane::Lane;
+
+/// The one durable subscription of every topic.
+const SUBSCRIPTION: &str = "writer";
+
+/// The log on Pulsar.
+pub struct PulsarLog {
+    cfg: LogConfig,
+    databases: u16,
+    timeout: Duration,
+    admin: Admin,
+    clients: Arc<Clients>,
+    lanes: Mutex<HashMap<Partition, Lane>>,
+    tasks: Tasks,
+    clock: Arc<dyn Clock>,
+}
+
+impl PulsarLog {
+    /// Connects to the broker; a broker that is down is an error within a few seconds.
+    /// `databases` is the number of retry partitions, `timeout` the most a receipt may take.
+    pub async fn connect(
+        cfg: &LogConfig,
+        databases: u16,
+        timeout: Duration,
+        tasks: &Tasks,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, LogError> {
+        let clients = Arc::new(Clients::new(&cfg.url, timeout, tasks));
+        clients.get().await?;
+        Ok(Arc::new(Self {
+            admin: Admin::new(&cfg.admin_url, &cfg.namespace)?,
+            cfg: cfg.clone(),
+            databases,
+            timeout,
+            clients,
+            lanes: Mutex::default(),
+            tasks: tasks.clone(),
+            clock,
+        }))
+    }
+
+    fn exists(&self, p: Partition) -> bool {
+        match p {
+            Partition::Main(n) => n < self.cfg.partitions,
+            Partition::Retry(n) => n < self.databases,
+        }
+    }
+
+    /// The topic's name without its namespace.
+    fn topic(&self, p: Partition) -> String {
+        match p {
+            Partition::Main(n) => format!("{}-main-partition-{n}", self.cfg.topic_prefix),
+            Partition::Retry(n) => format!("{}-retry-{n}", self.cfg.topic_prefix),
+        }
+    }
+
+    fn url(&self, p: Partition) -> String {
+        format!("persistent://{}/{}", self.cfg.namespace, self.topic(p))
+    }
+
+    fn all(&self) -> impl Iterator<Item = Partition> {
+        let retry = (0..self.databases).map(Partition::Retry);
+        (0..self.cfg.partitions).map(Partition::Main).chain(retry)
+    }
+
+    fn lane(&self, p: Partition) -> Lane {
+        let start = || Lane::start(p, self.url(p), Arc::clone(&self.clients), &self.tasks);
+        self.lanes.lock().entry(p).or_insert_with(start).clone()
+    }
+}
+
+#[async_trait]
+impl OrderLog for PulsarLog {
+    fn partitions(&self) -> u16 {
+        self.cfg.partitions
+    }
+
+    async fn init(&self, databases: u16) -> Result<(), LogError> {
+        if databases > self.databases {
+            let what = format!(
+                "init of {databases} databases, connected for {}",
+                self.databases
+            );
+            return Err(LogError::Unavailable(what));
+        }
+        self.admin.namespace().await?;
+        let main = format!("{}-main", self.cfg.topic_prefix);
+        self.admin
+            .partitioned_topic(&main, self.cfg.partitions)
+            .await?;
+        for p in self.all() {
+            let topic = self.topic(p);
+            if matches!(p, Partition::Retry(_)) {
+                self.admin.topic(&topic).await?;
+            }
+            self.admin.subscription(&topic, SUBSCRIPTION).await?;
+        }
+        Ok(())
+    }
+
+    async fn ready(&self) -> Result<(), LogError> {
+        for p in self.all() {
+            self.admin
+                .has_subscription(&self.topic(p), SUBSCRIPTION)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn publish(&self, partition: Partition, frame: Bytes) -> Result<(), LogError> {
+        let refused = |why: &str| Err(LogError::NotStored(partition, why.to_owned()));
+        if frame.len() > MAX_FRAME {
+            return refused("the frame is too large");
+        }
+        if !self.exists(partition) {
+            return refused("no such partition");
+        }
+        self.lane(partition).publish(frame, self.timeout).await
+    }
+
+    async fn consumer(&self, partition: Partition) -> Result<Box<dyn Consumer>, LogError> {
+        if !self.exists(partition) {
+            return Err(LogError::Unavailable(format!(
+                "partition {partition} does not exist"
+            )));
+        }
+        // Names ascend with time: where the broker's choice goes by name, the older one stays.
+        let name = format!("{:012x}-{:08x}", self.clock.now_ms(), std::process::id());
+        let (topic, clients) = (self.url(partition), Arc::clone(&self.clients));
+        let consumer = consumer::PulsarConsumer::subscribe(partition, (topic, name), clients);
+        Ok(Box::new(consumer.await?))
+    }
+
+    async fn backlog(&self) -> Result<u64, LogError> {
+        let mut sum = 0;
+        for p in self.all() {
+            sum += self.admin.backlog(&self.topic(p), SUBSCRIPTION).await?;
+        }
+        Ok(sum)
+    }
+}

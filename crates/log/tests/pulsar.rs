@@ -1,0 +1,127 @@
+//! The log on the stack's Pulsar. Needs `cargo xtask stack up`.
+#![cfg(feature = "pulsar")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime::config::LogConfig;
+use runtime::unique::{RandomUnique, Unique};
+use runtime::{Tasks, clock::system_clock};
+use sluicegate_log::{LogError, OrderLog, Partition, PulsarLog};
+use testkit::log::{DATABASES, Subject, conformance, frame};
+use testkit::stack;
+use tokio::time::Instant;
+
+const TIMEOUT: Duration = Duration::from_millis(2500);
+
+/// Topics of this test alone.
+fn config() -> LogConfig {
+    let mut cfg = stack::config().unwrap().log;
+    cfg.topic_prefix = format!("t{:x}", RandomUnique::new().next());
+    cfg
+}
+
+async fn connect(cfg: &LogConfig) -> Result<Arc<PulsarLog>, LogError> {
+    PulsarLog::connect(cfg, DATABASES, TIMEOUT, &Tasks::new(), system_clock()).await
+}
+
+async fn subject() -> Subject {
+    let log = connect(&config()).await.unwrap();
+    Subject {
+        log,
+        settle: Duration::from_millis(1000),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conforms() {
+    let _calm = stack::calm().unwrap();
+    conformance(&subject().await).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn is_not_ready_before_init() {
+    let _calm = stack::calm().unwrap();
+    let s = subject().await;
+    assert!(matches!(s.log.ready().await, Err(LogError::Unavailable(_))));
+    let lost = s.log.publish(Partition::Main(0), frame(1)).await;
+    assert!(
+        matches!(lost, Err(LogError::NotStored(..))),
+        "no topic: {lost:?}"
+    );
+    assert!(s.log.consumer(Partition::Main(0)).await.is_err());
+    s.log.init(DATABASES).await.unwrap();
+    s.log.ready().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    s.publish(Partition::Main(0), [1]).await.unwrap();
+    assert_eq!(s.empty(Partition::Main(0)).await.unwrap(), vec![1]);
+}
+
+#[tokio::test]
+async fn another_number_of_partitions_is_refused() {
+    let _calm = stack::calm().unwrap();
+    let mut cfg = config();
+    connect(&cfg).await.unwrap().init(0).await.unwrap();
+    cfg.partitions += 1;
+    let refused = connect(&cfg)
+        .await
+        .unwrap()
+        .init(0)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("has 4 partitions, the configuration says 5"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn a_broker_that_is_down_is_an_error_soon() {
+    let start = Instant::now();
+    let cfg = LogConfig {
+        url: "pulsar://127.0.0.1:9".into(),
+        admin_url: "http://127.0.0.1:9".into(),
+        ..LogConfig::default()
+    };
+    let refused = connect(&cfg).await;
+    assert!(matches!(refused, Err(LogError::Unavailable(_))));
+    assert!(
+        start.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+/// Prints the latency of a publish; run with `--ignored --nocapture`, in release.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn latency() {
+    let _calm = stack::calm().unwrap();
+    let log = subject().await.log;
+    log.init(DATABASES).await.unwrap();
+    for in_flight in [1u64, 4, 16, 64] {
+        let mut set = tokio::task::JoinSet::new();
+        let start = Instant::now();
+        for task in 0..in_flight {
+            let log = Arc::clone(&log);
+            set.spawn(async move {
+                let mut took = Vec::new();
+                for _ in 0..400 {
+                    let at = Instant::now();
+                    let body = bytes::Bytes::from(vec![1; 12_800]);
+                    log.publish(Partition::Main((task % 4) as u16), body)
+                        .await
+                        .unwrap();
+                    took.push(at.elapsed());
+                }
+                took
+            });
+        }
+        let mut all: Vec<Duration> = set.join_all().await.into_iter().flatten().collect();
+        all.sort_unstable();
+        let rate = all.len() as f64 / start.elapsed().as_secs_f64();
+        let (p50, p99) = (all[all.len() / 2], all[all.len() * 99 / 100]);
+        println!("12.8 kB, {in_flight} in flight: {rate:.0} frames/s, p50 {p50:?}, p99 {p99:?}");
+    }
+}
