@@ -1,18 +1,26 @@
 //! The backend of the gate's hot path: Redis Cluster through fred.
 //!
-//! One attempt per command inside the library (PROTOCOL 10, rule 1): a command in flight when
-//! its connection breaks ends as [`CellError::Unknown`] and is not sent again. MOVED and ASK are
-//! followed; a slot that is being migrated answers TRYAGAIN, which is `NotSent`. Every wait has
+//! No command whose outcome is unknown is sent again (PROTOCOL 10, rule 1): `fail_fast` ends what
+//! is in flight when a connection breaks. The library's attempts are above 1 all the same: with
+//! 1, an ASK ends its connection task for ever. They serve redirections and writes that failed,
+//! none of which ran. A slot that is being migrated answers TRYAGAIN: `NotSent`. Every wait has
 //! an end. Absent: WAIT, which would block all that shares a pipelined connection.
 
+use ::fred::clients::WithOptions;
 use ::fred::error::{Error, ErrorKind};
-use ::fred::interfaces::{ClientLike, LuaInterface};
-use ::fred::prelude::{Builder, Config, Pool, ReconnectPolicy, ServerConfig};
+use ::fred::interfaces::ClientLike;
+use ::fred::prelude::{Builder, Client, Config, Options, ReconnectPolicy, ServerConfig};
 use ::fred::types::config::{ClusterDiscoveryPolicy, Server, UnresponsiveConfig};
+use ::fred::types::{ClusterHash, ConnectHandle, CustomCommand};
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::CellId;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use ::fred::types::Value as Reply;
 
 use crate::engine::{Engine, Runner};
 use crate::port::{CellError, CellResult};
@@ -23,7 +31,7 @@ use crate::value::Value;
 /// What may be tuned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tuning {
-    /// Connections to each node (clients of the pool), at least 1.
+    /// Clients, each with a connection to each node; at least 1.
     pub clients: usize,
     /// Until a command without an answer is given up; 1 s or less on the hot path.
     pub command_timeout: Duration,
@@ -55,36 +63,104 @@ impl Default for Tuning {
 #[error("redis cluster: {0}")]
 pub struct ConnectError(pub String);
 
-/// A runner over a pool of cluster clients.
+/// The most times a command may be written: redirections, and writes that failed.
+const WRITES: u32 = 4;
+
+/// A runner over some cluster clients, taken in turn.
 #[derive(Clone)]
 pub struct Fred {
-    pool: Pool,
-    hashes: std::sync::Arc<Vec<String>>,
+    lanes: Arc<[Lane]>,
+    turn: Arc<AtomicUsize>,
+    hashes: Arc<Vec<String>>,
+}
+
+struct Lane {
+    client: Client,
+    quick: WithOptions<Client>,
+    /// The client's connection task; it must never end, but see [`Lane::revive`].
+    task: Mutex<ConnectHandle>,
 }
 
 impl std::fmt::Debug for Fred {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Fred({} clients)", self.pool.size())
+        write!(f, "Fred({} clients)", self.lanes.len())
     }
 }
 
 /// Connects to the cluster that `nodes` (`host:port`, some of them suffice) belong to. Ends with
 /// an error when no node answers; the caller decides when to try again.
 pub async fn connect(nodes: &[String], tuning: &Tuning) -> Result<Engine<Fred>, ConnectError> {
+    let hosts = nodes
+        .iter()
+        .map(|n| server(n))
+        .collect::<Result<Vec<_>, _>>()?;
+    let server = ServerConfig::Clustered {
+        hosts,
+        policy: ClusterDiscoveryPolicy::UseCache,
+    };
+    let builder = builder(
+        Config {
+            server,
+            ..Config::default()
+        },
+        tuning,
+    );
+    let mut lanes = Vec::new();
+    for _ in 0..tuning.clients.max(1) {
+        lanes.push(lane(&builder, tuning).await?);
+    }
+    let hash = |s: &&crate::script::Script| ::fred::util::sha1_hash(s.source);
+    let hashes = Arc::new(ALL.iter().map(hash).collect());
+    Ok(Engine::new(Fred {
+        lanes: lanes.into(),
+        turn: Arc::default(),
+        hashes,
+    }))
+}
+
+async fn lane(builder: &Builder, tuning: &Tuning) -> Result<Lane, ConnectError> {
     let fail = |e: Error| ConnectError(e.to_string());
-    let hosts = nodes.iter().map(|n| server(n)).collect::<Result<Vec<_>, _>>()?;
-    let policy = ClusterDiscoveryPolicy::UseCache;
-    let server = ServerConfig::Clustered { hosts, policy };
-    let pool = builder(Config { server, ..Config::default() }, tuning)
-        .build_pool(tuning.clients.max(1))
-        .map_err(fail)?;
+    let client = builder.build().map_err(fail)?;
     let limit = tuning.connection_timeout * 4 + tuning.command_timeout;
-    match tokio::time::timeout(limit, pool.init()).await {
-        Ok(done) => done.map_err(fail)?,
+    let task = match tokio::time::timeout(limit, client.init()).await {
+        Ok(done) => Mutex::new(done.map_err(fail)?),
         Err(_) => return Err(ConnectError(format!("no node answered within {limit:?}"))),
     };
-    let hash = |s: &&crate::script::Script| ::fred::util::sha1_hash(s.source);
-    Ok(Engine::new(Fred { pool, hashes: std::sync::Arc::new(ALL.iter().map(hash).collect()) }))
+    let quick = client.with_options(&Options {
+        fail_fast: true,
+        ..Options::default()
+    });
+    Ok(Lane {
+        client,
+        quick,
+        task,
+    })
+}
+
+impl Lane {
+    /// Some errors of a redirection end the library's connection task: start another one.
+    fn revive(&self) {
+        let mut task = self.task.lock();
+        if task.is_finished() {
+            tracing::warn!("a redis client's connection task ended: it is started again");
+            *task = self.client.connect();
+        }
+    }
+
+    async fn eval(&self, what: &'static str, first: &str, call: &Call) -> Result<Reply, Error> {
+        let mut args: Vec<Reply> = Vec::with_capacity(2 + call.keys.len() + call.args.len());
+        args.push(Reply::from(first));
+        args.push(Reply::Integer(call.keys.len() as i64));
+        args.extend(
+            call.keys
+                .iter()
+                .chain(&call.args)
+                .map(|b| Reply::Bytes(b.clone())),
+        );
+        // The first key follows the hash and the number of keys.
+        let command = CustomCommand::new_static(what, ClusterHash::Offset(2), false);
+        self.quick.custom(command, args).await
+    }
 }
 
 fn server(node: &str) -> Result<Server, ConnectError> {
@@ -101,7 +177,7 @@ fn builder(config: Config, tuning: &Tuning) -> Builder {
     builder.with_connection_config(|c| {
         c.connection_timeout = tuning.connection_timeout;
         c.internal_command_timeout = Duration::from_secs(1);
-        c.max_command_attempts = 1;
+        c.max_command_attempts = WRITES;
         c.max_redirections = 5;
         c.max_command_buffer_len = tuning.max_in_flight;
         c.tcp.nodelay = Some(true);
@@ -116,39 +192,51 @@ fn builder(config: Config, tuning: &Tuning) -> Builder {
 #[async_trait]
 impl Runner for Fred {
     async fn run(&self, cell: &CellId, call: Call) -> CellResult<Value> {
-        let Call { script, keys, args } = call;
-        let hash = self.hashes[script.index].as_str();
-        let first: Result<::fred::types::Value, Error> =
-            self.pool.evalsha(hash, keys.clone(), args.clone()).await;
-        let answer = match first {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let lane = &self.lanes[turn % self.lanes.len()];
+        let script = call.script;
+        let answer = match lane
+            .eval("EVALSHA", &self.hashes[script.index], &call)
+            .await
+        {
             // The node does not know the script, so nothing ran: send the source along.
             Err(e) if e.details().starts_with("NOSCRIPT") => {
-                self.pool.eval(script.source, keys, args).await
+                lane.eval("EVAL", script.source, &call).await
             }
             other => other,
         };
-        answer.map(value).map_err(|e| error(cell, script.name, &e))
+        answer.map(value).map_err(|e| {
+            lane.revive();
+            error(cell, script.name, &e)
+        })
     }
 
     async fn ping(&self) -> bool {
-        self.pool.next().ping::<()>(None).await.is_ok()
+        let lane = &self.lanes[0];
+        let alive = lane.quick.ping::<()>(None).await.is_ok();
+        if !alive {
+            lane.revive();
+        }
+        alive
     }
 }
 
 impl Fred {
     /// Closes the connections.
     pub async fn close(&self) {
-        let _closed = self.pool.quit().await;
+        for lane in self.lanes.iter() {
+            let _closed = lane.client.quit().await;
+        }
     }
 }
 
-fn value(v: ::fred::types::Value) -> Value {
+fn value(v: Reply) -> Value {
     match v {
-        ::fred::types::Value::Integer(i) => Value::Int(i),
-        ::fred::types::Value::String(s) => Value::Bytes(s.into_inner()),
-        ::fred::types::Value::Bytes(b) => Value::Bytes(b),
-        ::fred::types::Value::Array(items) => Value::Array(items.into_iter().map(value).collect()),
-        ::fred::types::Value::Null => Value::Nil,
+        Reply::Integer(i) => Value::Int(i),
+        Reply::String(s) => Value::Bytes(s.into_inner()),
+        Reply::Bytes(b) => Value::Bytes(b),
+        Reply::Array(items) => Value::Array(items.into_iter().map(value).collect()),
+        Reply::Null => Value::Nil,
         other => Value::Bytes(Bytes::from(other.as_string().unwrap_or_default())),
     }
 }
@@ -156,9 +244,22 @@ fn value(v: ::fred::types::Value) -> Value {
 /// An error kind that only this process can have made before a byte was written is `NotSent`;
 /// an answer of the node is judged by its first word; the rest is unknown.
 fn error(cell: &CellId, script: &str, e: &Error) -> CellError {
-    let unsent = [ErrorKind::Backpressure, ErrorKind::InvalidArgument, ErrorKind::Config];
-    let broken = [ErrorKind::Timeout, ErrorKind::IO, ErrorKind::Canceled, ErrorKind::Routing];
-    if unsent.contains(e.kind()) {
+    let unsent = [
+        ErrorKind::Backpressure,
+        ErrorKind::InvalidArgument,
+        ErrorKind::Config,
+    ];
+    // The library refuses so, and only so, before it queues a command of a client that is not
+    // connected.
+    let early =
+        *e.kind() == ErrorKind::Canceled && e.details().starts_with("Connection closed unexp");
+    let broken = [
+        ErrorKind::Timeout,
+        ErrorKind::IO,
+        ErrorKind::Canceled,
+        ErrorKind::Routing,
+    ];
+    if early || unsent.contains(e.kind()) {
         CellError::NotSent(cell.clone(), e.to_string())
     } else if broken.contains(e.kind()) || !looks_like_an_answer(e.details()) {
         CellError::Unknown(cell.clone())

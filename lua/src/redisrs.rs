@@ -62,7 +62,11 @@ pub async fn connect(nodes: &[String]) -> Result<Engine<RedisRs>, ConnectError> 
         .build()
         .map_err(fail)?;
     let hash = |s: &&Script| redis::Script::new(s.source).get_hash().to_owned();
-    let line = Line { connection: None, number: 0, opened: None };
+    let line = Line {
+        connection: None,
+        number: 0,
+        opened: None,
+    };
     let runner = RedisRs {
         client,
         line: Arc::new(Mutex::new(line)),
@@ -116,8 +120,13 @@ impl RedisRs {
         }
         // The library's own timeout does not cover its reconnecting, so this one is ours.
         let query = tokio::time::timeout(RESPONSE, cmd.query_async(&mut connection));
-        let answer = query.await.unwrap_or_else(|_| Err((ErrorKind::Io, "timed out").into()));
-        if answer.as_ref().is_err_and(|e| !matches!(e.kind(), ErrorKind::Server(_))) {
+        let answer = query
+            .await
+            .unwrap_or_else(|_| Err((ErrorKind::Io, "timed out").into()));
+        if answer
+            .as_ref()
+            .is_err_and(|e| !matches!(e.kind(), ErrorKind::Server(_)))
+        {
             self.suspect(number).await;
         }
         answer.map_err(Failure::Redis)
@@ -138,7 +147,9 @@ impl Runner for RedisRs {
                 Ok(v) => return value(v).map_err(|t| CellError::Broken(cell.clone(), t)),
                 Err(failure) => failure,
             };
-            let Failure::Redis(e) = &failure else { return Err(error(cell, &call, failure)) };
+            let Failure::Redis(e) = &failure else {
+                return Err(error(cell, &call, failure));
+            };
             match e.kind() {
                 ErrorKind::Server(ServerErrorKind::NoScript) => source = true,
                 ErrorKind::Server(ServerErrorKind::Moved) if turn < REDIRECTIONS => {
@@ -147,11 +158,16 @@ impl Runner for RedisRs {
                 _ => return Err(error(cell, &call, failure)),
             }
         }
-        Err(CellError::NotSent(cell.clone(), "redirected too often".to_owned()))
+        Err(CellError::NotSent(
+            cell.clone(),
+            "redirected too often".to_owned(),
+        ))
     }
 
     async fn ping(&self) -> bool {
-        let Ok((mut connection, number)) = self.connection().await else { return false };
+        let Ok((mut connection, number)) = self.connection().await else {
+            return false;
+        };
         let ping = redis::cmd("PING");
         let answer = tokio::time::timeout(RESPONSE, ping.query_async::<String>(&mut connection));
         let alive = matches!(answer.await, Ok(Ok(_)));

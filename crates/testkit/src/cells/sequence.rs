@@ -8,8 +8,8 @@
 
 use bytes::Bytes;
 use cells::port::{
-    ApplyCall, ApplyEntry, Cells, LoadCall, MendCall, Page, ReserveCall, ReserveItem,
-    ReserveReply, Reserved,
+    ApplyCall, ApplyEntry, Cells, LoadCall, MendCall, Page, ReserveCall, ReserveItem, ReserveReply,
+    Reserved,
 };
 use domain::ledger::{Class, Draft};
 use domain::{CampaignNo, CellId, Entry, Hold, HoldState, Kind, Nonce, OrderId, Tok, Totals};
@@ -29,19 +29,43 @@ pub type Item = (Who, u8, u8, bool, bool);
 
 /// One operation.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "the names are those of the port and of the ledger's kinds")]
+#[expect(
+    missing_docs,
+    reason = "the names are those of the port and of the ledger's kinds"
+)]
 pub enum Op {
-    Reserve { items: Vec<Item>, late: bool, window: u8 },
-    Ledger { kind: u8, who: Who, units: u8 },
-    Apply { back: u8, take: u8, fork: bool },
+    Reserve {
+        items: Vec<Item>,
+        late: bool,
+        window: u8,
+    },
+    Ledger {
+        kind: u8,
+        who: Who,
+        units: u8,
+    },
+    Apply {
+        back: u8,
+        take: u8,
+        fork: bool,
+    },
     Resolve(Vec<(Who, u8)>),
     Cancel(Who, u8),
     Fence(Who),
     Unseal(Who, bool),
     Ticket(bool),
-    Load { ticket: u8, short: bool },
-    Mend { full: bool, stale: bool },
-    Drop { stale: bool, fork: bool },
+    Load {
+        ticket: u8,
+        short: bool,
+    },
+    Mend {
+        full: bool,
+        stale: bool,
+    },
+    Drop {
+        stale: bool,
+        fork: bool,
+    },
     Wait(u8),
 }
 
@@ -50,7 +74,13 @@ fn who() -> impl Strategy<Value = Who> {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let item = (who(), 0u8..4, 0u8..2, any::<bool>(), proptest::bool::weighted(0.2));
+    let item = (
+        who(),
+        0u8..4,
+        0u8..2,
+        any::<bool>(),
+        proptest::bool::weighted(0.2),
+    );
     let items = prop::collection::vec(item, 1..7);
     let rare = proptest::bool::weighted(0.1);
     prop_oneof![
@@ -85,7 +115,12 @@ pub fn sequences(most: usize) -> impl Strategy<Value = (bool, Vec<Op>)> {
 /// The id of an order.
 pub fn id(who: Who) -> OrderId {
     let (buyer, key, content) = who;
-    OrderId::compose(CampaignNo(1), u16::from(buyer), u64::from(key) << 30, u32::from(content) + 7)
+    OrderId::compose(
+        CampaignNo(1),
+        u16::from(buyer),
+        u64::from(key) << 30,
+        u32::from(content) + 7,
+    )
 }
 
 fn buyer(who: Who) -> Option<String> {
@@ -93,7 +128,9 @@ fn buyer(who: Who) -> Option<String> {
 }
 
 fn hash(buyer: &str) -> u64 {
-    buyer.bytes().fold(7, |h, b| (h * 8_191 + u64::from(b)) % (1 << 45))
+    buyer
+        .bytes()
+        .fold(7, |h, b| (h * 8_191 + u64::from(b)) % (1 << 45))
 }
 
 fn units(who: Who) -> u32 {
@@ -134,21 +171,36 @@ pub async fn run(bench: Bench<'_>, limited: bool, ops: &[Op]) -> Result<(), Stri
     };
     run.append(Kind::Supply, (4, 3, 0), 6);
     run.append(Kind::Flag, (4, 3, 1), 1);
-    run.step(&Op::Load { ticket: 0, short: false }).await?;
+    run.step(&Op::Load {
+        ticket: 0,
+        short: false,
+    })
+    .await?;
     for (i, op) in ops.iter().enumerate() {
-        run.step(op).await.map_err(|e| format!("step {i} {op:?}: {e}"))?;
-        run.snapshot().await.map_err(|e| format!("after step {i} {op:?}: {e}"))?;
+        run.step(op)
+            .await
+            .map_err(|e| format!("step {i} {op:?}: {e}"))?;
+        run.snapshot()
+            .await
+            .map_err(|e| format!("after step {i} {op:?}: {e}"))?;
     }
     run.audit().await
 }
 
 fn same<T: PartialEq + Debug>(got: &T, want: &T) -> Result<(), String> {
-    if got == want { Ok(()) } else { Err(format!("got {got:?}, want {want:?}")) }
+    if got == want {
+        Ok(())
+    } else {
+        Err(format!("got {got:?}, want {want:?}"))
+    }
 }
 
 impl Run<'_> {
     fn now(&self) -> u64 {
-        self.bench.clock.as_ref().map_or(1_700_000_000_000, |c| runtime::Clock::now_ms(&**c))
+        self.bench
+            .clock
+            .as_ref()
+            .map_or(1_700_000_000_000, |c| runtime::Clock::now_ms(&**c))
     }
 
     /// Times are compared only where the clock is ours.
@@ -166,7 +218,10 @@ impl Run<'_> {
 
     fn append(&mut self, kind: Kind, who: Who, qty: i64) {
         let (order, class) = (id(who), kind.class());
-        let claimed = self.ledger.iter().find(|e| e.order == order && e.kind == Kind::Claim);
+        let claimed = self
+            .ledger
+            .iter()
+            .find(|e| e.order == order && e.kind == Kind::Claim);
         if kind == Kind::Release && claimed.is_none() {
             return;
         }
@@ -174,8 +229,18 @@ impl Run<'_> {
         if once && self.taken.contains(&(order, class)) {
             return;
         }
-        let buyer = if once { buyer(who).unwrap_or_default() } else { String::new() };
-        let draft = Draft { kind, order, buyer, qty, payload: Vec::new() };
+        let buyer = if once {
+            buyer(who).unwrap_or_default()
+        } else {
+            String::new()
+        };
+        let draft = Draft {
+            kind,
+            order,
+            buyer,
+            qty,
+            payload: Vec::new(),
+        };
         if let Ok(entry) = self.head.append(draft, 0) {
             self.taken.insert((order, class));
             self.ledger.push(entry);
@@ -185,7 +250,11 @@ impl Run<'_> {
     /// What the ledger says of the buyers at a position.
     fn buyers_at(&self, seq: u64) -> BTreeMap<String, i64> {
         let mut b = BTreeMap::new();
-        for e in self.ledger.iter().filter(|e| e.seq <= seq && !e.buyer.is_empty()) {
+        for e in self
+            .ledger
+            .iter()
+            .filter(|e| e.seq <= seq && !e.buyer.is_empty())
+        {
             match e.kind {
                 Kind::Claim => *b.entry(e.buyer.clone()).or_default() += e.qty,
                 Kind::Release => *b.entry(e.buyer.clone()).or_default() -= e.qty,
@@ -205,15 +274,21 @@ impl Run<'_> {
         let now = self.now();
         let broken = |e: cells::CellError| e.to_string();
         match op {
-            Op::Reserve { items, late, window } => self.reserve(items, *late, *window).await,
+            Op::Reserve {
+                items,
+                late,
+                window,
+            } => self.reserve(items, *late, *window).await,
             Op::Ledger { kind, who, units } => {
                 self.ledger_op(*kind, *who, *units);
                 Ok(())
             }
             Op::Apply { back, take, fork } => self.apply(*back, *take, *fork).await,
             Op::Resolve(orders) => {
-                let orders: Vec<_> =
-                    orders.iter().map(|(w, s)| (id(*w), u64::from(*s))).collect();
+                let orders: Vec<_> = orders
+                    .iter()
+                    .map(|(w, s)| (id(*w), u64::from(*s)))
+                    .collect();
                 let got = cells.resolve(&cell, &orders).await.map_err(broken)?;
                 same(&got, &self.model.resolve(&orders))
             }
@@ -223,7 +298,10 @@ impl Run<'_> {
                 same(&got, &self.model.cancel(id(*who), nonce))
             }
             Op::Fence(who) => {
-                let got = cells.fence(&cell, id(*who), b"\xff fence").await.map_err(broken)?;
+                let got = cells
+                    .fence(&cell, id(*who), b"\xff fence")
+                    .await
+                    .map_err(broken)?;
                 same(&got, &self.model.fence(now, id(*who), b"\xff fence"))
             }
             Op::Unseal(who, seen) => {
@@ -278,7 +356,11 @@ impl Run<'_> {
             closes_at_ms: [far, 0, 1][usize::from(window) % 3 * usize::from(window < 3)],
             items: items.iter().map(item).collect(),
         };
-        let got = self.bench.cells.reserve(&self.bench.cell, call.clone()).await;
+        let got = self
+            .bench
+            .cells
+            .reserve(&self.bench.cell, call.clone())
+            .await;
         let got = got.map_err(|e| e.to_string())?;
         let want = self.model.reserve(self.now(), &call);
         same(&self.times(got), &self.times(want))
@@ -299,16 +381,41 @@ impl Run<'_> {
     /// Entries around W: sometimes older ones again, sometimes with a gap.
     async fn apply(&mut self, back: u8, take: u8, fork: bool) -> Result<(), String> {
         let w = self.seen().1;
-        let prev = if back == 3 { w + 1 } else { w.saturating_sub(u64::from(back)) };
-        let entry = |e: &Entry| ApplyEntry::of(e, if e.buyer.is_empty() { 0 } else { hash(&e.buyer) });
-        let after = self.ledger.iter().filter(|e| e.seq > prev).take(usize::from(take) + 1);
+        let prev = if back == 3 {
+            w + 1
+        } else {
+            w.saturating_sub(u64::from(back))
+        };
+        let entry = |e: &Entry| {
+            ApplyEntry::of(
+                e,
+                if e.buyer.is_empty() {
+                    0
+                } else {
+                    hash(&e.buyer)
+                },
+            )
+        };
+        let after = self
+            .ledger
+            .iter()
+            .filter(|e| e.seq > prev)
+            .take(usize::from(take) + 1);
         let entries: Vec<_> = after.map(entry).collect();
         if entries.is_empty() {
             return Ok(());
         }
-        let at = self.ledger.iter().find(|e| e.seq == prev).map_or(Tok(0), |e| e.tok);
+        let at = self
+            .ledger
+            .iter()
+            .find(|e| e.seq == prev)
+            .map_or(Tok(0), |e| e.tok);
         let prev_tok = if fork { Tok(at.0 ^ 1) } else { at };
-        let call = ApplyCall { prev_seq: prev, prev_tok, entries };
+        let call = ApplyCall {
+            prev_seq: prev,
+            prev_tok,
+            entries,
+        };
         let got = self.bench.cells.apply(&self.bench.cell, call.clone()).await;
         let want = self.model.apply(self.now(), &call);
         same(&got.map_err(|e| e.to_string())?, &want)
@@ -320,7 +427,10 @@ impl Run<'_> {
         self.loads += 1;
         let suffix = format!("load{}", self.loads);
         if !b.is_empty() {
-            cells.stage(&cell, &suffix, &b).await.map_err(|e| e.to_string())?;
+            cells
+                .stage(&cell, &suffix, &b)
+                .await
+                .map_err(|e| e.to_string())?;
             let now = self.now();
             self.model.stage(now, &suffix, &b);
         }
@@ -333,7 +443,10 @@ impl Run<'_> {
             staged_len: b.len() as u64 + u64::from(short && !b.is_empty()),
             limited: self.limited,
         };
-        let got = cells.load(&cell, call.clone()).await.map_err(|e| e.to_string())?;
+        let got = cells
+            .load(&cell, call.clone())
+            .await
+            .map_err(|e| e.to_string())?;
         same(&got, &self.model.load(self.now(), &call))
     }
 
@@ -355,7 +468,12 @@ impl Run<'_> {
     }
 
     async fn snapshot(&self) -> Result<(), String> {
-        let got = self.bench.cells.snapshot(&self.bench.cell).await.map_err(|e| e.to_string())?;
+        let got = self
+            .bench
+            .cells
+            .snapshot(&self.bench.cell)
+            .await
+            .map_err(|e| e.to_string())?;
         let mut want = self.model.snapshot(self.now());
         if let (Some(g), Some(w), None) = (&got, &mut want, &self.bench.clock) {
             w.mark.redis_ms = g.mark.redis_ms;
@@ -370,7 +488,12 @@ impl Run<'_> {
         let Some(cell) = &self.model.cell else {
             return same(&(holds.len(), buyers.len()), &(0, 0));
         };
-        let mut want: Vec<Hold> = cell.holds.values().chain(cell.fences.values()).cloned().collect();
+        let mut want: Vec<Hold> = cell
+            .holds
+            .values()
+            .chain(cell.fences.values())
+            .cloned()
+            .collect();
         want.sort_by_key(|h| (h.order, h.qty));
         holds.sort_by_key(|h| (h.order, h.qty));
         if self.bench.clock.is_none() {
@@ -379,22 +502,30 @@ impl Run<'_> {
         same(&holds, &want)?;
         let ids: Vec<_> = (0..30).map(|i| id((i % 5, i / 5 % 3, i / 15))).collect();
         let found = self.bench.cells.find_holds(&self.bench.cell, &ids).await;
-        let found: Vec<_> =
-            found.map_err(|e| e.to_string())?.iter().map(|h| h.as_ref().map(|h| h.order)).collect();
+        let found: Vec<_> = found
+            .map_err(|e| e.to_string())?
+            .iter()
+            .map(|h| h.as_ref().map(|h| h.order))
+            .collect();
         let expected: Vec<_> = ids.iter().map(|i| cell.find(*i).map(|h| h.order)).collect();
         same(&found, &expected)?;
         self.inv_4(&holds, &buyers).await
     }
 
     async fn inv_4(&self, holds: &[Hold], b: &BTreeMap<String, i64>) -> Result<(), String> {
-        let Some(view) = self.model.snapshot(0) else { return Ok(()) };
+        let Some(view) = self.model.snapshot(0) else {
+            return Ok(());
+        };
         let held: i64 = holds.iter().map(|h| i64::from(h.qty)).sum();
         same(&view.held, &held).map_err(|e| format!("INV-4 held: {e}"))?;
         let names: Vec<String> = (0..4).filter_map(|i| buyer((i, 0, 0))).collect();
         let got = self.bench.cells.buyers(&self.bench.cell, &names).await;
         let got = got.map_err(|e| e.to_string())?;
         let model = self.model.cell.as_ref();
-        let want: Vec<_> = names.iter().map(|n| model.and_then(|c| c.units(n))).collect();
+        let want: Vec<_> = names
+            .iter()
+            .map(|n| model.and_then(|c| c.units(n)))
+            .collect();
         same(&got, &want)?;
         if !self.limited {
             return Ok(());
@@ -416,8 +547,16 @@ pub async fn all_holds(bench: &Bench<'_>) -> Result<Vec<Hold>, String> {
     let (mut cursor, mut all) = (0, Vec::new());
     loop {
         let page = bench.cells.scan_holds(&bench.cell, cursor, 3).await;
-        let Page { cursor: next, items } = page.map_err(|e| e.to_string())?;
-        all.extend(items.into_iter().filter(|h| !all.contains(h)).collect::<Vec<_>>());
+        let Page {
+            cursor: next,
+            items,
+        } = page.map_err(|e| e.to_string())?;
+        all.extend(
+            items
+                .into_iter()
+                .filter(|h| !all.contains(h))
+                .collect::<Vec<_>>(),
+        );
         if next == 0 {
             return Ok(all);
         }
@@ -430,7 +569,10 @@ pub async fn all_buyers(bench: &Bench<'_>) -> Result<BTreeMap<String, i64>, Stri
     let (mut cursor, mut all) = (0, BTreeMap::new());
     loop {
         let page = bench.cells.scan_buyers(&bench.cell, cursor, 3).await;
-        let Page { cursor: next, items } = page.map_err(|e| e.to_string())?;
+        let Page {
+            cursor: next,
+            items,
+        } = page.map_err(|e| e.to_string())?;
         all.extend(items);
         if next == 0 {
             return Ok(all);
