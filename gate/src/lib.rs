@@ -1,1 +1,30 @@
-//! Placeholder.
+//! The gate: the HTTP edge of the sale.
+//!
+//! Admission by path, address and buyer comes before the body is read; then one reserve in the
+//! cell, one frame in the log, one answer. The gate is stateless: everything it remembers (flags,
+//! filters, catalog) may be lost at any moment. It never removes a hold, and it says "no" only
+//! under the rules of PROTOCOL 6.3. Deliberately absent: any write to a database on the buyers'
+//! side.
+
+mod admission;
+pub mod admin;
+mod auth;
+mod answer;
+mod body;
+mod buy;
+mod emit;
+mod http;
+mod metrics;
+mod offers;
+mod orders;
+mod reserve;
+mod route;
+mod serve;
+mod soldout;
+mod state;
+mod wait;
+mod when;
+
+pub use auth::{Claims, Role, Tokens};
+pub use serve::{GateListener, bind};
+pub use state::{Gate, Starting};

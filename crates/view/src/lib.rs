@@ -6,8 +6,10 @@
 
 mod catalog;
 mod follow;
+mod operate;
 mod ports;
 
 pub use catalog::{CatalogCache, Known};
 pub use follow::{Follow, Followed};
+pub use operate::{Drift, HoldStatus, OperateError, Reconcile, Report};
 pub use ports::Ports;

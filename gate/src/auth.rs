@@ -1,0 +1,236 @@
+//! Tokens: who a request is from. HS256 and EdDSA; the algorithm comes from the configuration
+//! and never from the token.
+//!
+//! Verified tokens are remembered (bounded), because a buyer's client sends the same one again
+//! and again; the expiry is checked each time. A buyer's token opens nothing on the admin
+//! listener and an operator's token buys nothing.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use domain::Buyer;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use parking_lot::RwLock;
+use runtime::Clock;
+use runtime::config::AuthConfig;
+use serde::{Deserialize, Serialize};
+
+/// Audience of operators' tokens.
+pub const ADMIN_AUDIENCE: &str = "sluicegate-admin";
+/// Seconds a clock may be off.
+const LEEWAY_S: u64 = 30;
+/// The longest token that is looked at, bytes.
+const MAX_TOKEN: usize = 4096;
+/// Tokens remembered at once.
+const REMEMBERED: usize = 65_536;
+
+/// What a token says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Claims {
+    /// The buyer, or the operator's name; 1 to 128 bytes.
+    pub sub: String,
+    /// UTC seconds.
+    pub exp: u64,
+    /// Not valid before, UTC seconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub nbf: Option<u64>,
+    /// Issuer.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub iss: Option<String>,
+    /// Audience: text or a list.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub aud: Option<Audience>,
+    /// `operator` or `viewer` on operators' tokens.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub role: Option<String>,
+}
+
+/// `aud` may be one text or several.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Audience {
+    /// One.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
+}
+
+impl Audience {
+    fn has(&self, want: &str) -> bool {
+        match self {
+            Audience::One(a) => a == want,
+            Audience::Many(all) => all.iter().any(|a| a == want),
+        }
+    }
+}
+
+/// What an operator's token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// GET only.
+    Viewer,
+    /// Everything.
+    Operator,
+}
+
+/// Why a token was refused on the admin listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// None, forged, expired.
+    Unauthenticated,
+    /// Genuine, but a buyer's.
+    Forbidden,
+}
+
+struct Remembered {
+    token: Box<str>,
+    buyer: Buyer,
+    exp: u64,
+    nbf: u64,
+}
+
+/// Verifies and mints tokens; share it.
+pub struct Tokens {
+    keys: Vec<(Algorithm, DecodingKey)>,
+    signer: Option<EncodingKey>,
+    issuer: Option<String>,
+    audience: Option<String>,
+    admin_token: String,
+    clock: Arc<dyn Clock>,
+    hasher: RandomState,
+    seen: RwLock<HashMap<u64, Remembered>>,
+}
+
+impl Tokens {
+    /// From the configuration; `Err` names the key that is wrong.
+    pub fn new(cfg: &AuthConfig, admin: &str, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        let secrets = std::iter::once(&cfg.hs256_secret).chain(&cfg.hs256_old);
+        let mut keys: Vec<(Algorithm, DecodingKey)> = secrets
+            .filter(|s| !s.is_empty())
+            .map(|s| (Algorithm::HS256, DecodingKey::from_secret(s.as_bytes())))
+            .collect();
+        for key in &cfg.eddsa_public_keys {
+            let raw = STANDARD.decode(key).ok().filter(|k| k.len() == 32);
+            let raw = raw.ok_or("auth.eddsa_public_keys: base64 of 32 bytes each")?;
+            let key = DecodingKey::from_ed_components(&URL_SAFE_NO_PAD.encode(raw));
+            let key = key.map_err(|e| format!("auth.eddsa_public_keys: {e}"))?;
+            keys.push((Algorithm::EdDSA, key));
+        }
+        let signer = (!cfg.hs256_secret.is_empty())
+            .then(|| EncodingKey::from_secret(cfg.hs256_secret.as_bytes()));
+        Ok(Self {
+            keys,
+            signer,
+            issuer: cfg.issuer.clone(),
+            audience: cfg.audience.clone(),
+            admin_token: admin.to_owned(),
+            clock,
+            hasher: RandomState::new(),
+            seen: RwLock::default(),
+        })
+    }
+
+    /// The buyer of an `Authorization` header's value.
+    pub fn buyer(&self, header: &[u8]) -> Option<Buyer> {
+        let token = bearer(header)?;
+        let slot = self.hasher.hash_one(token);
+        let now = self.clock.now_ms() / 1000;
+        if let Some(r) = self.seen.read().get(&slot)
+            && *r.token == *token
+        {
+            let valid = now <= r.exp + LEEWAY_S && now + LEEWAY_S >= r.nbf;
+            return valid.then(|| r.buyer.clone());
+        }
+        let claims = self.verify(token, now)?;
+        let for_us = match &self.audience {
+            Some(want) => claims.aud.as_ref().is_some_and(|a| a.has(want)),
+            None => !claims.aud.as_ref().is_some_and(|a| a.has(ADMIN_AUDIENCE)),
+        };
+        if claims.role.is_some() || !for_us {
+            return None;
+        }
+        let buyer: Buyer = claims.sub.parse().ok()?;
+        let mut seen = self.seen.write();
+        if seen.len() >= REMEMBERED {
+            seen.clear();
+        }
+        let nbf = claims.nbf.unwrap_or(0);
+        let remembered = Remembered { token: token.into(), buyer: buyer.clone(), exp: claims.exp, nbf };
+        seen.insert(slot, remembered);
+        Some(buyer)
+    }
+
+    /// The role of an `Authorization` header's value on the admin listener.
+    pub fn role(&self, header: Option<&[u8]>) -> Result<Role, Refused> {
+        let token = header.and_then(bearer).ok_or(Refused::Unauthenticated)?;
+        if !self.admin_token.is_empty() && same(token.as_bytes(), self.admin_token.as_bytes()) {
+            return Ok(Role::Operator);
+        }
+        let now = self.clock.now_ms() / 1000;
+        let claims = self.verify(token, now).ok_or(Refused::Unauthenticated)?;
+        let ours = claims.aud.as_ref().is_some_and(|a| a.has(ADMIN_AUDIENCE));
+        match claims.role.as_deref() {
+            Some("operator") if ours => Ok(Role::Operator),
+            Some("viewer") if ours => Ok(Role::Viewer),
+            _ => Err(Refused::Forbidden),
+        }
+    }
+
+    /// A buyer's token.
+    pub fn mint_buyer(&self, buyer: &Buyer, ttl_s: u64) -> Option<String> {
+        let aud = self.audience.clone().map(Audience::One);
+        self.mint(buyer.as_str(), ttl_s, aud, None)
+    }
+
+    /// An operator's token.
+    pub fn mint_operator(&self, role: Role, ttl_s: u64) -> Option<String> {
+        let role = match role {
+            Role::Operator => "operator",
+            Role::Viewer => "viewer",
+        };
+        let aud = Some(Audience::One(ADMIN_AUDIENCE.to_owned()));
+        self.mint(role, ttl_s, aud, Some(role.to_owned()))
+    }
+
+    fn mint(
+        &self,
+        sub: &str,
+        ttl_s: u64,
+        aud: Option<Audience>,
+        role: Option<String>,
+    ) -> Option<String> {
+        let exp = self.clock.now_ms() / 1000 + ttl_s;
+        let (sub, iss) = (sub.to_owned(), self.issuer.clone());
+        let claims = Claims { sub, exp, nbf: None, iss, aud, role };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, self.signer.as_ref()?).ok()
+    }
+
+    fn verify(&self, token: &str, now: u64) -> Option<Claims> {
+        let claims = self.keys.iter().find_map(|(algorithm, key)| {
+            let mut rules = Validation::new(*algorithm);
+            // Times and audience are checked below, against our clock and our rules.
+            rules.validate_exp = false;
+            rules.validate_aud = false;
+            rules.required_spec_claims = ["exp", "sub"].map(str::to_owned).into();
+            jsonwebtoken::decode::<Claims>(token, key, &rules).ok()
+        })?;
+        let claims = claims.claims;
+        let in_time = now <= claims.exp.saturating_add(LEEWAY_S)
+            && claims.nbf.is_none_or(|nbf| now + LEEWAY_S >= nbf);
+        let issued = self.issuer.is_none() || self.issuer == claims.iss;
+        (in_time && issued && (1..=128).contains(&claims.sub.len())).then_some(claims)
+    }
+}
+
+fn bearer(header: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(header).ok()?;
+    let (scheme, token) = text.split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer") && token.len() <= MAX_TOKEN).then_some(token)
+}
+
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |acc, (x, y)| acc | (x ^ y)) == 0
+}

@@ -1,0 +1,360 @@
+//! One-line orders: PROTOCOL 6.1, 6.3 and 6.11.
+//!
+//! place -> reserve -> publish -> receipt -> 202. The hold is never removed here. "No" is said
+//! only when no attempt of this request has an unknown outcome and, where the script answered `+`,
+//! the database knows neither a row nor a verdict; otherwise the answer is `unconfirmed`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cells::port::{CellError, Refusal, ReserveItem, Reserved};
+use domain::frame::Sealed;
+use domain::{
+    Buyer, CellId, HoldState, IdempotencyKey, Kind, Line, Nonce, OrderId, Payload, Reason, Status,
+};
+use serde::Serialize;
+use store::port::OrderRow;
+use view::Known;
+
+use crate::answer::{self, Answer, Links, Problem};
+use crate::body::BuyBody;
+use crate::emit::Place;
+use crate::metrics::Outcome;
+use crate::orders::{self, Money};
+use crate::reserve::{Done, Lane};
+use crate::state::Gate;
+use crate::when;
+
+/// An answer and how it counts.
+pub(crate) type Ended = (Answer, Outcome);
+
+/// A request that was read and understood.
+pub(crate) struct Request {
+    pub known: Arc<Known>,
+    pub buyer: Buyer,
+    pub key: IdempotencyKey,
+    pub body: BuyBody,
+}
+
+struct Attempt<'a> {
+    gate: &'a Gate,
+    request: &'a Request,
+    cell: CellId,
+    lane: Arc<Lane>,
+    order: OrderId,
+    payload: Payload,
+    bytes: Bytes,
+    nonce: Nonce,
+    /// True once an attempt of this request may have run without an answer.
+    unknown: bool,
+}
+
+/// 409 or 410 before anything is sent to Redis: only when it is certain (see `not_open_yet`).
+pub(crate) fn early(known: &Known, lane: &Lane, buyer_hash: u64) -> Option<Problem> {
+    if let (Some(opens), Some(now)) = (known.campaign.opens_at_ms, lane.redis_now())
+        && opens as u64 >= now + 1000
+    {
+        return Some(not_open(opens as u64, now));
+    }
+    lane.sold_out.refuses(buyer_hash).then(|| Problem::new(Reason::SoldOut))
+}
+
+fn not_open(opens: u64, now: u64) -> Problem {
+    let mut p = Problem::with(Reason::NotOpen, format!("opens at {}", when::show(opens)));
+    p.retry_after = Some(opens.saturating_sub(now).div_ceil(1000).max(1));
+    p
+}
+
+/// Buys.
+pub(crate) async fn buy(gate: &Gate, request: Request) -> Ended {
+    let offer = &request.known.offer;
+    let content = crate::body::content(offer.id.as_str(), &request.body);
+    let campaign = request.known.campaign.number;
+    let identity = &gate.ports.identity;
+    let order = identity.order_id(campaign, &request.buyer, &request.key, &content);
+    let partition = identity.partition(&offer.id, gate.ports.log.partitions());
+    let Some(place) = gate.emit.place(partition) else {
+        let p = Problem::with(Reason::Overloaded, "the log's queue is full");
+        return problem(p.about(order));
+    };
+    let cell = gate.cell_of(offer, &request.buyer);
+    let payload = payload(&request, order, &cell);
+    let attempt = Attempt {
+        gate,
+        lane: gate.reserve.lane(&cell),
+        cell,
+        order,
+        bytes: payload.encode().into(),
+        payload,
+        nonce: Nonce(gate.ports.unique.next()),
+        unknown: false,
+        request: &request,
+    };
+    attempt.run(place).await
+}
+
+fn payload(request: &Request, order: OrderId, cell: &CellId) -> Payload {
+    let (offer, campaign) = (&request.known.offer, &request.known.campaign);
+    let line =
+        Line { cell: cell.clone(), qty: request.body.quantity, unit_minor: offer.price.minor };
+    Payload {
+        order,
+        buyer: request.buyer.clone(),
+        key: request.key.clone(),
+        lines: vec![line],
+        anchor: 0,
+        metadata: request.body.metadata.clone(),
+        currency: offer.price.currency.clone(),
+        campaign: campaign.number,
+        window_ms: u64::from(campaign.payment_window_s) * 1000,
+    }
+}
+
+pub(crate) fn problem(p: Problem) -> Ended {
+    (answer::problem(&p), Outcome::Problem(p.reason))
+}
+
+impl Attempt<'_> {
+    async fn run(mut self, place: Place) -> Ended {
+        let mut checked = false;
+        loop {
+            let Some(done) = self.reserve(checked).await else {
+                let text = "too many requests wait for this offer";
+                return self.shed(Problem::with(Reason::Overloaded, text));
+            };
+            self.unknown |= done.unknown;
+            let result = match done.result {
+                Ok(Reserved::Returning) if !checked => match self.row_of_key().await {
+                    Ok(Some(row)) => return self.row_under_key(row),
+                    Ok(None) => {
+                        checked = true;
+                        continue;
+                    }
+                    Err(()) => return self.shed(down("the buyer's orders cannot be read")),
+                },
+                Ok(result) => result,
+                Err(e) => return self.no_answer(&e),
+            };
+            let age = |t_ms: u64| Duration::from_millis(done.mark.redis_ms.saturating_sub(t_ms));
+            return match result {
+                Reserved::New { t_ms } => {
+                    let bytes = self.bytes.clone();
+                    let sealed = Sealed { t_ms, payload: bytes };
+                    self.publish(place, sealed, (age(t_ms), done.at)).await
+                }
+                Reserved::Held { t_ms, payload } => {
+                    // The first attempt's bytes are what is promised, also after a price change.
+                    match Payload::decode(&payload) {
+                        Ok(first) => self.payload = first,
+                        Err(e) => tracing::error!(order = %self.order, error = %e, "hold payload"),
+                    }
+                    self.publish(place, Sealed { t_ms, payload }, (age(t_ms), done.at)).await
+                }
+                other => self.decided(other).await,
+            };
+        }
+    }
+
+    async fn reserve(&self, checked: bool) -> Option<Done> {
+        let item = ReserveItem {
+            order: self.order,
+            buyer: Some(self.request.buyer.clone()),
+            buyer_hash: self.gate.ports.identity.buyer_hash(&self.request.buyer),
+            qty: self.request.body.quantity,
+            nonce: self.nonce,
+            state: HoldState::Sealed,
+            payload: self.bytes.clone(),
+            checked,
+            relay: false,
+        };
+        let waiting = self.gate.reserve.enter(&self.lane, &self.request.known, item)?;
+        match waiting.await {
+            Ok(done) => Some(done),
+            // The lane's task died, which is a bug; the call may have run.
+            Err(_) => Some(Done {
+                result: Err(CellError::Unknown(self.cell.clone())),
+                unknown: true,
+                mark: cells::Mark::default(),
+                at: tokio::time::Instant::now(),
+            }),
+        }
+    }
+
+    async fn publish(
+        &self,
+        place: Place,
+        sealed: Sealed,
+        age: (Duration, tokio::time::Instant),
+    ) -> Ended {
+        let t_ms = sealed.t_ms;
+        let receipt = self.gate.emit.publish(place, sealed, age).await.unwrap_or(false);
+        if receipt { self.accepted(Some(t_ms)) } else { self.unconfirmed(Some(t_ms)) }
+    }
+
+    /// Everything that is neither a hold nor RETURNING.
+    async fn decided(&self, result: Reserved) -> Ended {
+        match result {
+            Reserved::Verdict(kind) => self.after_verdict(kind).await,
+            Reserved::Fenced => match self.row().await {
+                Ok(Some(row)) => self.replay(&row),
+                Ok(None) | Err(()) => self.unconfirmed(None),
+            },
+            Reserved::Conflict(first) => match self.row_of_key().await {
+                Ok(Some(row)) if row.order == self.order => self.replay(&row),
+                Ok(Some(row)) => self.conflict(row.order),
+                Ok(None) | Err(()) => {
+                    tracing::debug!(order = %self.order, %first, "key used with other content");
+                    self.unconfirmed(None)
+                }
+            },
+            Reserved::Missing => self.shed(down("the cell is being rebuilt")),
+            Reserved::Late => {
+                self.shed(Problem::with(Reason::Overloaded, "no answer within the time budget"))
+            }
+            Reserved::NotOpen => {
+                let opens = self.request.known.campaign.opens_at_ms.unwrap_or(0).max(0) as u64;
+                let now = self.lane.redis_now().unwrap_or(opens);
+                self.shed(not_open(opens, now))
+            }
+            Reserved::Refused { why, known_buyer } => self.refused(why, known_buyer).await,
+            Reserved::New { .. } | Reserved::Held { .. } | Reserved::Returning => {
+                self.unconfirmed(None)
+            }
+        }
+    }
+
+    async fn refused(&self, why: Refusal, known_buyer: bool) -> Ended {
+        let no = Problem::new(match why {
+            Refusal::Closed => Reason::Closed,
+            Refusal::Paused => Reason::Paused,
+            Refusal::Limit => Reason::LimitReached,
+            Refusal::SoldOut => Reason::SoldOut,
+        });
+        if !known_buyer {
+            return self.shed(no);
+        }
+        // The buyer has or had something here: this very order may have fallen out of the cache.
+        match self.row().await {
+            Ok(Some(row)) => return self.replay(&row),
+            Ok(None) => {}
+            Err(()) => return self.unconfirmed(None),
+        }
+        match self.row_of_key().await {
+            Ok(Some(row)) => return self.row_under_key(row),
+            Ok(None) => {}
+            Err(()) => return self.unconfirmed(None),
+        }
+        match self.gate.ports.store.find_verdicts(&self.cell, &[self.order]).await {
+            Ok(found) => match found.first().and_then(|f| f.as_ref()) {
+                Some((verdict, _)) => self.verdict_without_row(verdict.kind),
+                None => self.shed(no),
+            },
+            Err(_) => self.unconfirmed(None),
+        }
+    }
+
+    async fn after_verdict(&self, kind: Kind) -> Ended {
+        match self.row().await {
+            Ok(Some(row)) => self.replay(&row),
+            Ok(None) => self.verdict_without_row(kind),
+            Err(()) if kind == Kind::Claim => self.accepted(None),
+            Err(()) => self.unconfirmed(None),
+        }
+    }
+
+    fn verdict_without_row(&self, kind: Kind) -> Ended {
+        match kind {
+            Kind::Claim => self.accepted(None),
+            Kind::Reject => self.rejected_without_row(),
+            Kind::Release | Kind::Supply | Kind::TransferOut | Kind::Flag => self.unconfirmed(None),
+        }
+    }
+
+    fn row_under_key(&self, row: OrderRow) -> Ended {
+        if row.order == self.order { self.replay(&row) } else { self.conflict(row.order) }
+    }
+
+    async fn row(&self) -> Result<Option<OrderRow>, ()> {
+        self.gate.ports.store.order(self.order).await.map_err(|_| ())
+    }
+
+    async fn row_of_key(&self) -> Result<Option<OrderRow>, ()> {
+        let (buyer, key) = (&self.request.buyer, &self.request.key);
+        self.gate.ports.store.order_of_key(buyer, key).await.map_err(|_| ())
+    }
+
+    fn no_answer(&self, e: &CellError) -> Ended {
+        if self.unknown || matches!(e, CellError::Unknown(_)) {
+            return self.unconfirmed(None);
+        }
+        self.shed(down("Redis does not answer"))
+    }
+
+    /// A definitive answer, unless an attempt of this request may still become an order.
+    fn shed(&self, p: Problem) -> Ended {
+        if self.unknown { self.unconfirmed(None) } else { problem(p.about(self.order)) }
+    }
+
+    fn conflict(&self, first: OrderId) -> Ended {
+        let detail = "this Idempotency-Key was used with other content";
+        let mut p = Problem::with(Reason::KeyConflict, detail).about(first);
+        p.self_link = Some(format!("/v1/orders/{first}"));
+        problem(p)
+    }
+
+    fn replay(&self, row: &OrderRow) -> Ended {
+        orders::of_row(row)
+    }
+
+    fn rejected_without_row(&self) -> Ended {
+        let link = self.link(None);
+        let body = orders::OrderBody::of_payload(&self.payload, (Status::Rejected, None), &link);
+        (answer::json(200, &body), Outcome::Answered)
+    }
+
+    fn accepted(&self, t_ms: Option<u64>) -> Ended {
+        let now_s = (self.gate.ports.clock.now_ms() / 1000) as u32;
+        let receipt = self.gate.ports.identity.receipt(self.order, &self.request.buyer, now_s);
+        let link = self.link(Some(&receipt));
+        (self.taken("accepted", t_ms, &link), Outcome::Accepted)
+    }
+
+    fn unconfirmed(&self, t_ms: Option<u64>) -> Ended {
+        (self.taken("unconfirmed", t_ms, &self.link(None)), Outcome::Unconfirmed)
+    }
+
+    fn link(&self, receipt: Option<&str>) -> String {
+        orders::self_link(self.order, self.request.known.offer.id.as_str(), receipt)
+    }
+
+    fn taken(&self, status: &'static str, t_ms: Option<u64>, link: &str) -> Answer {
+        let t_ms = t_ms.or_else(|| self.lane.redis_now());
+        let p = &self.payload;
+        let body = Taken {
+            order_id: self.order.to_string(),
+            status,
+            offer: self.request.known.offer.id.as_str(),
+            quantity: p.anchor_line().qty,
+            amount: Money::new(&p.currency, p.amount_minor()),
+            expires_at: t_ms.map(|t| when::show(t + p.window_ms)),
+            links: Links { this: link },
+        };
+        answer::json_at(202, &body, link)
+    }
+}
+
+fn down(detail: &str) -> Problem {
+    Problem::with(Reason::DependencyDown, detail)
+}
+
+#[derive(Serialize)]
+struct Taken<'a> {
+    order_id: String,
+    status: &'static str,
+    offer: &'a str,
+    quantity: u32,
+    amount: Money<'a>,
+    expires_at: Option<String>,
+    links: Links<'a>,
+}

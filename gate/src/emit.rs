@@ -1,0 +1,163 @@
+//! The frame combiner: one queue per log partition, a few frames on their way at once.
+//!
+//! A place in the queue is taken *before* the reserve: a broken log must not fill the stock with
+//! holds that were answered 503. What is ready while frames are in flight becomes the next frame.
+//! An order is never published for the first time later than `publish.max_age` after its first
+//! hold; it is then left to the relay. Any error of a publish means unknown.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::frame::{self, Item, Mode, Sealed, order_size};
+use orderlog::port::{OrderLog, Partition};
+use parking_lot::Mutex;
+use runtime::Tasks;
+use runtime::config::PublishConfig;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
+
+/// A place in a partition's queue; held until the receipt.
+pub(crate) struct Place {
+    partition: u16,
+    _permit: OwnedSemaphorePermit,
+}
+
+struct Waiting {
+    sealed: Sealed,
+    /// The first publish must start before this.
+    until: Instant,
+    tell: oneshot::Sender<bool>,
+    _place: Place,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    in_flight: usize,
+}
+
+struct Lane {
+    places: Arc<Semaphore>,
+    queue: Mutex<Queue>,
+}
+
+/// All partitions of a gate.
+pub(crate) struct Emit {
+    log: Arc<dyn OrderLog>,
+    cfg: PublishConfig,
+    tasks: Tasks,
+    lanes: Vec<Lane>,
+}
+
+impl Emit {
+    pub fn new(log: Arc<dyn OrderLog>, cfg: PublishConfig, tasks: Tasks) -> Self {
+        let lane = || Lane { places: Arc::new(Semaphore::new(cfg.queue)), queue: Mutex::default() };
+        let lanes = (0..log.partitions()).map(|_| lane()).collect();
+        Self { log, cfg, tasks, lanes }
+    }
+
+    /// Takes a place; `None` = shed with 503, nothing was held.
+    pub fn place(&self, partition: u16) -> Option<Place> {
+        let lane = self.lanes.get(usize::from(partition))?;
+        let permit = lane.places.clone().try_acquire_owned().ok()?;
+        Some(Place { partition, _permit: permit })
+    }
+
+    /// Publishes one held order; `true` = receipt, anything else is unknown.
+    /// `age` is how old the first hold was when the script answered, at `seen`.
+    pub fn publish(
+        self: &Arc<Self>,
+        place: Place,
+        sealed: Sealed,
+        (age, seen): (Duration, Instant),
+    ) -> oneshot::Receiver<bool> {
+        let (tell, receipt) = oneshot::channel();
+        let left = Duration::from_millis(self.cfg.max_age_ms).saturating_sub(age);
+        let partition = place.partition;
+        let waiting = Waiting { sealed, until: seen + left, tell, _place: place };
+        let start = {
+            let mut q = self.lanes[usize::from(partition)].queue.lock();
+            q.waiting.push_back(waiting);
+            let free = q.in_flight < self.cfg.in_flight;
+            q.in_flight += usize::from(free);
+            free
+        };
+        if start {
+            let me = self.clone();
+            self.tasks.spawn_request(async move { me.drive(partition).await });
+        }
+        receipt
+    }
+
+    /// Sends frames until nothing waits. Several of these run per partition.
+    async fn drive(self: Arc<Self>, partition: u16) {
+        loop {
+            let batch = {
+                let mut q = self.lanes[usize::from(partition)].queue.lock();
+                let batch = self.take(&mut q.waiting);
+                if batch.is_empty() {
+                    q.in_flight -= 1;
+                    return;
+                }
+                batch
+            };
+            self.send(partition, batch).await;
+        }
+    }
+
+    /// The next frame's orders, within its bounds; too old ones are answered `unknown`.
+    fn take(&self, waiting: &mut VecDeque<Waiting>) -> Vec<Waiting> {
+        let now = Instant::now();
+        let mut bytes = 64;
+        let mut batch = Vec::new();
+        while let Some(next) = waiting.front() {
+            let size = order_size(next.sealed.payload.len());
+            let full = batch.len() >= self.cfg.frame_orders || bytes + size > self.cfg.frame_bytes;
+            if full && !batch.is_empty() {
+                break;
+            }
+            let Some(next) = waiting.pop_front() else { break };
+            if next.until < now {
+                crate::metrics::too_old();
+                let _ = next.tell.send(false);
+                continue;
+            }
+            bytes += size;
+            batch.push(next);
+        }
+        batch
+    }
+
+    async fn send(&self, partition: u16, batch: Vec<Waiting>) {
+        let items: Vec<Item> =
+            batch.iter().map(|w| Item::Order(Mode::Full, w.sealed.clone())).collect();
+        let frame = frame::encode(&items);
+        crate::metrics::frame(items.len());
+        let publish = self.log.publish(Partition::Main(partition), frame);
+        let limit = Duration::from_millis(self.cfg.timeout_ms);
+        let receipt = match tokio::time::timeout(limit, publish).await {
+            Ok(Ok(())) => true,
+            Ok(Err(e)) => {
+                crate::metrics::publish_failed();
+                tracing::debug!(error = %e, "no receipt");
+                false
+            }
+            Err(_) => {
+                crate::metrics::publish_failed();
+                false
+            }
+        };
+        for w in batch {
+            let _ = w.tell.send(receipt);
+        }
+    }
+
+    /// True when nothing waits and nothing is in flight.
+    pub fn is_idle(&self) -> bool {
+        self.lanes.iter().all(|l| {
+            let q = l.queue.lock();
+            q.waiting.is_empty() && q.in_flight == 0
+        })
+    }
+}

@@ -1,0 +1,131 @@
+//! One request: admission, route, answer. Everything that may be refused without the body is.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{Buyer, Reason};
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, CONNECTION, HeaderValue};
+use hyper::{Method, Request, Version};
+use runtime::Phase;
+use tokio::time::Instant;
+
+use crate::answer::{self, Answer, Problem};
+use crate::buy::{self, Ended, problem};
+use crate::metrics::{self, Outcome};
+use crate::route::{self, Route};
+use crate::state::Gate;
+use crate::{body, offers, orders};
+
+/// Largest body of a one-line order, bytes.
+const MAX_BODY: usize = 4096;
+
+/// Answers one request of the buyers' listener. Never fails.
+pub(crate) async fn serve(
+    gate: Arc<Gate>,
+    peer: IpAddr,
+    request: Request<Incoming>,
+) -> Result<Answer, Infallible> {
+    let began = Instant::now();
+    let head = request.method() == Method::HEAD;
+    let version = request.version();
+    let route = route::find(request.method(), request.uri().path());
+    let label = route.as_ref().map_or("none", Route::label);
+    let (mut answer, outcome) = match route {
+        Ok(Route::Live) => (answer::text(200, "ok\n"), Outcome::Answered),
+        Ok(Route::Ready) => ready(&gate),
+        Ok(_) | Err(_) => admitted(&gate, peer, request).await,
+    };
+    if head {
+        *answer.body_mut() = http_body_util::Full::default();
+    }
+    if gate.tasks.phase() >= Phase::NotReady && version < Version::HTTP_2 {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    metrics::request(label, outcome, began.elapsed().as_secs_f64());
+    Ok(answer)
+}
+
+fn ready(gate: &Gate) -> Ended {
+    if gate.is_ready() {
+        (answer::text(200, "ready\n"), Outcome::Answered)
+    } else {
+        problem(Problem::new(not_serving(gate)))
+    }
+}
+
+fn not_serving(gate: &Gate) -> Reason {
+    if gate.is_open() { Reason::Draining } else { Reason::Starting }
+}
+
+async fn admitted(gate: &Gate, peer: IpAddr, request: Request<Incoming>) -> Ended {
+    if !gate.is_open() || gate.tasks.phase() >= Phase::FlushLog {
+        return problem(Problem::new(not_serving(gate)));
+    }
+    if let Err(p) = gate.admission.arrive(peer) {
+        return problem(p);
+    }
+    let (parts, incoming) = request.into_parts();
+    match route::find(&parts.method, parts.uri.path()) {
+        Err((reason, allowed)) => problem(Problem::new(reason).allow(allowed)),
+        Ok(Route::Offer(id)) => offers::get(gate, id).await,
+        Ok(Route::Buy(id)) => buy_route(gate, id, &parts, incoming).await,
+        Ok(Route::Order(id)) => match buyer(gate, &parts) {
+            Ok(buyer) => orders::by_id(gate, &buyer, id, parts.uri.query()).await,
+            Err(p) => problem(p),
+        },
+        Ok(Route::Orders) => match buyer(gate, &parts) {
+            Ok(buyer) => orders::by_key(gate, &buyer, parts.uri.query()).await,
+            Err(p) => problem(p),
+        },
+        Ok(Route::Live | Route::Ready) => problem(Problem::new(Reason::UnknownRoute)),
+    }
+}
+
+fn buyer(gate: &Gate, parts: &hyper::http::request::Parts) -> Result<Buyer, Problem> {
+    let header = parts.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    let refused = || Problem::with(Reason::Unauthenticated, "send a valid Bearer token");
+    let buyer = header.and_then(|h| gate.tokens.buyer(h)).ok_or_else(refused)?;
+    gate.admission.buyer(buyer.as_str())?;
+    Ok(buyer)
+}
+
+async fn buy_route(
+    gate: &Gate,
+    offer: &str,
+    parts: &hyper::http::request::Parts,
+    incoming: Incoming,
+) -> Ended {
+    match understand(gate, offer, parts, incoming).await {
+        Ok(request) => buy::buy(gate, request).await,
+        Err(p) => problem(p),
+    }
+}
+
+/// Path, limits, token, the sale's own refusals, then key and body.
+async fn understand(
+    gate: &Gate,
+    offer: &str,
+    parts: &hyper::http::request::Parts,
+    incoming: Incoming,
+) -> Result<buy::Request, Problem> {
+    gate.admission.offer(offer)?;
+    let buyer = buyer(gate, parts)?;
+    let known = offers::find(gate, offer).await?;
+    let lane = gate.reserve.lane(&gate.cell_of(&known.offer, &buyer));
+    let hash = gate.ports.identity.buyer_hash(&buyer);
+    if let Some(refusal) = buy::early(&known, &lane, hash) {
+        return Err(refusal);
+    }
+    if parts.uri.query().is_some() {
+        return Err(Problem::with(Reason::Malformed, "this route takes no query"));
+    }
+    let key = body::idempotency_key(&parts.headers)?;
+    let limit = Duration::from_millis(gate.cfg.body_timeout_ms);
+    let bytes = body::read(incoming, &parts.headers, MAX_BODY, limit).await?;
+    body::check_json(&parts.headers, &bytes)?;
+    let body = body::buy(&bytes, gate.cfg.max_quantity)?;
+    Ok(buy::Request { known, buyer, key, body })
+}

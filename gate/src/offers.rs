@@ -1,0 +1,118 @@
+//! `GET /v1/offers/{offer}`: what a shop page shows. Stock may lag by a second: one look per
+//! offer and second serves everybody.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{Flag, OfferId, Reason};
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::time::Instant;
+use view::Known;
+
+use crate::answer::{self, Problem};
+use crate::buy::{Ended, problem};
+use crate::metrics::Outcome;
+use crate::orders::Money;
+use crate::state::Gate;
+use crate::when;
+
+const FRESH: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Clone, Copy)]
+struct Stock {
+    flag: Flag,
+    available: i64,
+    redis_ms: u64,
+    at: Instant,
+}
+
+type Slot = Arc<tokio::sync::Mutex<Option<Stock>>>;
+
+/// The last look at each offer (as many as the catalog has).
+#[derive(Default)]
+pub(crate) struct Offers(Mutex<HashMap<OfferId, Slot>>);
+
+#[derive(Serialize)]
+struct Body<'a> {
+    offer: &'a str,
+    sku: &'a str,
+    price: Money<'a>,
+    campaign: &'a str,
+    opens_at: Option<String>,
+    closes_at: Option<String>,
+    state: &'static str,
+    remaining: i64,
+    limit_per_buyer: Option<u32>,
+}
+
+/// Answers one offer.
+pub(crate) async fn get(gate: &Gate, id: &str) -> Ended {
+    let known = match find(gate, id).await {
+        Ok(known) => known,
+        Err(p) => return problem(p),
+    };
+    let Some(stock) = stock(gate, &known).await else {
+        let text = "the stock of this offer cannot be read now";
+        return problem(Problem::with(Reason::DependencyDown, text));
+    };
+    let (offer, campaign) = (&known.offer, &known.campaign);
+    let time = |at: Option<i64>| at.map(|ms| when::show(ms.max(0) as u64));
+    let body = Body {
+        offer: offer.id.as_str(),
+        sku: &offer.sku,
+        price: Money::new(&offer.price.currency, offer.price.minor),
+        campaign: &campaign.id,
+        opens_at: time(campaign.opens_at_ms),
+        closes_at: time(campaign.closes_at_ms),
+        state: state(&known, &stock),
+        remaining: stock.available.max(0),
+        limit_per_buyer: offer.limit_per_buyer,
+    };
+    (answer::json(200, &body), Outcome::Answered)
+}
+
+/// The offer of a path, or why there is none.
+pub(crate) async fn find(gate: &Gate, id: &str) -> Result<Arc<Known>, Problem> {
+    let unknown = || Problem::new(Reason::UnknownOffer);
+    let id: OfferId = id.parse().map_err(|_| unknown())?;
+    match gate.catalog.get(&id).await {
+        Ok(known) => known.ok_or_else(unknown),
+        Err(_) => Err(Problem::with(Reason::DependencyDown, "the catalog cannot be read now")),
+    }
+}
+
+/// The state of an offer, from its flag, its window and its stock.
+fn state(known: &Known, stock: &Stock) -> &'static str {
+    let now = stock.redis_ms as i64;
+    let campaign = &known.campaign;
+    if stock.flag == Flag::Closed || campaign.closes_at_ms.is_some_and(|at| now >= at) {
+        "closed"
+    } else if stock.flag == Flag::Paused {
+        "paused"
+    } else if campaign.opens_at_ms.is_some_and(|at| now < at) {
+        "scheduled"
+    } else if stock.available <= 0 {
+        "sold_out"
+    } else {
+        "open"
+    }
+}
+
+async fn stock(gate: &Gate, known: &Known) -> Option<Stock> {
+    let slot: Slot = gate.offers.0.lock().entry(known.offer.id.clone()).or_default().clone();
+    let mut seen = slot.lock().await;
+    if let Some(stock) = seen.filter(|s| s.at.elapsed() < FRESH) {
+        return Some(stock);
+    }
+    let mut sum = Stock { flag: Flag::Closed, available: 0, redis_ms: 0, at: Instant::now() };
+    for bucket in 0..known.offer.buckets {
+        let view = gate.ports.cells.snapshot(&known.offer.id.cell(bucket)).await.ok()??;
+        sum.flag = view.totals.open;
+        sum.available += view.available();
+        sum.redis_ms = sum.redis_ms.max(view.mark.redis_ms);
+    }
+    *seen = Some(sum);
+    Some(sum)
+}

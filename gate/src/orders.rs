@@ -1,0 +1,270 @@
+//! Reading orders: by id (with `wait`), by idempotency key.
+//!
+//! An order without a row may still be known: by its receipt (`accepted`), by a verdict in the
+//! ledger, by a hold (`unconfirmed`). Another buyer's order and an unknown one have the same
+//! answer.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use domain::{Buyer, Kind, OfferId, OrderId, Payload, Reason, Status};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use store::port::OrderRow;
+use tokio::time::Instant;
+
+use crate::answer::{self, Links, Problem};
+use crate::body;
+use crate::buy::{Ended, problem};
+use crate::metrics::Outcome;
+use crate::state::Gate;
+use crate::when;
+
+/// An amount of money.
+#[derive(Serialize)]
+pub(crate) struct Money<'a> {
+    currency: &'a str,
+    minor: i64,
+}
+
+impl<'a> Money<'a> {
+    pub fn new(currency: &'a str, minor: i64) -> Self {
+        Self { currency, minor }
+    }
+}
+
+#[derive(Serialize)]
+struct LineBody<'a> {
+    offer: &'a str,
+    quantity: u32,
+    unit_price: Money<'a>,
+}
+
+/// An order as GET shows it.
+#[derive(Serialize)]
+pub(crate) struct OrderBody<'a> {
+    order_id: String,
+    status: &'static str,
+    version: u32,
+    lines: Vec<LineBody<'a>>,
+    amount: Option<Money<'a>>,
+    reason: Option<&'a str>,
+    metadata: Cow<'a, RawValue>,
+    created_at: Option<String>,
+    updated_at: Option<String>,
+    expires_at: Option<String>,
+    links: Links<'a>,
+}
+
+fn metadata(text: &str) -> Cow<'_, RawValue> {
+    match serde_json::from_str::<&RawValue>(text) {
+        Ok(raw) => Cow::Borrowed(raw),
+        Err(_) => Cow::Owned(RawValue::from_string("{}".to_owned()).unwrap_or_default()),
+    }
+}
+
+impl<'a> OrderBody<'a> {
+    /// From its row.
+    pub fn of_row(row: &'a OrderRow, link: &'a str) -> OrderBody<'a> {
+        let line = |l: &'a (OfferId, u8, u32, i64)| LineBody {
+            offer: l.0.as_str(),
+            quantity: l.2,
+            unit_price: Money::new(&row.currency, l.3),
+        };
+        OrderBody {
+            order_id: row.order.to_string(),
+            status: row.status.as_str(),
+            version: row.version,
+            lines: row.lines.iter().map(line).collect(),
+            amount: Some(Money::new(&row.currency, row.amount)),
+            reason: row.reason.as_deref(),
+            metadata: metadata(&row.metadata),
+            created_at: Some(when::show(row.created_at)),
+            updated_at: Some(when::show(row.updated_at)),
+            expires_at: Some(when::show(row.expires_at)),
+            links: Links { this: link },
+        }
+    }
+
+    /// Before there is a row, from what a hold or a verdict carries.
+    pub fn of_payload(
+        p: &'a Payload,
+        (status, t_ms): (Status, Option<u64>),
+        link: &'a str,
+    ) -> OrderBody<'a> {
+        let line = |l: &'a domain::Line| LineBody {
+            offer: l.cell.offer.as_str(),
+            quantity: l.qty,
+            unit_price: Money::new(&p.currency, l.unit_minor),
+        };
+        OrderBody {
+            order_id: p.order.to_string(),
+            status: status.as_str(),
+            version: 0,
+            lines: p.lines.iter().map(line).collect(),
+            amount: Some(Money::new(&p.currency, p.amount_minor())),
+            reason: (status == Status::Rejected).then_some("sold_out"),
+            metadata: metadata(&p.metadata),
+            created_at: t_ms.map(when::show),
+            updated_at: t_ms.map(when::show),
+            expires_at: t_ms.map(|t| when::show(t + p.window_ms)),
+            links: Links { this: link },
+        }
+    }
+
+    /// Known by its receipt alone.
+    fn bare(order: OrderId, link: &'a str) -> OrderBody<'a> {
+        OrderBody {
+            order_id: order.to_string(),
+            status: Status::Accepted.as_str(),
+            version: 0,
+            lines: Vec::new(),
+            amount: None,
+            reason: None,
+            metadata: metadata("{}"),
+            created_at: None,
+            updated_at: None,
+            expires_at: None,
+            links: Links { this: link },
+        }
+    }
+}
+
+/// The link that finds an order which has no row yet.
+pub(crate) fn self_link(order: OrderId, offer: &str, receipt: Option<&str>) -> String {
+    match receipt {
+        Some(receipt) => format!("/v1/orders/{order}?offer={offer}&receipt={receipt}"),
+        None => format!("/v1/orders/{order}?offer={offer}"),
+    }
+}
+
+/// An order that has its row.
+pub(crate) fn of_row(row: &OrderRow) -> Ended {
+    let link = format!("/v1/orders/{}", row.order);
+    (answer::json(200, &OrderBody::of_row(row, &link)), Outcome::Answered)
+}
+
+fn unknown() -> Ended {
+    problem(Problem::new(Reason::UnknownOrder))
+}
+
+fn down() -> Ended {
+    problem(Problem::with(Reason::DependencyDown, "the order's database does not answer"))
+}
+
+struct Ask<'a> {
+    gate: &'a Gate,
+    buyer: &'a Buyer,
+    order: OrderId,
+    offer: Option<OfferId>,
+    receipt: Option<&'a str>,
+}
+
+/// `GET /v1/orders/{id}`.
+pub(crate) async fn by_id(gate: &Gate, buyer: &Buyer, id: &str, query: Option<&str>) -> Ended {
+    let fields = match body::query(query, &["offer", "receipt", "wait"]) {
+        Ok(fields) => fields,
+        Err(e) => return problem(e.into()),
+    };
+    let wait = match fields.get("wait").map(|w| body::wait(w)).transpose() {
+        Ok(wait) => wait.unwrap_or(Duration::ZERO),
+        Err(e) => return problem(e.into()),
+    };
+    let Ok(order) = id.parse::<OrderId>() else { return unknown() };
+    let ask = Ask {
+        gate,
+        buyer,
+        order,
+        offer: fields.get("offer").and_then(|o| o.parse().ok()),
+        receipt: fields.get("receipt").map(|r| &**r),
+    };
+    let until = Instant::now() + wait;
+    match gate.ports.store.order(order).await {
+        Ok(Some(row)) => return ask.own(&row),
+        Ok(None) => {}
+        Err(_) => return down(),
+    }
+    if wait > Duration::ZERO {
+        gate.waiters.row(order, until).await;
+        match gate.ports.store.order(order).await {
+            Ok(Some(row)) => return ask.own(&row),
+            Ok(None) => {}
+            Err(_) => return down(),
+        }
+    }
+    ask.without_row().await
+}
+
+impl Ask<'_> {
+    fn own(&self, row: &OrderRow) -> Ended {
+        if row.buyer == *self.buyer { of_row(row) } else { unknown() }
+    }
+
+    async fn without_row(&self) -> Ended {
+        let offer_hint = self.offer.as_ref().map(OfferId::as_str).unwrap_or_default();
+        let link = self_link(self.order, offer_hint, self.receipt);
+        let receipt = self.receipt.and_then(|token| {
+            self.gate.ports.identity.check_receipt(self.order, self.buyer, token)
+        });
+        let found = match self.look().await {
+            Ok(found) => found,
+            Err(()) if receipt.is_some() => None,
+            Err(()) => return down(),
+        };
+        if let Some((status, payload, t_ms)) = found {
+            let accepted = receipt.is_some() && status == Status::Unconfirmed;
+            let status = if accepted { Status::Accepted } else { status };
+            let body = OrderBody::of_payload(&payload, (status, Some(t_ms)), &link);
+            return (answer::json(200, &body), Outcome::Answered);
+        }
+        let Some(accepted_s) = receipt else { return unknown() };
+        let now_s = self.gate.ports.clock.now_ms() / 1000;
+        if now_s.saturating_sub(u64::from(accepted_s)) > 600 {
+            crate::metrics::accepted_missing();
+            tracing::error!(order = %self.order, "accepted, but neither row, verdict nor hold");
+        }
+        (answer::json(200, &OrderBody::bare(self.order, &link)), Outcome::Answered)
+    }
+
+    /// The verdict or the hold of this buyer's order in the hinted offer's cell.
+    async fn look(&self) -> Result<Option<(Status, Payload, u64)>, ()> {
+        let ports = &self.gate.ports;
+        let Some(offer) = &self.offer else { return Ok(None) };
+        let Some(known) = self.gate.catalog.get(offer).await.map_err(|_| ())? else {
+            return Ok(None);
+        };
+        let cell = self.gate.cell_of(&known.offer, self.buyer);
+        let verdicts = ports.store.find_verdicts(&cell, &[self.order]).await.map_err(|_| ())?;
+        if let Some(Some((verdict, Some(sealed)))) = verdicts.into_iter().next() {
+            let status =
+                if verdict.kind == Kind::Claim { Status::Accepted } else { Status::Rejected };
+            return Ok(self.mine(&sealed.payload).map(|p| (status, p, sealed.t_ms)));
+        }
+        let holds = ports.cells.find_holds(&cell, &[self.order]).await.map_err(|_| ())?;
+        Ok(holds.into_iter().flatten().next().and_then(|h| {
+            self.mine(&h.payload).map(|p| (Status::Unconfirmed, p, h.t_ms))
+        }))
+    }
+
+    fn mine(&self, payload: &[u8]) -> Option<Payload> {
+        Payload::decode(payload).ok().filter(|p| p.buyer == *self.buyer && p.order == self.order)
+    }
+}
+
+/// `GET /v1/orders?idempotency_key=K`.
+pub(crate) async fn by_key(gate: &Gate, buyer: &Buyer, query: Option<&str>) -> Ended {
+    let fields = match body::query(query, &["idempotency_key", "offer"]) {
+        Ok(fields) => fields,
+        Err(e) => return problem(e.into()),
+    };
+    let key = fields.get("idempotency_key").and_then(|k| k.parse().ok());
+    let Some(key) = key else {
+        let text = "idempotency_key is needed: 1 to 128 visible ASCII characters";
+        return problem(Problem::with(Reason::Malformed, text));
+    };
+    match gate.ports.store.order_of_key(buyer, &key).await {
+        Ok(Some(row)) => of_row(&row),
+        Ok(None) => unknown(),
+        Err(_) => down(),
+    }
+}

@@ -1,0 +1,202 @@
+//! Listening: accept, connection bounds, protocol by preface, graceful end.
+//!
+//! HTTP/2 is recognised by its preface, so a client that sends half of one waits under the same
+//! deadline as one that sends half a head. hyper's own timeouts need its timer, which is set.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use runtime::config::GateConfig;
+use runtime::{Phase, Tasks};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+
+use crate::http;
+use crate::metrics;
+use crate::state::Gate;
+
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// h1 buffer: a head may have 16 KiB; the rest is room for the start of a body.
+const H1_BUFFER: usize = 24 * 1024;
+const H2_HEADERS: u32 = 16 * 1024;
+
+/// Binds an address; the error names it.
+pub async fn bind(address: &str) -> io::Result<TcpListener> {
+    let explain = |e: io::Error| io::Error::new(e.kind(), format!("{address}: {e}"));
+    let address: SocketAddr =
+        address.parse().map_err(|_| explain(io::Error::other("not an ip:port")))?;
+    let socket = socket2::Socket::new(
+        socket2::Domain::for_address(address),
+        socket2::Type::STREAM,
+        None,
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into()).map_err(explain)?;
+    socket.listen(4096)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Open connections, in all and per address.
+#[derive(Default)]
+struct Open {
+    all: usize,
+    by_ip: HashMap<IpAddr, usize>,
+}
+
+/// The buyers' listener.
+pub struct GateListener {
+    gate: Arc<Gate>,
+    listener: TcpListener,
+    open: Arc<Mutex<Open>>,
+}
+
+/// Counts one connection while it lives.
+struct Counted {
+    open: Arc<Mutex<Open>>,
+    ip: IpAddr,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        metrics::connections(-1.0);
+        let mut open = self.open.lock();
+        open.all -= 1;
+        if let Some(n) = open.by_ip.get_mut(&self.ip) {
+            *n -= 1;
+            if *n == 0 {
+                open.by_ip.remove(&self.ip);
+            }
+        }
+    }
+}
+
+impl GateListener {
+    /// Over a bound socket.
+    pub fn new(gate: Arc<Gate>, listener: TcpListener) -> Self {
+        Self { gate, listener, open: Arc::default() }
+    }
+
+    /// Accepts until `StopAccept`; connections end by themselves.
+    pub fn spawn(self) {
+        let tasks = self.gate.tasks.clone();
+        tasks.clone().spawn("gate listener", async move {
+            while let Some(accepted) =
+                tasks.unless(Phase::StopAccept, self.listener.accept()).await
+            {
+                match accepted {
+                    Ok((stream, peer)) => self.admit(stream, peer, &tasks),
+                    Err(e) => {
+                        // Usually out of file handles: let some connections end first.
+                        tracing::warn!(error = %e, "accept failed");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                }
+            }
+        });
+    }
+
+    fn admit(&self, stream: TcpStream, peer: SocketAddr, tasks: &Tasks) {
+        let ip = peer.ip().to_canonical();
+        let cfg = &self.gate.cfg;
+        let counted = {
+            let mut open = self.open.lock();
+            let of_ip = open.by_ip.get(&ip).copied().unwrap_or(0);
+            if open.all >= cfg.max_connections {
+                return metrics::connection_refused("all");
+            }
+            if of_ip >= cfg.max_connections_per_ip {
+                return metrics::connection_refused("ip");
+            }
+            open.all += 1;
+            *open.by_ip.entry(ip).or_default() += 1;
+            Counted { open: self.open.clone(), ip }
+        };
+        metrics::connections(1.0);
+        let gate = self.gate.clone();
+        tasks.spawn_request(async move {
+            let _counted = counted;
+            let _ = stream.set_nodelay(true);
+            connection(gate, stream, ip).await;
+        });
+    }
+}
+
+async fn connection(gate: Arc<Gate>, stream: TcpStream, ip: IpAddr) {
+    let limit = Duration::from_millis(gate.cfg.header_timeout_ms);
+    let Some(h2) = is_h2(&stream, Instant::now() + limit).await else { return };
+    let tasks = gate.tasks.clone();
+    let cfg = gate.cfg.clone();
+    let service = service_fn(move |request| http::serve(gate.clone(), ip, request));
+    let io = TokioIo::new(stream);
+    if h2 {
+        let conn = h2_builder(&cfg).serve_connection(io, service);
+        let mut conn = std::pin::pin!(conn);
+        tokio::select! {
+            done = conn.as_mut() => drop(done),
+            () = tasks.reached(Phase::StopAccept) => {
+                conn.as_mut().graceful_shutdown();
+                let _ = conn.await;
+            }
+        }
+    } else {
+        let conn = h1_builder(&cfg).serve_connection(io, service);
+        let mut conn = std::pin::pin!(conn);
+        tokio::select! {
+            done = conn.as_mut() => drop(done),
+            () = tasks.reached(Phase::StopAccept) => {
+                conn.as_mut().graceful_shutdown();
+                let _ = conn.await;
+            }
+        }
+    }
+}
+
+fn h1_builder(cfg: &GateConfig) -> hyper::server::conn::http1::Builder {
+    let mut b = hyper::server::conn::http1::Builder::new();
+    b.timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(cfg.header_timeout_ms))
+        .max_buf_size(H1_BUFFER)
+        .max_headers(64)
+        .half_close(false)
+        .pipeline_flush(true);
+    b
+}
+
+fn h2_builder(cfg: &GateConfig) -> hyper::server::conn::http2::Builder<TokioExecutor> {
+    let mut b = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    b.timer(TokioTimer::new())
+        .max_concurrent_streams(32)
+        .initial_stream_window_size(64 * 1024)
+        .initial_connection_window_size(256 * 1024)
+        .max_header_list_size(H2_HEADERS)
+        .max_pending_accept_reset_streams(32)
+        .keep_alive_interval(Duration::from_millis(cfg.idle_timeout_ms.max(1000) / 2))
+        .keep_alive_timeout(Duration::from_millis(cfg.header_timeout_ms));
+    b
+}
+
+/// Looks at the first bytes; `None` when they did not come in time or the client left.
+async fn is_h2(stream: &TcpStream, until: Instant) -> Option<bool> {
+    let mut first = [0u8; 24];
+    loop {
+        let n = tokio::time::timeout_at(until, stream.peek(&mut first)).await.ok()?.ok()?;
+        if n == 0 {
+            return None;
+        }
+        if first[..n] != PREFACE[..n] {
+            return Some(false);
+        }
+        if n == PREFACE.len() {
+            return Some(true);
+        }
+        // A part of the preface: peek would answer at once with the same bytes.
+        tokio::time::timeout_at(until, tokio::time::sleep(Duration::from_millis(5))).await.ok()?;
+    }
+}

@@ -1,0 +1,116 @@
+//! The sold-out short circuit: refuse by path, before the body is read, without Redis.
+//!
+//! The flag lives at most 250 ms without a fresh look from the script, and only together with a
+//! filter of the buyers who have a field in the cell's b, tagged with the cell's `adds`, `inc` and
+//! W: another value or a smaller W switches it off until the filter is built again. A buyer in the
+//! filter goes the long way, so a replay gets its original answer after the sell-out too.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use cells::port::{Cells, Mark};
+use domain::{CellId, Identity};
+use tokio::time::Instant;
+
+/// How long the flag is believed without a fresh look.
+const FRESH: Duration = Duration::from_millis(250);
+/// The most buyers of a filter; a cell with more goes the long way.
+const MAX_BUYERS: usize = 4_000_000;
+/// Buyers per scan call.
+const PAGE: u32 = 1000;
+
+struct Filter {
+    adds: u64,
+    inc: u64,
+    watermark: u64,
+    buyers: HashSet<u64>,
+}
+
+struct Flag {
+    until: Instant,
+    filter: std::sync::Arc<Filter>,
+}
+
+/// One cell's flag.
+#[derive(Default)]
+pub(crate) struct SoldOut {
+    flag: ArcSwapOption<Flag>,
+    building: AtomicBool,
+}
+
+impl SoldOut {
+    /// True when this buyer may be refused right now.
+    pub fn refuses(&self, buyer_hash: u64) -> bool {
+        let flag = self.flag.load();
+        flag.as_ref().is_some_and(|f| {
+            Instant::now() < f.until && !f.filter.buyers.contains(&buyer_hash)
+        })
+    }
+
+    /// Takes a fresh look at the stock. True when a filter should be built.
+    pub fn look(&self, mark: &Mark, refused: bool) -> bool {
+        if mark.available > 0 || mark.inc == 0 {
+            self.flag.store(None);
+            return false;
+        }
+        let flag = self.flag.load_full();
+        match flag {
+            Some(f) if f.filter.fits(mark) => {
+                let until = Instant::now() + FRESH;
+                self.flag.store(Some(Flag { until, filter: f.filter.clone() }.into()));
+                false
+            }
+            _ => {
+                self.flag.store(None);
+                refused && !self.building.swap(true, Ordering::AcqRel)
+            }
+        }
+    }
+
+    /// Scans b and switches the flag on if nothing was added meanwhile.
+    pub async fn build(&self, cells: &dyn Cells, identity: &Identity, cell: &CellId) {
+        let filter = scan(cells, identity, cell).await;
+        if let Some(filter) = filter {
+            let until = Instant::now() + FRESH;
+            self.flag.store(Some(Flag { until, filter: filter.into() }.into()));
+        }
+        self.building.store(false, Ordering::Release);
+    }
+}
+
+impl Filter {
+    fn fits(&self, mark: &Mark) -> bool {
+        self.adds == mark.adds && self.inc == mark.inc && mark.watermark >= self.watermark
+    }
+}
+
+async fn scan(cells: &dyn Cells, identity: &Identity, cell: &CellId) -> Option<Filter> {
+    let before = cells.snapshot(cell).await.ok()??;
+    let mut buyers = HashSet::new();
+    let mut cursor = 0;
+    loop {
+        let page = cells.scan_buyers(cell, cursor, PAGE).await.ok()?;
+        for (buyer, _) in page.items {
+            buyers.insert(identity.buyer_hash(&buyer.parse().ok()?));
+        }
+        if buyers.len() > MAX_BUYERS {
+            return None;
+        }
+        cursor = page.cursor;
+        if cursor == 0 {
+            break;
+        }
+    }
+    let after = cells.snapshot(cell).await.ok()??;
+    let mark = after.mark;
+    let filter = Filter {
+        adds: before.mark.adds,
+        inc: before.mark.inc,
+        watermark: before.totals.seq,
+        buyers,
+    };
+    let seen = Mark { watermark: after.totals.seq, ..mark };
+    (filter.fits(&seen) && after.available() <= 0).then_some(filter)
+}

@@ -1,0 +1,100 @@
+//! `wait=`: one query per buyer database and 100 ms serves all waiters of a gate.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::OrderId;
+use parking_lot::Mutex;
+use runtime::{Phase, Tasks};
+use store::Store;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+const EVERY: Duration = Duration::from_millis(100);
+/// Orders of one query.
+const PIECE: usize = 512;
+
+/// Everybody who waits for a row.
+pub(crate) struct Waiters {
+    store: Arc<dyn Store>,
+    most: usize,
+    waiting: Mutex<HashMap<OrderId, (Arc<Notify>, usize)>>,
+    any: Notify,
+}
+
+impl Waiters {
+    pub fn new(store: Arc<dyn Store>, most: usize) -> Arc<Self> {
+        Arc::new(Self { store, most, waiting: Mutex::default(), any: Notify::new() })
+    }
+
+    /// Waits for the order's row until `until`; at once when too many wait already.
+    pub async fn row(&self, order: OrderId, until: Instant) {
+        let notify = {
+            let mut waiting = self.waiting.lock();
+            if waiting.len() >= self.most {
+                return;
+            }
+            let slot = waiting.entry(order).or_insert_with(|| (Arc::new(Notify::new()), 0));
+            slot.1 += 1;
+            slot.0.clone()
+        };
+        let _leave = Leave { waiters: self, order };
+        let mut woken = std::pin::pin!(notify.notified());
+        // Registered before the asker is woken, so that no answer can slip in between.
+        woken.as_mut().enable();
+        self.any.notify_one();
+        let _ = tokio::time::timeout_at(until, woken).await;
+    }
+
+    /// Asks the databases until `StopAccept`; then everybody is let go.
+    pub fn spawn(self: &Arc<Self>, tasks: &Tasks) {
+        let (me, t) = (self.clone(), tasks.clone());
+        tasks.spawn("order waiters", async move {
+            while t.unless(Phase::StopAccept, me.any.notified()).await.is_some() {
+                while !me.waiting.lock().is_empty() && t.phase() < Phase::StopAccept {
+                    me.ask().await;
+                    t.unless(Phase::StopAccept, tokio::time::sleep(EVERY)).await;
+                }
+            }
+            let everybody = me.waiting.lock();
+            everybody.values().for_each(|w| w.0.notify_waiters());
+        });
+    }
+
+    async fn ask(&self) {
+        let mut by_db: HashMap<u16, Vec<OrderId>> = HashMap::new();
+        for order in self.waiting.lock().keys() {
+            by_db.entry(self.store.order_db(*order)).or_default().push(*order);
+        }
+        for (db, orders) in by_db {
+            for piece in orders.chunks(PIECE) {
+                let Ok(states) = self.store.statuses(db, piece).await else { continue };
+                let waiting = self.waiting.lock();
+                for state in states.into_iter().flatten() {
+                    if let Some((notify, _)) = waiting.get(&state.order) {
+                        notify.notify_waiters();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Takes a waiter out again, also when its client went away.
+struct Leave<'a> {
+    waiters: &'a Waiters,
+    order: OrderId,
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.waiters.waiting.lock();
+        if let Some(slot) = waiting.get_mut(&self.order) {
+            slot.1 -= 1;
+            if slot.1 == 0 {
+                waiting.remove(&self.order);
+            }
+        }
+    }
+}
