@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use domain::{CellId, Offer};
-use runtime::config::{AdminConfig, GateConfig};
+use runtime::config::GateConfig;
 use runtime::{Config, Phase, Tasks};
 use view::{CatalogCache, Ports};
 
@@ -23,7 +23,6 @@ pub struct Starting(pub String);
 /// One gate.
 pub struct Gate {
     pub(crate) cfg: GateConfig,
-    pub(crate) admin: AdminConfig,
     pub(crate) ports: Ports,
     pub(crate) tasks: Tasks,
     pub(crate) tokens: Tokens,
@@ -52,7 +51,6 @@ impl Gate {
         let waiters = Waiters::new(ports.store.clone(), config.gate.max_waiters);
         Ok(Arc::new(Self {
             cfg: config.gate.clone(),
-            admin: config.admin.clone(),
             tokens,
             admission: Admission::new(&config.limits),
             reserve: Arc::new(reserve),

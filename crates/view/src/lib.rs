@@ -9,7 +9,7 @@ mod follow;
 mod operate;
 mod ports;
 
-pub use catalog::{CatalogCache, Known};
+pub use catalog::{CatalogCache, Known, POLL};
 pub use follow::{Follow, Followed};
 pub use operate::{Drift, HoldStatus, OperateError, Reconcile, Report};
 pub use ports::Ports;

@@ -1,1 +1,43 @@
-//! Placeholder.
+//! The operators' listener: campaigns, offers, supply, flags, reconcile, rebuild, status.
+//!
+//! Loopback by default; every call but the probes needs an operator's token, a viewer may only
+//! GET. Changes go to the ledger first and answer once the views obey (PROTOCOL 6.8).
+
+mod campaigns;
+mod input;
+mod offers;
+mod repair;
+mod serve;
+mod status;
+mod supply;
+
+use std::sync::Arc;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use view::{Follow, Reconcile};
+
+use crate::state::Gate;
+
+pub use repair::report_json;
+pub use serve::spawn;
+
+/// What the admin listener works with.
+#[derive(Clone)]
+pub struct Admin {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) follow: Follow,
+    pub(crate) reconciler: Arc<dyn Reconcile>,
+    pub(crate) metrics: PrometheusHandle,
+}
+
+impl Admin {
+    /// Over a gate and a reconciler of the same ports.
+    pub fn new(
+        gate: Arc<Gate>,
+        reconciler: Arc<dyn Reconcile>,
+        metrics: PrometheusHandle,
+    ) -> Self {
+        let follow = Follow::new(&gate.ports);
+        Self { gate, follow, reconciler, metrics }
+    }
+}

@@ -1,0 +1,54 @@
+//! Campaigns.
+
+use domain::{Campaign, CampaignNo, Reason, ids};
+use serde::Serialize;
+use view::CatalogCache;
+
+use super::{Admin, input};
+use crate::answer::{self, Answer, Problem};
+use crate::when;
+
+#[derive(Serialize)]
+struct Body<'a> {
+    campaign: &'a str,
+    opens_at: Option<String>,
+    closes_at: Option<String>,
+    payment_window_s: u32,
+}
+
+fn body(c: &Campaign) -> Body<'_> {
+    let time = |at: Option<i64>| at.map(|ms| when::show(ms.max(0) as u64));
+    Body {
+        campaign: &c.id,
+        opens_at: time(c.opens_at_ms),
+        closes_at: time(c.closes_at_ms),
+        payment_window_s: c.payment_window_s,
+    }
+}
+
+/// `PUT /admin/campaigns/{id}`.
+pub(super) async fn put(admin: &Admin, id: &str, bytes: &[u8]) -> Result<Answer, Problem> {
+    if !ids::is_name(id) {
+        return Err(Problem::new(Reason::BadId));
+    }
+    let wire: input::CampaignBody = crate::body::json(bytes)?;
+    let (opens_at_ms, closes_at_ms, payment_window_s) = wire.checked()?;
+    let campaign = Campaign {
+        id: id.to_owned(),
+        number: CampaignNo(0),
+        opens_at_ms,
+        closes_at_ms,
+        payment_window_s,
+    };
+    let store = &admin.gate.ports.store;
+    let created = store.put_campaign(&campaign).await.map_err(|e| input::down(&e))?;
+    settled(&admin.gate.catalog).await.map_err(|e| input::down(&e))?;
+    Ok(answer::json(if created { 201 } else { 200 }, &body(&campaign)))
+}
+
+/// Waits until every process has looked at the catalog again: two poll intervals.
+pub(super) async fn settled(catalog: &CatalogCache) -> Result<(), store::StoreError> {
+    catalog.refresh().await?;
+    tokio::time::sleep(view::POLL * 2).await;
+    Ok(())
+}

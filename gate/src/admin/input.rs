@@ -1,0 +1,156 @@
+//! Checked input of the admin calls; every bound has a clear detail.
+
+use domain::{CellId, OfferId, Price, Reason, ids};
+use serde::Deserialize;
+
+use crate::answer::Problem;
+use crate::when;
+
+/// The most units of one supply call or allotment.
+pub(crate) const MAX_UNITS: i64 = domain::ledger::MAX_UNITS;
+
+pub(crate) fn malformed(detail: impl Into<String>) -> Problem {
+    Problem::with(Reason::Malformed, detail)
+}
+
+/// `PUT /admin/campaigns/{id}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CampaignBody {
+    #[serde(default)]
+    pub opens_at: Option<String>,
+    #[serde(default)]
+    pub closes_at: Option<String>,
+    #[serde(default = "half_an_hour")]
+    pub payment_window_s: u64,
+}
+
+fn half_an_hour() -> u64 {
+    1800
+}
+
+impl CampaignBody {
+    /// (opens, closes, payment window), checked.
+    pub fn checked(&self) -> Result<(Option<i64>, Option<i64>, u32), Problem> {
+        let time = |name: &str, text: &Option<String>| match text {
+            None => Ok(None),
+            Some(text) => when::parse(text)
+                .map(Some)
+                .ok_or_else(|| malformed(format!("{name} is an RFC 3339 time"))),
+        };
+        let (opens, closes) = (time("opens_at", &self.opens_at)?, time("closes_at", &self.closes_at)?);
+        if let (Some(a), Some(b)) = (opens, closes)
+            && a >= b
+        {
+            return Err(malformed("opens_at is before closes_at"));
+        }
+        if !(1..=2_592_000).contains(&self.payment_window_s) {
+            return Err(malformed("payment_window_s is 1 to 2592000 (30 days)"));
+        }
+        Ok((opens, closes, self.payment_window_s as u32))
+    }
+}
+
+/// `PUT /admin/offers/{id}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OfferBody {
+    pub campaign: String,
+    pub sku: String,
+    pub price: Price,
+    pub allotment: i64,
+    #[serde(default, deserialize_with = "present")]
+    pub limit_per_buyer: Option<u32>,
+    #[serde(default, deserialize_with = "present")]
+    pub buckets: Option<u16>,
+}
+
+/// A field that may be left out, but not be `null`.
+fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
+    d: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(d).map(Some)
+}
+
+impl OfferBody {
+    /// Checks every bound.
+    pub fn check(&self) -> Result<(), Problem> {
+        if !ids::is_name(&self.campaign) {
+            return Err(Problem::with(Reason::BadId, "campaign: 1 to 64 of a-z, 0-9 and '-'"));
+        }
+        if !(1..=128).contains(&self.sku.len()) {
+            return Err(malformed("sku is 1 to 128 bytes"));
+        }
+        if !self.price.is_valid() {
+            return Err(malformed("price: an ISO currency and 0 to 10^12 minor units"));
+        }
+        if !(0..=MAX_UNITS).contains(&self.allotment) {
+            return Err(malformed("allotment is 0 to 10^12"));
+        }
+        if self.limit_per_buyer == Some(0) {
+            return Err(malformed("limit_per_buyer is at least 1; leave it out for no limit"));
+        }
+        match self.buckets {
+            None | Some(1) => Ok(()),
+            Some(2..=64) => {
+                Err(malformed("buckets above 1 need rebalancing, which this version does not have"))
+            }
+            Some(_) => Err(malformed("buckets is 1 to 64")),
+        }
+    }
+}
+
+/// `POST /admin/offers/{id}/supply`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SupplyBody {
+    pub request_id: String,
+    pub units: i64,
+}
+
+impl SupplyBody {
+    /// Checks every bound.
+    pub fn check(&self) -> Result<(), Problem> {
+        let id = &self.request_id;
+        if !(1..=128).contains(&id.len()) || !id.bytes().all(|b| (0x21..=0x7e).contains(&b)) {
+            return Err(malformed("request_id is 1 to 128 visible ASCII characters"));
+        }
+        if self.units == 0 || self.units.abs() > MAX_UNITS {
+            return Err(malformed("units is -10^12 to 10^12 and not 0"));
+        }
+        if self.units < -i64::from(u32::MAX) {
+            return Err(malformed("at most 4294967295 units are taken off sale in one call"));
+        }
+        Ok(())
+    }
+}
+
+/// `POST /admin/reconcile`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReconcileBody {
+    #[serde(default)]
+    pub offer: Option<String>,
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// An offer id of a path.
+pub(crate) fn offer_id(id: &str) -> Result<OfferId, Problem> {
+    id.parse().map_err(|_| Problem::new(Reason::BadId))
+}
+
+/// A cell of a path.
+pub(crate) fn cell_id(id: &str) -> Result<CellId, Problem> {
+    id.parse().map_err(|_| Problem::new(Reason::UnknownCell))
+}
+
+/// A failed store call.
+pub(crate) fn down(e: &store::StoreError) -> Problem {
+    tracing::warn!(error = %e, "admin call");
+    if e.is_transient() {
+        Problem::with(Reason::DependencyDown, e.to_string())
+    } else {
+        Problem::with(Reason::Internal, e.to_string())
+    }
+}

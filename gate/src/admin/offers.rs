@@ -1,0 +1,217 @@
+//! Offers: create or change, look at, pause, resume, open, close.
+
+use domain::{CellId, Flag, Offer, Reason};
+use serde::Serialize;
+use store::port::Change;
+use view::{Followed, Known};
+
+use super::{Admin, campaigns, input};
+use crate::answer::{self, Answer, Problem};
+
+#[derive(Serialize)]
+struct CellBody {
+    cell: String,
+    supply: i64,
+    net: i64,
+    held: i64,
+    available: i64,
+    watermark: u64,
+    holds: u64,
+    ledger_supply: i64,
+    ledger_net: i64,
+    ledger_seq: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    missing: bool,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    offer: &'a str,
+    campaign: &'a str,
+    sku: &'a str,
+    price: &'a domain::Price,
+    limit_per_buyer: Option<u32>,
+    state: &'static str,
+    supply: i64,
+    net: i64,
+    held: i64,
+    available: i64,
+    cells: Vec<CellBody>,
+}
+
+/// The offer of a path.
+pub(super) async fn known(admin: &Admin, id: &str) -> Result<std::sync::Arc<Known>, Problem> {
+    let id = input::offer_id(id)?;
+    let found = admin.gate.catalog.get(&id).await.map_err(|e| input::down(&e))?;
+    found.ok_or_else(|| Problem::new(Reason::UnknownOffer))
+}
+
+pub(super) fn cells_of(offer: &Offer) -> Vec<CellId> {
+    (0..offer.buckets).map(|b| offer.id.cell(b)).collect()
+}
+
+/// `PUT /admin/offers/{id}`.
+pub(super) async fn put(admin: &Admin, id: &str, bytes: &[u8]) -> Result<Answer, Problem> {
+    let id = input::offer_id(id)?;
+    let wire: input::OfferBody = crate::body::json(bytes)?;
+    wire.check()?;
+    let store = &admin.gate.ports.store;
+    let campaigns = store.campaigns().await.map_err(|e| input::down(&e))?;
+    if !campaigns.iter().any(|c| c.id == wire.campaign) {
+        return Err(Problem::new(Reason::UnknownCampaign));
+    }
+    let old = store.offer(&id).await.map_err(|e| input::down(&e))?.map(|o| o.0);
+    if let Some(old) = &old {
+        fixed(old, &wire)?;
+    }
+    let offer = Offer {
+        id,
+        campaign: wire.campaign,
+        sku: wire.sku,
+        price: wire.price,
+        allotment: wire.allotment,
+        limit_per_buyer: wire.limit_per_buyer,
+        buckets: old.as_ref().map_or(1, |o| o.buckets),
+    };
+    let created = store.put_offer(&offer).await.map_err(|e| input::down(&e))?;
+    // Also on a change: a create that died half-way is finished by sending it again.
+    stock(admin, &offer).await?;
+    campaigns::settled(&admin.gate.catalog).await.map_err(|e| input::down(&e))?;
+    show(admin, offer.id.as_str(), if created { 201 } else { 200 }).await
+}
+
+/// What may not change: order ids, buckets and the ledger hang on these.
+fn fixed(old: &Offer, new: &input::OfferBody) -> Result<(), Problem> {
+    if new.buckets.is_some_and(|b| b != u16::from(old.buckets)) {
+        return Err(Problem::new(Reason::BucketsFixed));
+    }
+    if new.allotment != old.allotment {
+        return Err(Problem::new(Reason::AllotmentFixed));
+    }
+    if new.campaign != old.campaign {
+        let text = "the campaign of an offer is fixed: order ids carry it";
+        return Err(Problem::with(Reason::IllegalTransition, text));
+    }
+    Ok(())
+}
+
+/// Supply entry, flag(open) entry, then the view at once: nothing can be outstanding yet.
+async fn stock(admin: &Admin, offer: &Offer) -> Result<(), Problem> {
+    let identity = &admin.gate.ports.identity;
+    let n = i64::from(offer.buckets);
+    let share = |b: i64| offer.allotment / n + i64::from(b < offer.allotment % n);
+    let cells: Vec<(CellId, i64)> =
+        (0..offer.buckets).map(|b| (offer.id.cell(b), share(i64::from(b)))).collect();
+    let ids = (
+        identity.request_id(&offer.id, "allotment", ""),
+        identity.request_id(&offer.id, "open", ""),
+    );
+    let store = &admin.gate.ports.store;
+    let created = store.create_cells(&cells, ids).await.map_err(|e| input::down(&e))?;
+    if created.is_empty() {
+        return Ok(());
+    }
+    let cells: Vec<CellId> = created.into_iter().map(|a| a.cell).collect();
+    admin.reconciler.first_load(&cells).await.map_err(|e| {
+        let text = format!("the offer exists, its stock will be loaded by the reconciler: {e}");
+        Problem::with(Reason::DependencyDown, text)
+    })
+}
+
+/// `GET /admin/offers/{id}`.
+pub(super) async fn show(admin: &Admin, id: &str, status: u16) -> Result<Answer, Problem> {
+    let known = known(admin, id).await?;
+    let offer = &known.offer;
+    let ports = &admin.gate.ports;
+    let mut cells = Vec::new();
+    let mut flag = None;
+    for cell in cells_of(offer) {
+        let view = ports.cells.snapshot(&cell).await.map_err(|e| {
+            Problem::with(Reason::DependencyDown, e.to_string())
+        })?;
+        let head = ports.store.head(&cell).await.map_err(|e| input::down(&e))?.unwrap_or_default();
+        flag = flag.or(view.map(|v| v.totals.open)).or(Some(head.open));
+        cells.push(CellBody {
+            cell: cell.to_string(),
+            supply: view.map_or(0, |v| v.totals.supply),
+            net: view.map_or(0, |v| v.totals.net),
+            held: view.map_or(0, |v| v.held),
+            available: view.map_or(0, |v| v.available()),
+            watermark: view.map_or(0, |v| v.totals.seq),
+            holds: view.map_or(0, |v| v.holds),
+            ledger_supply: head.supply,
+            ledger_net: head.net,
+            ledger_seq: head.seq,
+            missing: view.is_none(),
+        });
+    }
+    let sum = |f: fn(&CellBody) -> i64| cells.iter().map(f).sum::<i64>();
+    let body = Body {
+        offer: offer.id.as_str(),
+        campaign: &offer.campaign,
+        sku: &offer.sku,
+        price: &offer.price,
+        limit_per_buyer: offer.limit_per_buyer,
+        state: match flag.unwrap_or_default() {
+            Flag::Open => "open",
+            Flag::Paused => "paused",
+            Flag::Closed => "closed",
+        },
+        supply: sum(|c| c.supply),
+        net: sum(|c| c.net),
+        held: sum(|c| c.held),
+        available: sum(|c| c.available),
+        cells,
+    };
+    Ok(answer::json(status, &body))
+}
+
+/// `POST /admin/offers/{id}/{pause,resume,open,close}`.
+pub(super) async fn flag(admin: &Admin, id: &str, verb: &str) -> Result<Answer, Problem> {
+    let known = known(admin, id).await?;
+    let (to, from): (Flag, &[Flag]) = match verb {
+        "pause" => (Flag::Paused, &[Flag::Open]),
+        "resume" => (Flag::Open, &[Flag::Paused]),
+        "close" => (Flag::Closed, &[Flag::Open, Flag::Paused]),
+        _ => (Flag::Open, &[Flag::Closed, Flag::Paused]),
+    };
+    let ports = &admin.gate.ports;
+    let unique = ports.unique.next().to_string();
+    let entry = ports.identity.request_id(&known.offer.id, "flag", &unique);
+    let cells = cells_of(&known.offer);
+    let change = ports.store.flag(&cells, entry, (to, from), b"").await;
+    obeyed(admin, change.map_err(|e| input::down(&e))?, &cells).await?;
+    show(admin, id, 200).await
+}
+
+/// Applies a change to every cell of the offer; 503 until each said OK.
+pub(super) async fn obeyed(
+    admin: &Admin,
+    change: Change,
+    cells: &[CellId],
+) -> Result<(), Problem> {
+    let appended = match change {
+        Change::Done(appended) | Change::Refused(appended) => appended,
+        Change::OtherUnits => return Err(Problem::new(Reason::KeyConflict)),
+        Change::Illegal(now) => {
+            return Err(Problem::with(Reason::IllegalTransition, format!("the offer is {now:?}")));
+        }
+        Change::NoCell => {
+            let text = "the offer has no cells yet; send its PUT again";
+            return Err(Problem::with(Reason::DependencyDown, text));
+        }
+    };
+    for one in &appended {
+        admin.follow.apply(one).await;
+    }
+    for cell in cells {
+        match admin.follow.catch_up(cell).await {
+            Followed::Ok { .. } => {}
+            Followed::Missing | Followed::Fork | Followed::Unknown => {
+                let text = format!("written, but Redis does not obey yet in {cell}; repeat this");
+                return Err(Problem::with(Reason::DependencyDown, text));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! Reconcile and rebuild, on behalf of an operator.
+
+use domain::Reason;
+use serde::Serialize;
+use view::{Drift, OperateError, Report};
+
+use super::{Admin, input};
+use crate::answer::{self, Answer, Problem};
+
+#[derive(Serialize)]
+struct DriftBody<'a> {
+    cell: String,
+    kind: &'static str,
+    ledger: &'a str,
+    redis: &'a str,
+    repair: &'static str,
+    applied: bool,
+}
+
+#[derive(Serialize)]
+struct ReportBody<'a> {
+    cells: u64,
+    compared: u64,
+    drift: Vec<DriftBody<'a>>,
+}
+
+fn drift(d: &Drift) -> DriftBody<'_> {
+    DriftBody {
+        cell: d.cell.to_string(),
+        kind: d.kind.as_str(),
+        ledger: &d.ledger,
+        redis: &d.redis,
+        repair: d.repair.as_str(),
+        applied: d.applied,
+    }
+}
+
+/// A report as JSON text, the same over HTTP and from `reconciler --once`.
+pub fn report_json(report: &Report) -> String {
+    let body = ReportBody {
+        cells: report.cells,
+        compared: report.compared,
+        drift: report.drift.iter().map(drift).collect(),
+    };
+    serde_json::to_string_pretty(&body).unwrap_or_default()
+}
+
+fn problem(e: OperateError) -> Problem {
+    match e {
+        OperateError::UnknownCell => Problem::new(Reason::UnknownCell),
+        OperateError::Down(what) => Problem::with(Reason::DependencyDown, what),
+    }
+}
+
+/// `POST /admin/reconcile`.
+pub(super) async fn reconcile(admin: &Admin, bytes: &[u8]) -> Result<Answer, Problem> {
+    let wire: input::ReconcileBody = match bytes {
+        [] => input::ReconcileBody { offer: None, dry_run: false },
+        bytes => crate::body::json(bytes)?,
+    };
+    let offer = match &wire.offer {
+        Some(id) => Some(super::offers::known(admin, id).await?.offer.id.clone()),
+        None => None,
+    };
+    let report = admin.reconciler.reconcile(offer.as_ref(), wire.dry_run).await.map_err(problem)?;
+    Ok(answer::raw(200, "application/json", report_json(&report).into()))
+}
+
+/// `POST /admin/cells/{cell}/rebuild`.
+pub(super) async fn rebuild(admin: &Admin, cell: &str) -> Result<Answer, Problem> {
+    let cell = input::cell_id(cell)?;
+    admin.reconciler.rebuild(&cell).await.map_err(problem)?;
+    super::offers::show(admin, cell.offer.as_str(), 200).await
+}

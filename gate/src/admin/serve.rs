@@ -1,0 +1,122 @@
+//! The listener of the operators: routes, roles, answers.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use domain::Reason;
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use runtime::Phase;
+use tokio::net::TcpListener;
+
+use super::{Admin, campaigns, offers, repair, status, supply};
+use crate::answer::{self, Answer, Problem};
+use crate::auth::{Refused, Role};
+use crate::body;
+
+const MAX_BODY: usize = 64 * 1024;
+
+/// Serves until `ClosePools`, so that metrics can be read during a drain.
+pub fn spawn(admin: Admin, listener: TcpListener) {
+    let tasks = admin.gate.tasks.clone();
+    tasks.clone().spawn("admin listener", async move {
+        while let Some(accepted) = tasks.unless(Phase::ClosePools, listener.accept()).await {
+            let Ok((stream, _)) = accepted else {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            let (admin, t) = (admin.clone(), tasks.clone());
+            tasks.spawn_request(async move {
+                let service = service_fn(move |r| serve(admin.clone(), r));
+                let conn = hyper::server::conn::http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(Duration::from_secs(5))
+                    .serve_connection(TokioIo::new(stream), service);
+                let mut conn = std::pin::pin!(conn);
+                tokio::select! {
+                    done = conn.as_mut() => drop(done),
+                    () = t.reached(Phase::ClosePools) => {
+                        conn.as_mut().graceful_shutdown();
+                        let _ = conn.await;
+                    }
+                }
+            });
+        }
+    });
+}
+
+async fn serve(admin: Admin, request: Request<Incoming>) -> Result<Answer, Infallible> {
+    let answer = match probe(&admin, request.uri().path()) {
+        Some(answer) => Ok(answer),
+        None => call(&admin, request).await,
+    };
+    Ok(answer.unwrap_or_else(|p| answer::problem(&p)))
+}
+
+/// What needs no token.
+fn probe(admin: &Admin, path: &str) -> Option<Answer> {
+    match path {
+        "/livez" => Some(answer::text(200, "ok\n")),
+        "/readyz" if admin.gate.is_ready() => Some(answer::text(200, "ready\n")),
+        "/readyz" => Some(answer::problem(&Problem::new(Reason::Starting))),
+        "/metrics" => Some(answer::text(200, admin.metrics.render())),
+        _ => None,
+    }
+}
+
+async fn call(admin: &Admin, request: Request<Incoming>) -> Result<Answer, Problem> {
+    let header = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    let role = admin.gate.tokens.role(header).map_err(|r| match r {
+        Refused::Unauthenticated => Problem::new(Reason::Unauthenticated),
+        Refused::Forbidden => Problem::new(Reason::Forbidden),
+    })?;
+    let (parts, incoming) = request.into_parts();
+    if role == Role::Viewer && parts.method != Method::GET {
+        return Err(Problem::with(Reason::Forbidden, "a viewer may only GET"));
+    }
+    let limit = Duration::from_secs(5);
+    let bytes = body::read(incoming, &parts.headers, MAX_BODY, limit).await?;
+    body::check_json(&parts.headers, &bytes)?;
+    let path: Vec<&str> = parts.uri.path().trim_start_matches('/').split('/').collect();
+    route(admin, &parts.method, &path, &bytes).await
+}
+
+async fn route(
+    admin: &Admin,
+    method: &Method,
+    path: &[&str],
+    bytes: &[u8],
+) -> Result<Answer, Problem> {
+    let ["admin", rest @ ..] = path else { return Err(Problem::new(Reason::UnknownRoute)) };
+    match (method.as_str(), rest) {
+        ("PUT", ["campaigns", id]) => campaigns::put(admin, id, bytes).await,
+        ("PUT", ["offers", id]) => offers::put(admin, id, bytes).await,
+        ("GET", ["offers", id]) => offers::show(admin, id, 200).await,
+        ("POST", ["offers", id, "supply"]) => supply::post(admin, id, bytes).await,
+        ("POST", ["offers", id, verb @ ("pause" | "resume" | "open" | "close")]) => {
+            if !bytes.is_empty() {
+                return Err(Problem::with(Reason::Malformed, "this call takes no body"));
+            }
+            offers::flag(admin, id, verb).await
+        }
+        ("POST", ["reconcile"]) => repair::reconcile(admin, bytes).await,
+        ("POST", ["cells", cell, "rebuild"]) => repair::rebuild(admin, cell).await,
+        ("GET", ["status"]) => status::get(admin).await,
+        (_, known) => Err(other_method(known)),
+    }
+}
+
+fn other_method(path: &[&str]) -> Problem {
+    let allow = match path {
+        ["campaigns", _] => "PUT",
+        ["offers", _] => "GET, PUT",
+        ["offers", _, "supply" | "pause" | "resume" | "open" | "close"] => "POST",
+        ["reconcile"] | ["cells", _, "rebuild"] => "POST",
+        ["status"] => "GET",
+        _ => return Problem::new(Reason::UnknownRoute),
+    };
+    Problem::new(Reason::MethodNotAllowed).allow(allow)
+}

@@ -1,0 +1,88 @@
+//! Supply in both directions: PROTOCOL 6.8.
+//!
+//! Units come by a supply entry. Units leave by a T hold (so that nobody is promised them
+//! meanwhile) and a `transfer_out` entry; a plain negative entry would take what Redis has already
+//! promised. A coordinator that dies after the hold is finished by the relay with the same id.
+
+use cells::port::{Refusal, ReserveCall, ReserveItem, Reserved};
+use domain::supply::Transfer;
+use domain::{CellId, HoldState, Kind, Nonce, OrderId, Reason};
+use store::port::Change;
+
+use super::{Admin, input, offers};
+use crate::answer::{Answer, Problem};
+
+/// `POST /admin/offers/{id}/supply`.
+pub(super) async fn post(admin: &Admin, id: &str, bytes: &[u8]) -> Result<Answer, Problem> {
+    let known = offers::known(admin, id).await?;
+    let wire: input::SupplyBody = crate::body::json(bytes)?;
+    wire.check()?;
+    let ports = &admin.gate.ports;
+    let request = ports.identity.request_id(&known.offer.id, "supply", &wire.request_id);
+    let cell = known.offer.id.cell(0);
+    let change = if wire.units > 0 {
+        let cells = [(cell.clone(), wire.units)];
+        ports.store.supply(&cells, request).await.map_err(|e| input::down(&e))?
+    } else {
+        remove(admin, request, &cell, (-wire.units) as u32).await?
+    };
+    let refused = matches!(change, Change::Refused(_));
+    offers::obeyed(admin, change, std::slice::from_ref(&cell)).await?;
+    if refused {
+        return Err(too_few());
+    }
+    offers::show(admin, id, 200).await
+}
+
+fn too_few() -> Problem {
+    Problem::with(Reason::UnitsNotAvailable, "fewer unsold units are left; nothing was taken")
+}
+
+/// Hold, then transfer-out. A repeat finds its verdict first, so that it needs no second hold.
+async fn remove(
+    admin: &Admin,
+    request: OrderId,
+    cell: &CellId,
+    units: u32,
+) -> Result<Change, Problem> {
+    let ports = &admin.gate.ports;
+    let found = ports.store.find_verdicts(cell, &[request]).await.map_err(|e| input::down(&e))?;
+    if found.first().is_none_or(Option::is_none) {
+        hold(admin, request, cell, units).await?;
+    }
+    ports.store.transfer(request, cell, None, units).await.map_err(|e| input::down(&e))
+}
+
+async fn hold(admin: &Admin, request: OrderId, cell: &CellId, units: u32) -> Result<(), Problem> {
+    let ports = &admin.gate.ports;
+    let payload = Transfer { from: cell.clone(), to: None, units }.encode();
+    let item = ReserveItem {
+        order: request,
+        buyer: None,
+        buyer_hash: 0,
+        qty: units,
+        nonce: Nonce(ports.unique.next()),
+        state: HoldState::Transfer,
+        payload: payload.clone().into(),
+        checked: true,
+        relay: true,
+    };
+    let call = ReserveCall {
+        limit: 0,
+        deadline_ms: 0,
+        opens_at_ms: 0,
+        closes_at_ms: 0,
+        items: vec![item],
+    };
+    let down = |text: String| Problem::with(Reason::DependencyDown, text);
+    let reply = ports.cells.reserve(cell, call).await.map_err(|e| down(e.to_string()))?;
+    match reply.results.into_iter().next() {
+        Some(Reserved::New { .. } | Reserved::Verdict(Kind::TransferOut | Kind::Reject)) => Ok(()),
+        Some(Reserved::Held { payload: stored, .. }) if stored == payload => Ok(()),
+        Some(Reserved::Held { .. } | Reserved::Conflict(_) | Reserved::Verdict(_)) => {
+            Err(Problem::with(Reason::KeyConflict, "request_id was used with other units"))
+        }
+        Some(Reserved::Refused { why: Refusal::SoldOut, .. }) => Err(too_few()),
+        other => Err(down(format!("the units could not be set aside: {other:?}"))),
+    }
+}
