@@ -7,6 +7,7 @@
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use siphasher::sip::SipHasher13;
+use std::fmt::Write;
 use std::hash::Hasher;
 
 use crate::ids::{Buyer, CampaignNo, IdempotencyKey, OfferId, OrderId};
@@ -90,22 +91,24 @@ impl Identity {
         (self.hash(b'p', offer.as_str().as_bytes()) % u64::from(partitions.max(1))) as u16
     }
 
-    /// The receipt token of an accepted order: 96 bits of HMAC in hex. It proves `accepted`.
-    pub fn receipt(&self, order: OrderId) -> String {
-        digest(&self.mac, &[b"receipt", &order.0])[..12]
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect()
+    /// The receipt token of an accepted order: 8 hex digits of the second it was accepted in and
+    /// 96 bits of HMAC over it, the order and its buyer. It proves `accepted` (INV-7) to any gate.
+    pub fn receipt(&self, order: OrderId, buyer: &Buyer, at_s: u32) -> String {
+        let parts = [b"receipt".as_slice(), &order.0, buyer.as_str().as_bytes(), &at_s.to_be_bytes()];
+        let mac = digest(&self.mac, &parts);
+        let mut token = format!("{at_s:08x}");
+        for b in &mac[..12] {
+            let _ = write!(token, "{b:02x}");
+        }
+        token
     }
 
-    /// Checks a receipt in constant time.
-    pub fn receipt_is_valid(&self, order: OrderId, token: &str) -> bool {
-        let want = self.receipt(order);
-        let same = want
-            .bytes()
-            .zip(token.bytes())
-            .fold(0, |acc, (a, b)| acc | (a ^ b));
-        want.len() == token.len() && same == 0
+    /// Checks a receipt in constant time; the second of acceptance when it is genuine.
+    pub fn check_receipt(&self, order: OrderId, buyer: &Buyer, token: &str) -> Option<u32> {
+        let at_s = u32::from_str_radix(token.get(..8)?, 16).ok()?;
+        let want = self.receipt(order, buyer, at_s);
+        let same = want.bytes().zip(token.bytes()).fold(0, |acc, (a, b)| acc | (a ^ b));
+        (want.len() == token.len() && same == 0).then_some(at_s)
     }
 
     /// The 16-byte id of an operator's request on an offer (supply, flag, transfer).
