@@ -96,9 +96,11 @@ end
 for a = 3 + 7 * (W - prev), #ARGV, 7 do fold(a) end
 if #gone > 0 then call('HDEL', KEYS[2], unpack(gone)) end
 if #dw > 0 then call('HSET', KEYS[5], unpack(dw)) end
-local bw = {}
+local bw, text = {}, {}
 for i = 1, #dirty do
-  bw[2 * i - 1], bw[2 * i] = dirty[i], fmt('%.0f', B[dirty[i]])
+  local q = B[dirty[i]]
+  text[q] = text[q] or fmt('%.0f', q)
+  bw[2 * i - 1], bw[2 * i] = dirty[i], text[q]
 end
 if #bw > 0 then call('HSET', KEYS[3], unpack(bw)) end
 call('HSET', KEYS[1], 'supply', fmt('%.0f', supply), 'net', fmt('%.0f', net),

@@ -37,20 +37,20 @@ local d0, d1 = call('HMGET', KEYS[5], unpack(df)), call('HMGET', KEYS[6], unpack
 local b0 = call('HMGET', KEYS[3], unpack(bf))
 local b1 = limited and {} or call('HMGET', KEYS[4], unpack(bf))
 local t13 = fmt('%013.0f', now)
-local H, B, hw, bw = {}, {}, {}, {}
+local H, B, hw, bw, text = {}, {}, {}, {}, {}
+local letter = { [76] = 'L', [83] = 'S', [84] = 'T' }
 
 local function put(key, v)
-  H[key] = v
-  hw[#hw + 1], hw[#hw + 2] = key, v
+  H[key], hw[#hw + 1], hw[#hw + 2] = v, key, v
 end
 
 -- What h and d know of the item: code and extra, or nothing.
 local function seen(i, a, state)
-  local key, content = ARGV[a], sub(ARGV[a + 1], 13)
+  local key = ARGV[a]
   if state == 83 and hv[2 * i] then return 3, 0 end
   local v = H[key] or hv[2 * i - 1]
   if v then
-    if sub(v, 2, 5) ~= content or sub(v, 49, 48 + sub(v, 46, 48)) ~= ARGV[a + 4] then
+    if sub(v, 2, 5) ~= sub(ARGV[a + 1], 13) or sub(v, 49, 48 + sub(v, 46, 48)) ~= ARGV[a + 4] then
       return 4, sub(v, 2, 5)
     end
     local nonce = sub(ARGV[a + 3], 11, 27)
@@ -64,7 +64,7 @@ local function seen(i, a, state)
   end
   local d = d0[i] or d1[i]
   if not d then return end
-  if sub(d, 1, 4) ~= content then return 4, sub(d, 1, 4) end
+  if sub(d, 1, 4) ~= sub(ARGV[a + 1], 13) then return 4, sub(d, 1, 4) end
   return 2, sub(d, 5, 5)
 end
 
@@ -96,20 +96,20 @@ local function take(i, a)
   code, extra = refuse(has, qty, state, checked, relay)
   if code then return code, extra end
   held, left = held + qty, left - qty
-  put(ARGV[a], sub(ARGV[a + 2], 1, 1) .. sub(ARGV[a + 1], 13) .. t13 .. mid .. buyer .. ARGV[a + 6])
+  put(ARGV[a], letter[state] .. sub(ARGV[a + 1], 13) .. t13 .. mid .. buyer .. ARGV[a + 6])
   if state ~= 84 then
     if not has then adds = (adds + ARGV[a + 5]) % 70368744177664 end
-    B[buyer] = limited and (has or 0) + qty or 0
-    bw[#bw + 1], bw[#bw + 2] = buyer, fmt('%.0f', B[buyer])
+    local sum = limited and (has or 0) + qty or 0
+    text[sum] = text[sum] or fmt('%.0f', sum)
+    B[buyer], bw[#bw + 1], bw[#bw + 2] = sum, buyer, text[sum]
   end
   return 0, now
 end
 
-local out, at = { now, tonumber(c[4]), 0, tonumber(c[6]), 0 }, 5
+local out = { now, tonumber(c[4]), 0, tonumber(c[6]), 0 }
 for i = 1, n do
-  local a = 7 * i - 2
+  local a, at = 7 * i - 2, 3 * i + 2
   out[at + 1], out[at + 2], out[at + 3] = ARGV[a + 1], take(i, a)
-  at = at + 3
 end
 if #hw > 0 then call('HSET', KEYS[2], unpack(hw)) end
 if #bw > 0 then call('HSET', KEYS[3], unpack(bw)) end
