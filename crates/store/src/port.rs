@@ -169,13 +169,24 @@ pub trait Ledger: Send + Sync {
     /// Adds units, idempotent by `id`, all cells in one transaction.
     async fn supply(&self, cells: &[(CellId, i64)], id: OrderId) -> StoreResult<Change>;
     /// Appends a flag entry on every cell whose flag differs, if the present flag is in `from`.
-    /// `note` marks a repair.
+    /// `note` marks a repair. An operator's pause (no note) on a repair's pause is appended too,
+    /// so that the repair does not undo it.
     async fn flag(
         &self,
         cells: &[CellId],
         id: OrderId,
         to: (Flag, &[Flag]),
         note: &[u8],
+    ) -> StoreResult<Change>;
+    /// The last flag entry of a cell.
+    async fn last_flag(&self, cell: &CellId) -> StoreResult<Option<Entry>>;
+    /// Appends the flag that a repair's pause stored, if that pause (at `pause_seq`) is still the
+    /// last flag entry; an operator's entry after it ends the chain and nothing is appended.
+    async fn restore_flag(
+        &self,
+        cell: &CellId,
+        id: OrderId,
+        pause_seq: u64,
     ) -> StoreResult<Change>;
     /// PROTOCOL `transfer`: units leave `from` and, if given, enter `to`, in one transaction.
     async fn transfer(

@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use domain::frame::Sealed;
 use domain::ledger::{Class, Kind};
-use domain::{CellId, Flag, OfferId, OrderId, Totals};
+use domain::{CellId, Entry, Flag, OfferId, OrderId, Totals};
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -251,6 +251,23 @@ impl Ledger for SqlStore {
         let db = self.home_of_all(cells.iter())?;
         db.run(|| supply::flag(db, cells, id, to, (note, self.now())))
             .await
+    }
+    async fn last_flag(&self, cell: &CellId) -> StoreResult<Option<Entry>> {
+        let db = self.home(cell)?;
+        let read = || async {
+            let conn = db.conn().await?;
+            supply::last_flag(db, &*conn, &convert::cell_key(cell)).await
+        };
+        db.run(read).await
+    }
+    async fn restore_flag(
+        &self,
+        cell: &CellId,
+        id: OrderId,
+        pause_seq: u64,
+    ) -> StoreResult<Change> {
+        let db = self.home(cell)?;
+        db.run(|| supply::restore(db, cell, id, pause_seq, self.now())).await
     }
     async fn transfer(
         &self,

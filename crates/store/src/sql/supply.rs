@@ -3,13 +3,17 @@
 
 use std::collections::BTreeMap;
 
+use domain::drift::repaired_flag;
 use domain::ledger::{Class, Draft, Flag, Kind};
-use domain::{CellId, OrderId, Totals};
-use sea_orm::{DatabaseTransaction, EntityTrait};
+use domain::{CellId, Entry, OrderId, Totals};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect,
+};
 
 use super::verdicts::{Locked, existing, lock, write};
 use super::{Db, convert};
-use crate::entity::cell;
+use crate::entity::{cell, ledger};
 use crate::error::StoreResult;
 use crate::port::{Appended, Change};
 
@@ -158,7 +162,13 @@ pub(super) async fn flag(
     {
         return Ok(Change::Illegal(l.now.open));
     }
-    for l in locked.values_mut().filter(|l| l.now.open != to) {
+    for l in locked.values_mut() {
+        let overrides = note.is_empty()
+            && to == Flag::Paused
+            && last_flag(db, &tx, &l.key).await?.is_some_and(|e| repaired_flag(&e.payload).is_some());
+        if l.now.open == to && !overrides {
+            continue;
+        }
         let entry = Draft {
             payload: note.to_vec(),
             ..draft(Kind::Flag, id, to as i64)
@@ -168,6 +178,42 @@ pub(super) async fn flag(
     Ok(Change::Done(
         finish(db, tx, cells.iter().cloned(), locked).await?,
     ))
+}
+
+/// The last flag entry of a cell.
+pub(super) async fn last_flag(
+    db: &Db,
+    conn: &impl ConnectionTrait,
+    key: &[u8],
+) -> StoreResult<Option<Entry>> {
+    let row = ledger::Entity::find()
+        .filter(ledger::Column::CellId.eq(key))
+        .filter(ledger::Column::Kind.eq(Kind::Flag as i8))
+        .order_by_desc(ledger::Column::Seq)
+        .limit(1)
+        .one(conn)
+        .await
+        .map_err(|e| db.err(e))?;
+    row.map(|m| convert::entry(db, m)).transpose()
+}
+
+pub(super) async fn restore(
+    db: &Db,
+    cell: &CellId,
+    id: OrderId,
+    pause_seq: u64,
+    at_ms: i64,
+) -> StoreResult<Change> {
+    let tx = db.begin().await?;
+    let mut locked = lock(db, &tx, std::iter::once(cell)).await?;
+    let key = convert::cell_key(cell);
+    let Some(l) = locked.get_mut(&key) else { return Ok(Change::NoCell) };
+    let last = last_flag(db, &tx, &key).await?.filter(|e| e.seq == pause_seq);
+    let Some(flag) = last.and_then(|e| repaired_flag(&e.payload)) else {
+        return Ok(Change::Done(Vec::new()));
+    };
+    l.append(db, draft(Kind::Flag, id, flag as i64), at_ms)?;
+    Ok(Change::Done(finish(db, tx, std::iter::once(cell.clone()), locked).await?))
 }
 
 pub(super) async fn transfer(
