@@ -11,14 +11,14 @@ use cells::port::{
 use domain::ledger::{Draft, Flag};
 use domain::{CampaignNo, CellId, HoldState, Kind, Nonce, OrderId, Tok, Totals};
 
-use super::sequence::{Bench, all_buyers, all_holds};
+use super::conformance_ledger::{batches, fences, folding, many, tickets};
 
 const FAR: u64 = 4_000_000_000_000;
 
 /// A cell under test and its ledger.
 pub struct Case<'a> {
     cells: &'a dyn Cells,
-    cell: CellId,
+    pub(super) cell: CellId,
     head: Totals,
     limit: u32,
 }
@@ -89,7 +89,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    async fn reserve(&self, call: ReserveCall) -> Vec<Reserved> {
+    pub(super) async fn reserve(&self, call: ReserveCall) -> Vec<Reserved> {
         self.cells
             .reserve(&self.cell, call)
             .await
@@ -97,7 +97,7 @@ impl<'a> Case<'a> {
             .results
     }
 
-    async fn one(&self, item: ReserveItem) -> Reserved {
+    pub(super) async fn one(&self, item: ReserveItem) -> Reserved {
         self.reserve(call(self.limit, vec![item])).await.remove(0)
     }
 
@@ -139,11 +139,11 @@ impl<'a> Case<'a> {
     }
 }
 
-fn is_new(r: &Reserved) -> bool {
+pub(super) fn is_new(r: &Reserved) -> bool {
     matches!(r, Reserved::New { .. })
 }
 
-fn refused(why: Refusal, known_buyer: bool) -> Reserved {
+pub(super) fn refused(why: Refusal, known_buyer: bool) -> Reserved {
     Reserved::Refused { why, known_buyer }
 }
 
@@ -382,245 +382,4 @@ async fn relay_and_transfer(cells: &dyn Cells, cell: CellId) {
         .expect("snapshot")
         .expect("a cell");
     assert_eq!((view.totals.supply, view.held, view.holds), (2, 2, 2));
-}
-
-/// fence and unseal compare the whole id; F stops exactly its own anchor.
-async fn fences(cells: &dyn Cells, cell: CellId) {
-    let mut case = Case::new(cells, cell, 10, 5).await;
-    let fence = |id| cells.fence(&case.cell, id, b"cart");
-    let (a, b) = (order(1, 1, 1), order(1, 1, 2));
-    for _ in 0..2 {
-        assert_eq!(fence(a).await.expect("fence"), FenceReply::Fenced);
-    }
-    assert_eq!(case.one(item(a, 1)).await, Reserved::Fenced);
-    assert!(
-        is_new(&case.one(item(b, 2)).await),
-        "other content is not fenced"
-    );
-    assert_eq!(fence(b).await.expect("fence"), FenceReply::Sealed);
-    assert_eq!(fence(a).await.expect("fence"), FenceReply::Fenced);
-    let att = Nonce(2).to_string();
-    assert!(matches!(case.one(item(b, 3)).await, Reserved::Held { .. }));
-    assert_eq!(
-        cells.unseal(&case.cell, b, &att).await.expect("unseal"),
-        FenceReply::Changed
-    );
-    let seen = format!("shared:{}", Nonce(3));
-    for _ in 0..2 {
-        let reply = cells.unseal(&case.cell, b, &seen).await.expect("unseal");
-        assert_eq!(reply, FenceReply::Fenced);
-    }
-    let view = cells
-        .snapshot(&case.cell)
-        .await
-        .expect("snapshot")
-        .expect("a cell");
-    assert_eq!((view.held, view.holds), (0, 2), "fences hold no units");
-    assert_eq!(
-        cells
-            .resolve(&case.cell, &[(a, 99)])
-            .await
-            .expect("resolve"),
-        0,
-        "s > W"
-    );
-    assert_eq!(
-        cells
-            .resolve(&case.cell, &[(a, 2), (a, 2)])
-            .await
-            .expect("resolve"),
-        1
-    );
-    case.fold(Kind::Reject, b, 0).await;
-    let reply = cells.fence(&case.cell, b, b"cart").await.expect("fence");
-    assert_eq!(reply, FenceReply::Verdict(Kind::Reject));
-    let view = cells
-        .snapshot(&case.cell)
-        .await
-        .expect("snapshot")
-        .expect("a cell");
-    assert_eq!(view.holds, 0);
-}
-
-/// GAP, FORK, claims with and without a hold.
-async fn folding(cells: &dyn Cells, cell: CellId) {
-    let mut case = Case::new(cells, cell, 10, 5).await;
-    let id = order(1, 1, 1);
-    assert!(is_new(&case.one(item(id, 1)).await));
-    let claim = case.fold(Kind::Claim, id, 1).await;
-    assert_eq!(
-        claim,
-        Applied::Ok {
-            watermark: 3,
-            without_hold: 0
-        }
-    );
-    let bare = case.fold(Kind::Claim, order(2, 1, 1), 2).await;
-    assert_eq!(
-        bare,
-        Applied::Ok {
-            watermark: 4,
-            without_hold: 1
-        }
-    );
-    let entry = |seq| ApplyEntry {
-        seq,
-        kind: Kind::Supply,
-        order: order(9, 9, 9),
-        buyer: String::new(),
-        buyer_hash: 0,
-        qty: 1,
-        tok: Tok(1),
-    };
-    let gap = ApplyCall {
-        prev_seq: 9,
-        prev_tok: Tok(0),
-        entries: vec![entry(10)],
-    };
-    let reply = cells.apply(&case.cell, gap).await.expect("apply");
-    assert_eq!(reply, Applied::Gap { watermark: 4 });
-    let forks = [(4, vec![entry(5)]), (3, vec![entry(4), entry(5)])];
-    for (prev_seq, entries) in forks {
-        let fork = ApplyCall {
-            prev_seq,
-            prev_tok: Tok(0),
-            entries,
-        };
-        assert_eq!(
-            cells.apply(&case.cell, fork).await.expect("apply"),
-            Applied::Fork
-        );
-    }
-    case.fold(Kind::Release, id, 1).await;
-    let b = cells
-        .buyers(&case.cell, &["b1".into(), "b2".into(), "b3".into()])
-        .await;
-    assert_eq!(
-        b.expect("buyers"),
-        [Some(0), Some(2), None],
-        "a field stays at 0"
-    );
-}
-
-/// A load is for the ticket that is stored, and for all that was staged.
-async fn tickets(cells: &dyn Cells, cell: CellId) {
-    let totals = Totals {
-        supply: 5,
-        net: 3,
-        seq: 9,
-        open: Flag::Open,
-        ..Totals::default()
-    };
-    let load = |ticket: Option<&str>, staged_len| LoadCall {
-        totals,
-        inc: 6,
-        adds: 3,
-        ticket: ticket.map(str::to_owned),
-        staged: Some("x".to_owned()),
-        staged_len,
-        limited: true,
-    };
-    cells.ticket(&cell, "t").await.expect("ticket");
-    cells
-        .stage(&cell, "x", &[("a".into(), 2)])
-        .await
-        .expect("stage");
-    cells
-        .stage(&cell, "x", &[("b".into(), 1)])
-        .await
-        .expect("stage");
-    for bad in [load(None, 2), load(Some("other"), 2), load(Some("t"), 3)] {
-        assert_eq!(
-            cells.load(&cell, bad).await.expect("load"),
-            Changed::Changed
-        );
-    }
-    assert_eq!(
-        cells.load(&cell, load(Some("t"), 2)).await.expect("load"),
-        Changed::Ok
-    );
-    assert_eq!(
-        cells.load(&cell, load(Some("t"), 2)).await.expect("load"),
-        Changed::Exists
-    );
-    let b = cells
-        .buyers(&cell, &["a".into(), "b".into()])
-        .await
-        .expect("buyers");
-    assert_eq!(b, [Some(2), Some(1)]);
-    let seen = (6, 9, Tok(0));
-    assert_eq!(
-        cells
-            .drop_cell(&cell, (5, 9, Tok(0)), true)
-            .await
-            .expect("drop"),
-        Changed::Changed
-    );
-    assert_eq!(
-        cells.drop_cell(&cell, seen, false).await.expect("drop"),
-        Changed::Ok
-    );
-    assert_eq!(
-        cells.drop_cell(&cell, seen, false).await.expect("drop"),
-        Changed::Missing
-    );
-    let again = cells.load(&cell, load(Some("t"), 2)).await.expect("load");
-    assert_eq!(again, Changed::Changed, "a ticket is good for one load");
-}
-
-/// One call equals its single calls in order.
-async fn batches(cells: &dyn Cells, one: CellId, two: CellId) {
-    let (a, b) = (
-        Case::new(cells, one, 4, 2).await,
-        Case::new(cells, two, 4, 2).await,
-    );
-    let big = ReserveItem {
-        qty: 2,
-        ..item(order(2, 1, 1), 5)
-    };
-    let items = vec![
-        item(order(1, 1, 1), 1),
-        item(order(1, 1, 1), 1),
-        item(order(1, 1, 1), 2),
-        item(order(1, 1, 2), 3),
-        ReserveItem {
-            checked: false,
-            ..item(order(1, 2, 1), 4)
-        },
-        item(order(1, 2, 1), 4),
-        item(order(1, 3, 1), 4),
-        big,
-        item(order(3, 1, 1), 6),
-    ];
-    let mut codes = a.reserve(call(2, items.clone())).await;
-    let mut singles = Vec::new();
-    for i in items {
-        singles.push(b.one(i).await);
-    }
-    for r in codes.iter_mut().chain(&mut singles) {
-        if let Reserved::New { t_ms } | Reserved::Held { t_ms, .. } = r {
-            *t_ms = 0;
-        }
-    }
-    assert_eq!(codes, singles);
-    assert_eq!(codes[8], refused(Refusal::SoldOut, false));
-}
-
-/// 128 orders a call; scans see each hold and each buyer.
-async fn many(cells: &dyn Cells, cell: CellId) {
-    let case = Case::new(cells, cell.clone(), 10_000, 5).await;
-    for page in 0..4u16 {
-        let items = (0..128)
-            .map(|i| item(order(page * 128 + i, 1, 1), 1))
-            .collect();
-        assert!(case.reserve(call(5, items)).await.iter().all(is_new));
-    }
-    let bench = Bench {
-        cells,
-        cell,
-        clock: None,
-    };
-    assert_eq!(all_holds(&bench).await.expect("scan").len(), 512);
-    let b = all_buyers(&bench).await.expect("scan");
-    assert!(b.len() == 512 && b.values().all(|q| *q == 1));
 }

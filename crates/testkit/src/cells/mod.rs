@@ -3,9 +3,13 @@
 //! Every backend passes the same suite. The model is written from the protocol, the scripts are
 //! not looked at; where both agree on every reply and every scan, INV-3 and INV-4 hold in both.
 
+pub mod audit;
 #[expect(clippy::panic, reason = "a failed case fails its test")]
 pub mod conformance;
+#[expect(clippy::panic, reason = "a failed case fails its test")]
+mod conformance_ledger;
 pub mod model;
+pub mod ops;
 pub mod sequence;
 #[expect(clippy::panic, reason = "a missing stack fails the test")]
 pub mod stack;

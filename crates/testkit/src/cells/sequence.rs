@@ -8,134 +8,19 @@
 
 use bytes::Bytes;
 use cells::port::{
-    ApplyCall, ApplyEntry, Cells, LoadCall, MendCall, Page, ReserveCall, ReserveItem, ReserveReply,
+    ApplyCall, ApplyEntry, Cells, LoadCall, MendCall, ReserveCall, ReserveItem, ReserveReply,
     Reserved,
 };
 use domain::ledger::{Class, Draft};
-use domain::{CampaignNo, CellId, Entry, Hold, HoldState, Kind, Nonce, OrderId, Tok, Totals};
-use proptest::prelude::*;
+use domain::{CellId, Entry, HoldState, Kind, Nonce, OrderId, Tok, Totals};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::HandClock;
 use super::model::Model;
-
-/// Which order: (buyer 0..4, key 0..3, content 0..2); buyer 4 is nobody, a transfer.
-pub type Who = (u8, u8, u8);
-
-/// One item of a reserve: who, nonce, state 0..2, checked, relay.
-pub type Item = (Who, u8, u8, bool, bool);
-
-/// One operation.
-#[derive(Debug, Clone)]
-#[expect(
-    missing_docs,
-    reason = "the names are those of the port and of the ledger's kinds"
-)]
-pub enum Op {
-    Reserve {
-        items: Vec<Item>,
-        late: bool,
-        window: u8,
-    },
-    Ledger {
-        kind: u8,
-        who: Who,
-        units: u8,
-    },
-    Apply {
-        back: u8,
-        take: u8,
-        fork: bool,
-    },
-    Resolve(Vec<(Who, u8)>),
-    Cancel(Who, u8),
-    Fence(Who),
-    Unseal(Who, bool),
-    Ticket(bool),
-    Load {
-        ticket: u8,
-        short: bool,
-    },
-    Mend {
-        full: bool,
-        stale: bool,
-    },
-    Drop {
-        stale: bool,
-        fork: bool,
-    },
-    Wait(u8),
-}
-
-fn who() -> impl Strategy<Value = Who> {
-    (0u8..5, 0u8..3, 0u8..2)
-}
-
-fn op() -> impl Strategy<Value = Op> {
-    let item = (
-        who(),
-        0u8..4,
-        0u8..2,
-        any::<bool>(),
-        proptest::bool::weighted(0.2),
-    );
-    let items = prop::collection::vec(item, 1..7);
-    let rare = proptest::bool::weighted(0.1);
-    prop_oneof![
-        12 => (items, rare, 0u8..10).prop_map(|(items, late, window)| Op::Reserve {
-            items, late, window
-        }),
-        10 => (0u8..10, who(), 0u8..4).prop_map(|(kind, who, units)| Op::Ledger {
-            kind, who, units
-        }),
-        8 => (0u8..4, 0u8..6, proptest::bool::weighted(0.1))
-            .prop_map(|(back, take, fork)| Op::Apply { back, take, fork }),
-        2 => prop::collection::vec((who(), 0u8..30), 1..5).prop_map(Op::Resolve),
-        2 => (who(), 0u8..4).prop_map(|(w, n)| Op::Cancel(w, n)),
-        2 => who().prop_map(Op::Fence),
-        2 => (who(), proptest::bool::weighted(0.8)).prop_map(|(w, same)| Op::Unseal(w, same)),
-        1 => any::<bool>().prop_map(Op::Ticket),
-        2 => (0u8..3, proptest::bool::weighted(0.1))
-            .prop_map(|(ticket, short)| Op::Load { ticket, short }),
-        1 => (any::<bool>(), proptest::bool::weighted(0.2))
-            .prop_map(|(full, stale)| Op::Mend { full, stale }),
-        1 => (proptest::bool::weighted(0.3), any::<bool>())
-            .prop_map(|(stale, fork)| Op::Drop { stale, fork }),
-        1 => (0u8..4).prop_map(Op::Wait),
-    ]
-}
-
-/// Sequences of up to `most` operations, each with "the offer has a limit".
-pub fn sequences(most: usize) -> impl Strategy<Value = (bool, Vec<Op>)> {
-    (any::<bool>(), prop::collection::vec(op(), 1..most))
-}
-
-/// The id of an order.
-pub fn id(who: Who) -> OrderId {
-    let (buyer, key, content) = who;
-    OrderId::compose(
-        CampaignNo(1),
-        u16::from(buyer),
-        u64::from(key) << 30,
-        u32::from(content) + 7,
-    )
-}
-
-fn buyer(who: Who) -> Option<String> {
-    (who.0 < 4).then(|| format!("buyer \0{}", who.0))
-}
-
-fn hash(buyer: &str) -> u64 {
-    buyer
-        .bytes()
-        .fold(7, |h, b| (h * 8_191 + u64::from(b)) % (1 << 45))
-}
-
-fn units(who: Who) -> u32 {
-    u32::from(who.2) + 1
-}
+pub use super::ops::{Item, Op, Who, id, sequences};
+use super::ops::{buyer, hash, units};
 
 /// What a run stands on.
 #[derive(Clone)]
@@ -148,10 +33,10 @@ pub struct Bench<'a> {
     pub clock: Option<Arc<HandClock>>,
 }
 
-struct Run<'a> {
-    bench: Bench<'a>,
-    model: Model,
-    limited: bool,
+pub(super) struct Run<'a> {
+    pub(super) bench: Bench<'a>,
+    pub(super) model: Model,
+    pub(super) limited: bool,
     ledger: Vec<Entry>,
     head: Totals,
     taken: HashSet<(OrderId, Class)>,
@@ -187,7 +72,7 @@ pub async fn run(bench: Bench<'_>, limited: bool, ops: &[Op]) -> Result<(), Stri
     run.audit().await
 }
 
-fn same<T: PartialEq + Debug>(got: &T, want: &T) -> Result<(), String> {
+pub(super) fn same<T: PartialEq + Debug>(got: &T, want: &T) -> Result<(), String> {
     if got == want {
         Ok(())
     } else {
@@ -248,7 +133,7 @@ impl Run<'_> {
     }
 
     /// What the ledger says of the buyers at a position.
-    fn buyers_at(&self, seq: u64) -> BTreeMap<String, i64> {
+    pub(super) fn buyers_at(&self, seq: u64) -> BTreeMap<String, i64> {
         let mut b = BTreeMap::new();
         for e in self
             .ledger
@@ -479,104 +364,5 @@ impl Run<'_> {
             w.mark.redis_ms = g.mark.redis_ms;
         }
         same(&got, &want)
-    }
-
-    /// The scans against the model, and INV-4 against the ledger.
-    async fn audit(&self) -> Result<(), String> {
-        let mut holds = all_holds(&self.bench).await?;
-        let buyers = all_buyers(&self.bench).await?;
-        let Some(cell) = &self.model.cell else {
-            return same(&(holds.len(), buyers.len()), &(0, 0));
-        };
-        let mut want: Vec<Hold> = cell
-            .holds
-            .values()
-            .chain(cell.fences.values())
-            .cloned()
-            .collect();
-        want.sort_by_key(|h| (h.order, h.qty));
-        holds.sort_by_key(|h| (h.order, h.qty));
-        if self.bench.clock.is_none() {
-            holds.iter_mut().chain(&mut want).for_each(|h| h.t_ms = 0);
-        }
-        same(&holds, &want)?;
-        let ids: Vec<_> = (0..30).map(|i| id((i % 5, i / 5 % 3, i / 15))).collect();
-        let found = self.bench.cells.find_holds(&self.bench.cell, &ids).await;
-        let found: Vec<_> = found
-            .map_err(|e| e.to_string())?
-            .iter()
-            .map(|h| h.as_ref().map(|h| h.order))
-            .collect();
-        let expected: Vec<_> = ids.iter().map(|i| cell.find(*i).map(|h| h.order)).collect();
-        same(&found, &expected)?;
-        self.inv_4(&holds, &buyers).await
-    }
-
-    async fn inv_4(&self, holds: &[Hold], b: &BTreeMap<String, i64>) -> Result<(), String> {
-        let Some(view) = self.model.snapshot(0) else {
-            return Ok(());
-        };
-        let held: i64 = holds.iter().map(|h| i64::from(h.qty)).sum();
-        same(&view.held, &held).map_err(|e| format!("INV-4 held: {e}"))?;
-        let names: Vec<String> = (0..4).filter_map(|i| buyer((i, 0, 0))).collect();
-        let got = self.bench.cells.buyers(&self.bench.cell, &names).await;
-        let got = got.map_err(|e| e.to_string())?;
-        let model = self.model.cell.as_ref();
-        let want: Vec<_> = names
-            .iter()
-            .map(|n| model.and_then(|c| c.units(n)))
-            .collect();
-        same(&got, &want)?;
-        if !self.limited {
-            return Ok(());
-        }
-        let mut sum = self.buyers_at(view.totals.seq);
-        for h in holds {
-            if let Some(buyer) = &h.buyer {
-                *sum.entry(buyer.as_str().to_owned()).or_default() += i64::from(h.qty);
-            }
-        }
-        sum.retain(|_, q| *q != 0);
-        let b: BTreeMap<_, _> = b.clone().into_iter().filter(|(_, q)| *q != 0).collect();
-        same(&b, &sum).map_err(|e| format!("INV-4 b: {e}"))
-    }
-}
-
-/// All holds of a cell by small pages, each once.
-pub async fn all_holds(bench: &Bench<'_>) -> Result<Vec<Hold>, String> {
-    let (mut cursor, mut all) = (0, Vec::new());
-    loop {
-        let page = bench.cells.scan_holds(&bench.cell, cursor, 3).await;
-        let Page {
-            cursor: next,
-            items,
-        } = page.map_err(|e| e.to_string())?;
-        all.extend(
-            items
-                .into_iter()
-                .filter(|h| !all.contains(h))
-                .collect::<Vec<_>>(),
-        );
-        if next == 0 {
-            return Ok(all);
-        }
-        cursor = next;
-    }
-}
-
-/// All of b by small pages.
-pub async fn all_buyers(bench: &Bench<'_>) -> Result<BTreeMap<String, i64>, String> {
-    let (mut cursor, mut all) = (0, BTreeMap::new());
-    loop {
-        let page = bench.cells.scan_buyers(&bench.cell, cursor, 3).await;
-        let Page {
-            cursor: next,
-            items,
-        } = page.map_err(|e| e.to_string())?;
-        all.extend(items);
-        if next == 0 {
-            return Ok(all);
-        }
-        cursor = next;
     }
 }
