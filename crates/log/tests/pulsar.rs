@@ -29,7 +29,8 @@ async fn subject() -> Subject {
     let log = connect(&config()).await.unwrap();
     Subject {
         log,
-        settle: Duration::from_millis(1000),
+        // A broker waits a second before it sends to a new active consumer.
+        settle: Duration::from_millis(2000),
     }
 }
 

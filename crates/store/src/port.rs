@@ -15,7 +15,7 @@ use crate::error::StoreResult;
 
 /// The most cells of one verdict transaction.
 pub const MAX_CELLS: usize = 64;
-/// The most orders of one verdict or row transaction.
+/// The most orders of one verdict or row transaction; an order counts once per cell.
 pub const MAX_ORDERS: usize = 512;
 
 /// One order's line that wants a verdict.
@@ -182,12 +182,8 @@ pub trait Ledger: Send + Sync {
     async fn last_flag(&self, cell: &CellId) -> StoreResult<Option<Entry>>;
     /// Appends the flag that a repair's pause stored, if that pause (at `pause_seq`) is still the
     /// last flag entry; an operator's entry after it ends the chain and nothing is appended.
-    async fn restore_flag(
-        &self,
-        cell: &CellId,
-        id: OrderId,
-        pause_seq: u64,
-    ) -> StoreResult<Change>;
+    async fn restore_flag(&self, cell: &CellId, id: OrderId, pause_seq: u64)
+    -> StoreResult<Change>;
     /// PROTOCOL `transfer`: units leave `from` and, if given, enter `to`, in one transaction.
     async fn transfer(
         &self,

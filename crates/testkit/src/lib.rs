@@ -5,3 +5,4 @@
 pub mod cells;
 pub mod log;
 pub mod stack;
+pub mod store;

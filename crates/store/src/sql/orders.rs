@@ -8,7 +8,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use super::{Db, SqlStore, convert, rows};
 use crate::entity::{order_line, orders};
 use crate::error::StoreResult;
-use crate::port::{OrderRow, Orders, RowAsk, RowState};
+use crate::port::{MAX_ORDERS, OrderRow, Orders, RowAsk, RowState};
 
 async fn with_lines(db: &Db, row: orders::Model) -> StoreResult<OrderRow> {
     let conn = db.conn().await?;
@@ -94,6 +94,9 @@ impl Orders for SqlStore {
     }
     async fn rows(&self, db: u16, asks: &[RowAsk]) -> StoreResult<Vec<RowState>> {
         let db = self.db(db)?;
+        if asks.len() > MAX_ORDERS {
+            return Err(db.corrupt(format!("{} orders in one call", asks.len())));
+        }
         db.run(|| rows::run(db, asks, self.clock.now_ms() as i64))
             .await
     }

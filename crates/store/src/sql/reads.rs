@@ -17,7 +17,8 @@ use crate::entity::{cell, ledger, unrowed};
 use crate::error::{StoreError, StoreResult};
 use crate::ladder;
 use crate::port::{
-    Appended, CellAsks, CellVerdicts, Change, Ledger, LedgerPage, UnrowedRange, Verdict,
+    Appended, CellAsks, CellVerdicts, Change, Ledger, LedgerPage, MAX_CELLS, MAX_ORDERS,
+    UnrowedRange, Verdict,
 };
 
 /// The verdict rows of some orders in one cell; an order may occur twice in the answer.
@@ -213,6 +214,10 @@ impl Ledger for SqlStore {
             return Ok(Vec::new());
         }
         let db = self.home_of_all(batch.iter().map(|c| &c.cell))?;
+        let asks: usize = batch.iter().map(|c| c.asks.len()).sum();
+        if batch.len() > MAX_CELLS || asks > MAX_ORDERS {
+            return Err(db.corrupt(format!("{} cells, {asks} orders in one call", batch.len())));
+        }
         db.run(|| verdicts::run(db, batch, self.clock.now_ms()))
             .await
     }
@@ -267,7 +272,8 @@ impl Ledger for SqlStore {
         pause_seq: u64,
     ) -> StoreResult<Change> {
         let db = self.home(cell)?;
-        db.run(|| supply::restore(db, cell, id, pause_seq, self.now())).await
+        db.run(|| supply::restore(db, cell, id, pause_seq, self.now()))
+            .await
     }
     async fn transfer(
         &self,

@@ -165,7 +165,9 @@ pub(super) async fn flag(
     for l in locked.values_mut() {
         let overrides = note.is_empty()
             && to == Flag::Paused
-            && last_flag(db, &tx, &l.key).await?.is_some_and(|e| repaired_flag(&e.payload).is_some());
+            && last_flag(db, &tx, &l.key)
+                .await?
+                .is_some_and(|e| repaired_flag(&e.payload).is_some());
         if l.now.open == to && !overrides {
             continue;
         }
@@ -207,13 +209,19 @@ pub(super) async fn restore(
     let tx = db.begin().await?;
     let mut locked = lock(db, &tx, std::iter::once(cell)).await?;
     let key = convert::cell_key(cell);
-    let Some(l) = locked.get_mut(&key) else { return Ok(Change::NoCell) };
-    let last = last_flag(db, &tx, &key).await?.filter(|e| e.seq == pause_seq);
+    let Some(l) = locked.get_mut(&key) else {
+        return Ok(Change::NoCell);
+    };
+    let last = last_flag(db, &tx, &key)
+        .await?
+        .filter(|e| e.seq == pause_seq);
     let Some(flag) = last.and_then(|e| repaired_flag(&e.payload)) else {
         return Ok(Change::Done(Vec::new()));
     };
     l.append(db, draft(Kind::Flag, id, flag as i64), at_ms)?;
-    Ok(Change::Done(finish(db, tx, std::iter::once(cell.clone()), locked).await?))
+    Ok(Change::Done(
+        finish(db, tx, std::iter::once(cell.clone()), locked).await?,
+    ))
 }
 
 pub(super) async fn transfer(

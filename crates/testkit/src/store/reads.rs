@@ -1,0 +1,84 @@
+//! Reads of cell shards: positions, pages, sums.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result, ensure};
+use domain::{CellId, Totals, invariant};
+
+use super::{Subject, same};
+
+pub async fn pages(s: &Subject) -> Result<()> {
+    let cell = &s.offer("pages", &[4]).await?[0];
+    s.decide(cell, &s.orders("pages", 6, cell)).await?;
+    let (all, head) = s.audit(cell).await?;
+    same(all.len(), 8)?;
+    same(s.store.head(cell).await?, Some(head))?;
+    same(s.store.at(cell, 0).await?, Some(Totals::default()))?;
+    for e in &all {
+        same(s.store.at(cell, e.seq).await?, Some(e.totals()))?;
+    }
+    same(s.store.at(cell, 9).await?, None)?;
+    let page = s.store.after(cell, 3, 2).await?.context("page")?;
+    same((page.base, page.head), (Some(all[2].totals()), head))?;
+    same(page.entries, all[3..5].to_vec())?;
+    let end = s.store.after(cell, 8, 2).await?.context("page")?;
+    same((end.base, end.entries.len()), (Some(head), 0))?;
+    let beyond = s.store.after(cell, 9, 2).await?.context("page")?;
+    same((beyond.base, beyond.entries.len()), (None, 0))
+}
+
+pub async fn buyer_sums(s: &Subject) -> Result<()> {
+    let cell = &s.offer("sums", &[50]).await?[0];
+    let one = |n: usize| {
+        s.order(
+            &format!("sums-{}", n % 5),
+            &format!("k{n}"),
+            std::slice::from_ref(cell),
+        )
+    };
+    let orders: Vec<_> = (0..12).map(one).collect();
+    s.decide(cell, &orders).await?;
+    // Buyer 4 has two claims; both go back, and the buyer stays listed with 0.
+    let back = [orders[4].order, orders[9].order, orders[0].order];
+    s.store.release(cell, &back).await?;
+    let (entries, head) = s.audit(cell).await?;
+    for seq in [0, 2, 7, 14, head.seq] {
+        let want = invariant::buyer_sums(&entries[..seq as usize]);
+        let mut got: Vec<(String, i64)> = Vec::new();
+        loop {
+            let after = got.last().map(|b| b.0.clone());
+            let page = s.store.buyer_sums(cell, seq, after.as_deref(), 2).await?;
+            got.extend(page.iter().cloned());
+            if page.len() < 2 {
+                break;
+            }
+        }
+        ensure!(got.is_sorted(), "{got:?}");
+        same(got.into_iter().collect::<HashMap<_, _>>(), want)?;
+    }
+    Ok(())
+}
+
+pub async fn cells(s: &Subject) -> Result<()> {
+    let mut want: Vec<CellId> = s.offer("cells", &[1; 12]).await?;
+    // As text, the order of the key: `.10` is before `.2`.
+    want.sort_by_key(ToString::to_string);
+    let db = s.store.cell_db(&want[0].offer);
+    let (mut got, mut after): (Vec<CellId>, Option<CellId>) = (Vec::new(), None);
+    loop {
+        let page = s.store.cells(db, after.as_ref(), 5).await?;
+        let last = page.len() < 5;
+        after = page.last().cloned().or(after);
+        got.extend(page.into_iter().filter(|c| c.offer == want[0].offer));
+        if last {
+            break;
+        }
+    }
+    same(got, want)?;
+    ensure!(s.store.ping(db).await, "ping");
+    ensure!(
+        !s.store.ping(999).await,
+        "ping of a database that is not there"
+    );
+    Ok(())
+}
