@@ -1,1 +1,135 @@
-//! Placeholder.
+//! The reconciler: compares Redis with the ledger at the same watermark and repairs what drifted;
+//! publishes again what a dead gate or a lossy log left behind; builds cells again after a loss.
+//!
+//! Any number may run; leases spread the work, safety never needs them. Every step may be killed
+//! anywhere: it only adds facts that are missing or calls a script that compares first. Slow is
+//! not dead: a hold is touched only once the log is finished past it (PROTOCOL 6.5). Absent: any
+//! decision about an order; the ledger decides.
+
+mod check;
+mod horizon;
+mod metrics;
+mod pass;
+mod quiet;
+mod rebuild;
+mod relay;
+mod repair;
+mod sweep;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::{CellId, OfferId, OrderId};
+use parking_lot::Mutex;
+use runtime::config::{PublishConfig, ReconcilerConfig};
+use runtime::{Phase, Tasks};
+use view::{Follow, HoldStatus, OperateError, Ports, Reconcile, Report};
+
+/// What a reconciler needs to know besides its ports.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Between two passes.
+    pub interval: Duration,
+    /// X.
+    pub relay_after: Duration,
+    /// Y.
+    pub sweep_after: Duration,
+    /// Cells worked on at once.
+    pub parallel: usize,
+    /// How long a lease on a database's cells lasts.
+    pub lease: Duration,
+}
+
+impl From<&ReconcilerConfig> for Settings {
+    fn from(c: &ReconcilerConfig) -> Self {
+        Self {
+            interval: Duration::from_millis(c.interval_ms),
+            relay_after: Duration::from_millis(c.relay_after_ms),
+            sweep_after: Duration::from_millis(c.sweep_after_ms),
+            parallel: c.parallel,
+            lease: Duration::from_millis(c.lease_ms),
+        }
+    }
+}
+
+/// One reconciler; share it.
+pub struct Reconciler {
+    pub(crate) ports: Ports,
+    pub(crate) follow: Follow,
+    pub(crate) settings: Settings,
+    /// A gate may still publish a hold this long after it was made (PROTOCOL 6.9's wait).
+    pub(crate) settle: Duration,
+    pub(crate) holder: String,
+    pub(crate) seen: Mutex<HoldStatus>,
+    /// When this process last published an order again, UTC ms; bounded, may be lost.
+    pub(crate) relayed: Mutex<HashMap<OrderId, u64>>,
+}
+
+impl Reconciler {
+    /// Over its ports; `publish` tells how long a gate may take to publish a hold.
+    pub fn new(ports: Ports, settings: Settings, publish: &PublishConfig) -> Arc<Self> {
+        metrics::describe();
+        let settle = Duration::from_millis(publish.max_age_ms + publish.timeout_ms);
+        Arc::new(Self {
+            follow: Follow::new(&ports),
+            holder: format!("{:016x}", ports.unique.next()),
+            seen: Mutex::default(),
+            relayed: Mutex::default(),
+            ports,
+            settings,
+            settle,
+        })
+    }
+
+    /// Passes on schedule, with jitter, until `FlushLog`.
+    pub fn spawn(self: &Arc<Self>, tasks: &Tasks) {
+        let (me, t) = (self.clone(), tasks.clone());
+        tasks.spawn("reconciler", async move {
+            let mut round = 0;
+            loop {
+                let interval = me.settings.interval;
+                let jitter = interval.mul_f64((me.ports.unique.next() % 1000) as f64 / 4000.0);
+                let pause = tokio::time::sleep(interval + jitter);
+                if t.unless(Phase::FlushLog, pause).await.is_none() {
+                    return;
+                }
+                if t.unless(Phase::FlushLog, me.scheduled(round)).await.is_none() {
+                    return;
+                }
+                round += 1;
+            }
+        });
+    }
+}
+
+#[async_trait]
+impl Reconcile for Reconciler {
+    async fn reconcile(
+        &self,
+        offer: Option<&OfferId>,
+        dry_run: bool,
+    ) -> Result<Report, OperateError> {
+        self.all(offer, dry_run).await
+    }
+
+    async fn rebuild(&self, cell: &CellId) -> Result<(), OperateError> {
+        self.rebuild_living(cell).await
+    }
+
+    async fn first_load(&self, cells: &[CellId]) -> Result<(), OperateError> {
+        for cell in cells {
+            self.load(cell, None).await?;
+        }
+        Ok(())
+    }
+
+    fn holds(&self) -> HoldStatus {
+        *self.seen.lock()
+    }
+}
+
+pub(crate) fn down(e: impl std::fmt::Display) -> OperateError {
+    OperateError::Down(e.to_string())
+}

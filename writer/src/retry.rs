@@ -6,8 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use domain::frame::{self, Item, MAX_BYTES, MAX_ORDERS, order_size};
+use domain::frame::{self, Item};
 use orderlog::port::{LogError, Partition};
 
 use crate::batch::{Flow, Stop};
@@ -35,32 +34,11 @@ impl Processor {
             }
         }
         for (db, items) in by_db {
-            for frame in frames(&items) {
+            for frame in frame::pack(&items) {
                 self.ports.log.publish(Partition::Retry(db), frame).await?;
             }
             metrics::retried(items.len());
         }
         Ok(())
     }
-}
-
-/// Packs entries into as few frames as the bounds allow.
-fn frames(items: &[Item]) -> Vec<Bytes> {
-    let mut out = Vec::new();
-    let (mut from, mut bytes) = (0, 0);
-    for (i, item) in items.iter().enumerate() {
-        let size = match item {
-            Item::Order(_, sealed) => order_size(sealed.payload.len()),
-            Item::Barrier(_) | Item::Tick(_) => 128,
-        };
-        if i > from && (i - from >= MAX_ORDERS || bytes + size > MAX_BYTES - 64) {
-            out.push(frame::encode(&items[from..i]));
-            (from, bytes) = (i, 0);
-        }
-        bytes += size;
-    }
-    if from < items.len() {
-        out.push(frame::encode(&items[from..]));
-    }
-    out
 }

@@ -128,6 +128,27 @@ pub fn order_size(payload_len: usize) -> usize {
     payload_len + 24
 }
 
+/// Packs entries into as few frames as the bounds allow; order is kept.
+pub fn pack(items: &[Item]) -> Vec<Bytes> {
+    let mut out = Vec::new();
+    let (mut from, mut bytes) = (0, 0);
+    for (i, item) in items.iter().enumerate() {
+        let size = match item {
+            Item::Order(_, sealed) => order_size(sealed.payload.len()),
+            Item::Barrier(_) | Item::Tick(_) => 128,
+        };
+        if i > from && (i - from >= MAX_ORDERS || bytes + size > MAX_BYTES - 64) {
+            out.push(encode(&items[from..i]));
+            (from, bytes) = (i, 0);
+        }
+        bytes += size;
+    }
+    if from < items.len() {
+        out.push(encode(&items[from..]));
+    }
+    out
+}
+
 fn to_wire(item: &Item) -> ItemWire {
     let mut w = ItemWire::default();
     match item {

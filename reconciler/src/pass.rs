@@ -1,0 +1,252 @@
+//! Passes: over one database on schedule, over everything or one offer on demand.
+
+use domain::drift::DriftKind;
+use domain::{CellId, Flag, OfferId};
+use futures::stream::{self, StreamExt};
+use view::{Drift, Followed, HoldStatus, OperateError, Report};
+
+use crate::check::Compared;
+use crate::{Reconciler, down, metrics};
+
+/// Cells of one page.
+const PAGE: u64 = 256;
+/// Scheduled passes compare held and b of a cell every so many rounds.
+const QUIET_EVERY: u64 = 15;
+
+/// What is looked at in a pass.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    dry_run: bool,
+    /// Compare held and b too.
+    quiet: bool,
+}
+
+impl Reconciler {
+    /// One scheduled round: the databases whose lease this process gets.
+    pub(crate) async fn scheduled(&self, round: u64) {
+        self.tick_idle().await;
+        let mut status = HoldStatus::default();
+        for db in 0..self.ports.store.databases() {
+            let name = format!("reconcile:{db}");
+            let ttl = self.settings.lease.as_millis() as u64;
+            match self.ports.store.lease(&name, &self.holder, ttl).await {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(e) => {
+                    tracing::debug!(error = %e, "no lease");
+                    continue;
+                }
+            }
+            if let Err(e) = self.database(db, round, &mut status).await {
+                tracing::debug!(db, error = %e, "the pass will be repeated");
+            }
+        }
+        metrics::holds(&status);
+        *self.seen.lock() = status;
+    }
+
+    async fn database(
+        &self,
+        db: u16,
+        round: u64,
+        status: &mut HoldStatus,
+    ) -> Result<(), OperateError> {
+        let how = How { dry_run: false, quiet: round % QUIET_EVERY == QUIET_EVERY - 1 };
+        let mut missing = Vec::new();
+        let mut after: Option<CellId> = None;
+        loop {
+            let cells = self.ports.store.cells(db, after.as_ref(), PAGE).await.map_err(down)?;
+            let Some(last) = cells.last().cloned() else { break };
+            for (cell, found) in self.look_at(&cells, how).await {
+                let found = found.unwrap_or_default();
+                status.diverged += u64::from(found.iter().any(|d| !d.applied));
+                if found.iter().any(|d| d.kind == DriftKind::Missing) {
+                    missing.push(cell);
+                }
+            }
+            self.relay_cells(&cells, status).await;
+            after = Some(last);
+        }
+        if let Some(horizon) = self.horizon().await {
+            self.sweep(db, &horizon).await?;
+        }
+        if !missing.is_empty() {
+            tracing::warn!(cells = missing.len(), "building missing cells from the ledger");
+            let built = self.rebuild_missing(&missing).await?;
+            built.iter().for_each(|_| metrics::repaired(DriftKind::Missing.repair()));
+        }
+        metrics::pass();
+        Ok(())
+    }
+
+    async fn relay_cells(&self, cells: &[CellId], status: &mut HoldStatus) {
+        let Some(horizon) = self.horizon().await else { return };
+        for cell in cells {
+            if let Err(e) = self.relay(cell, &horizon, status).await {
+                tracing::debug!(%cell, error = %e, "relay waits for the next pass");
+            }
+        }
+    }
+
+    async fn look_at(
+        &self,
+        cells: &[CellId],
+        how: How,
+    ) -> Vec<(CellId, Result<Vec<Drift>, OperateError>)> {
+        let look = |cell: CellId| async move {
+            let found = self.cell(&cell, how).await;
+            (cell, found)
+        };
+        stream::iter(cells.to_vec()).map(look).buffered(self.settings.parallel).collect().await
+    }
+
+    /// All cells, or those of an offer; also builds what is missing unless it is a dry run.
+    pub(crate) async fn all(
+        &self,
+        offer: Option<&OfferId>,
+        dry_run: bool,
+    ) -> Result<Report, OperateError> {
+        let how = How { dry_run, quiet: true };
+        let mut report = Report::default();
+        for db in 0..self.ports.store.databases() {
+            let mut after: Option<CellId> = None;
+            loop {
+                let page = self.ports.store.cells(db, after.as_ref(), PAGE).await.map_err(down)?;
+                let Some(last) = page.last().cloned() else { break };
+                after = Some(last);
+                let wanted = |c: &CellId| offer.is_none_or(|o| c.offer == *o);
+                let cells: Vec<CellId> = page.into_iter().filter(wanted).collect();
+                for (cell, found) in self.look_at(&cells, how).await {
+                    report.cells += 1;
+                    match found {
+                        Ok(drift) => {
+                            report.compared += 1;
+                            report.drift.extend(drift);
+                        }
+                        Err(e) => tracing::warn!(%cell, error = %e, "not compared"),
+                    }
+                }
+            }
+        }
+        if !dry_run {
+            self.build(&mut report).await?;
+        }
+        Ok(report)
+    }
+
+    async fn build(&self, report: &mut Report) -> Result<(), OperateError> {
+        let is_missing = |d: &&mut Drift| d.kind == DriftKind::Missing;
+        let cells: Vec<CellId> =
+            report.drift.iter_mut().filter(is_missing).map(|d| d.cell.clone()).collect();
+        if cells.is_empty() {
+            return Ok(());
+        }
+        let built = self.rebuild_missing(&cells).await?;
+        for d in report.drift.iter_mut().filter(is_missing) {
+            d.applied = built.contains(&d.cell);
+        }
+        Ok(())
+    }
+
+    /// One cell: compare, and repair what can be repaired at once.
+    async fn cell(&self, cell: &CellId, how: How) -> Result<Vec<Drift>, OperateError> {
+        let mut compared = self.compare(cell).await?;
+        let mut found = Vec::new();
+        if compared.kind == Some(DriftKind::Behind) {
+            let w = compared.view.map_or(0, |v| v.totals.seq);
+            let late = self.is_late(cell, w).await?;
+            let applied = !how.dry_run && self.catch_up(cell).await;
+            if late {
+                found.push(self.note(&compared, cell, DriftKind::Behind, applied));
+            }
+            if applied {
+                compared = self.compare(cell).await?;
+            }
+        }
+        match compared.kind {
+            None | Some(DriftKind::Behind) => {
+                found.extend(self.exact(cell, &compared, how).await?);
+            }
+            Some(kind) => {
+                let applied = !how.dry_run && self.repair(cell, kind, &compared).await?;
+                found.push(self.note(&compared, cell, kind, applied));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn catch_up(&self, cell: &CellId) -> bool {
+        matches!(self.follow.catch_up(cell).await, Followed::Ok { .. })
+    }
+
+    fn note(&self, compared: &Compared, cell: &CellId, kind: DriftKind, applied: bool) -> Drift {
+        metrics::drift(kind);
+        if applied {
+            metrics::repaired(kind.repair());
+        }
+        let drift = compared.drift(cell, kind, applied);
+        tracing::warn!(
+            %cell, kind = kind.as_str(), repair = kind.repair().as_str(), applied,
+            ledger = drift.ledger, redis = drift.redis, "drift"
+        );
+        drift
+    }
+
+    /// The counters are the ledger's: held and b may still be wrong, a repair's pause may be over.
+    async fn exact(
+        &self,
+        cell: &CellId,
+        compared: &Compared,
+        how: How,
+    ) -> Result<Vec<Drift>, OperateError> {
+        let mut found = Vec::new();
+        if how.quiet
+            && let Some(wrong) = self.check_quiet(cell).await?
+            && !wrong.drift.is_empty()
+        {
+            let applied = !how.dry_run && self.mend(cell, wrong.buyers).await?;
+            for mut drift in wrong.drift {
+                metrics::drift(drift.kind);
+                drift.applied = applied;
+                tracing::warn!(
+                    %cell, kind = drift.kind.as_str(), applied,
+                    ledger = drift.ledger, redis = drift.redis, "drift"
+                );
+                found.push(drift);
+            }
+            return Ok(found);
+        }
+        if compared.head.open == Flag::Paused && !how.dry_run && self.restore(cell).await? {
+            metrics::repaired(DriftKind::RepairPause.repair());
+        }
+        Ok(found)
+    }
+
+    /// True when the repair is complete now.
+    async fn repair(
+        &self,
+        cell: &CellId,
+        kind: DriftKind,
+        compared: &Compared,
+    ) -> Result<bool, OperateError> {
+        match kind {
+            DriftKind::Counters => self.mend(cell, Vec::new()).await,
+            DriftKind::Fork => {
+                let Some(view) = &compared.view else { return Ok(false) };
+                let seen = (view.mark.inc, view.totals.seq, view.totals.tok);
+                self.ports.cells.drop_cell(cell, seen, true).await.map_err(down)?;
+                let built = self.rebuild_missing(std::slice::from_ref(cell)).await?;
+                Ok(!built.is_empty())
+            }
+            // Missing cells are built together, behind one barrier.
+            DriftKind::Missing => Ok(false),
+            DriftKind::Behind
+            | DriftKind::Held
+            | DriftKind::Buyers
+            | DriftKind::Phantom
+            | DriftKind::LostHold
+            | DriftKind::RepairPause
+            | DriftKind::Ledger => Ok(false),
+        }
+    }
+}

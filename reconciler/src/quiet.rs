@@ -1,0 +1,149 @@
+//! held and b (INV-4): they change with every reserve, so they are compared in a moment in which
+//! the cell stood still: the same counters before and after the scan. A busy cell is looked at
+//! again in a later pass.
+
+use std::collections::HashMap;
+
+use cells::port::CellView;
+use domain::drift::DriftKind;
+use domain::{CellId, Hold, invariant};
+use view::{Drift, OperateError};
+
+use crate::{Reconciler, down};
+
+/// Holds per scan call.
+const PAGE: u32 = 500;
+/// Holds and buyers beyond which a cell is not compared in one go.
+pub(crate) const MOST: usize = 1_000_000;
+/// Tries to find the cell standing still.
+const TRIES: usize = 5;
+
+/// What a scan of a cell that stood still found wrong.
+#[derive(Debug, Default)]
+pub(crate) struct Wrong {
+    /// Lines of the report.
+    pub drift: Vec<Drift>,
+    /// Ledger quantity at W of the buyers whose b is wrong.
+    pub buyers: Vec<(String, i64)>,
+}
+
+impl Reconciler {
+    /// All holds; `None` when there are too many.
+    pub(crate) async fn holds_of(&self, cell: &CellId) -> Result<Option<Vec<Hold>>, OperateError> {
+        let mut by_id: HashMap<_, Hold> = HashMap::new();
+        let mut cursor = 0;
+        loop {
+            let page = self.ports.cells.scan_holds(cell, cursor, PAGE).await.map_err(down)?;
+            by_id.extend(page.items.into_iter().map(|h| (h.order, h)));
+            if by_id.len() > MOST {
+                return Ok(None);
+            }
+            cursor = page.cursor;
+            if cursor == 0 {
+                return Ok(Some(by_id.into_values().collect()));
+            }
+        }
+    }
+
+    /// Compares held and b; `None` when the cell never stood still.
+    pub(crate) async fn check_quiet(&self, cell: &CellId) -> Result<Option<Wrong>, OperateError> {
+        for _ in 0..TRIES {
+            let Some(before) = self.ports.cells.snapshot(cell).await.map_err(down)? else {
+                return Ok(None);
+            };
+            let Some(holds) = self.holds_of(cell).await? else { return Ok(None) };
+            let b = self.buyers_of(cell).await?;
+            let sums = self.sums(cell, before.totals.seq).await?;
+            let after = self.ports.cells.snapshot(cell).await.map_err(down)?;
+            if after.is_some_and(|a| stood_still(&before, &a)) {
+                return Ok(Some(wrong(cell, &before, &holds, (&b, &sums))));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn buyers_of(&self, cell: &CellId) -> Result<HashMap<String, i64>, OperateError> {
+        let mut b = HashMap::new();
+        let mut cursor = 0;
+        loop {
+            let page = self.ports.cells.scan_buyers(cell, cursor, PAGE).await.map_err(down)?;
+            b.extend(page.items);
+            cursor = page.cursor;
+            if cursor == 0 || b.len() > MOST {
+                return Ok(b);
+            }
+        }
+    }
+
+    /// Ledger units per buyer at a position, in pages.
+    pub(crate) async fn sums(
+        &self,
+        cell: &CellId,
+        seq: u64,
+    ) -> Result<HashMap<String, i64>, OperateError> {
+        const STEP: u64 = 50_000;
+        let mut all = HashMap::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.ports.store.buyer_sums(cell, seq, after.as_deref(), STEP).await;
+            let page = page.map_err(down)?;
+            let more = page.len() as u64 == STEP;
+            after = page.last().map(|p| p.0.clone());
+            all.extend(page);
+            if !more {
+                return Ok(all);
+            }
+        }
+    }
+}
+
+fn stood_still(a: &CellView, b: &CellView) -> bool {
+    let face = |v: &CellView| (v.totals, v.held, v.holds, v.mark.adds, v.mark.inc);
+    face(a) == face(b)
+}
+
+fn wrong(
+    cell: &CellId,
+    view: &CellView,
+    holds: &[Hold],
+    (b, sums): (&HashMap<String, i64>, &HashMap<String, i64>),
+) -> Wrong {
+    let mut out = Wrong::default();
+    let mut add = |kind: DriftKind, ledger: String, redis: String| {
+        let (cell, repair) = (cell.clone(), kind.repair());
+        out.drift.push(Drift { cell, kind, ledger, redis, repair, applied: false });
+    };
+    if !invariant::held(view.held, holds).is_empty() {
+        let sum: i64 = holds.iter().map(|h| i64::from(h.qty)).sum();
+        let redis = format!("held {}", view.held);
+        add(DriftKind::Held, format!("{} holds of {sum} units", holds.len()), redis);
+    }
+    let bad = invariant::buyers(b, sums, holds);
+    if let Some(first) = bad.first() {
+        add(DriftKind::Buyers, format!("{} buyers differ", bad.len()), first.detail.clone());
+        out.buyers = wrong_buyers(holds, b, sums);
+    }
+    out
+}
+
+/// The buyers whose b is not ledger plus holds, with what the ledger says.
+fn wrong_buyers(
+    holds: &[Hold],
+    b: &HashMap<String, i64>,
+    sums: &HashMap<String, i64>,
+) -> Vec<(String, i64)> {
+    let mut want: HashMap<&str, i64> = sums.iter().map(|(n, q)| (n.as_str(), *q)).collect();
+    for hold in holds {
+        if let Some(buyer) = &hold.buyer {
+            *want.entry(buyer.as_str()).or_default() += i64::from(hold.qty);
+        }
+    }
+    b.keys().for_each(|n| {
+        want.entry(n).or_default();
+    });
+    let differs = |n: &str, q: i64| b.get(n).copied().unwrap_or(0) != q;
+    want.into_iter()
+        .filter(|(n, q)| differs(n, *q))
+        .map(|(n, _)| (n.to_owned(), sums.get(n).copied().unwrap_or(0)))
+        .collect()
+}

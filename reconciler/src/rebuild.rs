@@ -1,0 +1,187 @@
+//! Building cells from the ledger (PROTOCOL 6.9).
+//!
+//! A missing cell may be loaded only when no order that was admitted before the loss can still be
+//! on its way without a verdict: ticket, wait for the slowest gate, a barrier through every main
+//! partition, then through the retry partitions one after another in ascending order. The ticket
+//! dies with the node's data, so a load that was prepared before a second loss answers CHANGED.
+
+use std::time::Duration;
+
+use cells::port::{Changed, LoadCall};
+use domain::drift::DriftKind;
+use domain::frame::{self, Item};
+use domain::{CellId, Offer};
+use orderlog::port::Partition;
+use tokio::time::Instant;
+use view::{Followed, OperateError};
+
+use crate::repair::pause_lease;
+use crate::{Reconciler, down};
+
+/// How long a barrier may take; then the next pass starts over.
+const BARRIER: Duration = Duration::from_secs(120);
+/// How long an operator's rebuild waits for the holds to be decided.
+const SETTLE: Duration = Duration::from_secs(60);
+/// Buyers of one stage call.
+const STAGE: usize = 1000;
+/// Lua numbers are exact below 2^53; sums of hashes are kept below this.
+const HASH_SPACE: u64 = 1 << 46;
+
+impl Reconciler {
+    /// Rebuilds missing cells behind one barrier; answers those that exist afterwards.
+    pub(crate) async fn rebuild_missing(
+        &self,
+        cells: &[CellId],
+    ) -> Result<Vec<CellId>, OperateError> {
+        let ticket = format!("{:016x}", self.ports.unique.next());
+        let mut ticketed = Vec::new();
+        for cell in cells {
+            match self.ports.cells.ticket(cell, &ticket).await {
+                Ok(()) => ticketed.push(cell),
+                Err(e) => tracing::warn!(%cell, error = %e, "no ticket, the next pass tries again"),
+            }
+        }
+        if ticketed.is_empty() {
+            return Ok(Vec::new());
+        }
+        tokio::time::sleep(self.settle).await;
+        self.barrier().await?;
+        let mut built = Vec::new();
+        for cell in ticketed {
+            match self.load(cell, Some(ticket.clone())).await {
+                Ok(()) => built.push(cell.clone()),
+                Err(e) => tracing::warn!(%cell, error = %e, "not loaded"),
+            }
+        }
+        Ok(built)
+    }
+
+    /// Everything that was in the log before this call is finished afterwards.
+    async fn barrier(&self) -> Result<(), OperateError> {
+        let mains: Vec<Partition> =
+            (0..self.ports.log.partitions()).map(Partition::Main).collect();
+        self.pass_barrier(&mains).await?;
+        for db in 0..self.ports.store.databases() {
+            self.pass_barrier(&[Partition::Retry(db)]).await?;
+        }
+        Ok(())
+    }
+
+    async fn pass_barrier(&self, partitions: &[Partition]) -> Result<(), OperateError> {
+        let id = format!("{:016x}", self.ports.unique.next());
+        for p in partitions {
+            let frame = frame::encode(&[Item::Barrier(id.clone())]);
+            self.ports.log.publish(*p, frame).await.map_err(down)?;
+        }
+        let until = Instant::now() + BARRIER;
+        loop {
+            let seen = self.ports.store.barrier_seen(&id).await.map_err(down)?;
+            if partitions.iter().all(|p| seen.contains(&p.to_string())) {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                return Err(down(format!("no writer passed the barrier in {partitions:?}")));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Loads one cell from the ledger at its head. A living cell is left alone.
+    pub(crate) async fn load(
+        &self,
+        cell: &CellId,
+        ticket: Option<String>,
+    ) -> Result<(), OperateError> {
+        let offer = self.ports.store.offer(&cell.offer).await.map_err(down)?;
+        let limited = offer.is_some_and(|(o, _): (Offer, _)| o.limit_per_buyer.is_some());
+        let head = self.ports.store.head(cell).await.map_err(down)?;
+        let totals = head.ok_or(OperateError::UnknownCell)?;
+        let suffix = format!("{:016x}", self.ports.unique.next());
+        let (staged_len, adds) = self.stage(cell, totals.seq, &suffix).await?;
+        let inc = self.ports.unique.next() % (HASH_SPACE - 1) + 1;
+        let staged = (staged_len > 0).then_some(suffix);
+        let call = LoadCall { totals, inc, adds, ticket, staged, staged_len, limited };
+        match self.ports.cells.load(cell, call).await.map_err(down)? {
+            Changed::Ok | Changed::Exists => {}
+            Changed::Changed | Changed::Missing => {
+                return Err(down(format!("{cell}: Redis lost its data again, starting over")));
+            }
+        }
+        match self.follow.catch_up(cell).await {
+            Followed::Ok { .. } => Ok(()),
+            other => Err(down(format!("{cell}: loaded, but not caught up: {other:?}"))),
+        }
+    }
+
+    /// Puts the buyers at `seq` into the staging key; (their number, the sum of their hashes).
+    async fn stage(
+        &self,
+        cell: &CellId,
+        seq: u64,
+        suffix: &str,
+    ) -> Result<(u64, u64), OperateError> {
+        let sums: Vec<(String, i64)> = self.sums(cell, seq).await?.into_iter().collect();
+        let mut adds = 0u64;
+        for (buyer, _) in &sums {
+            let buyer = buyer.parse().map_err(down)?;
+            adds = (adds + self.ports.identity.buyer_hash(&buyer) % HASH_SPACE) % HASH_SPACE;
+        }
+        for chunk in sums.chunks(STAGE) {
+            self.ports.cells.stage(cell, suffix, chunk).await.map_err(down)?;
+        }
+        Ok((sums.len() as u64, adds))
+    }
+
+    /// An operator's rebuild of a living (or missing) cell.
+    pub(crate) async fn rebuild_living(&self, cell: &CellId) -> Result<(), OperateError> {
+        let head = self.ports.store.head(cell).await.map_err(down)?;
+        head.ok_or(OperateError::UnknownCell)?;
+        self.keep_pause(cell).await?;
+        self.pause(cell).await?;
+        self.follow.catch_up(cell).await;
+        tokio::time::sleep(self.settle).await;
+        self.empty(cell).await?;
+        self.keep_pause(cell).await?;
+        let compared = self.compare(cell).await?;
+        if let Some(view) = compared.view {
+            let seen = (view.mark.inc, view.totals.seq, view.totals.tok);
+            let fork = compared.kind == Some(DriftKind::Fork);
+            match self.ports.cells.drop_cell(cell, seen, fork).await.map_err(down)? {
+                Changed::Ok | Changed::Missing => {}
+                Changed::Changed | Changed::Exists => {
+                    return Err(down(format!("{cell} changed while it was dropped; repeat")));
+                }
+            }
+        }
+        self.rebuild_missing(std::slice::from_ref(cell)).await?;
+        let again = self.compare(cell).await?;
+        if again.view.is_none() {
+            return Err(down(format!("{cell} was not built; the schedule goes on with it")));
+        }
+        self.restore(cell).await?;
+        Ok(())
+    }
+
+    /// While this lease lasts nobody else takes the pause for a finished repair's.
+    async fn keep_pause(&self, cell: &CellId) -> Result<(), OperateError> {
+        let ttl = (self.settle + SETTLE + BARRIER).as_millis() as u64;
+        let mine = self.ports.store.lease(&pause_lease(cell), &self.holder, ttl).await;
+        if mine.map_err(down)? { Ok(()) } else { Err(down(format!("{cell} is being rebuilt"))) }
+    }
+
+    /// Relays with X = 0 until no hold is left.
+    async fn empty(&self, cell: &CellId) -> Result<(), OperateError> {
+        let until = Instant::now() + SETTLE;
+        loop {
+            self.relay_all(cell).await?;
+            match self.ports.cells.snapshot(cell).await.map_err(down)? {
+                Some(view) if view.holds > 0 => {}
+                _ => return Ok(()),
+            }
+            if Instant::now() > until {
+                return Err(down(format!("{cell} still has holds; is a writer running?")));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Falsified counters: pause by a marked ledger entry, set the view right from the ledger, give
+//! the flag back (PROTOCOL 6.6).
+//!
+//! The pause entry stores the flag that was in force. Any reconciler that finds the view exact and
+//! such a pause as the last flag entry restores it; an operator's entry ends the chain.
+
+use cells::port::{Changed, MendCall};
+use domain::drift;
+use domain::{CellId, Flag, OrderId};
+use view::{Followed, OperateError};
+
+use crate::{Reconciler, down};
+
+impl Reconciler {
+    fn fresh_id(&self, cell: &CellId, kind: &str) -> OrderId {
+        let unique = format!("{}.{}", cell.bucket, self.ports.unique.next());
+        self.ports.identity.request_id(&cell.offer, kind, &unique)
+    }
+
+    /// Pauses the cell in the ledger with a repair's mark, unless it is paused already.
+    pub(crate) async fn pause(&self, cell: &CellId) -> Result<(), OperateError> {
+        let head = self.ports.store.head(cell).await.map_err(down)?;
+        let former = head.ok_or(OperateError::UnknownCell)?.open;
+        if former == Flag::Paused {
+            return Ok(());
+        }
+        let id = self.fresh_id(cell, "repair");
+        // Only from the flag that the note stores: if it changes meanwhile, the next pass pauses.
+        let to: (Flag, &[Flag]) = (Flag::Paused, &[former]);
+        let note = drift::repair_note(former);
+        let cells = std::slice::from_ref(cell);
+        self.ports.store.flag(cells, id, to, &note).await.map_err(down)?;
+        Ok(())
+    }
+
+    /// Restores the flag of a repair's pause, if that pause is the last word. True when it did.
+    pub(crate) async fn restore(&self, cell: &CellId) -> Result<bool, OperateError> {
+        let last = self.ports.store.last_flag(cell).await.map_err(down)?;
+        let Some(pause) = last.filter(|e| drift::repaired_flag(&e.payload).is_some()) else {
+            return Ok(false);
+        };
+        // A rebuild under way holds this lease and restores by itself.
+        if !self.ports.store.lease(&pause_lease(cell), &self.holder, 1000).await.map_err(down)? {
+            return Ok(false);
+        }
+        let id = self.fresh_id(cell, "restore");
+        self.ports.store.restore_flag(cell, id, pause.seq).await.map_err(down)?;
+        self.follow.catch_up(cell).await;
+        Ok(true)
+    }
+
+    /// Sets supply, net, open, held and b right. `buyers`: ledger quantities of those whose b is
+    /// wrong. False when the cell changed meanwhile; the next pass tries again.
+    pub(crate) async fn mend(
+        &self,
+        cell: &CellId,
+        buyers: Vec<(String, i64)>,
+    ) -> Result<bool, OperateError> {
+        self.pause(cell).await?;
+        match self.follow.catch_up(cell).await {
+            Followed::Ok { .. } => {}
+            Followed::Missing | Followed::Fork | Followed::Unknown => return Ok(false),
+        }
+        let Some(view) = self.ports.cells.snapshot(cell).await.map_err(down)? else {
+            return Ok(false);
+        };
+        let w = view.totals.seq;
+        let Some(totals) = self.ports.store.at(cell, w).await.map_err(down)? else {
+            return Ok(false);
+        };
+        // What the ledger says may have moved since the scan: read it at this W.
+        let sums = if buyers.is_empty() { Default::default() } else { self.sums(cell, w).await? };
+        let at_w = |n: &String| sums.get(n).copied().unwrap_or(0);
+        let call = MendCall {
+            inc: view.mark.inc,
+            totals,
+            seen_tok: view.totals.tok,
+            buyers: buyers.into_iter().map(|(n, _)| (at_w(&n), n)).map(|(q, n)| (n, q)).collect(),
+            buyers_full: false,
+        };
+        let done = self.ports.cells.mend(cell, call).await.map_err(down)?;
+        if done == Changed::Ok {
+            self.restore(cell).await?;
+        }
+        Ok(done == Changed::Ok)
+    }
+}
+
+/// Held by a rebuild while the cell is paused for it.
+pub(crate) fn pause_lease(cell: &CellId) -> String {
+    format!("pause:{cell}")
+}

@@ -1,0 +1,112 @@
+//! The sweeper: verdicts whose rows are missing are published again (PROTOCOL 6.6).
+//!
+//! It repairs a frame that the log lost, or that an operator skipped, after the verdict was
+//! written. The mode follows the anchor's verdict. Ranges whose orders are complete are forgotten.
+
+use std::collections::BTreeMap;
+
+use domain::frame::{Item, Mode, Sealed};
+use domain::ledger::Class;
+use domain::{CellId, Kind, OrderId, Payload, Status};
+use orderlog::port::Partition;
+use store::port::{RowState, UnrowedRange};
+use view::OperateError;
+
+use crate::horizon::Horizon;
+use crate::{Reconciler, down, metrics};
+
+/// Ranges of one pass.
+const RANGES: u64 = 256;
+/// A verdict transaction has at most this many entries per cell.
+const WIDEST: u64 = 1024;
+
+struct Anchor {
+    order: OrderId,
+    kind: Kind,
+    sealed: Sealed,
+}
+
+impl Reconciler {
+    /// One pass over a database's ranges.
+    pub(crate) async fn sweep(&self, db: u16, horizon: &Horizon) -> Result<(), OperateError> {
+        let y = self.settings.sweep_after.as_millis() as u64;
+        let finished = horizon.of(&(0..self.ports.store.databases()).collect::<Vec<_>>());
+        let before = finished.min(self.ports.clock.now_ms()).saturating_sub(y);
+        let ranges = self.ports.store.unrowed(db, before, RANGES).await.map_err(down)?;
+        let mut complete = Vec::new();
+        for range in ranges {
+            let anchors = self.anchors(&range).await?;
+            if self.sweep_range(&range.cell, anchors).await? {
+                complete.push(range);
+            }
+        }
+        self.ports.store.finish_unrowed(db, &complete).await.map_err(down)
+    }
+
+    /// The anchor verdicts of a range.
+    async fn anchors(&self, range: &UnrowedRange) -> Result<Vec<Anchor>, OperateError> {
+        let limit = (range.last_seq + 1 - range.first_seq).min(WIDEST);
+        let page = self.ports.store.after(&range.cell, range.first_seq - 1, limit).await;
+        let entries = page.map_err(down)?.map(|p| p.entries).unwrap_or_default();
+        let mut out = Vec::new();
+        for e in entries {
+            if e.seq > range.last_seq || e.kind.class() != Class::Verdict {
+                continue;
+            }
+            // A transfer's verdict has no payload: it is no order's.
+            let Some(sealed) = Sealed::from_ledger(&e.payload) else { continue };
+            let Ok(payload) = Payload::decode(&sealed.payload) else { continue };
+            if payload.anchor_line().cell == range.cell {
+                out.push(Anchor { order: e.order, kind: e.kind, sealed });
+            }
+        }
+        Ok(out)
+    }
+
+    /// Publishes what has no row, releases what is dead; true when every order is complete.
+    async fn sweep_range(&self, cell: &CellId, all: Vec<Anchor>) -> Result<bool, OperateError> {
+        let mut by_db: BTreeMap<u16, Vec<Anchor>> = BTreeMap::new();
+        for a in all {
+            by_db.entry(self.ports.store.order_db(a.order)).or_default().push(a);
+        }
+        let mut missing = Vec::new();
+        let mut dead = Vec::new();
+        for (db, anchors) in by_db {
+            let ids: Vec<OrderId> = anchors.iter().map(|a| a.order).collect();
+            let states = self.ports.store.statuses(db, &ids).await.map_err(down)?;
+            for (anchor, state) in anchors.into_iter().zip(states) {
+                match state {
+                    None => missing.push(anchor),
+                    Some(row) if is_dead(&row, anchor.kind) => dead.push(anchor.order),
+                    Some(_) => {}
+                }
+            }
+        }
+        if !dead.is_empty() {
+            let released = self.ports.store.release(cell, &dead).await.map_err(down)?;
+            self.follow.apply(&released).await;
+        }
+        let parked: Vec<OrderId> = missing.iter().map(|a| a.order).collect();
+        let parked = self.ports.store.parked_among(&parked).await.map_err(down)?;
+        let complete = missing.is_empty();
+        missing.retain(|a| !parked.contains(&a.order));
+        self.publish_again(cell, missing).await?;
+        Ok(complete)
+    }
+
+    async fn publish_again(&self, cell: &CellId, all: Vec<Anchor>) -> Result<(), OperateError> {
+        if all.is_empty() {
+            return Ok(());
+        }
+        metrics::swept(all.len());
+        let partitions = self.ports.log.partitions();
+        let home = Partition::Main(self.ports.identity.partition(&cell.offer, partitions));
+        let mode = |kind| if kind == Kind::Claim { Mode::Full } else { Mode::Abort };
+        let items = all.into_iter().map(|a| Item::Order(mode(a.kind), a.sealed)).collect();
+        self.publish(home, items).await
+    }
+}
+
+fn is_dead(row: &RowState, verdict: Kind) -> bool {
+    row.status == Status::Rejected && verdict == Kind::Claim
+}

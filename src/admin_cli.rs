@@ -1,0 +1,60 @@
+//! `sluicegate admin`: init and tokens.
+
+use domain::Buyer;
+use gate::{Role, Tokens};
+use runtime::{Config, Tasks, clock};
+
+use crate::Exit;
+use crate::cli::{AdminCommand, TokenArgs};
+use crate::{dev, wire};
+
+pub(crate) async fn run(mut config: Config, what: AdminCommand) -> Result<(), Exit> {
+    match what {
+        AdminCommand::Init => {
+            let _lock = match config.is_embedded() {
+                true => Some(wire::own_data_dir(&config.data_dir.0)?),
+                false => None,
+            };
+            dev::fill_secrets(&mut config)?;
+            let tasks = Tasks::new();
+            wire::ports(&config, &tasks, wire::RedisClient::Tools).await?;
+            println!("databases, topics and subscriptions are there");
+            Ok(())
+        }
+        AdminCommand::Token(args) => {
+            dev::fill_secrets(&mut config)?;
+            println!("{}", token(&config, &args)?);
+            Ok(())
+        }
+    }
+}
+
+fn token(config: &Config, args: &TokenArgs) -> Result<String, Exit> {
+    let tokens = Tokens::new(&config.auth, &config.admin.token, clock::system_clock());
+    let tokens = tokens.map_err(Exit::usage)?;
+    let ttl = ttl_seconds(&args.ttl)?;
+    let minted = match (&args.buyer, args.role.as_deref()) {
+        (Some(buyer), _) => {
+            let buyer: Buyer = buyer.parse().map_err(|e| Exit::usage(format!("--buyer: {e}")))?;
+            tokens.mint_buyer(&buyer, ttl)
+        }
+        (None, Some("operator")) => tokens.mint_operator(Role::Operator, ttl),
+        (None, Some("viewer")) => tokens.mint_operator(Role::Viewer, ttl),
+        (None, _) => return Err(Exit::usage("--role is operator or viewer")),
+    };
+    minted.ok_or_else(|| Exit::usage("auth.hs256_secret is needed to mint tokens"))
+}
+
+fn ttl_seconds(text: &str) -> Result<u64, Exit> {
+    let fail = || Exit::usage(format!("--ttl {text}: a number and s, m, h or d, such as 1h"));
+    let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(fail)?;
+    let scale = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(fail()),
+    };
+    let n: u64 = digits.parse().map_err(|_| fail())?;
+    n.checked_mul(scale).filter(|s| (1..=315_360_000).contains(s)).ok_or_else(fail)
+}

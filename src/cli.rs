@@ -1,0 +1,104 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use runtime::config::Sources;
+
+/// Flash-sale edge gate: never oversold, never an accepted order lost, never one doubled.
+///
+/// Without a command it runs everything in one process on the embedded default (`dev`): no
+/// server is needed, the data lives in `--data-dir` and survives kill -9.
+#[derive(Parser)]
+#[command(version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// Configuration file (TOML); `sluicegate.toml` in the repository lists every key.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Overrides one key, wins over file and environment; may be given many times.
+    #[arg(long = "set", global = true, value_name = "KEY.PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Folder of the embedded backends.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Checks the configuration and ends.
+    #[arg(long, global = true)]
+    pub check_config: bool,
+    /// Prints the configuration in force, secrets redacted, and ends.
+    #[arg(long, global = true)]
+    pub print_config: bool,
+    /// What to run; `dev` when left out.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const EXIT_CODES: &str = "Environment: SLUICEGATE__GATE__LISTEN=127.0.0.1:8080 sets gate.listen.\n\
+Exit codes: 0 fine, 1 a check said no, 64 bad usage or configuration, \
+69 a dependency is not there, 70 bug.";
+
+impl Cli {
+    pub fn sources(&self) -> Sources {
+        Sources {
+            file: self.config.clone(),
+            sets: self.set.clone(),
+            data_dir: self.data_dir.clone(),
+        }
+    }
+}
+
+/// What to run.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Gate, writer and reconciler in one process, with a demo offer.
+    Dev,
+    /// The HTTP edge and the admin listener.
+    Gate,
+    /// Consumes the order log and writes ledger and orders.
+    Writer,
+    /// Compares Redis with the ledger and repairs, on schedule or once.
+    Reconciler(ReconcilerArgs),
+    /// Buys like a crowd and verifies every answer against the stores.
+    Loadtest(loadtest::LoadtestArgs),
+    /// Init and tokens.
+    #[command(subcommand)]
+    Admin(AdminCommand),
+}
+
+/// `sluicegate reconciler`.
+#[derive(Args)]
+pub(crate) struct ReconcilerArgs {
+    /// One pass, a report as JSON on standard output, and an exit code: 1 when drift was found
+    /// and not repaired.
+    #[arg(long)]
+    pub once: bool,
+    /// Finds and explains, changes nothing; with `--once`.
+    #[arg(long, requires = "once")]
+    pub dry_run: bool,
+    /// Only the cells of this offer; with `--once`.
+    #[arg(long, requires = "once", value_name = "ID")]
+    pub offer: Option<String>,
+}
+
+/// `sluicegate admin`.
+#[derive(Subcommand)]
+pub(crate) enum AdminCommand {
+    /// Migrations, topics and subscriptions; idempotent, every service does the same at start.
+    Init,
+    /// Mints a token from the configured secret and prints it.
+    Token(TokenArgs),
+}
+
+/// `sluicegate admin token`.
+#[derive(Args)]
+#[group(required = true, multiple = false, args = ["buyer", "role"])]
+pub(crate) struct TokenArgs {
+    /// A buyer's token for this buyer.
+    #[arg(long, value_name = "ID")]
+    pub buyer: Option<String>,
+    /// An operator's token: `operator` or `viewer`.
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
+    /// How long it is valid: a number and s, m, h or d.
+    #[arg(long, default_value = "1h")]
+    pub ttl: String,
+}

@@ -1,0 +1,152 @@
+//! The services as processes of their own, and how each of them ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gate::{Gate, GateListener, admin};
+use metrics_exporter_prometheus::PrometheusHandle;
+use reconciler::Reconciler;
+use runtime::{Config, Phase, Tasks, probe, tasks, telemetry};
+use tokio::net::TcpListener;
+use view::{Ports, Reconcile};
+
+use crate::cli::ReconcilerArgs;
+use crate::wire::{self, RedisClient};
+use crate::{Exit, dev};
+
+/// Logs, metrics and the TLS provider; once per process.
+pub(crate) fn begin(config: &Config, tasks: &Tasks) -> Result<PrometheusHandle, Exit> {
+    telemetry::logs(&config.telemetry).map_err(Exit::usage)?;
+    telemetry::metrics(tasks).map_err(Exit::unavailable)
+}
+
+/// Binds a listener; a port in use is one clear line.
+pub(crate) async fn bind(key: &str, address: &str) -> Result<TcpListener, Exit> {
+    gate::bind(address).await.map_err(|e| Exit::unavailable(format!("{key} = {e}")))
+}
+
+fn not_embedded(config: &Config, service: &str) -> Result<(), Exit> {
+    if config.is_embedded() {
+        return Err(Exit::usage(format!(
+            "`sluicegate {service}` alone needs cells.backend = \"redis\"; \
+             the embedded default runs everything in one process: `sluicegate dev`"
+        )));
+    }
+    Ok(())
+}
+
+/// `sluicegate gate`.
+pub(crate) async fn gate(config: Config) -> Result<(), Exit> {
+    not_embedded(&config, "gate")?;
+    let buyers = bind("gate.listen", &config.gate.listen).await?;
+    let operators = bind("admin.listen", &config.admin.listen).await?;
+    let tasks = Tasks::new();
+    let handle = begin(&config, &tasks)?;
+    let hot = wire::ports(&config, &tasks, RedisClient::Hot).await?;
+    let tools = wire::tools(&config, &hot).await?;
+    let reconciler = Reconciler::new(tools, (&config.reconciler).into(), &config.publish);
+    let gate = start_gate(&config, hot, &tasks, (buyers, operators), (reconciler, handle)).await?;
+    println!("gate on {}, admin on {}", config.gate.listen, config.admin.listen);
+    tasks::signal(&tasks).await;
+    drain(&config, &tasks, Some(&gate)).await;
+    Ok(())
+}
+
+/// Makes the gate, opens its listeners, says that it is ready.
+pub(crate) async fn start_gate(
+    config: &Config,
+    ports: Ports,
+    tasks: &Tasks,
+    (buyers, operators): (TcpListener, TcpListener),
+    (reconciler, handle): (Arc<Reconciler>, PrometheusHandle),
+) -> Result<Arc<Gate>, Exit> {
+    let gate = Gate::new(config, ports, tasks).map_err(|e| Exit::usage(e.0))?;
+    gate.start().await.map_err(|e| Exit::unavailable(e.0))?;
+    GateListener::new(gate.clone(), buyers).spawn();
+    let reconciler: Arc<dyn Reconcile> = reconciler;
+    admin::spawn(admin::Admin::new(gate.clone(), reconciler, handle), operators);
+    gate.set_ready();
+    Ok(gate)
+}
+
+/// The phases of a shutdown, each with its deadline.
+pub(crate) async fn drain(config: &Config, tasks: &Tasks, gate: Option<&Arc<Gate>>) {
+    tasks.enter(Phase::NotReady);
+    if gate.is_some() {
+        tokio::time::sleep(Duration::from_millis(config.gate.not_ready_ms)).await;
+    }
+    tasks.enter(Phase::StopAccept);
+    tasks.enter(Phase::DrainRequests);
+    let until = tokio::time::Instant::now() + Duration::from_millis(config.gate.drain_ms);
+    while let Some(gate) = gate
+        && (!gate.is_flushed() || gate.has_connections())
+        && tokio::time::Instant::now() < until
+    {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tasks.enter(Phase::FlushLog);
+    // Writers end after their batch; what they do not finish stays in the log.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    tasks.enter(Phase::ClosePools);
+    if !tasks.wait(Duration::from_secs(5)).await {
+        tracing::warn!("some tasks did not end in time");
+    }
+    tasks.enter(Phase::Done);
+}
+
+/// `sluicegate writer`.
+pub(crate) async fn writer(config: Config) -> Result<(), Exit> {
+    not_embedded(&config, "writer")?;
+    let listener = bind("writer.listen", &config.writer.listen).await?;
+    let tasks = Tasks::new();
+    let handle = begin(&config, &tasks)?;
+    let ports = wire::ports(&config, &tasks, RedisClient::Tools).await?;
+    let ready = probe::Ready::default();
+    probe::serve(&tasks, listener, ready.clone(), handle);
+    writer::spawn(&tasks, &ports, &(&config.writer).into());
+    ready.set(true);
+    println!("writer, probes on {}", config.writer.listen);
+    tasks::signal(&tasks).await;
+    drain(&config, &tasks, None).await;
+    Ok(())
+}
+
+/// `sluicegate reconciler`.
+pub(crate) async fn reconciler(mut config: Config, args: &ReconcilerArgs) -> Result<(), Exit> {
+    if args.once && config.is_embedded() {
+        dev::fill_secrets(&mut config)?;
+        return crate::once::over_http(&config, args).await;
+    }
+    not_embedded(&config, "reconciler")?;
+    let tasks = Tasks::new();
+    if args.once {
+        telemetry::logs(&config.telemetry).map_err(Exit::usage)?;
+        let ports = wire::ports(&config, &tasks, RedisClient::Tools).await?;
+        return crate::once::here(&config, ports, args).await;
+    }
+    let listener = bind("reconciler.listen", &config.reconciler.listen).await?;
+    let handle = begin(&config, &tasks)?;
+    let ports = wire::ports(&config, &tasks, RedisClient::Tools).await?;
+    let ready = probe::Ready::default();
+    probe::serve(&tasks, listener, ready.clone(), handle);
+    let reconciler = Reconciler::new(ports, (&config.reconciler).into(), &config.publish);
+    reconciler.spawn(&tasks);
+    ready.set(true);
+    println!("reconciler, probes on {}", config.reconciler.listen);
+    tasks::signal(&tasks).await;
+    drain(&config, &tasks, None).await;
+    Ok(())
+}
+
+/// `sluicegate loadtest`.
+pub(crate) async fn loadtest(
+    mut config: Config,
+    args: loadtest::LoadtestArgs,
+) -> Result<(), Exit> {
+    dev::fill_secrets(&mut config)?;
+    match loadtest::run(&config, args).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Exit::no("")),
+        Err(e) => Err(Exit::unavailable(format!("{e:#}"))),
+    }
+}

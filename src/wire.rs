@@ -1,0 +1,162 @@
+//! From the configuration to ports.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cells::port::Cells;
+use domain::Identity;
+use orderlog::port::OrderLog;
+use runtime::config::{Config, LogBackend};
+use runtime::{Clock, Tasks, clock};
+use store::port::{Catalog, InitOutcome};
+use store::{SqlStore, Store, StoreConfig};
+use view::Ports;
+
+use crate::Exit;
+
+/// Which client talks to Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RedisClient {
+    /// fred: the gate's hot path.
+    Hot,
+    /// redis-rs: everything else.
+    Tools,
+}
+
+/// The lock on the data folder; one process owns it.
+pub(crate) struct DataLock(#[expect(dead_code, reason = "the lock ends with the file")] File);
+
+/// Takes the data folder, making it when needed.
+pub(crate) fn own_data_dir(dir: &Path) -> Result<DataLock, Exit> {
+    let fail = |what: &dyn std::fmt::Display| {
+        Exit::unavailable(format!("data folder {}: {what}", dir.display()))
+    };
+    std::fs::create_dir_all(dir).map_err(|e| fail(&e))?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(dir.join("lock"))
+        .map_err(|e| fail(&e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(DataLock(file)),
+        Err(_) => Err(fail(&"another sluicegate process uses it")),
+    }
+}
+
+/// The store of a configuration; database URLs default to SQLite in the data folder.
+pub(crate) fn store(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<SqlStore>, Exit> {
+    let databases = if config.store.databases.is_empty() {
+        vec![format!("sqlite://{}", config.data_dir.0.join("db-0.sqlite").display())]
+    } else {
+        config.store.databases.clone()
+    };
+    let cfg = StoreConfig {
+        databases,
+        connections: config.store.connections,
+        timeout: Duration::from_millis(config.store.timeout_ms),
+    };
+    let store = SqlStore::new(&cfg, identity(config), clock.clone());
+    store.map(Arc::new).map_err(|e| Exit::usage(format!("store.databases: {e}")))
+}
+
+pub(crate) fn identity(config: &Config) -> Identity {
+    Identity::new(config.identity.secret.as_bytes())
+}
+
+/// All ports of a process, initialised (migrations, topics, subscriptions).
+pub(crate) async fn ports(
+    config: &Config,
+    tasks: &Tasks,
+    client: RedisClient,
+) -> Result<Ports, Exit> {
+    if config.identity.secret.is_empty() {
+        return Err(Exit::usage("identity.secret is needed"));
+    }
+    let clock = clock::system_clock();
+    let identity = identity(config);
+    let store = store(config, &clock)?;
+    init_store(&*store, &identity).await?;
+    let log = log(config, tasks, &clock).await?;
+    let databases = store::Ledger::databases(&*store);
+    log.init(databases).await.map_err(|e| Exit::unavailable(e.to_string()))?;
+    let cells = cells(config, client, &clock).await?;
+    let unique = runtime::unique::random();
+    let store: Arc<dyn Store> = store;
+    Ok(Ports { cells, store, log, identity, clock, unique })
+}
+
+async fn init_store(store: &SqlStore, identity: &Identity) -> Result<(), Exit> {
+    match store.init(&identity.fingerprint_hex()).await {
+        Ok(InitOutcome::Ready(_)) => Ok(()),
+        Ok(InitOutcome::OtherIdentity) => Err(Exit::usage(
+            "identity.secret is not the one these databases were made with; it never changes",
+        )),
+        Ok(InitOutcome::OtherDatabases(n)) => Err(Exit::usage(format!(
+            "store.databases: this deployment was made with {n} databases"
+        ))),
+        Err(e) => Err(Exit::unavailable(e.to_string())),
+    }
+}
+
+async fn cells(
+    config: &Config,
+    client: RedisClient,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn Cells>, Exit> {
+    if config.is_embedded() {
+        return Ok(Arc::new(cells::embedded::new(clock.clone())));
+    }
+    let fail = |e: cells::fred::ConnectError| Exit::unavailable(e.to_string());
+    let nodes = &config.cells.nodes;
+    match client {
+        RedisClient::Hot => {
+            let tuning = cells::fred::Tuning {
+                command_timeout: Duration::from_millis(config.cells.timeout_ms),
+                ..Default::default()
+            };
+            Ok(Arc::new(cells::fred::connect(nodes, &tuning).await.map_err(fail)?))
+        }
+        RedisClient::Tools => {
+            Ok(Arc::new(cells::redisrs::connect(nodes).await.map_err(fail)?))
+        }
+    }
+}
+
+async fn log(
+    config: &Config,
+    tasks: &Tasks,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn OrderLog>, Exit> {
+    match config.log.backend {
+        LogBackend::Embedded => {
+            let partitions = config.log.partitions;
+            let dir = &config.data_dir.0;
+            let log = orderlog::EmbeddedLog::open(dir, partitions, tasks, clock.clone()).await;
+            let log: Arc<dyn OrderLog> = log.map_err(|e| Exit::unavailable(e.to_string()))?;
+            Ok(log)
+        }
+        LogBackend::Pulsar => pulsar(config, tasks, clock).await,
+    }
+}
+
+#[cfg(feature = "pulsar")]
+async fn pulsar(
+    config: &Config,
+    tasks: &Tasks,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn OrderLog>, Exit> {
+    let timeout = Duration::from_millis(config.publish.timeout_ms);
+    let log = orderlog::PulsarLog::connect(&config.log, timeout, tasks, clock.clone()).await;
+    let log: Arc<dyn OrderLog> = log.map_err(|e| Exit::unavailable(e.to_string()))?;
+    Ok(log)
+}
+
+#[cfg(not(feature = "pulsar"))]
+async fn pulsar(_: &Config, _: &Tasks, _: &Arc<dyn Clock>) -> Result<Arc<dyn OrderLog>, Exit> {
+    Err(Exit::usage(
+        "log.backend = \"pulsar\": this build has no Pulsar; build with `--features pulsar`",
+    ))
+}
