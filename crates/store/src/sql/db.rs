@@ -173,10 +173,11 @@ fn options(url: &str, cfg: &StoreConfig, sqlite: bool) -> ConnectOptions {
 
 async fn session(conn: &mut sqlx::MySqlConnection) -> Result<(), sqlx::Error> {
     use sqlx::Executor;
-    conn.execute(
-        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, \
-         SESSION innodb_lock_wait_timeout = 2",
-    )
-    .await
-    .map(|_| ())
+    // Two statements: the isolation level has a grammar of its own, and its variable has another
+    // name on MariaDB.
+    conn.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        .await?;
+    conn.execute("SET SESSION innodb_lock_wait_timeout = 2")
+        .await
+        .map(|_| ())
 }
