@@ -63,14 +63,10 @@ async fn disturb(what: impl FnOnce(&mut stack::Disruption) + Send + 'static) {
     let mut disruption = stack::disrupt().unwrap();
     let mut cfg = stack::config().unwrap().log;
     cfg.topic_prefix = format!("t{:x}", RandomUnique::new().next());
-    let connect = PulsarLog::connect(
-        &cfg,
-        DATABASES,
-        Duration::from_millis(2500),
-        &Tasks::new(),
-        system_clock(),
-    );
-    let log = connect.await.unwrap();
+    let (timeout, tasks) = (Duration::from_millis(2500), Tasks::new());
+    let log = PulsarLog::connect(&cfg, DATABASES, timeout, &tasks, system_clock())
+        .await
+        .unwrap();
     log.init(DATABASES).await.unwrap();
     let (stop_publisher, stop) = watch::channel(false);
     let (stop_reader, stop_r) = watch::channel(false);
