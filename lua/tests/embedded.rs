@@ -1,9 +1,11 @@
 //! The embedded backend against the suite and the model.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use domain::Kind;
 use proptest::test_runner::{Config, TestRunner};
-use sluicegate_lua::embedded;
+use sluicegate_lua::{Reserved, embedded};
 use testkit::cells::HandClock;
+use testkit::cells::conformance::{Case, item, order};
 use testkit::cells::sequence::{Bench, Op, run, sequences};
 
 #[test]
@@ -37,4 +39,20 @@ async fn every_reply_and_its_repeat() {
     let cells = embedded::with_stripes(HandClock::at(1_700_000_000_000), 3);
     let offer = |n| format!("offer-{n}.1").parse().unwrap();
     testkit::cells::conformance::conformance(&cells, &offer).await;
+}
+
+#[tokio::test]
+async fn a_verdict_is_remembered_for_ten_to_twenty_minutes() {
+    let clock = HandClock::at(1_700_000_000_000);
+    let cells = embedded::new(clock.clone());
+    let mut case = Case::new(&cells, "sku.0".parse().unwrap(), 9, 5).await;
+    let mut supply = 0;
+    case.fold(Kind::Claim, order(1, 1, 1), 1).await;
+    for known in [true, true, false] {
+        let reply = case.one(item(order(1, 1, 1), 1)).await;
+        assert_eq!(reply == Reserved::Verdict(Kind::Claim), known, "{reply:?}");
+        clock.advance(600_000);
+        supply += 1;
+        case.fold(Kind::Supply, order(9, supply, 1), 1).await;
+    }
 }

@@ -97,7 +97,8 @@ impl<'a> Case<'a> {
             .results
     }
 
-    pub(super) async fn one(&self, item: ReserveItem) -> Reserved {
+    /// One item alone.
+    pub async fn one(&self, item: ReserveItem) -> Reserved {
         self.reserve(call(self.limit, vec![item])).await.remove(0)
     }
 

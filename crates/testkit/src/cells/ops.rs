@@ -87,7 +87,7 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(full, stale)| Op::Mend { full, stale }),
         1 => (proptest::bool::weighted(0.3), any::<bool>())
             .prop_map(|(stale, fork)| Op::Drop { stale, fork }),
-        1 => (0u8..4).prop_map(Op::Wait),
+        3 => (0u8..4).prop_map(Op::Wait),
     ]
 }
 
