@@ -6,7 +6,6 @@
 pub mod audit;
 #[expect(clippy::panic, reason = "a failed case fails its test")]
 pub mod conformance;
-#[expect(clippy::panic, reason = "a failed case fails its test")]
 mod conformance_ledger;
 pub mod model;
 pub mod ops;
