@@ -3,6 +3,7 @@
 mod admin_cli;
 mod cli;
 mod dev;
+mod once;
 mod services;
 mod wire;
 

@@ -79,13 +79,19 @@ pub(crate) async fn ports(
     let identity = identity(config);
     let store = store(config, &clock)?;
     init_store(&*store, &identity).await?;
-    let log = log(config, tasks, &clock).await?;
     let databases = store::Ledger::databases(&*store);
+    let log = log(config, tasks, &clock, databases).await?;
     log.init(databases).await.map_err(|e| Exit::unavailable(e.to_string()))?;
     let cells = cells(config, client, &clock).await?;
     let unique = runtime::unique::random();
     let store: Arc<dyn Store> = store;
     Ok(Ports { cells, store, log, identity, clock, unique })
+}
+
+/// The same ports with redis-rs in place of the gate's client.
+pub(crate) async fn tools(config: &Config, ports: &Ports) -> Result<Ports, Exit> {
+    let cells = cells(config, RedisClient::Tools, &ports.clock).await?;
+    Ok(Ports { cells, ..ports.clone() })
 }
 
 async fn init_store(store: &SqlStore, identity: &Identity) -> Result<(), Exit> {
@@ -129,6 +135,7 @@ async fn log(
     config: &Config,
     tasks: &Tasks,
     clock: &Arc<dyn Clock>,
+    databases: u16,
 ) -> Result<Arc<dyn OrderLog>, Exit> {
     match config.log.backend {
         LogBackend::Embedded => {
@@ -138,7 +145,7 @@ async fn log(
             let log: Arc<dyn OrderLog> = log.map_err(|e| Exit::unavailable(e.to_string()))?;
             Ok(log)
         }
-        LogBackend::Pulsar => pulsar(config, tasks, clock).await,
+        LogBackend::Pulsar => pulsar(config, tasks, clock, databases).await,
     }
 }
 
@@ -147,15 +154,21 @@ async fn pulsar(
     config: &Config,
     tasks: &Tasks,
     clock: &Arc<dyn Clock>,
+    databases: u16,
 ) -> Result<Arc<dyn OrderLog>, Exit> {
     let timeout = Duration::from_millis(config.publish.timeout_ms);
-    let log = orderlog::PulsarLog::connect(&config.log, timeout, tasks, clock.clone()).await;
+    let log = orderlog::PulsarLog::connect(&config.log, databases, timeout, tasks, clock.clone()).await;
     let log: Arc<dyn OrderLog> = log.map_err(|e| Exit::unavailable(e.to_string()))?;
     Ok(log)
 }
 
 #[cfg(not(feature = "pulsar"))]
-async fn pulsar(_: &Config, _: &Tasks, _: &Arc<dyn Clock>) -> Result<Arc<dyn OrderLog>, Exit> {
+async fn pulsar(
+    _: &Config,
+    _: &Tasks,
+    _: &Arc<dyn Clock>,
+    _: u16,
+) -> Result<Arc<dyn OrderLog>, Exit> {
     Err(Exit::usage(
         "log.backend = \"pulsar\": this build has no Pulsar; build with `--features pulsar`",
     ))

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hyper::service::service_fn;
@@ -59,6 +60,7 @@ pub struct GateListener {
 
 /// Counts one connection while it lives.
 struct Counted {
+    gate: Arc<Gate>,
     open: Arc<Mutex<Open>>,
     ip: IpAddr,
 }
@@ -66,6 +68,7 @@ struct Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         metrics::connections(-1.0);
+        self.gate.connections.fetch_sub(1, Ordering::Relaxed);
         let mut open = self.open.lock();
         open.all -= 1;
         if let Some(n) = open.by_ip.get_mut(&self.ip) {
@@ -116,7 +119,8 @@ impl GateListener {
             }
             open.all += 1;
             *open.by_ip.entry(ip).or_default() += 1;
-            Counted { open: self.open.clone(), ip }
+            self.gate.connections.fetch_add(1, Ordering::Relaxed);
+            Counted { gate: self.gate.clone(), open: self.open.clone(), ip }
         };
         metrics::connections(1.0);
         let gate = self.gate.clone();

@@ -32,6 +32,7 @@ pub struct Gate {
     pub(crate) emit: Arc<Emit>,
     pub(crate) offers: Offers,
     pub(crate) waiters: Arc<Waiters>,
+    pub(crate) connections: std::sync::atomic::AtomicUsize,
     ready: AtomicBool,
 }
 
@@ -60,6 +61,7 @@ impl Gate {
             catalog,
             ports,
             tasks: tasks.clone(),
+            connections: Default::default(),
             ready: AtomicBool::new(false),
         }))
     }
@@ -89,6 +91,11 @@ impl Gate {
     /// The tokens of this deployment.
     pub fn tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// True while buyers are connected.
+    pub fn has_connections(&self) -> bool {
+        self.connections.load(Ordering::Relaxed) > 0
     }
 
     /// True when every accepted hold has its receipt or its answer.

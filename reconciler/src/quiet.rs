@@ -52,14 +52,26 @@ impl Reconciler {
                 return Ok(None);
             };
             let Some(holds) = self.holds_of(cell).await? else { return Ok(None) };
-            let b = self.buyers_of(cell).await?;
-            let sums = self.sums(cell, before.totals.seq).await?;
+            // Without a limit b only marks who has bought; there is nothing to compare.
+            let counts = match self.is_limited(cell).await? {
+                true => {
+                    let b = self.buyers_of(cell).await?;
+                    Some((b, self.sums(cell, before.totals.seq).await?))
+                }
+                false => None,
+            };
             let after = self.ports.cells.snapshot(cell).await.map_err(down)?;
             if after.is_some_and(|a| stood_still(&before, &a)) {
-                return Ok(Some(wrong(cell, &before, &holds, (&b, &sums))));
+                return Ok(Some(wrong(cell, &before, &holds, counts.as_ref())));
             }
         }
         Ok(None)
+    }
+
+    /// True when the offer has a limit per buyer, so that b counts.
+    pub(crate) async fn is_limited(&self, cell: &CellId) -> Result<bool, OperateError> {
+        let offer = self.ports.store.offer(&cell.offer).await.map_err(down)?;
+        Ok(offer.is_some_and(|(o, _)| o.limit_per_buyer.is_some()))
     }
 
     async fn buyers_of(&self, cell: &CellId) -> Result<HashMap<String, i64>, OperateError> {
@@ -106,7 +118,7 @@ fn wrong(
     cell: &CellId,
     view: &CellView,
     holds: &[Hold],
-    (b, sums): (&HashMap<String, i64>, &HashMap<String, i64>),
+    counts: Option<&(HashMap<String, i64>, HashMap<String, i64>)>,
 ) -> Wrong {
     let mut out = Wrong::default();
     let mut add = |kind: DriftKind, ledger: String, redis: String| {
@@ -118,6 +130,7 @@ fn wrong(
         let redis = format!("held {}", view.held);
         add(DriftKind::Held, format!("{} holds of {sum} units", holds.len()), redis);
     }
+    let Some((b, sums)) = counts else { return out };
     let bad = invariant::buyers(b, sums, holds);
     if let Some(first) = bad.first() {
         add(DriftKind::Buyers, format!("{} buyers differ", bad.len()), first.detail.clone());

@@ -10,7 +10,7 @@ use std::time::Duration;
 use cells::port::{Changed, LoadCall};
 use domain::drift::DriftKind;
 use domain::frame::{self, Item};
-use domain::{CellId, Offer};
+use domain::CellId;
 use orderlog::port::Partition;
 use tokio::time::Instant;
 use view::{Followed, OperateError};
@@ -92,8 +92,7 @@ impl Reconciler {
         cell: &CellId,
         ticket: Option<String>,
     ) -> Result<(), OperateError> {
-        let offer = self.ports.store.offer(&cell.offer).await.map_err(down)?;
-        let limited = offer.is_some_and(|(o, _): (Offer, _)| o.limit_per_buyer.is_some());
+        let limited = self.is_limited(cell).await?;
         let head = self.ports.store.head(cell).await.map_err(down)?;
         let totals = head.ok_or(OperateError::UnknownCell)?;
         let suffix = format!("{:016x}", self.ports.unique.next());

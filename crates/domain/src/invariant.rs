@@ -3,7 +3,7 @@
 //!
 //! Each check takes plain values and answers the violations it found, with the invariant's id.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::hold::Hold;
 use crate::ids::OrderId;
@@ -90,10 +90,11 @@ pub fn buyers(
         }
     }
     let zero = |m: &HashMap<String, i64>, k: &String| m.get(k).copied().unwrap_or(0);
-    b.keys()
-        .chain(want.keys())
+    let names: BTreeSet<&String> = b.keys().chain(want.keys()).collect();
+    names
+        .into_iter()
         .filter(|k| zero(b, k) != zero(&want, k))
-        .map(|k| {
+        .map(|k: &String| {
             bad(
                 "INV-4",
                 format!("buyer {k:?}: b {}, want {}", zero(b, k), zero(&want, k)),

@@ -92,6 +92,10 @@ fn fixed(old: &Offer, new: &input::OfferBody) -> Result<(), Problem> {
         let text = "the campaign of an offer is fixed: order ids carry it";
         return Err(Problem::with(Reason::IllegalTransition, text));
     }
+    if new.limit_per_buyer.is_some() != old.limit_per_buyer.is_some() {
+        let text = "an offer keeps having a limit or having none: its cells count buyers or not";
+        return Err(Problem::with(Reason::IllegalTransition, text));
+    }
     Ok(())
 }
 

@@ -1,0 +1,197 @@
+//! `sluicegate dev`: everything in one process on the embedded default.
+//!
+//! Start: take the data folder, bind, drain the log into the ledger, load all cells from the
+//! ledger, make the demo offer, then listen. A second start goes on where the first stopped,
+//! however that one ended.
+
+use std::path::Path;
+use std::time::Duration;
+
+use domain::{Buyer, CellId, Offer, OfferId, Price, offer::EVERGREEN};
+use rand::Rng;
+use reconciler::Reconciler;
+use runtime::config::CellsBackend;
+use runtime::{Config, Tasks, tasks};
+use serde::{Deserialize, Serialize};
+use view::{Ports, Reconcile};
+
+use crate::services::{begin, bind, drain, start_gate};
+use crate::wire::{self, RedisClient};
+use crate::Exit;
+
+const DEMO: &str = "demo";
+const DEMO_UNITS: i64 = 10_000;
+
+/// The secrets of an embedded deployment, made once, kept in the data folder.
+#[derive(Serialize, Deserialize)]
+struct Secrets {
+    identity_secret: String,
+    hs256_secret: String,
+    admin_token: String,
+}
+
+fn random_hex(bytes: usize) -> String {
+    let mut rng = rand::rng();
+    (0..bytes).map(|_| format!("{:02x}", rng.random::<u8>())).collect()
+}
+
+fn secrets_file(dir: &Path) -> std::path::PathBuf {
+    dir.join("secrets.toml")
+}
+
+/// Fills the secrets that the configuration leaves empty from the data folder's file. Does
+/// nothing where there is no embedded deployment.
+pub(crate) fn fill_secrets(config: &mut Config) -> Result<(), Exit> {
+    if !config.is_embedded() {
+        return Ok(());
+    }
+    let file = secrets_file(&config.data_dir.0);
+    let Ok(text) = std::fs::read_to_string(&file) else { return Ok(()) };
+    let fail = |e: &dyn std::fmt::Display| {
+        Exit::unavailable(format!("data folder: {}: {e}", file.display()))
+    };
+    let secrets: Secrets = toml::from_str(&text).map_err(|e| fail(&e.message()))?;
+    let fill = |to: &mut String, from: String| {
+        if to.is_empty() {
+            *to = from;
+        }
+    };
+    fill(&mut config.identity.secret, secrets.identity_secret);
+    fill(&mut config.auth.hs256_secret, secrets.hs256_secret);
+    fill(&mut config.admin.token, secrets.admin_token);
+    Ok(())
+}
+
+/// Makes the secrets on the first start; the file is for its owner only.
+fn make_secrets(dir: &Path) -> Result<(), Exit> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = secrets_file(dir);
+    if file.exists() {
+        return Ok(());
+    }
+    let secrets = Secrets {
+        identity_secret: random_hex(32),
+        hs256_secret: random_hex(32),
+        admin_token: random_hex(16),
+    };
+    let fail = |e: &dyn std::fmt::Display| {
+        Exit::unavailable(format!("data folder: {}: {e}", file.display()))
+    };
+    let text = toml::to_string(&secrets).map_err(|e| fail(&e))?;
+    // Written whole or not at all: a kill in between must not leave half a secret.
+    let half = dir.join("secrets.toml.new");
+    let mut options = std::fs::OpenOptions::new();
+    let opened = options.create(true).truncate(true).write(true).mode(0o600).open(&half);
+    let mut out = opened.map_err(|e| fail(&e))?;
+    out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).map_err(|e| fail(&e))?;
+    std::fs::rename(&half, &file).map_err(|e| fail(&e))
+}
+
+/// `sluicegate` and `sluicegate dev`.
+pub(crate) async fn run(mut config: Config) -> Result<(), Exit> {
+    if config.cells.backend == CellsBackend::Redis {
+        return Err(Exit::usage(
+            "`dev` is the embedded default; with Redis run `sluicegate gate`, `writer` and \
+             `reconciler`",
+        ));
+    }
+    let dir = config.data_dir.0.clone();
+    let _lock = wire::own_data_dir(&dir)?;
+    make_secrets(&dir)?;
+    fill_secrets(&mut config)?;
+    let buyers = bind("gate.listen", &config.gate.listen).await?;
+    let operators = bind("admin.listen", &config.admin.listen).await?;
+    let tasks = Tasks::new();
+    let handle = begin(&config, &tasks)?;
+    let ports = wire::ports(&config, &tasks, RedisClient::Hot).await?;
+    writer::spawn(&tasks, &ports, &(&config.writer).into());
+    drain_log(&ports).await?;
+    let reconciler =
+        Reconciler::new(ports.clone(), (&config.reconciler).into(), &config.publish);
+    demo_offer(&ports).await?;
+    load_cells(&ports, &reconciler).await?;
+    reconciler.spawn(&tasks);
+    let listeners = (buyers, operators);
+    let gate = start_gate(&config, ports, &tasks, listeners, (reconciler, handle)).await?;
+    print_block(&config, gate.tokens());
+    tasks::signal(&tasks).await;
+    drain(&config, &tasks, Some(&gate)).await;
+    println!("stopped; the data stays in {}", dir.display());
+    Ok(())
+}
+
+/// What was accepted before the last end reaches the ledger before anything is sold again.
+async fn drain_log(ports: &Ports) -> Result<(), Exit> {
+    let mut said = false;
+    loop {
+        let left = ports.log.backlog().await.map_err(|e| Exit::unavailable(e.to_string()))?;
+        if left == 0 {
+            return Ok(());
+        }
+        if !said {
+            println!("writing {left} frames of the last run into the ledger");
+            said = true;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn load_cells(ports: &Ports, reconciler: &Reconciler) -> Result<(), Exit> {
+    const PAGE: u64 = 256;
+    for db in 0..ports.store.databases() {
+        let mut after: Option<CellId> = None;
+        loop {
+            let cells = ports.store.cells(db, after.as_ref(), PAGE).await;
+            let cells = cells.map_err(|e| Exit::unavailable(e.to_string()))?;
+            let Some(last) = cells.last().cloned() else { break };
+            reconciler.first_load(&cells).await.map_err(|e| Exit::unavailable(e.to_string()))?;
+            after = Some(last);
+        }
+    }
+    Ok(())
+}
+
+/// The offer that the printed curl line buys; made on the first start.
+async fn demo_offer(ports: &Ports) -> Result<(), Exit> {
+    let fail = |e: store::StoreError| Exit::unavailable(e.to_string());
+    let id: OfferId = DEMO.parse().map_err(|_| Exit::usage("demo offer"))?;
+    if ports.store.offer(&id).await.map_err(fail)?.is_none() {
+        let offer = Offer {
+            id: id.clone(),
+            campaign: EVERGREEN.to_owned(),
+            sku: "DEMO-1".to_owned(),
+            price: Price { currency: "EUR".to_owned(), minor: 1999 },
+            allotment: DEMO_UNITS,
+            limit_per_buyer: None,
+            buckets: 1,
+        };
+        ports.store.put_offer(&offer).await.map_err(fail)?;
+    }
+    let ids = (
+        ports.identity.request_id(&id, "allotment", ""),
+        ports.identity.request_id(&id, "open", ""),
+    );
+    ports.store.create_cells(&[(id.cell(0), DEMO_UNITS)], ids).await.map_err(fail)?;
+    Ok(())
+}
+
+fn print_block(config: &Config, tokens: &gate::Tokens) {
+    let gate = &config.gate.listen;
+    let admin = &config.admin.listen;
+    let day = 86_400;
+    let buyer: Option<Buyer> = "alice".parse().ok();
+    let token = buyer.and_then(|b| tokens.mint_buyer(&b, 30 * day)).unwrap_or_default();
+    println!("Sluicegate sells: {DEMO_UNITS} units of the offer `{DEMO}`.");
+    println!("  buyers     http://{gate}");
+    println!("  operators  http://{admin}  (metrics at /metrics)");
+    println!("  data       {}", config.data_dir.0.display());
+    println!("  operator's token  {}", config.admin.token);
+    println!("  token of buyer alice  {token}");
+    println!("Buy one:");
+    println!(
+        "  curl -i http://{gate}/v1/offers/{DEMO}/orders -X POST \
+         -H 'Authorization: Bearer {token}' -H 'Idempotency-Key: first'"
+    );
+    println!("Ctrl-C stops; the data stays.");
+}

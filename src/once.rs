@@ -1,0 +1,81 @@
+//! `sluicegate reconciler --once`: one pass, a report, an exit code.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use reconciler::Reconciler;
+use runtime::Config;
+use view::{Ports, Reconcile};
+
+use crate::Exit;
+use crate::cli::ReconcilerArgs;
+
+/// Against Redis and the databases of the configuration.
+pub(crate) async fn here(config: &Config, ports: Ports, args: &ReconcilerArgs) -> Result<(), Exit> {
+    let offer = match &args.offer {
+        Some(id) => Some(id.parse().map_err(|e| Exit::usage(format!("--offer: {e}")))?),
+        None => None,
+    };
+    let reconciler = Reconciler::new(ports, (&config.reconciler).into(), &config.publish);
+    let report = reconciler.reconcile(offer.as_ref(), args.dry_run).await;
+    let report = report.map_err(|e| Exit::unavailable(e.to_string()))?;
+    println!("{}", gate::admin::report_json(&report));
+    if report.is_bad() { Err(Exit::no("drift was found and not repaired")) } else { Ok(()) }
+}
+
+/// The embedded cells live in the running process: ask its admin listener.
+pub(crate) async fn over_http(config: &Config, args: &ReconcilerArgs) -> Result<(), Exit> {
+    let body = serde_json::json!({ "offer": args.offer, "dry_run": args.dry_run });
+    let body = if args.offer.is_some() {
+        body
+    } else {
+        serde_json::json!({ "dry_run": args.dry_run })
+    };
+    let text = post(config, "/admin/reconcile", body.to_string()).await?;
+    println!("{text}");
+    let report: serde_json::Value =
+        serde_json::from_str(&text).map_err(|e| Exit::unavailable(e.to_string()))?;
+    let Some(drift) = report["drift"].as_array() else {
+        return Err(Exit::unavailable("the admin listener refused the call"));
+    };
+    let unrepaired = drift.iter().any(|d| d["applied"] != true);
+    if unrepaired || report["cells"] != report["compared"] {
+        return Err(Exit::no("drift was found and not repaired"));
+    }
+    Ok(())
+}
+
+async fn post(config: &Config, path: &str, body: String) -> Result<String, Exit> {
+    let address = &config.admin.listen;
+    let fail = |e: &dyn std::fmt::Display| {
+        Exit::unavailable(format!(
+            "no answer from http://{address}: {e}; the embedded default is asked through the \
+             running process: start `sluicegate dev`"
+        ))
+    };
+    let stream = tokio::net::TcpStream::connect(address).await.map_err(|e| fail(&e))?;
+    let (mut send, conn) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| fail(&e))?;
+    let request = Request::post(path)
+        .header("host", address.as_str())
+        .header("authorization", format!("Bearer {}", config.admin.token))
+        .header("content-type", "application/json")
+        .body(Full::new(Bytes::from(body)))
+        .map_err(|e| fail(&e))?;
+    let exchange = async {
+        let answer = send.send_request(request).await.map_err(|e| fail(&e))?;
+        let bytes = answer.into_body().collect().await.map_err(|e| fail(&e))?.to_bytes();
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let both = async {
+        tokio::select! {
+            done = exchange => done,
+            _ = conn => Err(fail(&"the connection broke off")),
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(300), both).await.map_err(|e| fail(&e))?
+}
