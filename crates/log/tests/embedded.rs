@@ -1,4 +1,5 @@
 //! The embedded log: the conformance suite, reopening, and a kill -9 of its process.
+#![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
@@ -11,7 +12,6 @@ use runtime::clock::system_clock;
 use runtime::{Phase, Tasks};
 use sluicegate_log::{EmbeddedLog, LogError, OrderLog, Partition};
 use testkit::log::{Subject, conformance, frame};
-use tokio::time::Instant;
 
 async fn open(dir: &Path, tasks: &Tasks) -> Arc<EmbeddedLog> {
     EmbeddedLog::open(dir, 4, tasks, system_clock())
@@ -22,7 +22,8 @@ async fn open(dir: &Path, tasks: &Tasks) -> Arc<EmbeddedLog> {
 fn subject(log: Arc<EmbeddedLog>) -> Subject {
     Subject {
         log,
-        settle: Duration::from_millis(100),
+        quiet: Duration::from_millis(100),
+        settle: Duration::from_millis(50),
     }
 }
 
@@ -166,28 +167,8 @@ async fn latency() {
     let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
     let log = open(dir.path(), &Tasks::new()).await;
     log.init(1).await.unwrap();
-    for in_flight in [1u64, 4, 16, 64] {
-        let mut set = tokio::task::JoinSet::new();
-        let start = Instant::now();
-        for task in 0..in_flight {
-            let log = Arc::clone(&log);
-            set.spawn(async move {
-                let mut took = Vec::new();
-                for _ in 0..400 {
-                    let at = Instant::now();
-                    let body = bytes::Bytes::from(vec![1; 12_800]);
-                    log.publish(Partition::Main((task % 4) as u16), body)
-                        .await
-                        .unwrap();
-                    took.push(at.elapsed());
-                }
-                took
-            });
-        }
-        let mut all: Vec<Duration> = set.join_all().await.into_iter().flatten().collect();
-        all.sort_unstable();
-        let rate = all.len() as f64 / start.elapsed().as_secs_f64();
-        let (p50, p99) = (all[all.len() / 2], all[all.len() * 99 / 100]);
-        println!("12.8 kB, {in_flight} in flight: {rate:.0} frames/s, p50 {p50:?}, p99 {p99:?}");
+    let log: Arc<dyn OrderLog> = log;
+    for in_flight in [1, 4, 16, 64] {
+        println!("{}", testkit::log::latency(&log, in_flight).await.unwrap());
     }
 }

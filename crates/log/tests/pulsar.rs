@@ -1,5 +1,6 @@
-//! The log on the stack's Pulsar. Needs `cargo xtask stack up`.
+//! The log on the stack's Pulsar: conformance, topics, a broker that is not there. Needs `cargo xtask stack up`.
 #![cfg(feature = "pulsar")]
+#![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +31,8 @@ async fn subject() -> Subject {
     Subject {
         log,
         // A broker waits a second before it sends to a new active consumer.
-        settle: Duration::from_millis(2000),
+        quiet: Duration::from_millis(1600),
+        settle: Duration::from_millis(300),
     }
 }
 
@@ -101,28 +103,7 @@ async fn latency() {
     let _calm = stack::calm().unwrap();
     let log = subject().await.log;
     log.init(DATABASES).await.unwrap();
-    for in_flight in [1u64, 4, 16, 64] {
-        let mut set = tokio::task::JoinSet::new();
-        let start = Instant::now();
-        for task in 0..in_flight {
-            let log = Arc::clone(&log);
-            set.spawn(async move {
-                let mut took = Vec::new();
-                for _ in 0..400 {
-                    let at = Instant::now();
-                    let body = bytes::Bytes::from(vec![1; 12_800]);
-                    log.publish(Partition::Main((task % 4) as u16), body)
-                        .await
-                        .unwrap();
-                    took.push(at.elapsed());
-                }
-                took
-            });
-        }
-        let mut all: Vec<Duration> = set.join_all().await.into_iter().flatten().collect();
-        all.sort_unstable();
-        let rate = all.len() as f64 / start.elapsed().as_secs_f64();
-        let (p50, p99) = (all[all.len() / 2], all[all.len() * 99 / 100]);
-        println!("12.8 kB, {in_flight} in flight: {rate:.0} frames/s, p50 {p50:?}, p99 {p99:?}");
+    for in_flight in [1, 4, 16, 64] {
+        println!("{}", testkit::log::latency(&log, in_flight).await.unwrap());
     }
 }

@@ -1,6 +1,7 @@
 //! The broker is killed under publishers and a consumer: what has a receipt must come, and both
 //! must work again by themselves. Needs `cargo xtask stack up`, alone.
 #![cfg(feature = "pulsar")]
+#![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -70,29 +71,22 @@ async fn disturb(what: impl FnOnce(&mut stack::Disruption) + Send + 'static) {
     log.init(DATABASES).await.unwrap();
     let (stop_publisher, stop) = watch::channel(false);
     let (stop_reader, stop_r) = watch::channel(false);
-    let publishing = tokio::task::spawn(publisher(Arc::clone(&log), stop));
-    let reading = tokio::task::spawn(reader(Arc::clone(&log), stop_r));
-    sleep(Duration::from_secs(1)).await;
-    let disruption = tokio::task::spawn_blocking(move || {
-        what(&mut disruption);
-        disruption
-    });
-    let _disruption = disruption.await.unwrap();
-    let healed = Instant::now();
-    while let Err(e) = log.publish(Partition::Main(1), frame(0)).await {
-        assert!(
-            healed.elapsed() < Duration::from_secs(20),
-            "publishing does not recover: {e}"
-        );
-        sleep(Duration::from_millis(100)).await;
-    }
-    println!("published {:?} after the broker was back", healed.elapsed());
-    sleep(Duration::from_secs(5)).await;
-    stop_publisher.send_replace(true);
-    let receipts = publishing.await.unwrap();
-    sleep(Duration::from_secs(10)).await;
-    stop_reader.send_replace(true);
-    let got = reading.await.unwrap();
+    let publishing = publisher(Arc::clone(&log), stop);
+    let reading = reader(Arc::clone(&log), stop_r);
+    let script = async {
+        sleep(Duration::from_secs(1)).await;
+        let disruption = tokio::task::spawn_blocking(move || {
+            what(&mut disruption);
+            disruption
+        });
+        let _disruption = disruption.await.unwrap();
+        recovers(&log).await;
+        sleep(Duration::from_secs(5)).await;
+        stop_publisher.send_replace(true);
+        sleep(Duration::from_secs(10)).await;
+        stop_reader.send_replace(true);
+    };
+    let (receipts, got, ()) = tokio::join!(publishing, reading, script);
     let lost: Vec<_> = receipts.iter().filter(|n| !got.contains(n)).collect();
     assert!(receipts.len() > 100, "{} receipts", receipts.len());
     assert!(
@@ -102,6 +96,18 @@ async fn disturb(what: impl FnOnce(&mut stack::Disruption) + Send + 'static) {
         receipts.len()
     );
     assert_eq!(log.backlog().await.unwrap(), 1, "the one frame on main-1");
+}
+
+async fn recovers(log: &PulsarLog) {
+    let healed = Instant::now();
+    while let Err(e) = log.publish(Partition::Main(1), frame(0)).await {
+        assert!(
+            healed.elapsed() < Duration::from_secs(20),
+            "publishing does not recover: {e}"
+        );
+        sleep(Duration::from_millis(100)).await;
+    }
+    println!("published {:?} after the broker was back", healed.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,5 @@
 //! The store on SQLite: the conformance suite over one file and over two.
+#![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
 use std::path::Path;
 use std::sync::Arc;

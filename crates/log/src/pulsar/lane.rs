@@ -27,7 +27,7 @@ const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 type Answer = oneshot::Sender<Result<(), LogError>>;
-type MyProducer = Producer<TokioExecutor>;
+type MyProducer = Box<Producer<TokioExecutor>>;
 
 struct Job {
     frame: Bytes,
@@ -95,7 +95,7 @@ impl Lane {
 
 enum Link {
     /// The producer and its number; a receipt that fails gives up only its own producer.
-    Up(Box<MyProducer>, u64),
+    Up(MyProducer, u64),
     /// Being made for the frame that asked for it.
     Making(BoxFuture<'static, Result<MyProducer, String>>, Job),
     Down {
@@ -198,7 +198,7 @@ impl Work {
         match made {
             Ok(producer) => {
                 self.made += 1;
-                self.link = Link::Up(Box::new(producer), self.made);
+                self.link = Link::Up(producer, self.made);
                 self.job(first).await;
             }
             Err(e) => {
@@ -250,7 +250,7 @@ async fn produce(clients: Arc<Clients>, topic: String) -> Result<MyProducer, Str
         .with_topic(topic)
         .with_options(options);
     let made = clients
-        .finish(async move { builder.build().await.map_err(text) })
+        .finish(async move { builder.build().await.map(Box::new).map_err(text) })
         .await;
     if made.is_err() {
         clients.discard(&client);

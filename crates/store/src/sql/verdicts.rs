@@ -116,17 +116,22 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// Existing entries of one class for some orders, by (cell key, order).
+/// (cell key, order) -> (kind, position, units).
+pub(super) type Known = HashMap<(Vec<u8>, OrderId), (Kind, u64, i64)>;
+
+type KnownRow = (Vec<u8>, Vec<u8>, i8, i64, i64);
+
+/// Existing entries of one class for some orders, in any cell.
 pub(super) async fn existing(
     db: &Db,
     tx: &DatabaseTransaction,
     class: Class,
     orders: &[OrderId],
-) -> StoreResult<HashMap<(Vec<u8>, OrderId), (Kind, u64, i64)>> {
+) -> StoreResult<Known> {
     let keys: Vec<Vec<u8>> = orders.iter().map(|o| o.0.to_vec()).collect();
     let mut found = HashMap::new();
     for piece in ladder::padded(&keys) {
-        let rows: Vec<(Vec<u8>, Vec<u8>, i8, i64, i64)> = ledger::Entity::find()
+        let rows: Vec<KnownRow> = ledger::Entity::find()
             .select_only()
             .columns([
                 ledger::Column::CellId,
@@ -190,8 +195,6 @@ fn no_cell(c: &CellAsks) -> CellVerdicts {
         unrowed: None,
     }
 }
-
-type Known = HashMap<(Vec<u8>, OrderId), (Kind, u64, i64)>;
 
 fn decide(
     db: &Db,

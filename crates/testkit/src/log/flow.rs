@@ -76,7 +76,7 @@ pub async fn second_consumer_stands_by(s: &Subject) -> Result<()> {
     s.publish(P, 0..3).await?;
     s.take(&mut active, 1).await?;
     let mut standby = s.log.consumer(P).await?;
-    let early = timeout(s.settle, standby.next()).await;
+    let early = timeout(s.quiet, standby.next()).await;
     ensure!(early.is_err(), "two active consumers: {early:?}");
     s.take(&mut active, 2).await?;
     drop(active);

@@ -1,10 +1,14 @@
 //! Many publishers at once, and more than the log can take.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use orderlog::{LogError, Partition};
+use bytes::Bytes;
+use orderlog::{LogError, OrderLog, Partition};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::{Subject, frame, number};
 
@@ -38,6 +42,40 @@ pub async fn many_publishers(s: &Subject) -> Result<()> {
     }
     ensure!(total == TASKS * EACH, "{total} of {} came", TASKS * EACH);
     Ok(())
+}
+
+/// Frames per second and the percentiles of a publish, as a line of text, with `in_flight`
+/// publishers of frames of 12.8 kB (64 orders).
+pub async fn latency(log: &Arc<dyn OrderLog>, in_flight: u16) -> Result<String> {
+    let mut set = JoinSet::new();
+    let start = Instant::now();
+    for task in 0..in_flight {
+        set.spawn(publishes(
+            Arc::clone(log),
+            Partition::Main(task % log.partitions()),
+        ));
+    }
+    let mut all = Vec::new();
+    while let Some(took) = set.join_next().await {
+        all.extend(took??);
+    }
+    all.sort_unstable();
+    let rate = all.len() as f64 / start.elapsed().as_secs_f64();
+    let (p50, p99) = (all[all.len() / 2], all[all.len() * 99 / 100]);
+    Ok(format!(
+        "12.8 kB, {in_flight} in flight: {rate:.0} frames/s, p50 {p50:?}, p99 {p99:?}"
+    ))
+}
+
+async fn publishes(log: Arc<dyn OrderLog>, p: Partition) -> Result<Vec<Duration>> {
+    let body = Bytes::from(vec![1; 12_800]);
+    let mut took = Vec::new();
+    for _ in 0..400 {
+        let at = Instant::now();
+        log.publish(p, body.clone()).await?;
+        took.push(at.elapsed());
+    }
+    Ok(took)
 }
 
 /// All at once: every one is answered; what has a receipt comes, what was refused does not.

@@ -6,6 +6,8 @@
 mod flow;
 mod load;
 
+pub use load::latency;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +24,10 @@ pub const DATABASES: u16 = 2;
 pub struct Subject {
     /// At least two main partitions, empty.
     pub log: Arc<dyn OrderLog>,
-    /// After this long without a delivery a partition counts as empty, and an ack as settled.
+    /// After this long without a delivery a partition counts as empty. Longer than the log takes
+    /// to serve a new consumer.
+    pub quiet: Duration,
+    /// After this long an ack has arrived.
     pub settle: Duration,
 }
 
@@ -96,7 +101,7 @@ impl Subject {
     /// Takes and acks until nothing comes any more; the numbers in order of arrival.
     pub async fn drain(&self, c: &mut Box<dyn Consumer>) -> Result<Vec<u64>> {
         let mut got = Vec::new();
-        while let Ok(next) = timeout(self.settle, c.next()).await {
+        while let Ok(next) = timeout(self.quiet, c.next()).await {
             let next = next.context("next")?;
             c.ack(&next.id).await?;
             got.push(number(&next)?);

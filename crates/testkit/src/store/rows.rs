@@ -40,7 +40,10 @@ pub async fn inserted_once(s: &Subject) -> Result<()> {
         ..pending.clone()
     };
     same(got, vec![pending, known.clone()])?;
-    same(s.insert(&[dead.clone()]).await?, vec![known.clone()])?;
+    same(
+        s.insert(std::slice::from_ref(&dead)).await?,
+        vec![known.clone()],
+    )?;
     let other = s.order("rows", "k2", &cells);
     let dead = RowAsk {
         payload: other.clone(),
