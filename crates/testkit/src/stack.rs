@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use runtime::Config;
@@ -82,10 +83,19 @@ impl Disruption {
         self.hurt.push((server.to_owned(), "start"));
         stack("kill", server)
     }
-    /// Stops the process without ending it: connections stay and nothing answers.
+    /// Stops the process without ending it: connections stay and nothing answers. Returns when
+    /// the last of its threads stands still.
     pub fn pause(&mut self, server: &str) -> Result<()> {
         self.hurt.push((server.to_owned(), "resume"));
-        stack("pause", server)
+        stack("pause", server)?;
+        let pid = std::fs::read_to_string(file().with_file_name(format!("{server}.pid")))?;
+        for _ in 0..200 {
+            if stands_still(pid.trim())? {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        anyhow::bail!("{server} (process {}) does not stand still", pid.trim())
     }
     /// Undoes what was done to a server; with `start` it waits until the server answers.
     pub fn heal(&mut self, server: &str) -> Result<()> {
@@ -104,6 +114,20 @@ impl Drop for Disruption {
             }
         }
     }
+}
+
+/// True when every thread of the process is stopped (state `T`, after the name in brackets).
+fn stands_still(pid: &str) -> Result<bool> {
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let stat = std::fs::read_to_string(thread?.path().join("stat"))?;
+        let state = stat
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.chars().next());
+        if state != Some('T') {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn stack(what: &str, server: &str) -> Result<()> {

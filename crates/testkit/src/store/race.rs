@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use domain::order::Status;
 use domain::{CellId, Kind, OrderId, Payload};
-use store::Store;
 use store::port::{Change, RowState};
+use store::{Store, StoreResult};
 use tokio::task::JoinSet;
 
 use super::make::{asks, row};
@@ -26,6 +26,18 @@ impl Subject {
     }
 }
 
+/// Runs a call again while its outcome is unknown, as every service does.
+async fn persist<T, F: Future<Output = StoreResult<T>>>(call: impl Fn() -> F) -> StoreResult<T> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match call().await {
+            Err(e) if e.is_transient() && tries < 100 => {}
+            done => return done,
+        }
+    }
+}
+
 type Seen = Vec<(CellId, OrderId, Kind, u64, bool)>;
 
 /// What a writer does with its batches: runs each until it is answered.
@@ -36,12 +48,7 @@ async fn writer(store: Arc<dyn Store>, batches: Vec<Vec<(CellId, Vec<Payload>)>>
             .iter()
             .map(|(cell, orders)| asks(cell, orders))
             .collect();
-        let out = loop {
-            match store.verdicts(&call).await {
-                Err(e) if e.is_transient() => continue,
-                other => break other?,
-            }
-        };
+        let out = persist(|| store.verdicts(&call)).await?;
         for (c, (_, orders)) in out.iter().zip(&batch) {
             let rows = c.verdicts.iter().zip(orders);
             seen.extend(rows.map(|(v, o)| (c.cell.clone(), o.order, v.kind, v.seq, v.fresh)));
@@ -118,12 +125,7 @@ pub async fn rows(s: &Subject) -> Result<()> {
             let mut got: Vec<RowState> = Vec::new();
             for chunk in orders.iter().flat_map(|o| o.chunks(7)) {
                 let call: Vec<_> = chunk.iter().map(row).collect();
-                got.extend(loop {
-                    match store.rows(db, &call).await {
-                        Err(e) if e.is_transient() => continue,
-                        other => break other?,
-                    }
-                });
+                got.extend(persist(|| store.rows(db, &call)).await?);
             }
             anyhow::Ok(got)
         });
