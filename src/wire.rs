@@ -10,7 +10,7 @@ use domain::Identity;
 use orderlog::port::OrderLog;
 use runtime::config::{Config, LogBackend};
 use runtime::{Clock, Tasks, clock};
-use store::port::{Catalog, InitOutcome};
+use store::port::{Catalog, InitOutcome, Marks};
 use store::{SqlStore, Store, StoreConfig};
 use view::Ports;
 
@@ -81,9 +81,10 @@ pub(crate) async fn ports(
     init_store(&*store, &identity).await?;
     let databases = store::Ledger::databases(&*store);
     let log = log(config, tasks, &clock, databases).await?;
-    log.init(databases).await.map_err(|e| Exit::unavailable(e.to_string()))?;
-    let cells = cells(config, client, &clock).await?;
     let unique = runtime::unique::random();
+    let holder = format!("{:016x}", unique.next());
+    init_log(&*store, &*log, &holder).await?;
+    let cells = cells(config, client, &clock).await?;
     let store: Arc<dyn Store> = store;
     Ok(Ports { cells, store, log, identity, clock, unique })
 }
@@ -105,6 +106,24 @@ async fn init_store(store: &SqlStore, identity: &Identity) -> Result<(), Exit> {
         ))),
         Err(e) => Err(Exit::unavailable(e.to_string())),
     }
+}
+
+/// Topics and subscriptions, one process at a time: two that create the same subscription at once
+/// disturb each other.
+async fn init_log(store: &SqlStore, log: &dyn OrderLog, holder: &str) -> Result<(), Exit> {
+    const TTL_MS: u64 = 60_000;
+    let until = tokio::time::Instant::now() + Duration::from_millis(2 * TTL_MS);
+    let fail = |e: &dyn std::fmt::Display| Exit::unavailable(e.to_string());
+    while !store.lease("init", holder, TTL_MS).await.map_err(|e| fail(&e))? {
+        if tokio::time::Instant::now() > until {
+            return Err(Exit::unavailable("another process is in its init and does not end"));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let done = log.init(store::Ledger::databases(store)).await.map_err(|e| fail(&e));
+    // A lease of no length is free again.
+    store.lease("init", holder, 0).await.map_err(|e| fail(&e))?;
+    done
 }
 
 async fn cells(
