@@ -115,7 +115,7 @@ pub(crate) async fn run(mut config: Config) -> Result<(), Exit> {
     let listeners = (buyers, operators);
     let gate = start_gate(&config, ports, &tasks, listeners, (reconciler, handle)).await?;
     print_block(&config, gate.tokens());
-    tasks::signal(&tasks).await;
+    tasks::signal().await;
     drain(&config, &tasks, Some(&gate)).await;
     println!("stopped; the data stays in {}", dir.display());
     Ok(())

@@ -47,7 +47,7 @@ pub(crate) async fn gate(config: Config) -> Result<(), Exit> {
     let reconciler = Reconciler::new(tools, (&config.reconciler).into(), &config.publish);
     let gate = start_gate(&config, hot, &tasks, (buyers, operators), (reconciler, handle)).await?;
     println!("gate on {}, admin on {}", config.gate.listen, config.admin.listen);
-    tasks::signal(&tasks).await;
+    tasks::signal().await;
     drain(&config, &tasks, Some(&gate)).await;
     Ok(())
 }
@@ -106,7 +106,7 @@ pub(crate) async fn writer(config: Config) -> Result<(), Exit> {
     writer::spawn(&tasks, &ports, &(&config.writer).into());
     ready.set(true);
     println!("writer, probes on {}", config.writer.listen);
-    tasks::signal(&tasks).await;
+    tasks::signal().await;
     drain(&config, &tasks, None).await;
     Ok(())
 }
@@ -133,7 +133,7 @@ pub(crate) async fn reconciler(mut config: Config, args: &ReconcilerArgs) -> Res
     reconciler.spawn(&tasks);
     ready.set(true);
     println!("reconciler, probes on {}", config.reconciler.listen);
-    tasks::signal(&tasks).await;
+    tasks::signal().await;
     drain(&config, &tasks, None).await;
     Ok(())
 }

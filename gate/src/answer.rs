@@ -54,9 +54,11 @@ impl Problem {
         self.order = Some(order);
         self
     }
-    /// The allowed methods of a 405.
+    /// The allowed methods of a 405; none for a route that does not exist.
     pub fn allow(mut self, methods: &'static str) -> Self {
-        self.headers.push((ALLOW, methods.to_owned()));
+        if !methods.is_empty() {
+            self.headers.push((ALLOW, methods.to_owned()));
+        }
         self
     }
 }

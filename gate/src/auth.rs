@@ -141,7 +141,7 @@ impl Tokens {
         if let Some(r) = self.seen.read().get(&slot)
             && *r.token == *token
         {
-            let valid = now <= r.exp + LEEWAY_S && now + LEEWAY_S >= r.nbf;
+            let valid = now <= r.exp.saturating_add(LEEWAY_S) && now + LEEWAY_S >= r.nbf;
             return valid.then(|| r.buyer.clone());
         }
         let claims = self.verify(token, now)?;

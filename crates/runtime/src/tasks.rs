@@ -115,10 +115,11 @@ impl Tasks {
 }
 
 /// Waits for SIGTERM or Ctrl-C. A second one ends the process at once with 130.
-pub async fn signal(tasks: &Tasks) {
+pub async fn signal() {
     let name = first_signal().await;
     tracing::info!(signal = name, "draining; a second signal exits at once");
-    tasks.spawn_request(async {
+    #[expect(clippy::disallowed_methods, reason = "untracked: a shutdown must not wait for it")]
+    tokio::spawn(async {
         first_signal().await;
         tracing::warn!("second signal: exit without draining");
         std::process::exit(130);
