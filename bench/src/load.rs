@@ -1,0 +1,145 @@
+//! The load generator: closed loop, keep-alive connections, prebuilt requests, one thread.
+//!
+//! It does as little as possible per request, because it shares the cores with what it measures;
+//! its cost is the same for a row and its reference. Any answer but the expected one fails the
+//! run: a fast error is no result.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use domain::Buyer;
+use gate::Tokens;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+/// How a measurement is made.
+pub(crate) struct Plan {
+    pub connections: usize,
+    pub time: Duration,
+}
+
+/// Tokens of distinct buyers; each is used once per offer list.
+#[derive(Clone)]
+pub(crate) struct Buyers {
+    tokens: Arc<Vec<String>>,
+    next: Arc<AtomicU64>,
+    /// Goes into the keys: a buyer's key belongs to one order over all offers.
+    run: u64,
+}
+
+impl Buyers {
+    pub fn mint(config: &runtime::Config, n: usize) -> Result<Self> {
+        let clock = runtime::clock::system_clock();
+        let tokens = Tokens::new(&config.auth, &config.admin.token, clock).map_err(anyhow::Error::msg)?;
+        let mint = |i: usize| {
+            let buyer: Buyer = format!("b{i}").parse()?;
+            tokens.mint_buyer(&buyer, 86_400).context("auth.hs256_secret")
+        };
+        let tokens = (0..n).map(mint).collect::<Result<Vec<_>>>()?;
+        Ok(Self { tokens: Arc::new(tokens), next: Arc::default(), run: 0 })
+    }
+}
+
+/// Requests per second answered with `expect`.
+pub(crate) async fn run(
+    to: SocketAddr,
+    plan: &Plan,
+    buyers: &Buyers,
+    offers: &[String],
+    expect: u16,
+) -> Result<f64> {
+    static RUNS: AtomicU64 = AtomicU64::new(0);
+    buyers.next.store(0, Ordering::Relaxed);
+    let run = RUNS.fetch_add(1, Ordering::Relaxed);
+    let (connections, time) = (plan.connections, plan.time);
+    let (buyers, offers) = (Buyers { run, ..buyers.clone() }, Arc::new(offers.to_vec()));
+    // Its own thread and runtime: the server's scheduler must not run the client's tasks.
+    let client = move || -> Result<f64> {
+        let rt = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        rt.block_on(async move {
+            let warm = time / 5;
+            crowd(to, connections, warm, (&buyers, &offers, expect)).await?;
+            let began = Instant::now();
+            let answered = crowd(to, connections, time, (&buyers, &offers, expect)).await?;
+            Ok(answered as f64 / began.elapsed().as_secs_f64())
+        })
+    };
+    tokio::task::spawn_blocking(client).await?
+}
+
+async fn crowd(
+    to: SocketAddr,
+    connections: usize,
+    time: Duration,
+    (buyers, offers, expect): (&Buyers, &Arc<Vec<String>>, u16),
+) -> Result<u64> {
+    let until = Instant::now() + time;
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..connections {
+        all.spawn(connection(to, until, buyers.clone(), offers.clone(), expect));
+    }
+    let mut sum = 0;
+    while let Some(one) = all.join_next().await {
+        sum += one??;
+    }
+    Ok(sum)
+}
+
+async fn connection(
+    to: SocketAddr,
+    until: Instant,
+    buyers: Buyers,
+    offers: Arc<Vec<String>>,
+    expect: u16,
+) -> Result<u64> {
+    let mut stream = TcpStream::connect(to).await?;
+    stream.set_nodelay(true)?;
+    let mut buffer = vec![0u8; 16 * 1024];
+    let mut done = 0;
+    while Instant::now() < until {
+        let n = buyers.next.fetch_add(1, Ordering::Relaxed) as usize;
+        let token = &buyers.tokens[n % buyers.tokens.len()];
+        let offer = &offers[n % offers.len()];
+        let run = buyers.run;
+        let request = format!(
+            "POST /v1/offers/{offer}/orders HTTP/1.1\r\nhost: bench\r\n\
+             authorization: Bearer {token}\r\nidempotency-key: k{run}-{n}\r\n\
+             content-type: application/json\r\ncontent-length: 14\r\n\r\n{{\"quantity\":1}}"
+        );
+        stream.write_all(request.as_bytes()).await?;
+        let status = answer(&mut stream, &mut buffer).await?;
+        if status != expect {
+            bail!("answer {status}, expected {expect}: {}", String::from_utf8_lossy(&buffer[..400]));
+        }
+        done += 1;
+    }
+    Ok(done)
+}
+
+/// Reads one answer with a Content-Length; its status.
+async fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<u16> {
+    let mut have = 0;
+    loop {
+        let n = stream.read(&mut buffer[have..]).await?;
+        ensure!(n > 0, "the server closed the connection");
+        have += n;
+        let Some(head) = find(&buffer[..have], b"\r\n\r\n") else { continue };
+        let text = std::str::from_utf8(&buffer[..head])?;
+        let length = text.lines().find_map(|l| {
+            let (name, value) = l.split_once(':')?;
+            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+        });
+        let length = length.context("an answer without Content-Length")?;
+        if have >= head + 4 + length {
+            return text.get(9..12).context("status")?.parse().context("status");
+        }
+    }
+}
+
+fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
+    hay.windows(needle.len()).position(|w| w == needle)
+}

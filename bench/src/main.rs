@@ -1,0 +1,138 @@
+//! `cargo xtask bench`: ratios against references measured in the same run.
+//!
+//! The machine is shared and noisy, so no number stands alone: each row names its reference (bare
+//! hyper parsing the same JSON, one EVALSHA and one message per order, LOAD DATA), measured just
+//! before or after in the same process on the same cores, with the load generator on them too.
+//! Needs the real stack. This is a table to read, not a test.
+
+mod drain;
+mod load;
+mod naive;
+mod reference;
+mod report;
+mod stand;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+use load::Plan;
+use report::{Report, Row};
+use stand::{LogKind, Stand};
+
+/// Prints a table of ratios and writes it as JSON.
+#[derive(Parser)]
+struct Args {
+    /// Configuration of the running stack.
+    #[arg(long, default_value = "target/stack/sluicegate.toml")]
+    stack: PathBuf,
+    /// Where the JSON goes.
+    #[arg(long, default_value = "target/bench/report.json")]
+    out: PathBuf,
+    /// Seconds per measurement.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Connections of the load generator.
+    #[arg(long, default_value_t = 128)]
+    connections: usize,
+    /// Orders of the drain row.
+    #[arg(long, default_value_t = 100_000)]
+    orders: usize,
+    /// Only these rows, by name; all when left out.
+    #[arg(long, value_delimiter = ',')]
+    rows: Vec<String>,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = threads.block_on(run(&args))?;
+    report.print();
+    report.write(&args.out)?;
+    println!("written to {}", args.out.display());
+    threads.shutdown_timeout(Duration::from_secs(1));
+    Ok(())
+}
+
+async fn run(args: &Args) -> Result<Report> {
+    let config = runtime::config::load(&runtime::config::Sources {
+        file: Some(args.stack.clone()),
+        ..Default::default()
+    })
+    .context("the stack is needed: run `cargo xtask stack up`")?;
+    let wanted = |name: &str| args.rows.is_empty() || args.rows.iter().any(|r| r == name);
+    let plan = Plan {
+        connections: args.connections,
+        time: Duration::from_secs(args.seconds),
+    };
+    let mut report = Report::default();
+    let http = ["sold_out", "reserve_hot", "accepted_stack", "accepted_vs_naive", "many_offers"];
+    if http.iter().any(|n| wanted(n)) {
+        http_rows(&config, &plan, &wanted, &mut report).await?;
+    }
+    if wanted("drain") {
+        report.add(drain::row(&config, args.orders).await?);
+    }
+    Ok(report)
+}
+
+async fn http_rows(
+    config: &runtime::Config,
+    plan: &Plan,
+    wanted: &impl Fn(&str) -> bool,
+    report: &mut Report,
+) -> Result<()> {
+    let buyers = load::Buyers::mint(config, 400_000)?;
+    let bare = reference::start().await?;
+    if wanted("sold_out") {
+        let stand = Stand::start(config, LogKind::Null).await?;
+        let offer = stand.offer(0).await?;
+        let value = load::run(stand.address, plan, &buyers, &[offer], 409).await?;
+        let base = load::run(bare, plan, &buyers, &["bare".into()], 202).await?;
+        report.add(Row::new("sold_out", "refusals/s", (value, base), 1.0));
+        stand.stop().await;
+    }
+    if wanted("reserve_hot") {
+        let stand = Stand::start(config, LogKind::Null).await?;
+        let offer = stand.offer(1_000_000_000).await?;
+        let value = load::run(stand.address, plan, &buyers, &[offer], 202).await?;
+        let base = load::run(bare, plan, &buyers, &["bare".into()], 202).await?;
+        report.add(Row::new("reserve_hot", "orders/s", (value, base), 0.5));
+        stand.stop().await;
+    }
+    if ["accepted_stack", "accepted_vs_naive", "many_offers"].iter().any(|n| wanted(n)) {
+        accepted_rows(config, plan, (&buyers, bare), report).await?;
+    }
+    Ok(())
+}
+
+async fn accepted_rows(
+    config: &runtime::Config,
+    plan: &Plan,
+    (buyers, bare): (&load::Buyers, std::net::SocketAddr),
+    report: &mut Report,
+) -> Result<()> {
+    let stand = Stand::start(config, LogKind::Real).await?;
+    let hot = stand.offer(1_000_000_000).await?;
+    let value = load::run(stand.address, plan, buyers, &[hot], 202).await?;
+    let base = load::run(bare, plan, buyers, &["bare".into()], 202).await?;
+    report.add(Row::new("accepted_stack", "orders/s", (value, base), 0.25));
+    stand.drained().await?;
+    let mut many = Vec::new();
+    for _ in 0..1000 {
+        many.push(stand.quick_offer(1_000_000).await?);
+    }
+    stand.refresh().await?;
+    let spread = load::run(stand.address, plan, buyers, &many, 202).await?;
+    report.add(Row::new("many_offers", "orders/s, 1,000 offers vs 1", (spread, value), 0.51));
+    stand.drained().await?;
+    let naive = naive::start(&stand).await?;
+    let cold = stand.offer(1_000_000_000).await?;
+    let single = load::run(naive, plan, buyers, &[cold], 202).await?;
+    report.add(Row::new("accepted_vs_naive", "orders/s", (value, single), 3.0));
+    stand.drained().await?;
+    stand.stop().await;
+    Ok(())
+}
