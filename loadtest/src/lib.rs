@@ -1,10 +1,158 @@
-//! The load test (interface; its parts follow).
+//! `sluicegate loadtest`: an open-loop crowd that buys over HTTP, and a verdict on what it got.
+//!
+//! `plan` fixes the arrivals, `crowd` sends them, `track` remembers every promise, `settle` waits
+//! until nothing is on its way, `verify` reads what is stored, `verdict` compares. The verdict is
+//! pure and built on `domain::invariant`, so that "conserved" means here what it means in the
+//! tests and in the live metrics. Deliberately absent: any dependency on the other services; the
+//! crowd knows only the HTTP contract.
 
-/// Arguments of `sluicegate loadtest`.
-#[derive(Debug, clap::Args)]
-pub struct LoadtestArgs {}
+mod admin;
+mod answer;
+mod args;
+mod client;
+mod crowd;
+mod evidence;
+mod history;
+mod plan;
+mod progress;
+mod settle;
+mod setup;
+mod stats;
+mod summary;
+mod track;
+mod verdict;
+mod verify;
 
-/// Runs the crowd; true when the verdict is "conserved".
-pub async fn run(_config: &runtime::Config, _args: LoadtestArgs) -> anyhow::Result<bool> {
-    anyhow::bail!("not there yet")
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use runtime::{Config, Tasks};
+use tokio::time::Instant;
+
+pub use args::{LoadtestArgs, VerifySource};
+
+use crowd::{Bounds, Crowd};
+use history::{Event, History};
+use summary::Summary;
+
+/// Runs a load test; true when everything was conserved.
+///
+/// The configuration must carry the secrets of the deployment (identity, tokens). An error means
+/// that the run could not be made or checked, not that a check failed.
+pub async fn run(config: &Config, args: LoadtestArgs) -> anyhow::Result<bool> {
+    for path in [&args.report, &args.json, &args.history].into_iter().flatten() {
+        writable(path)?;
+    }
+    let ground = setup::prepare(config, &args).await?;
+    let started_ms = ground.clock.now_ms();
+    let crowd = Arc::new(gather(ground, &args)?);
+    let background = Tasks::new();
+    interrupts(&background, &crowd);
+    let (seconds, settled) = tokio::select! {
+        done = send_and_settle(&crowd, &args) => done,
+        // Never ends: it only samples what the report draws.
+        never = progress::sample(crowd.clone()) => match never {},
+    };
+    crowd.history.flush();
+    let (facts, checked) = verify::gather(config, &crowd, &settled, args.verify).await?;
+    let tracks: Vec<_> = crowd.tracks.iter().map(|t| t.lock().clone()).collect();
+    let verdict = verdict::judge(&tracks, &crowd.ground.names, &facts);
+    let summary = Summary {
+        run: crowd.ground.names.run.clone(),
+        offer: crowd.ground.offer.clone(),
+        gate: crowd.ground.gate.authority.clone(),
+        started_ms,
+        seconds,
+        requests: args.requests,
+        interrupted: crowd.stop.is_cancelled(),
+        quiet: settled.quiet,
+        checked,
+        counts: crowd.stats.counts(),
+        verdict,
+    };
+    print!("{}", summary.text());
+    if let Some(path) = &args.json {
+        let text = serde_json::to_string_pretty(&summary.json())?;
+        std::fs::write(path, text + "\n").with_context(|| format!("--json {}", path.display()))?;
+    }
+    Ok(summary.verdict.is_conserved())
+}
+
+/// Fails before the run rather than after it.
+fn writable(path: &Path) -> anyhow::Result<()> {
+    let file = std::fs::File::options().create(true).append(true).open(path);
+    file.map(|_| ()).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn gather(ground: setup::Ground, args: &LoadtestArgs) -> anyhow::Result<Crowd> {
+    let history = History::open(args.history.as_deref())?;
+    history.write(&Event::Start {
+        run: &ground.names.run,
+        offer: &ground.offer,
+        unix_ms: ground.clock.now_ms(),
+        quantity: args.quantity,
+        requests: args.requests,
+        seed: ground.seed,
+    });
+    let jobs = plan::arrivals(args.requests, args.rate, args.duplicates, ground.seed);
+    let bounds = Bounds {
+        quantity: args.quantity,
+        connections: args.connections,
+        timeout: args.timeout,
+        retries: args.retries,
+        give_up: args.give_up,
+    };
+    Ok(Crowd::new(ground, bounds, jobs, history))
+}
+
+/// Ctrl-C ends the sending, a second one the process.
+fn interrupts(tasks: &Tasks, crowd: &Arc<Crowd>) {
+    let crowd = crowd.clone();
+    tasks.spawn_request(async move {
+        let _ = tokio::signal::ctrl_c().await;
+        eprintln!("\nno more requests; settling, then the verdict (Ctrl-C again: exit at once)");
+        crowd.stop.cancel();
+        let _ = tokio::signal::ctrl_c().await;
+        std::process::exit(130);
+    });
+}
+
+async fn send_and_settle(crowd: &Arc<Crowd>, args: &LoadtestArgs) -> (f64, settle::Settled) {
+    let say = |text: String| {
+        if !args.quiet {
+            eprintln!("{text}");
+        }
+    };
+    say(format!(
+        "{} requests at {}/s to http://{}, offer {} ({} units available), seed {}",
+        args.requests,
+        args.rate,
+        crowd.ground.gate.authority,
+        crowd.ground.offer,
+        crowd.ground.before.available,
+        crowd.ground.seed,
+    ));
+    let quiet = args.quiet;
+    let show = async {
+        if quiet { std::future::pending().await } else { progress::show(crowd.clone()).await }
+    };
+    let seconds = tokio::select! {
+        () = show => 0.0,
+        () = crowd::run(crowd) => crowd.start.elapsed().as_secs_f64(),
+    };
+    if !quiet {
+        progress::end_line();
+    }
+    say("settling: waiting until every frame is written and applied".to_owned());
+    let until = Instant::now() + args.settle;
+    let settled = settle::quiet(crowd, until).await;
+    if !settled.quiet {
+        say(format!("not quiet after {:?}: {}", args.settle, settled.why));
+    }
+    say("asking what became of every order".to_owned());
+    let until = until.max(Instant::now() + Duration::from_secs(10));
+    settle::fates(crowd, settled.quiet, until).await;
+    (seconds, settled)
 }

@@ -1,0 +1,117 @@
+//! `--history FILE`: what every client saw, one JSON object a line, for outside checkers.
+//!
+//! - `{"event":"start","run","offer","unix_ms","quantity","requests","seed"}` is the first line.
+//! - `{"event":"call","at_us","buyer","key","copy","attempt"}`: a request leaves. `copy` 1 is the
+//!   second of two that left at once with one key; `attempt` counts from 0 per copy.
+//! - `{"event":"answer","at_us","buyer","key","copy","attempt","outcome","order_id"}`: it ended.
+//!   `outcome` is `accepted`, `unconfirmed`, `decided_<status>`, a reason of the API, `odd_<http
+//!   status>`, `no_answer` (an order may exist) or `not_sent`. `order_id` may be null.
+//! - `{"event":"read","at_us","buyer","key","fate","order_id","reason"}`: what became of it, asked
+//!   after everything settled. `fate` is a status, `no_order` or `no_answer`.
+//!
+//! `at_us` counts from `unix_ms`. Lines of different requests may be out of order by microseconds;
+//! those of one attempt are not. An error while writing ends the history, is told once, and does
+//! not end the run.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use anyhow::Context;
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde_json::Value;
+
+/// One line.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub(crate) enum Event<'a> {
+    /// See the top of the module.
+    Start {
+        run: &'a str,
+        offer: &'a str,
+        unix_ms: u64,
+        quantity: u32,
+        requests: u32,
+        seed: u64,
+    },
+    /// See the top of the module.
+    Call { at_us: u64, buyer: &'a str, key: &'a str, copy: u8, attempt: u16 },
+    /// See the top of the module.
+    Answer {
+        at_us: u64,
+        buyer: &'a str,
+        key: &'a str,
+        copy: u8,
+        attempt: u16,
+        outcome: &'a str,
+        order_id: Option<String>,
+    },
+    /// See the top of the module.
+    Read {
+        at_us: u64,
+        buyer: &'a str,
+        key: &'a str,
+        fate: &'a str,
+        order_id: Option<String>,
+        reason: Option<&'a str>,
+    },
+}
+
+/// The file, or nothing.
+pub(crate) struct History {
+    out: Option<Mutex<Option<BufWriter<File>>>>,
+}
+
+impl History {
+    /// Opens the file, if one was asked for.
+    pub fn open(path: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(path) = path else { return Ok(Self { out: None }) };
+        let file = File::create(path).with_context(|| format!("--history {}", path.display()))?;
+        Ok(Self { out: Some(Mutex::new(Some(BufWriter::with_capacity(1 << 18, file)))) })
+    }
+
+    /// True when lines are kept.
+    pub fn is_on(&self) -> bool {
+        self.out.is_some()
+    }
+
+    /// Writes a line.
+    pub fn write(&self, event: &Event<'_>) {
+        let Some(out) = &self.out else { return };
+        let line = serde_json::to_value(event).unwrap_or(Value::Null);
+        let mut out = out.lock();
+        let Some(file) = out.as_mut() else { return };
+        if let Err(e) = writeln!(file, "{line}") {
+            eprintln!("--history: {e}; the history ends here");
+            *out = None;
+        }
+    }
+
+    /// Writes out what is buffered.
+    pub fn flush(&self) {
+        let Some(out) = &self.out else { return };
+        if let Some(file) = out.lock().as_mut()
+            && let Err(e) = file.flush()
+        {
+            eprintln!("--history: {e}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_json_with_their_event() {
+        let dir = std::env::temp_dir().join(format!("sluicegate-history-{}", std::process::id()));
+        let history = History::open(Some(&dir)).unwrap();
+        history.write(&Event::Call { at_us: 1, buyer: "b", key: "k", copy: 0, attempt: 2 });
+        history.flush();
+        let text = std::fs::read_to_string(&dir).unwrap();
+        std::fs::remove_file(&dir).unwrap();
+        let value: Value = serde_json::from_str(text.trim()).unwrap();
+        assert_eq!((value["event"].as_str(), value["attempt"].as_u64()), (Some("call"), Some(2)));
+    }
+}

@@ -1,0 +1,171 @@
+//! From flags and configuration to a crowd that knows where to go: addresses, tokens, an offer.
+//!
+//! Every way in which this can fail says what to do about it.
+
+use anyhow::{Context, anyhow, bail};
+use bytes::Bytes;
+use http_body_util::Full;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use rand::Rng;
+use runtime::{Clock, Config, Tasks};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::admin::{Admin, NewOffer, OfferView};
+use crate::args::LoadtestArgs;
+use crate::client::{Conn, Target};
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    sub: &'a str,
+    exp: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<&'a str>,
+}
+
+/// Mints buyers' tokens from the configured secret.
+pub(crate) struct Minter {
+    key: EncodingKey,
+    issuer: Option<String>,
+    audience: Option<String>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Minter {
+    fn new(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let secret = &config.auth.hs256_secret;
+        if secret.is_empty() {
+            bail!(
+                "auth.hs256_secret is empty, so no buyer's token can be made: give the --config \
+                 of the gate, or with `sluicegate dev` its --data-dir"
+            );
+        }
+        Ok(Self {
+            key: EncodingKey::from_secret(secret.as_bytes()),
+            issuer: config.auth.issuer.clone(),
+            audience: config.auth.audience.clone(),
+            clock,
+        })
+    }
+
+    /// A token for an hour.
+    pub fn mint(&self, buyer: &str) -> String {
+        let claims = Claims {
+            sub: buyer,
+            exp: self.clock.now_ms() / 1000 + 3600,
+            iss: self.issuer.as_deref(),
+            aud: self.audience.as_deref(),
+        };
+        // HMAC over a serialisable struct cannot fail; an empty token would be answered 401.
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.key).unwrap_or_default()
+    }
+}
+
+/// Who buys what under which key: a function of the run and the number of the request.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    pub run: String,
+    pub buyers: u32,
+}
+
+impl Names {
+    /// The buyer of a request.
+    pub fn buyer(&self, track: u32) -> String {
+        format!("load-{}-b{}", self.run, track % self.buyers)
+    }
+    /// Its idempotency key.
+    pub fn key(&self, track: u32) -> String {
+        format!("load-{}-k{track}", self.run)
+    }
+    /// The request of a key; `None` for a key of somebody else.
+    pub fn track(&self, key: &str) -> Option<u32> {
+        key.strip_prefix("load-")?.strip_prefix(&self.run)?.strip_prefix("-k")?.parse().ok()
+    }
+}
+
+/// Everything a run needs to know before the first request.
+pub(crate) struct Ground {
+    pub gate: Target,
+    pub admin: Admin,
+    pub minter: Minter,
+    pub names: Names,
+    pub seed: u64,
+    pub offer: String,
+    /// True when this run made the offer, so that every order in it is ours.
+    pub own_offer: bool,
+    /// The offer before the first request.
+    pub before: OfferView,
+    pub clock: Arc<dyn Clock>,
+    pub tasks: Tasks,
+}
+
+/// Finds the gate, makes the offer.
+pub(crate) async fn prepare(config: &Config, args: &LoadtestArgs) -> anyhow::Result<Ground> {
+    let clock = runtime::clock::system_clock();
+    let tasks = Tasks::new();
+    let address = |flag: &Option<String>, listen: &str| {
+        Target::parse(flag.as_deref().unwrap_or(listen)).map_err(|e| anyhow!(e))
+    };
+    let gate = address(&args.gate, &config.gate.listen).context("--gate")?;
+    let operators = address(&args.admin, &config.admin.listen).context("--admin")?;
+    if args.quantity > config.gate.max_quantity {
+        bail!("--quantity {}: gate.max_quantity is {}", args.quantity, config.gate.max_quantity);
+    }
+    reach(&gate, &tasks).await?;
+    let minter = Minter::new(config, clock.clone())?;
+    if config.admin.token.is_empty() {
+        bail!(
+            "admin.token is empty: give the --config of the gate, or with `sluicegate dev` its \
+             --data-dir"
+        );
+    }
+    let admin = Admin::new(operators, config.admin.token.clone(), tasks.clone());
+    let seed = args.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
+    // The run's name is fresh also with a seed: a key may be used once in a deployment's life.
+    let run = format!("{:08x}", rand::rng().random::<u32>());
+    let offer = args.offer.clone().unwrap_or_else(|| format!("load-{run}"));
+    if args.offer.is_none() {
+        let new = NewOffer {
+            id: &offer,
+            units: args.units,
+            buckets: args.buckets,
+            limit_per_buyer: args.limit_per_buyer,
+        };
+        admin.create(&new).await?;
+    }
+    let before = admin.view(&offer).await?;
+    let names = Names { run, buyers: args.buyers.unwrap_or(args.requests) };
+    let own_offer = args.offer.is_none();
+    Ok(Ground { gate, admin, minter, names, seed, offer, own_offer, before, clock, tasks })
+}
+
+/// Fails with a hint when no gate is there.
+async fn reach(gate: &Target, tasks: &Tasks) -> anyhow::Result<()> {
+    let mut conn = Conn::new(gate.clone(), tasks.clone());
+    let request = conn.request("GET", "/v1/offers/load", "none").body(Full::<Bytes>::default())?;
+    let answer = conn.send(request, Duration::from_secs(5)).await;
+    answer.map(|_| ()).map_err(|e| {
+        anyhow!(
+            "no gate at http://{}: {e}. Start one with `sluicegate dev` in another terminal (and \
+             give both the same --data-dir), or name a running one with --gate http://host:port",
+            gate.authority
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_names_its_request() {
+        let names = Names { run: "00ff".into(), buyers: 10 };
+        assert_eq!(names.track(&names.key(12_345)), Some(12_345));
+        assert_eq!(names.track("load-00fe-k1"), None);
+        assert_eq!(names.buyer(12), "load-00ff-b2");
+        assert!(names.key(u32::MAX).parse::<domain::IdempotencyKey>().is_ok());
+    }
+}

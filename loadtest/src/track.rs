@@ -1,0 +1,144 @@
+//! What the crowd knows of one idempotency key: every promise and every doubt. Pure.
+//!
+//! A track only grows: an answer is never forgotten because a later one looks better.
+
+use domain::{OrderId, Reason, Status};
+
+use crate::answer::{Answer, Outcome};
+
+/// What became of an order, asked after everything settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// The API shows it so; with the reason of a rejection.
+    Order(OrderId, Status, Option<String>),
+    /// 404: there is none.
+    None,
+    /// No answer before the deadline.
+    Unknown,
+}
+
+impl Fate {
+    /// The name in reports.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Fate::Order(_, status, _) => status.as_str(),
+            Fate::None => "no_order",
+            Fate::Unknown => "no_answer",
+        }
+    }
+    /// The order, if there is one.
+    pub fn order(&self) -> Option<OrderId> {
+        match self {
+            Fate::Order(order, _, _) => Some(*order),
+            Fate::None | Fate::Unknown => None,
+        }
+    }
+    /// True when polling again cannot change it.
+    pub fn is_final(&self) -> bool {
+        let undecided = [Status::Accepted, Status::Unconfirmed];
+        matches!(self, Fate::Order(_, status, _) if !undecided.contains(status))
+    }
+}
+
+/// One key.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Track {
+    /// True once a request with this key left (or tried to).
+    pub sent: bool,
+    /// Orders that an answer promised: 202 `accepted`, or 200 with an order that lived.
+    pub promised: Vec<OrderId>,
+    /// Orders that an answer called dead (200 `rejected` and the like).
+    pub told_dead: Vec<OrderId>,
+    /// Orders that an answer named without promising anything.
+    pub named: Vec<OrderId>,
+    /// True when some attempt had an unknown outcome.
+    pub unknown: bool,
+    /// True when some answer was `unconfirmed`.
+    pub unconfirmed: bool,
+    /// The last refusal.
+    pub refused: Option<Reason>,
+    /// Where to ask; the one with a receipt wins.
+    pub link: Option<Box<str>>,
+    /// What became of it.
+    pub fate: Option<Fate>,
+}
+
+fn note(list: &mut Vec<OrderId>, order: Option<OrderId>) {
+    if let Some(order) = order
+        && !list.contains(&order)
+    {
+        list.push(order);
+    }
+}
+
+impl Track {
+    /// Takes in the end of one attempt.
+    pub fn learn(&mut self, answer: &Answer) {
+        self.sent = true;
+        self.unknown |= answer.outcome.is_unknown();
+        match answer.outcome {
+            Outcome::Accepted => {
+                note(&mut self.promised, answer.order);
+                self.link = answer.link.as_deref().map(Box::from);
+            }
+            Outcome::Decided(status) if status.0 == Status::Unconfirmed => {
+                self.unknown = true;
+                note(&mut self.named, answer.order);
+            }
+            Outcome::Decided(status) if status.0.is_live() => {
+                note(&mut self.promised, answer.order);
+            }
+            Outcome::Decided(_) => note(&mut self.told_dead, answer.order),
+            Outcome::Unconfirmed => {
+                self.unconfirmed = true;
+                note(&mut self.named, answer.order);
+                if self.link.is_none() {
+                    self.link = answer.link.as_deref().map(Box::from);
+                }
+            }
+            Outcome::Refused(reason) => self.refused = Some(reason),
+            Outcome::Odd(_) | Outcome::NoAnswer | Outcome::NotSent => {}
+        }
+    }
+
+    /// True when an order of this key may exist, so that somebody must look.
+    pub fn may_have_order(&self) -> bool {
+        self.unknown || !self.promised.is_empty() || !self.told_dead.is_empty()
+    }
+
+    /// True when a live order of this key contradicts what its client was told.
+    pub fn forbids_order(&self) -> bool {
+        !self.unknown && self.promised.is_empty()
+    }
+
+    /// The order to ask for, if an answer named one.
+    pub fn order(&self) -> Option<OrderId> {
+        self.promised.iter().chain(&self.named).chain(&self.told_dead).next().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_alone_forbids_and_a_doubt_allows() {
+        let mut t = Track::default();
+        t.learn(&Answer::none(Outcome::Refused(Reason::SoldOut)));
+        assert!(t.forbids_order() && !t.may_have_order());
+        t.learn(&Answer::none(Outcome::NoAnswer));
+        t.learn(&Answer::none(Outcome::Refused(Reason::SoldOut)));
+        assert!(!t.forbids_order() && t.may_have_order());
+    }
+
+    #[test]
+    fn promises_add_up() {
+        let id = |n: u8| Some(OrderId([n; 16]));
+        let mut t = Track::default();
+        for n in [1, 1, 2] {
+            t.learn(&Answer { order: id(n), ..Answer::none(Outcome::Accepted) });
+        }
+        assert_eq!(t.promised.len(), 2);
+        assert_eq!(t.order(), id(1));
+    }
+}
