@@ -115,7 +115,7 @@ impl SupplyBody {
         if !(1..=128).contains(&id.len()) || !id.bytes().all(|b| (0x21..=0x7e).contains(&b)) {
             return Err(malformed("request_id is 1 to 128 visible ASCII characters"));
         }
-        if self.units == 0 || self.units.abs() > MAX_UNITS {
+        if self.units == 0 || !(-MAX_UNITS..=MAX_UNITS).contains(&self.units) {
             return Err(malformed("units is -10^12 to 10^12 and not 0"));
         }
         if self.units < -i64::from(u32::MAX) {

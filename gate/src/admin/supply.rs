@@ -50,7 +50,13 @@ async fn remove(
     if found.first().is_none_or(Option::is_none) {
         hold(admin, request, cell, units).await?;
     }
-    ports.store.transfer(request, cell, None, units).await.map_err(|e| input::down(&e))
+    let change = ports.store.transfer(request, cell, None, units).await;
+    let change = change.map_err(|e| input::down(&e))?;
+    if matches!(change, Change::OtherUnits) {
+        // The ledger rejected the request; folding that in drops the hold.
+        admin.follow.catch_up(cell).await;
+    }
+    Ok(change)
 }
 
 async fn hold(admin: &Admin, request: OrderId, cell: &CellId, units: u32) -> Result<(), Problem> {

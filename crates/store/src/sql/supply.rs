@@ -239,16 +239,24 @@ pub(super) async fn transfer(
     }
     let key = convert::cell_key(from);
     let before = earlier(db, &tx, id).await?;
-    if let Some((_, kind, qty)) = before.iter().find(|b| b.0 == key) {
-        return Ok(match kind {
-            Kind::TransferOut if *qty == units => Change::Done(Vec::new()),
-            Kind::Reject => Change::Refused(Vec::new()),
-            _ => Change::OtherUnits,
-        });
-    }
     let Some(source) = locked.get_mut(&key) else {
         return Ok(Change::NoCell);
     };
+    let here = |class: Class| before.iter().find(|b| b.0 == key && b.1.class() == class);
+    match (here(Class::Supply), here(Class::Verdict)) {
+        (None, None) => {}
+        (None, Some((_, Kind::TransferOut, qty))) if *qty == units => {
+            return Ok(Change::Done(Vec::new()));
+        }
+        (None, Some((_, Kind::Reject, _))) => return Ok(Change::Refused(Vec::new())),
+        (Some(_), None) => {
+            // The id added units: without a verdict the hold of this call would stay for ever.
+            source.append(db, draft(Kind::Reject, id, 0), at_ms)?;
+            finish(db, tx, cells.into_iter(), locked).await?;
+            return Ok(Change::OtherUnits);
+        }
+        (_, Some(_)) => return Ok(Change::OtherUnits),
+    }
     let fits = source.now.supply - units >= source.now.net;
     if fits {
         source.append(db, draft(Kind::TransferOut, id, units), at_ms)?;
