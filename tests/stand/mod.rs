@@ -1,0 +1,297 @@
+//! Gate, writer and reconciler as processes on the real servers.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use testkit::stack::{self, Disruption};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const TOKEN: &str = "stack-operator-token";
+
+/// One deployment; its processes end with it, what was done to servers is undone.
+pub struct Stand {
+    pub servers: Disruption,
+    dir: tempfile::TempDir,
+    sets: Vec<String>,
+    services: Vec<(&'static str, Child)>,
+    gate: String,
+    admin: String,
+    databases: Vec<(String, String)>,
+}
+
+fn port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The object that `loadtest --json` wrote.
+pub fn last_json(stdout: &str) -> Value {
+    let line = stdout.lines().find_map(|l| l.strip_prefix("json: ")).expect("the json line");
+    serde_json::from_str(line).unwrap()
+}
+
+impl Stand {
+    pub fn start(name: &str) -> Self {
+        let servers = stack::disrupt().unwrap();
+        let config = stack::config().unwrap();
+        let run = format!("{name}_{:08x}", std::process::id() ^ u32::from(port()) << 8);
+        let mut databases = Vec::new();
+        for (n, url) in config.store.databases.iter().enumerate() {
+            let (server, _) = url.rsplit_once('/').unwrap();
+            databases.push((server.to_owned(), format!("sluice_test_{run}_{n}")));
+        }
+        for (server, database) in &databases {
+            mariadb(server, &format!("CREATE DATABASE {database}"));
+        }
+        let urls: Vec<String> =
+            databases.iter().map(|(s, d)| format!("\"{s}/{d}\"")).collect();
+        let (gate, admin) = (format!("127.0.0.1:{}", port()), format!("127.0.0.1:{}", port()));
+        let sets = vec![
+            format!("gate.listen={gate}"),
+            format!("admin.listen={admin}"),
+            format!("writer.listen=127.0.0.1:{}", port()),
+            format!("reconciler.listen=127.0.0.1:{}", port()),
+            format!("store.databases=[{}]", urls.join(",")),
+            format!("log.topic_prefix=test-{run}"),
+        ];
+        let dir = tempfile::tempdir().unwrap();
+        let mut me = Self { servers, dir, sets, services: Vec::new(), gate, admin, databases };
+        for service in ["gate", "writer", "reconciler"] {
+            me.start_service(service);
+        }
+        me
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut c = Command::new(env!("CARGO_BIN_EXE_sluicegate"));
+        c.arg("--config").arg(stack::file()).args(args).stdin(Stdio::null());
+        self.sets.iter().for_each(|s| {
+            c.args(["--set", s]);
+        });
+        c
+    }
+
+    fn log(&self, service: &str) -> PathBuf {
+        self.dir.path().join(format!("{service}.log"))
+    }
+
+    /// Starts a service and waits until it says that it works.
+    pub fn start_service(&mut self, service: &'static str) {
+        let log = self.log(service);
+        let out = File::options().create(true).append(true).open(&log).unwrap();
+        let before = std::fs::read_to_string(&log).unwrap().len();
+        let child =
+            self.command(&[service]).stdout(out.try_clone().unwrap()).stderr(out).spawn().unwrap();
+        self.services.push((service, child));
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let text = std::fs::read_to_string(&log).unwrap();
+            if text[before..].lines().any(|l| l.starts_with(service)) {
+                return;
+            }
+            assert!(Instant::now() < until, "{service} does not start:\n{text}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// kill -9.
+    pub fn stop(&mut self, service: &str) {
+        let at = self.services.iter().position(|s| s.0 == service).expect("a running service");
+        let (_, mut child) = self.services.remove(at);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    pub fn kill_and_restart(&mut self, service: &'static str) {
+        self.stop(service);
+        self.start_service(service);
+    }
+
+    /// Starts a load test; its JSON is appended to its output.
+    pub fn loadtest(&self, args: &[&str]) -> Child {
+        let json = self.dir.path().join("summary.json");
+        let mut c = self.command(&["loadtest", "--quiet", "--verify", "--settle", "120s"]);
+        c.args(args).arg("--json").arg(&json);
+        c.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    pub fn finish(&self, sale: Child) -> Output {
+        let mut out = sale.wait_with_output().unwrap();
+        if let Ok(json) = std::fs::read_to_string(self.dir.path().join("summary.json")) {
+            let one: Value = serde_json::from_str(&json).unwrap();
+            out.stdout.extend_from_slice(format!("\njson: {one}\n").as_bytes());
+        }
+        for service in ["gate", "writer", "reconciler"] {
+            let text = std::fs::read_to_string(self.log(service)).unwrap();
+            assert!(!text.contains("panicked"), "{service}:\n{text}");
+        }
+        out
+    }
+
+    /// The name of a server that is a primary now.
+    pub fn a_primary(&self) -> String {
+        let nodes = stack::config().unwrap().cells.nodes;
+        for (n, node) in nodes.iter().enumerate() {
+            let port = node.rsplit_once(':').unwrap().1;
+            let role = run("redis-cli", &["-p", port, "role"]);
+            if role.starts_with("master") {
+                return format!("redis-{}", n + 1);
+            }
+        }
+        panic!("no primary among {nodes:?}");
+    }
+
+    pub fn empty_redis(&self) {
+        let out = Command::new("cargo")
+            .args(["xtask", "stack", "restart-empty", "redis"])
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    }
+
+    pub fn redis(&self, args: &[&str]) -> String {
+        let nodes = stack::config().unwrap().cells.nodes;
+        let port = nodes[0].rsplit_once(':').unwrap().1.to_owned();
+        run("redis-cli", &[&["-c", "-p", &port], args].concat())
+    }
+
+    /// A new offer.
+    pub fn offer(&self, units: i64, limit: Option<u32>) -> String {
+        let id = format!("o-{:08x}", std::process::id() ^ u32::from(port()) << 12);
+        let mut body = json!({
+            "campaign": "evergreen", "sku": "test", "allotment": units,
+            "price": {"currency": "EUR", "minor": 100},
+        });
+        if let Some(limit) = limit {
+            body["limit_per_buyer"] = limit.into();
+        }
+        let url = format!("http://{}/admin/offers/{id}", self.admin);
+        let answer = self.curl(TOKEN, &["-X", "PUT", &url, "-d", &body.to_string()]);
+        assert_eq!(answer["offer"], id.as_str(), "{answer}");
+        id
+    }
+
+    fn curl(&self, token: &str, args: &[&str]) -> Value {
+        let bearer = format!("Authorization: Bearer {token}");
+        let head = ["-s", "-m", "60", "-H", &bearer, "-H", "Content-Type: application/json"];
+        let text = run("curl", &[&head, args].concat());
+        serde_json::from_str(&text).unwrap_or(Value::String(text))
+    }
+
+    fn buyer_token(&self, buyer: &str) -> String {
+        let out = self.command(&["admin", "token", "--buyer", buyer]).output().unwrap();
+        String::from_utf8(out.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Buys until there is a 202; the order's id.
+    pub fn buy(&self, offer: &str, buyer: &str, key: &str) -> String {
+        let url = format!("http://{}/v1/offers/{offer}/orders", self.gate);
+        let key = format!("Idempotency-Key: {key}");
+        let token = self.buyer_token(buyer);
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.curl(&token, &["-X", "POST", "-H", &key, &url]);
+            if answer["status"] == "accepted" || answer["status"] == "unconfirmed" {
+                return answer["order_id"].as_str().unwrap().to_owned();
+            }
+            assert!(Instant::now() < until, "{answer}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    pub fn order(&self, offer: &str, buyer: &str, id: &str) -> Value {
+        let url = format!("http://{}/v1/orders/{id}?offer={offer}", self.gate);
+        self.curl(&self.buyer_token(buyer), &[&url])
+    }
+
+    pub fn admin_offer(&self, offer: &str) -> Value {
+        self.curl(TOKEN, &[&format!("http://{}/admin/offers/{offer}", self.admin)])
+    }
+
+    /// Waits until nothing is held and the view is at the ledger's end.
+    pub fn settled(&self, offer: &str) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let seen = self.admin_offer(offer);
+            let cell = &seen["cells"][0];
+            if cell["holds"] == 0 && cell["watermark"] == cell["ledger_seq"] && !cell.is_null() {
+                return;
+            }
+            assert!(Instant::now() < until, "{seen}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn once(&self, args: &[&str]) -> (Option<i32>, Value) {
+        let out = self.command(&[&["reconciler", "--once"], args].concat()).output().unwrap();
+        let text = String::from_utf8_lossy(&out.stdout);
+        let report = serde_json::from_str(&text).unwrap_or(Value::Null);
+        (out.status.code(), report)
+    }
+
+    pub fn no_drift(&self) {
+        let (code, report) = self.once(&["--dry-run"]);
+        assert_eq!(code, Some(0), "{report}");
+        assert_eq!(report["drift"], json!([]), "{report}");
+        assert_eq!(report["cells"], report["compared"]);
+    }
+
+    /// A dry run shows this kind and exits 1; a real run repairs it; then there is none.
+    pub fn finds_and_repairs(&self, kind: &str) {
+        let (code, report) = self.once(&["--dry-run"]);
+        assert_eq!(code, Some(1), "{report}");
+        let drift = report["drift"].as_array().unwrap();
+        assert!(drift.iter().any(|d| d["kind"] == kind && d["applied"] == false), "{report}");
+        let explained = |d: &Value| d["ledger"] != "" && d["redis"] != "" && d["repair"] != "";
+        assert!(drift.iter().all(explained), "{report}");
+        let (code, report) = self.once(&[]);
+        assert_eq!(code, Some(0), "{report}");
+        let drift = report["drift"].as_array().unwrap();
+        assert!(drift.iter().any(|d| d["kind"] == kind && d["applied"] == true), "{report}");
+        self.no_drift();
+    }
+}
+
+impl Drop for Stand {
+    fn drop(&mut self) {
+        for (_, child) in &mut self.services {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            for service in ["gate", "writer", "reconciler"] {
+                let text = std::fs::read_to_string(self.log(service)).unwrap_or_default();
+                let tail: Vec<&str> = text.lines().rev().take(30).collect();
+                eprintln!("== {service}");
+                tail.iter().rev().for_each(|l| eprintln!("{l}"));
+            }
+        }
+        for name in ["mariadb-1", "mariadb-2"] {
+            let _ = self.servers.heal(name);
+        }
+        for (server, database) in &self.databases {
+            mariadb(server, &format!("DROP DATABASE IF EXISTS {database}"));
+        }
+    }
+}
+
+fn run(program: &str, args: &[&str]) -> String {
+    let out = Command::new(program).args(args).output().unwrap();
+    String::from_utf8_lossy(&out.stdout).into_owned()
+}
+
+/// `mysql://user:password@host:port` as flags of the client.
+fn mariadb(server: &str, sql: &str) {
+    let rest = server.strip_prefix("mysql://").unwrap();
+    let (login, place) = rest.split_once('@').unwrap();
+    let (user, password) = login.split_once(':').unwrap();
+    let (host, port) = place.split_once(':').unwrap();
+    let out = Command::new("mariadb")
+        .args(["-h", host, "-P", port, "-u", user, &format!("-p{password}"), "-e", sql])
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{sql}: {}", String::from_utf8_lossy(&out.stderr));
+}
