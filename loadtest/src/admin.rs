@@ -18,9 +18,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// An offer as `GET /admin/offers/{id}` shows it; unknown fields are left alone.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct OfferView {
-    pub supply: i64,
-    pub net: i64,
-    pub held: i64,
     pub available: i64,
     pub cells: Vec<CellRow>,
 }
@@ -72,7 +69,11 @@ pub(crate) struct Admin {
 impl Admin {
     pub fn new(target: Target, token: String, tasks: Tasks) -> Self {
         let url = format!("http://{}", target.authority);
-        Self { conn: tokio::sync::Mutex::new(Conn::new(target, tasks)), url, token }
+        Self {
+            conn: tokio::sync::Mutex::new(Conn::new(target, tasks)),
+            url,
+            token,
+        }
     }
 
     async fn call(&self, method: &str, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
@@ -84,9 +85,10 @@ impl Admin {
                 .body(Full::new(Bytes::from(body.to_string())))?,
             None => request.body(Full::default())?,
         };
-        let reply = conn.send(request, TIMEOUT).await.with_context(|| {
-            format!("no answer from the admin listener at {}", self.url)
-        })?;
+        let reply = conn
+            .send(request, TIMEOUT)
+            .await
+            .with_context(|| format!("no answer from the admin listener at {}", self.url))?;
         let value: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
         match reply.status {
             200..=299 => Ok(value),
@@ -98,7 +100,10 @@ impl Admin {
             ),
             status => bail!(
                 "{method} {path}: {status} {}",
-                value["detail"].as_str().or(value["reason"].as_str()).unwrap_or("")
+                value["detail"]
+                    .as_str()
+                    .or(value["reason"].as_str())
+                    .unwrap_or("")
             ),
         }
     }
@@ -117,12 +122,16 @@ impl Admin {
         if let Some(limit) = offer.limit_per_buyer {
             body["limit_per_buyer"] = limit.into();
         }
-        self.call("PUT", &format!("/admin/offers/{}", offer.id), Some(body)).await.map(|_| ())
+        self.call("PUT", &format!("/admin/offers/{}", offer.id), Some(body))
+            .await
+            .map(|_| ())
     }
 
     /// The offer now.
     pub async fn view(&self, offer: &str) -> anyhow::Result<OfferView> {
-        let value = self.call("GET", &format!("/admin/offers/{offer}"), None).await?;
+        let value = self
+            .call("GET", &format!("/admin/offers/{offer}"), None)
+            .await?;
         serde_json::from_value(value).context("GET /admin/offers answered something else")
     }
 
@@ -146,7 +155,13 @@ mod tests {
             ledger_seq: 5,
             ..CellRow::default()
         };
-        let quiet = |c| OfferView { cells: vec![c], ..OfferView::default() }.is_quiet();
+        let quiet = |c| {
+            OfferView {
+                cells: vec![c],
+                ..OfferView::default()
+            }
+            .is_quiet()
+        };
         assert!(quiet(cell(5, 0, false)));
         assert!(!quiet(cell(4, 0, false)));
         assert!(!quiet(cell(5, 1, false)));

@@ -50,7 +50,8 @@ pub enum VerifySource {
 #[command(after_long_help = AFTER)]
 pub struct LoadtestArgs {
     /// Distinct requests, each with its own idempotency key.
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    #[arg(long, default_value_t = 20_000,
+          value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub requests: u32,
     /// Arrivals per second; the schedule never waits for answers.
     #[arg(long, default_value_t = 2_000.0, value_parser = positive)]
@@ -86,7 +87,8 @@ pub struct LoadtestArgs {
     /// The admin listener, http://host:port; `admin.listen` when left out.
     #[arg(long, value_name = "URL")]
     pub admin: Option<String>,
-    /// Buys this existing offer; when left out, a new one is made in the campaign `evergreen`.
+    /// Buys this existing offer, which nobody else may buy meanwhile; when left out, a new one is
+    /// made in the campaign `evergreen`.
     #[arg(long, value_name = "ID")]
     pub offer: Option<String>,
     /// Units of the new offer.
@@ -146,7 +148,10 @@ fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3_600_000,
         _ => return Err(fail()),
     };
-    let ms = number.checked_mul(factor).filter(|ms| *ms <= 86_400_000).ok_or_else(fail)?;
+    let ms = number
+        .checked_mul(factor)
+        .filter(|ms| *ms <= 86_400_000)
+        .ok_or_else(fail)?;
     Ok(Duration::from_millis(ms))
 }
 
@@ -164,13 +169,18 @@ mod tests {
     #[test]
     fn flags_parse_and_verify_alone_means_stores() {
         let parse = |list: &[&str]| {
-            Cli::try_parse_from([&["x"], list].concat()).map(|c| c.args).map_err(|e| e.to_string())
+            Cli::try_parse_from([&["x"], list].concat())
+                .map(|c| c.args)
+                .map_err(|e| e.to_string())
         };
         let plain = parse(&[]).unwrap();
         assert_eq!((plain.requests, plain.verify), (20_000, VerifySource::Auto));
         assert_eq!(parse(&["--verify"]).unwrap().verify, VerifySource::Stores);
         assert_eq!(parse(&["--verify=api"]).unwrap().verify, VerifySource::Api);
-        assert_eq!(parse(&["--timeout", "500ms"]).unwrap().timeout, Duration::from_millis(500));
+        assert_eq!(
+            parse(&["--timeout", "500ms"]).unwrap().timeout,
+            Duration::from_millis(500)
+        );
         assert!(parse(&["--timeout", "5"]).is_err());
         assert!(parse(&["--duplicates", "2"]).is_err());
         assert!(parse(&["--offer", "x", "--units", "5"]).is_err());

@@ -13,12 +13,16 @@ mod client;
 mod crowd;
 mod evidence;
 mod history;
+mod live;
 mod plan;
 mod progress;
+mod report;
 mod settle;
 mod setup;
 mod stats;
+mod stores;
 mod summary;
+mod svg;
 mod track;
 mod verdict;
 mod verify;
@@ -35,6 +39,7 @@ pub use args::{LoadtestArgs, VerifySource};
 
 use crowd::{Bounds, Crowd};
 use history::{Event, History};
+use report::Origin;
 use summary::Summary;
 
 /// Runs a load test; true when everything was conserved.
@@ -42,7 +47,10 @@ use summary::Summary;
 /// The configuration must carry the secrets of the deployment (identity, tokens). An error means
 /// that the run could not be made or checked, not that a check failed.
 pub async fn run(config: &Config, args: LoadtestArgs) -> anyhow::Result<bool> {
-    for path in [&args.report, &args.json, &args.history].into_iter().flatten() {
+    for path in [&args.report, &args.json, &args.history]
+        .into_iter()
+        .flatten()
+    {
         writable(path)?;
     }
     let ground = setup::prepare(config, &args).await?;
@@ -73,17 +81,37 @@ pub async fn run(config: &Config, args: LoadtestArgs) -> anyhow::Result<bool> {
         verdict,
     };
     print!("{}", summary.text());
+    write_files(config, &args, &summary)?;
+    Ok(summary.verdict.is_conserved())
+}
+
+fn write_files(config: &Config, args: &LoadtestArgs, summary: &Summary) -> anyhow::Result<()> {
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&summary.json())?;
         std::fs::write(path, text + "\n").with_context(|| format!("--json {}", path.display()))?;
     }
-    Ok(summary.verdict.is_conserved())
+    if let Some(path) = &args.report {
+        let command: Vec<String> = std::env::args().collect();
+        let config = runtime::config::print_redacted(config);
+        let origin = Origin {
+            command: &command,
+            config: &config,
+            quantity: args.quantity,
+        };
+        let page = report::page(summary, &origin);
+        std::fs::write(path, page).with_context(|| format!("--report {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// Fails before the run rather than after it.
 fn writable(path: &Path) -> anyhow::Result<()> {
-    let file = std::fs::File::options().create(true).append(true).open(path);
-    file.map(|_| ()).with_context(|| format!("cannot write {}", path.display()))
+    let file = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(path);
+    file.map(|_| ())
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn gather(ground: setup::Ground, args: &LoadtestArgs) -> anyhow::Result<Crowd> {
@@ -136,7 +164,11 @@ async fn send_and_settle(crowd: &Arc<Crowd>, args: &LoadtestArgs) -> (f64, settl
     ));
     let quiet = args.quiet;
     let show = async {
-        if quiet { std::future::pending().await } else { progress::show(crowd.clone()).await }
+        if quiet {
+            std::future::pending().await
+        } else {
+            progress::show(crowd.clone()).await
+        }
     };
     let seconds = tokio::select! {
         () = show => 0.0,
@@ -149,7 +181,10 @@ async fn send_and_settle(crowd: &Arc<Crowd>, args: &LoadtestArgs) -> (f64, settl
     let until = Instant::now() + args.settle;
     let settled = settle::quiet(crowd, until).await;
     if !settled.quiet {
-        say(format!("not quiet after {:?}: {}", args.settle, settled.why));
+        say(format!(
+            "not quiet after {:?}: {}",
+            args.settle, settled.why
+        ));
     }
     say("asking what became of every order".to_owned());
     let until = until.max(Instant::now() + Duration::from_secs(10));

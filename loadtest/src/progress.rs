@@ -28,9 +28,16 @@ fn totals(c: &Counts) -> Before {
 }
 
 fn bar(done: u64, all: u64) -> String {
-    let full = (done * BAR as u64).checked_div(all).unwrap_or(0).min(BAR as u64) as usize;
+    let full = (done * BAR as u64)
+        .checked_div(all)
+        .unwrap_or(0)
+        .min(BAR as u64) as usize;
     let percent = (done * 100).checked_div(all).unwrap_or(0).min(100);
-    format!("[{}{}] {percent:3}%", "#".repeat(full), "-".repeat(BAR - full))
+    format!(
+        "[{}{}] {percent:3}%",
+        "#".repeat(full),
+        "-".repeat(BAR - full)
+    )
 }
 
 /// `1.2ms`, `340us`, `2.5s`.
@@ -44,14 +51,18 @@ pub(crate) fn show_us(us: u64) -> String {
 
 fn line(c: &Counts, second: u64, before: Before) -> String {
     let now = totals(c);
+    let quantile = |q| match c.recent.is_empty() {
+        true => "-".to_owned(),
+        false => show_us(c.recent.value_at_quantile(q)),
+    };
     let mut text = format!(
         "{second:4}s sent {} accepted {}/s refused {}/s in flight {} p50 {} p99 {}",
         c.sends,
         now.accepted - before.accepted,
         now.refused - before.refused,
         c.in_flight,
-        show_us(c.recent.value_at_quantile(0.5)),
-        show_us(c.recent.value_at_quantile(0.99)),
+        quantile(0.5),
+        quantile(0.99),
     );
     if c.retries > 0 {
         let _ = write!(text, " sent again {}", c.retries);
@@ -110,6 +121,9 @@ mod tests {
         assert_eq!(bar(0, 0), format!("[{}]   0%", "-".repeat(BAR)));
         assert!(bar(50, 100).contains(" 50%"));
         assert!(bar(200, 100).ends_with("100%"));
-        assert_eq!((show_us(999), show_us(1500)), ("999us".into(), "1.5ms".into()));
+        assert_eq!(
+            (show_us(999), show_us(1500)),
+            ("999us".into(), "1.5ms".into())
+        );
     }
 }

@@ -4,7 +4,7 @@
 //! seen twice in a row. Only then is a 404 a fate and not a "not yet".
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -32,12 +32,20 @@ pub(crate) struct Settled {
 /// Waits for quiet, at most until `until`.
 pub(crate) async fn quiet(crowd: &Crowd, until: Instant) -> Settled {
     let mut streak = 0;
-    let mut settled = Settled { quiet: false, why: String::new(), view: None };
+    let mut settled = Settled {
+        quiet: false,
+        why: String::new(),
+        view: None,
+    };
     loop {
         match look(crowd).await {
             Ok((view, why)) => {
                 streak = if why.is_empty() { streak + 1 } else { 0 };
-                settled = Settled { quiet: streak >= 2, why, view: Some(view) };
+                settled = Settled {
+                    quiet: streak >= 2,
+                    why,
+                    view: Some(view),
+                };
             }
             Err(e) => {
                 streak = 0;
@@ -62,7 +70,10 @@ async fn look(crowd: &Crowd) -> anyhow::Result<(OfferView, String)> {
             why.push(format!("{} is missing in Redis", c.cell));
         } else if c.holds > 0 || c.watermark != c.ledger_seq {
             let (w, head) = (c.watermark, c.ledger_seq);
-            why.push(format!("{}: {} holds, watermark {w} of {head}", c.cell, c.holds));
+            why.push(format!(
+                "{}: {} holds, watermark {w} of {head}",
+                c.cell, c.holds
+            ));
         }
     }
     debug_assert_eq!(view.is_quiet(), why.is_empty());
@@ -79,7 +90,14 @@ pub(crate) async fn fates(crowd: &Arc<Crowd>, quiet: bool, until: Instant) {
         .filter(|(_, t)| t.lock().may_have_order())
         .map(|(i, _)| i)
         .collect();
-    let work = Arc::new(Work { crowd: crowd.clone(), ask, next: AtomicUsize::new(0), quiet, until });
+    let work = Arc::new(Work {
+        crowd: crowd.clone(),
+        ask,
+        next: AtomicUsize::new(0),
+        gone: AtomicBool::new(false),
+        quiet,
+        until,
+    });
     let tasks = Tasks::new();
     for _ in 0..crowd.bounds.connections.min(64) {
         let work = work.clone();
@@ -92,17 +110,25 @@ struct Work {
     crowd: Arc<Crowd>,
     ask: Vec<u32>,
     next: AtomicUsize,
+    /// True once the gate was silent after the deadline: the rest is not asked.
+    gone: AtomicBool,
     quiet: bool,
     until: Instant,
 }
 
 impl Work {
     async fn reader(&self) {
-        let mut conn = Conn::new(self.crowd.ground.gate.clone(), self.crowd.ground.tasks.clone());
+        let mut conn = Conn::new(
+            self.crowd.ground.gate.clone(),
+            self.crowd.ground.tasks.clone(),
+        );
         while let Some(&track) = self.ask.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             let fate = self.fate(&mut conn, track).await;
             self.write(track, &fate);
             self.crowd.tracks[track as usize].lock().fate = Some(fate);
+            if self.gone.load(Ordering::Relaxed) {
+                return;
+            }
         }
     }
 
@@ -115,7 +141,10 @@ impl Work {
             // Nobody ever named the order: the key finds it.
             (None, None) => {
                 let key = self.crowd.ground.names.key(track);
-                return (format!("/v1/orders?idempotency_key={key}&offer={offer}"), false);
+                return (
+                    format!("/v1/orders?idempotency_key={key}&offer={offer}"),
+                    false,
+                );
             }
         };
         let sign = if path.contains('?') { '&' } else { '?' };
@@ -129,17 +158,25 @@ impl Work {
         let mut fate = Fate::Unknown;
         loop {
             let request = conn.request("GET", &path, &token).body(Full::default());
-            let Ok(request) = request else { return Fate::Unknown };
+            let Ok(request) = request else {
+                return Fate::Unknown;
+            };
             if let Ok(reply) = conn.send(request, Duration::from_secs(10)).await {
                 let answer = answer::read(reply.status, None, &reply.body);
                 match (answer.outcome, answer.order) {
-                    (Outcome::Decided(s), Some(order)) => fate = Fate::Order(order, s.0, answer.reason),
+                    (Outcome::Decided(s), Some(order)) => {
+                        fate = Fate::Order(order, s.0, answer.reason)
+                    }
                     (Outcome::Refused(domain::Reason::UnknownOrder), _) => fate = Fate::None,
                     _ => {}
                 }
             }
-            let gone = fate == Fate::None && self.quiet && !promised;
-            if fate.is_final() || gone || Instant::now() >= self.until {
+            let none = fate == Fate::None && self.quiet && !promised;
+            let late = Instant::now() >= self.until;
+            if late && fate == Fate::Unknown {
+                self.gone.store(true, Ordering::Relaxed);
+            }
+            if fate.is_final() || none || late {
                 return fate;
             }
             tokio::time::sleep(Duration::from_millis(250)).await;
@@ -165,4 +202,3 @@ impl Work {
         });
     }
 }
-

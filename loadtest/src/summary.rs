@@ -37,23 +37,30 @@ impl Summary {
         }
         match self.verdict.accepted_rejected.values().sum::<u64>() {
             0 => "verdict: conserved".to_owned(),
-            n => format!(
-                "verdict: conserved, {n} accepted orders rejected because Redis lost data"
-            ),
+            n => {
+                format!("verdict: conserved, {n} accepted orders rejected because Redis lost data")
+            }
         }
     }
 
     /// Accepted answers per second over the whole run.
     pub fn accepted_per_s(&self) -> f64 {
         let n = self.counts.steps.iter().map(|s| s.accepted).sum::<u64>();
-        if self.seconds > 0.0 { n as f64 / self.seconds } else { 0.0 }
+        if self.seconds > 0.0 {
+            n as f64 / self.seconds
+        } else {
+            0.0
+        }
     }
 
     /// The first violations, one per line, and how many more there are.
     pub fn violations(&self) -> Vec<String> {
         let all = &self.verdict.violations;
-        let mut out: Vec<String> =
-            all.iter().take(SHOWN).map(|v| format!("{}: {}", v.id, v.detail)).collect();
+        let mut out: Vec<String> = all
+            .iter()
+            .take(SHOWN)
+            .map(|v| format!("{}: {}", v.id, v.detail))
+            .collect();
         if all.len() > SHOWN {
             out.push(format!("and {} more", all.len() - SHOWN));
         }
@@ -72,7 +79,11 @@ impl Summary {
             c.retries,
             self.seconds,
             self.offer,
-            if self.interrupted { ", interrupted" } else { "" },
+            if self.interrupted {
+                ", interrupted"
+            } else {
+                ""
+            },
         );
         let _ = writeln!(out, "\nanswers");
         for (label, n) in c.by_label() {
@@ -80,7 +91,10 @@ impl Summary {
         }
         let rate = self.accepted_per_s();
         let peak = c.peak_accepted_per_s();
-        let _ = writeln!(out, "\naccepted/s {rate:.0} on average, {peak} in the best second");
+        let _ = writeln!(
+            out,
+            "\naccepted/s {rate:.0} on average, {peak} in the best second"
+        );
         let _ = writeln!(out, "\nlatency from the intended start");
         for (name, h) in latencies(c) {
             if !h.is_empty() {
@@ -91,7 +105,11 @@ impl Summary {
         for (name, n) in table_rows(&self.verdict.table) {
             let _ = writeln!(out, "  {name:<22}{n:>10}");
         }
-        lines(&mut out, "accepted, then rejected", &self.verdict.accepted_rejected);
+        lines(
+            &mut out,
+            "accepted, then rejected",
+            &self.verdict.accepted_rejected,
+        );
         lines(&mut out, "without a definite promise", &self.verdict.fates);
         let _ = writeln!(out, "\n{}", self.verdict_line());
         for v in self.violations() {
@@ -107,9 +125,13 @@ impl Summary {
             .into_iter()
             .map(|(name, h)| (name.replace(' ', "_"), histogram_json(h)))
             .collect();
-        let violations: Vec<String> = self.verdict.violations.iter().take(1000).map(|v| {
-            format!("{}: {}", v.id, v.detail)
-        }).collect();
+        let violations: Vec<String> = self
+            .verdict
+            .violations
+            .iter()
+            .take(1000)
+            .map(|v| format!("{}: {}", v.id, v.detail))
+            .collect();
         json!({
             "run": self.run,
             "offer": self.offer,
@@ -157,8 +179,13 @@ pub(crate) fn latencies(c: &Counts) -> Vec<(&'static str, &Histogram<u64>)> {
 }
 
 /// The percentiles that are shown.
-pub(crate) const QUANTILES: [(&str, f64); 5] =
-    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
+pub(crate) const QUANTILES: [(&str, f64); 5] = [
+    ("p50", 0.5),
+    ("p90", 0.9),
+    ("p99", 0.99),
+    ("p999", 0.999),
+    ("max", 1.0),
+];
 
 fn percentiles(h: &Histogram<u64>) -> String {
     QUANTILES

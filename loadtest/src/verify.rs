@@ -4,24 +4,17 @@
 //! embedded cells live in the running process, so there the SQLite file is read beside it (WAL
 //! allows that) and the view is what the admin listener shows. Nothing is written anywhere.
 
-use std::collections::HashMap;
-use std::time::Duration;
-
 use anyhow::{Context, bail};
-use cells::port::Cells;
-use domain::{CellId, Entry, Identity, OfferId, OrderId, Totals};
+use domain::Totals;
 use runtime::Config;
-use store::port::{Catalog, Ledger, Orders};
-use store::{SqlStore, StoreConfig};
 
-use crate::admin::{CellRow, OfferView};
+use crate::admin::OfferView;
 use crate::args::VerifySource;
 use crate::crowd::Crowd;
-use crate::evidence::{CellFacts, CellLedger, Facts, Row, View, claims};
+use crate::evidence::{CellFacts, Facts, Row};
 use crate::settle::Settled;
+use crate::stores::{open, shown};
 use crate::track::Fate;
-
-const PAGE: u64 = 2000;
 
 /// The facts and where they are from.
 pub(crate) async fn gather(
@@ -30,7 +23,10 @@ pub(crate) async fn gather(
     settled: &Settled,
     source: VerifySource,
 ) -> anyhow::Result<(Facts, String)> {
-    let view = settled.view.clone();
+    let direct = !config.is_embedded() && source != VerifySource::Api;
+    // Read directly, the cells need no admin listener but for their names.
+    let before = direct.then(|| crowd.ground.before.clone());
+    let view = settled.view.clone().or(before);
     let view = view.with_context(|| format!("the offer cannot be read: {}", settled.why))?;
     let mut facts = Facts {
         quantity: i64::from(crowd.bounds.quantity),
@@ -45,196 +41,22 @@ pub(crate) async fn gather(
     match stores {
         Ok(stores) => {
             stores.read_still(crowd, view, &mut facts).await?;
-            let what = if stores.cells.is_some() { "and Redis" } else { "and the admin view" };
+            let what = if stores.cells.is_some() {
+                "and Redis"
+            } else {
+                "and the admin view"
+            };
             Ok((facts, format!("ledger and rows read directly, {what}")))
         }
         Err(why) if source == VerifySource::Stores => bail!("--verify: {why}"),
         Err(why) => {
             from_api(crowd, &view, &mut facts);
-            Ok((facts, format!("API only ({why}): the ledger's entries were not checked")))
+            Ok((
+                facts,
+                format!("API only ({why}): the ledger's entries were not checked"),
+            ))
         }
     }
-}
-
-struct Stores {
-    store: SqlStore,
-    cells: Option<Box<dyn Cells>>,
-    offer: OfferId,
-    /// b is kept for ever only under a limit.
-    limited: bool,
-}
-
-async fn open(config: &Config, crowd: &Crowd) -> Result<Stores, String> {
-    if config.identity.secret.is_empty() {
-        return Err("identity.secret is not known".to_owned());
-    }
-    let databases = if config.store.databases.is_empty() {
-        let file = config.data_dir.0.join("db-0.sqlite");
-        if !file.is_file() {
-            return Err(format!("{} is not here", file.display()));
-        }
-        vec![format!("sqlite://{}", file.display())]
-    } else {
-        config.store.databases.clone()
-    };
-    let cfg = StoreConfig {
-        databases,
-        connections: config.store.connections.min(4),
-        timeout: Duration::from_secs(20),
-    };
-    let identity = Identity::new(config.identity.secret.as_bytes());
-    let store = SqlStore::new(&cfg, identity, crowd.ground.clock.clone());
-    let store = store.map_err(|e| e.to_string())?;
-    let offer: OfferId = crowd.ground.offer.parse().map_err(|e| format!("offer: {e}"))?;
-    let known = store.offer(&offer).await.map_err(|e| e.to_string())?;
-    let Some((known, _)) = known else {
-        return Err("the configured database does not have this offer".to_owned());
-    };
-    let cells: Option<Box<dyn Cells>> = if config.is_embedded() {
-        None
-    } else {
-        let engine = cells::redisrs::connect(&config.cells.nodes).await;
-        Some(Box::new(engine.map_err(|e| e.to_string())?))
-    };
-    Ok(Stores { store, cells, offer, limited: known.limit_per_buyer.is_some() })
-}
-
-impl Stores {
-    /// Reads until the view and the ledger are of one moment (an order may expire in between).
-    async fn read_still(
-        &self,
-        crowd: &Crowd,
-        mut view: OfferView,
-        facts: &mut Facts,
-    ) -> anyhow::Result<()> {
-        for left in (0..5).rev() {
-            facts.cells.clear();
-            facts.rows.clear();
-            facts.double_rows.clear();
-            self.read(&view, facts).await?;
-            let still = |c: &CellFacts| c.view.as_ref().is_none_or(|v| v.watermark == c.head.seq);
-            if left == 0 || !facts.quiet || facts.cells.iter().all(still) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            view = crowd.ground.admin.view(&crowd.ground.offer).await?;
-        }
-        Ok(())
-    }
-
-    async fn read(&self, view: &OfferView, facts: &mut Facts) -> anyhow::Result<()> {
-        for row in &view.cells {
-            let cell: CellId = row.cell.parse().context("GET /admin/offers names a cell")?;
-            let seen = match &self.cells {
-                Some(cells) => self.view(&**cells, &cell).await?,
-                None => shown(row),
-            };
-            let watermark = seen.as_ref().map_or(0, |v| v.watermark);
-            let (entries, head) = self.ledger(&cell).await?;
-            let at_w = self.store.at(&cell, watermark).await?;
-            let (claims, unreadable) = claims(&self.offer, &entries);
-            let ledger = Some(CellLedger { at_w, claims, unreadable, entries });
-            facts.cells.push(CellFacts { cell: row.cell.clone(), head, ledger, view: seen });
-        }
-        for db in 0..self.store.databases() {
-            self.rows(db, facts).await?;
-        }
-        self.rows_elsewhere(facts).await?;
-        facts.complete = true;
-        Ok(())
-    }
-
-    async fn ledger(&self, cell: &CellId) -> anyhow::Result<(Vec<Entry>, Totals)> {
-        let mut entries: Vec<Entry> = Vec::new();
-        loop {
-            let after = entries.last().map_or(0, |e| e.seq);
-            let page = self.store.after(cell, after, PAGE).await?;
-            let page = page.with_context(|| format!("the database has no cell {cell}"))?;
-            let empty = page.entries.is_empty();
-            // What was appended after the cell row was read belongs to the next page.
-            entries.extend(page.entries.into_iter().filter(|e| e.seq <= page.head.seq));
-            let end = entries.last().map_or(0, |e| e.seq);
-            if empty || end >= page.head.seq {
-                return Ok((entries, page.head));
-            }
-        }
-    }
-
-    async fn rows(&self, db: u16, facts: &mut Facts) -> anyhow::Result<()> {
-        let mut after: Option<OrderId> = None;
-        loop {
-            let page = self.store.scan_rows(db, &self.offer, after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.order);
-            for r in page {
-                let row = Row { status: r.status, reason: r.reason };
-                if facts.rows.insert(r.order, row).is_some() {
-                    facts.double_rows.push(r.order);
-                }
-            }
-        }
-    }
-
-    /// Rows of carts whose anchor is in another offer.
-    async fn rows_elsewhere(&self, facts: &mut Facts) -> anyhow::Result<()> {
-        let ledgers = facts.cells.iter().filter_map(|c| c.ledger.as_ref());
-        let claims = ledgers.flat_map(|l| &l.claims).filter(|c| c.elsewhere);
-        let orders: Vec<OrderId> = claims.map(|c| c.order).collect();
-        for order in orders {
-            let row = self.store.order(order).await?;
-            let row = row.map(|r| Row { status: r.status, reason: r.reason });
-            facts.rows.extend(row.map(|r| (order, r)));
-        }
-        Ok(())
-    }
-
-    async fn view(&self, cells: &dyn Cells, cell: &CellId) -> anyhow::Result<Option<View>> {
-        let Some(v) = cells.snapshot(cell).await? else { return Ok(None) };
-        let mut holds = HashMap::new();
-        let mut cursor = 0;
-        loop {
-            let page = cells.scan_holds(cell, cursor, 500).await?;
-            // A scan may show an element twice.
-            holds.extend(page.items.into_iter().map(|h| (h.order, h)));
-            cursor = page.cursor;
-            if cursor == 0 {
-                break;
-            }
-        }
-        let mut buyers = HashMap::new();
-        while self.limited {
-            let page = cells.scan_buyers(cell, cursor, 500).await?;
-            buyers.extend(page.items);
-            cursor = page.cursor;
-            if cursor == 0 {
-                break;
-            }
-        }
-        Ok(Some(View {
-            supply: v.totals.supply,
-            net: v.totals.net,
-            held: v.held,
-            available: v.available(),
-            watermark: v.totals.seq,
-            holds: v.holds,
-            deep: Some((v.totals.tok, v.totals.open)),
-            all_holds: Some(holds.into_values().collect()),
-            buyers: self.limited.then_some(buyers),
-        }))
-    }
-}
-
-/// The view as the admin listener showed it.
-fn shown(row: &CellRow) -> Option<View> {
-    (!row.missing).then(|| View {
-        supply: row.supply,
-        net: row.net,
-        held: row.held,
-        available: row.available,
-        watermark: row.watermark,
-        holds: row.holds,
-        ..View::default()
-    })
 }
 
 fn from_api(crowd: &Crowd, view: &OfferView, facts: &mut Facts) {
@@ -246,7 +68,12 @@ fn from_api(crowd: &Crowd, view: &OfferView, facts: &mut Facts) {
             ..Totals::default()
         };
         let cell = row.cell.clone();
-        facts.cells.push(CellFacts { cell, head, ledger: None, view: shown(row) });
+        facts.cells.push(CellFacts {
+            cell,
+            head,
+            ledger: None,
+            view: shown(row),
+        });
     }
     for track in &crowd.tracks {
         let track = track.lock();
@@ -254,7 +81,13 @@ fn from_api(crowd: &Crowd, view: &OfferView, facts: &mut Facts) {
             && fate.is_final()
             && let Fate::Order(order, status, reason) = fate
         {
-            facts.rows.insert(*order, Row { status: *status, reason: reason.clone() });
+            facts.rows.insert(
+                *order,
+                Row {
+                    status: *status,
+                    reason: reason.clone(),
+                },
+            );
         }
     }
 }
