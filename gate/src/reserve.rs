@@ -1,4 +1,5 @@
-//! The reserve combiner: one queue per cell, one call in flight per cell.
+//! The reserve combiner: one queue per cell, one call in flight per cell, and more only while whole
+//! batches wait.
 //!
 //! What arrives while a call is in flight becomes the next call; there is no timer. A call that
 //! gets no answer is repeated with the same nonces, and its items then carry `unknown`: nobody may
@@ -42,7 +43,8 @@ struct Waiting {
 struct Queue {
     waiting: Vec<Waiting>,
     known: Option<Arc<Known>>,
-    running: bool,
+    /// Calls in flight.
+    running: usize,
 }
 
 /// One cell's queue, Redis clock and sold-out flag.
@@ -71,6 +73,8 @@ pub(crate) struct Reserve {
     lanes: RwLock<HashMap<CellId, Arc<Lane>>>,
 }
 
+/// Calls in flight per cell while whole batches wait.
+const CALLS: usize = 4;
 /// Attempts of one call, the first included.
 const ATTEMPTS: u32 = 3;
 
@@ -112,7 +116,9 @@ impl Reserve {
             q.waiting.push(Waiting { item, tell });
             // The newest view of the offer speaks for all: a changed window counts at once.
             q.known = Some(known.clone());
-            !std::mem::replace(&mut q.running, true)
+            let start = q.running == 0 || (q.running < CALLS && q.waiting.len() >= self.cfg.batch);
+            q.running += usize::from(start);
+            start
         };
         if start {
             let (me, lane) = (self.clone(), lane.clone());
@@ -127,11 +133,12 @@ impl Reserve {
             let (batch, known) = {
                 let mut q = lane.queue.lock();
                 let n = q.waiting.len().min(self.cfg.batch);
-                let batch: Vec<Waiting> = q.waiting.drain(..n).collect();
+                // Of several, only whole batches go on; the last one takes what is left.
+                let enough = n > 0 && (q.running == 1 || n == self.cfg.batch);
                 match q.known.clone() {
-                    Some(known) if !batch.is_empty() => (batch, known),
+                    Some(known) if enough => (q.waiting.drain(..n).collect::<Vec<_>>(), known),
                     _ => {
-                        q.running = false;
+                        q.running -= 1;
                         return;
                     }
                 }
