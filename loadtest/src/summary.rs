@@ -203,15 +203,16 @@ fn histogram_json(h: &Histogram<u64>) -> Value {
 }
 
 /// The conservation table, top to bottom.
-pub(crate) fn table_rows(t: &Table) -> Vec<(&'static str, i64)> {
-    let n = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+pub(crate) fn table_rows(t: &Table) -> Vec<(&'static str, String)> {
+    let n = |n: u64| n.to_string();
+    let known = |n: Option<i64>| n.map_or_else(|| "not read".to_owned(), |n| n.to_string());
     vec![
-        ("supply", t.supply),
-        ("claimed", t.claimed),
-        ("released", t.released),
-        ("net", t.net),
-        ("held", t.held),
-        ("available", t.available),
+        ("supply", t.supply.to_string()),
+        ("claimed", known(t.claimed)),
+        ("released", known(t.released)),
+        ("net", t.net.to_string()),
+        ("held", t.held.to_string()),
+        ("available", t.available.to_string()),
         ("rows pending", n(t.rows_pending)),
         ("rows live", n(t.rows_live)),
         ("rows rejected", n(t.rows_rejected)),
@@ -220,6 +221,6 @@ pub(crate) fn table_rows(t: &Table) -> Vec<(&'static str, i64)> {
         ("keys accepted", n(t.accepted)),
         ("lost", n(t.lost)),
         ("doubled", n(t.doubled)),
-        ("oversold", t.oversold),
+        ("oversold", t.oversold.to_string()),
     ]
 }

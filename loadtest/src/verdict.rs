@@ -5,7 +5,7 @@
 //! `sold_out` or `limit_reached` is not a violation (Redis lost data, INV-13's exception) but is
 //! counted. A run that never became quiet is not conserved: its end was not seen.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use domain::invariant::{self, Violation};
 use domain::{OrderId, Status, Totals};
@@ -19,8 +19,10 @@ use crate::track::Track;
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct Table {
     pub supply: i64,
-    pub claimed: i64,
-    pub released: i64,
+    /// `None` when the ledger was not read.
+    pub claimed: Option<i64>,
+    /// Likewise.
+    pub released: Option<i64>,
     pub net: i64,
     pub held: i64,
     pub available: i64,
@@ -44,6 +46,8 @@ pub(crate) struct Verdict {
     pub accepted_rejected: BTreeMap<String, u64>,
     /// What became of keys whose outcome was unknown to the client.
     pub fates: BTreeMap<String, u64>,
+    /// An order may be missed from both sides: promised, and claimed.
+    lost: HashSet<OrderId>,
 }
 
 impl Verdict {
@@ -81,6 +85,7 @@ pub(crate) fn judge(tracks: &[Track], names: &Names, facts: &Facts) -> Verdict {
         v.table.doubled += 1;
         v.bad("INV-8", format!("{order} has rows in two databases"));
     }
+    v.table.lost = v.lost.len() as u64;
     v
 }
 
@@ -102,9 +107,9 @@ fn judge_cell(cell: &CellFacts, facts: &Facts, v: &mut Verdict) {
     v.table.net += cell.head.net;
     if let Some(ledger) = &cell.ledger {
         found.extend(invariant::ledger(&ledger.entries, cell.head));
-        v.table.claimed += ledger.claims.iter().map(|c| c.qty).sum::<i64>();
+        *v.table.claimed.get_or_insert(0) += ledger.claims.iter().map(|c| c.qty).sum::<i64>();
         let released = ledger.claims.iter().filter(|c| c.released);
-        v.table.released += released.map(|c| c.qty).sum::<i64>();
+        *v.table.released.get_or_insert(0) += released.map(|c| c.qty).sum::<i64>();
         if ledger.unreadable > 0 {
             v.bad(
                 "INV-2",
@@ -207,7 +212,7 @@ fn judge_units(facts: &Facts, v: &mut Verdict) {
     }
     for (order, (_, released)) in &claims {
         if !released && !facts.rows.contains_key(order) {
-            v.table.lost += 1;
+            v.lost.insert(*order);
             v.bad(
                 "INV-7",
                 format!("{order} is claimed in the ledger and has no row"),
@@ -233,7 +238,7 @@ fn judge_track(track: &Track, key: &str, facts: &Facts, v: &mut Verdict) {
     }
     for order in &track.promised {
         let Some(row) = facts.rows.get(order) else {
-            v.table.lost += 1;
+            v.lost.insert(*order);
             v.bad(
                 "INV-7",
                 format!("{key}: {order} was accepted and has no row"),
