@@ -29,9 +29,10 @@ Exit code: 0 conserved, 1 broken, 69 the gate or the admin listener is not there
 
 --json FILE, one object: run, offer, started_ms, seconds, interrupted, requests, sends, retries, \
 answers {outcome: count}, rates {accepted_per_s, peak_accepted_per_s}, latency_ms {definite, \
-accepted, refused, late_start: {count, mean, p50, p90, p99, p999, max}}, table {supply, claimed, released \
-(both null = not read), net, held, available, rows_pending, rows_live, rows_rejected, \
-rows_dead, rows_foreign, accepted, lost, doubled, oversold}, accepted_rejected {reason: count}, fates {fate: count}, \
+accepted, refused, late_start: {count, mean, p50, p90, p99, p999, max}}, table {supply, claimed, \
+released (both null = not read), net, held, available, rows_pending, \
+rows_live, rows_rejected, rows_dead, rows_foreign, accepted, lost, doubled, oversold}, \
+accepted_rejected {reason: count}, fates {fate: count}, \
 quiet, checked, verdict (conserved|broken), violations [text].";
 
 /// Where the verdict takes its facts from.
