@@ -125,9 +125,26 @@ pub(crate) fn buy(body: &[u8], max_quantity: u32) -> Result<BuyBody, Refusal> {
     Ok(BuyBody { quantity, metadata })
 }
 
-/// Parses strict JSON; the detail says where it went wrong.
+/// Parses a strict JSON object; the detail says where it went wrong.
 pub(crate) fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).or_else(|e| refuse(Reason::Malformed, e.to_string()))
+    let mut d = serde_json::Deserializer::from_slice(body);
+    let parsed = object(&mut d).and_then(|value| d.end().map(|()| value));
+    parsed.or_else(|e| refuse(Reason::Malformed, e.to_string()))
+}
+
+/// A struct from a JSON object only: serde by itself takes a list of its fields as well.
+pub(crate) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Result<T, D::Error> {
+    struct V<T>(std::marker::PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for V<T> {
+        type Value = T;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, a: A) -> Result<T, A::Error> {
+            T::deserialize(serde::de::value::MapAccessDeserializer::new(a))
+        }
+    }
+    d.deserialize_any(V(std::marker::PhantomData))
 }
 
 /// An integer of any size: what is no integer is a wrong type, what is too large is out of range.

@@ -58,7 +58,7 @@ impl Payload {
         self.lines
             .iter()
             .map(|l| l.unit_minor.saturating_mul(i64::from(l.qty)))
-            .sum()
+            .fold(0, i64::saturating_add)
     }
 
     /// The bytes that the hold, the frame and the ledger carry.

@@ -35,6 +35,8 @@ pub fn metrics(tasks: &Tasks) -> Result<PrometheusHandle, String> {
         .map_err(|e| e.to_string())?
         .install_recorder()
         .map_err(|e| e.to_string())?;
+    let help = "Tasks that panicked; every one is a bug";
+    metrics::describe_counter!("sluicegate_task_panics_total", help);
     let (upkeep, stop) = (handle.clone(), tasks.clone());
     tasks.spawn("metrics upkeep", async move {
         let mut tick = tokio::time::interval(std::time::Duration::from_secs(5));

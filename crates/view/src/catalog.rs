@@ -57,6 +57,8 @@ impl CatalogCache {
 
     /// Polls until `ClosePools`.
     pub fn spawn(self: &Arc<Self>, tasks: &Tasks) {
+        let help = "Reads of the catalog that failed; the last one stays in force";
+        metrics::describe_counter!("sluicegate_catalog_errors_total", help);
         let (me, t) = (self.clone(), tasks.clone());
         tasks.spawn("catalog", async move {
             while t.unless(Phase::ClosePools, tokio::time::sleep(POLL)).await.is_some() {

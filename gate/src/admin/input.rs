@@ -57,6 +57,7 @@ impl CampaignBody {
 pub(crate) struct OfferBody {
     pub campaign: String,
     pub sku: String,
+    #[serde(deserialize_with = "crate::body::object")]
     pub price: Price,
     pub allotment: i64,
     #[serde(default, deserialize_with = "present")]
