@@ -216,8 +216,9 @@ impl Reconciler {
             }
             return Ok(found);
         }
-        if compared.head.open == Flag::Paused && !how.dry_run && self.restore(cell).await? {
-            metrics::repaired(DriftKind::RepairPause.repair());
+        if compared.head.open == Flag::Paused && self.is_repair_pause(cell).await? {
+            let applied = !how.dry_run && self.restore(cell).await?;
+            found.push(self.note(compared, cell, DriftKind::RepairPause, applied));
         }
         Ok(found)
     }

@@ -33,6 +33,12 @@ impl Reconciler {
         Ok(())
     }
 
+    /// True when a repair's pause is the last word about the flag.
+    pub(crate) async fn is_repair_pause(&self, cell: &CellId) -> Result<bool, OperateError> {
+        let last = self.ports.store.last_flag(cell).await.map_err(down)?;
+        Ok(last.is_some_and(|e| drift::repaired_flag(&e.payload).is_some()))
+    }
+
     /// Restores the flag of a repair's pause, if that pause is the last word. True when it did.
     pub(crate) async fn restore(&self, cell: &CellId) -> Result<bool, OperateError> {
         let last = self.ports.store.last_flag(cell).await.map_err(down)?;
@@ -40,11 +46,15 @@ impl Reconciler {
             return Ok(false);
         };
         // A rebuild under way holds this lease and restores by itself.
-        if !self.ports.store.lease(&pause_lease(cell), &self.holder, 1000).await.map_err(down)? {
+        let lease = pause_lease(cell);
+        if !self.ports.store.lease(&lease, &self.holder, 1000).await.map_err(down)? {
             return Ok(false);
         }
         let id = self.fresh_id(cell, "restore");
-        self.ports.store.restore_flag(cell, id, pause.seq).await.map_err(down)?;
+        let done = self.ports.store.restore_flag(cell, id, pause.seq).await;
+        // A lease of no length is free again.
+        self.ports.store.lease(&lease, &self.holder, 0).await.map_err(down)?;
+        done.map_err(down)?;
         self.follow.catch_up(cell).await;
         Ok(true)
     }

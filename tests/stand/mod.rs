@@ -207,6 +207,12 @@ impl Stand {
         self.curl(&self.buyer_token(buyer), &[&url])
     }
 
+    /// The order once it is decided.
+    pub fn decided(&self, buyer: &str, id: &str) -> Value {
+        let url = format!("http://{}/v1/orders/{id}?wait=30s", self.gate);
+        self.curl(&self.buyer_token(buyer), &[&url])
+    }
+
     pub fn admin_offer(&self, offer: &str) -> Value {
         self.curl(TOKEN, &[&format!("http://{}/admin/offers/{offer}", self.admin)])
     }
