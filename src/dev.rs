@@ -15,9 +15,9 @@ use runtime::{Config, Tasks, tasks};
 use serde::{Deserialize, Serialize};
 use view::{Ports, Reconcile};
 
+use crate::Exit;
 use crate::services::{begin, bind, drain, start_gate};
 use crate::wire::{self, RedisClient};
-use crate::Exit;
 
 const DEMO: &str = "demo";
 const DEMO_UNITS: i64 = 10_000;
@@ -107,8 +107,7 @@ pub(crate) async fn run(mut config: Config) -> Result<(), Exit> {
     let ports = wire::ports(&config, &tasks, RedisClient::Hot).await?;
     writer::spawn(&tasks, &ports, &(&config.writer).into());
     drain_log(&ports).await?;
-    let reconciler =
-        Reconciler::new(ports.clone(), (&config.reconciler).into(), &config.publish);
+    let reconciler = Reconciler::new(ports.clone(), (&config.reconciler).into(), &config.publish);
     demo_offer(&ports).await?;
     load_cells(&ports, &reconciler).await?;
     reconciler.spawn(&tasks);

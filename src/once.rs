@@ -29,11 +29,8 @@ pub(crate) async fn here(config: &Config, ports: Ports, args: &ReconcilerArgs) -
 /// The embedded cells live in the running process: ask its admin listener.
 pub(crate) async fn over_http(config: &Config, args: &ReconcilerArgs) -> Result<(), Exit> {
     let body = serde_json::json!({ "offer": args.offer, "dry_run": args.dry_run });
-    let body = if args.offer.is_some() {
-        body
-    } else {
-        serde_json::json!({ "dry_run": args.dry_run })
-    };
+    let body =
+        if args.offer.is_some() { body } else { serde_json::json!({ "dry_run": args.dry_run }) };
     let text = post(config, "/admin/reconcile", body.to_string()).await?;
     println!("{text}");
     let report: serde_json::Value =
@@ -57,9 +54,8 @@ async fn post(config: &Config, path: &str, body: String) -> Result<String, Exit>
         ))
     };
     let stream = tokio::net::TcpStream::connect(address).await.map_err(|e| fail(&e))?;
-    let (mut send, conn) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|e| fail(&e))?;
+    let (mut send, conn) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| fail(&e))?;
     let request = Request::post(path)
         .header("host", address.as_str())
         .header("authorization", format!("Bearer {}", config.admin.token))

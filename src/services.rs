@@ -139,10 +139,7 @@ pub(crate) async fn reconciler(mut config: Config, args: &ReconcilerArgs) -> Res
 }
 
 /// `sluicegate loadtest`.
-pub(crate) async fn loadtest(
-    mut config: Config,
-    args: loadtest::LoadtestArgs,
-) -> Result<(), Exit> {
+pub(crate) async fn loadtest(mut config: Config, args: loadtest::LoadtestArgs) -> Result<(), Exit> {
     dev::fill_secrets(&mut config)?;
     match loadtest::run(&config, args).await {
         Ok(true) => Ok(()),

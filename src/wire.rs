@@ -144,9 +144,7 @@ async fn cells(
             };
             Ok(Arc::new(cells::fred::connect(nodes, &tuning).await.map_err(fail)?))
         }
-        RedisClient::Tools => {
-            Ok(Arc::new(cells::redisrs::connect(nodes).await.map_err(fail)?))
-        }
+        RedisClient::Tools => Ok(Arc::new(cells::redisrs::connect(nodes).await.map_err(fail)?)),
     }
 }
 
@@ -176,7 +174,8 @@ async fn pulsar(
     databases: u16,
 ) -> Result<Arc<dyn OrderLog>, Exit> {
     let timeout = Duration::from_millis(config.publish.timeout_ms);
-    let log = orderlog::PulsarLog::connect(&config.log, databases, timeout, tasks, clock.clone()).await;
+    let log =
+        orderlog::PulsarLog::connect(&config.log, databases, timeout, tasks, clock.clone()).await;
     let log: Arc<dyn OrderLog> = log.map_err(|e| Exit::unavailable(e.to_string()))?;
     Ok(log)
 }

@@ -119,7 +119,10 @@ fn one_key_in_two_offers_keeps_the_first() {
     let second = dev.buy("sock", &token, "same");
     if second.status == 202 {
         let order = dev.decided(&second, &token);
-        assert_eq!((&order["status"], &order["reason"]), (&json!("rejected"), &json!("key_conflict")));
+        assert_eq!(
+            (&order["status"], &order["reason"]),
+            (&json!("rejected"), &json!("key_conflict"))
+        );
         let again = dev.buy("sock", &token, "same");
         assert_eq!((again.status, again.order_id()), (200, second.order_id()));
     } else {
@@ -169,7 +172,11 @@ fn sold_out_is_said_before_the_body_and_ends_with_a_top_up() {
         (offer["state"] == "sold_out" && offer["remaining"] == 0).then_some(())
     });
 
-    dev.operate_ok("POST", "/admin/offers/shoe/supply", Some(&json!({"request_id": "t", "units": 1})));
+    dev.operate_ok(
+        "POST",
+        "/admin/offers/shoe/supply",
+        Some(&json!({"request_id": "t", "units": 1})),
+    );
     let began = std::time::Instant::now();
     let sold = until("a sale after the top-up", || {
         let reply = dev.buy("shoe", &eve, "k");
@@ -307,11 +314,17 @@ fn supply_moves_in_both_directions_once() {
     supply("held", -4).problem(Reason::UnitsNotAvailable);
     assert_eq!(supply("rest", -3).json()["available"], 0);
     dev.buy("shoe", &dev.token("bob"), "k").problem(Reason::SoldOut);
-    for bad in [json!({"request_id": "x", "units": 0}), json!({"request_id": "", "units": 1}),
-        json!({"request_id": "a b", "units": 1}), json!({"units": 1}), json!({"request_id": "x"}),
-        json!({"request_id": "x", "units": 1.5}), json!({"request_id": "x", "units": 1, "y": 1}),
-        json!({"request_id": "x", "units": i64::MAX}), json!({"request_id": "x", "units": i64::MIN})]
-    {
+    for bad in [
+        json!({"request_id": "x", "units": 0}),
+        json!({"request_id": "", "units": 1}),
+        json!({"request_id": "a b", "units": 1}),
+        json!({"units": 1}),
+        json!({"request_id": "x"}),
+        json!({"request_id": "x", "units": 1.5}),
+        json!({"request_id": "x", "units": 1, "y": 1}),
+        json!({"request_id": "x", "units": i64::MAX}),
+        json!({"request_id": "x", "units": i64::MIN}),
+    ] {
         dev.operate("POST", path, Some(&bad)).problem(Reason::Malformed);
     }
     assert_eq!(dev.settled("shoe")["supply"], 8);

@@ -71,7 +71,9 @@ fn frames(ports: &view::Ports, offers: &[String], orders: usize) -> Result<Vec<(
         parts[usize::from(partition)].push(Item::Order(Mode::Full, sealed));
     }
     let numbered = (0u16..).zip(&parts);
-    Ok(numbered.flat_map(|(n, items)| frame::pack(items).into_iter().map(move |f| (n, f))).collect())
+    Ok(numbered
+        .flat_map(|(n, items)| frame::pack(items).into_iter().map(move |f| (n, f)))
+        .collect())
 }
 
 /// Rows per second of LOAD DATA through the server's own client.

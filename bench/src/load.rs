@@ -34,7 +34,8 @@ pub(crate) struct Buyers {
 impl Buyers {
     pub fn mint(config: &runtime::Config, n: usize) -> Result<Self> {
         let clock = runtime::clock::system_clock();
-        let tokens = Tokens::new(&config.auth, &config.admin.token, clock).map_err(anyhow::Error::msg)?;
+        let tokens =
+            Tokens::new(&config.auth, &config.admin.token, clock).map_err(anyhow::Error::msg)?;
         let mint = |i: usize| {
             let buyer: Buyer = format!("b{i}").parse()?;
             tokens.mint_buyer(&buyer, 86_400).context("auth.hs256_secret")
@@ -113,7 +114,10 @@ async fn connection(
         stream.write_all(request.as_bytes()).await?;
         let status = answer(&mut stream, &mut buffer).await?;
         if status != expect {
-            bail!("answer {status}, expected {expect}: {}", String::from_utf8_lossy(&buffer[..400]));
+            bail!(
+                "answer {status}, expected {expect}: {}",
+                String::from_utf8_lossy(&buffer[..400])
+            );
         }
         done += 1;
     }
@@ -131,7 +135,8 @@ async fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<u16> {
         let text = std::str::from_utf8(&buffer[..head])?;
         let length = text.lines().find_map(|l| {
             let (name, value) = l.split_once(':')?;
-            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+            name.eq_ignore_ascii_case("content-length")
+                .then(|| value.trim().parse::<usize>().ok())?
         });
         let length = length.context("an answer without Content-Length")?;
         if have >= head + 4 + length {

@@ -63,10 +63,7 @@ async fn run(args: &Args) -> Result<Report> {
     })
     .context("the stack is needed: run `cargo xtask stack up`")?;
     let wanted = |name: &str| args.rows.is_empty() || args.rows.iter().any(|r| r == name);
-    let plan = Plan {
-        connections: args.connections,
-        time: Duration::from_secs(args.seconds),
-    };
+    let plan = Plan { connections: args.connections, time: Duration::from_secs(args.seconds) };
     let mut report = Report::default();
     let http = ["sold_out", "reserve_hot", "accepted_stack", "accepted_vs_naive", "many_offers"];
     if http.iter().any(|n| wanted(n)) {

@@ -158,7 +158,8 @@ impl Tokens {
             seen.clear();
         }
         let nbf = claims.nbf.unwrap_or(0);
-        let remembered = Remembered { token: token.into(), buyer: buyer.clone(), exp: claims.exp, nbf };
+        let remembered =
+            Remembered { token: token.into(), buyer: buyer.clone(), exp: claims.exp, nbf };
         seen.insert(slot, remembered);
         Some(buyer)
     }

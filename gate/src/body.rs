@@ -345,7 +345,8 @@ mod tests {
     #[test]
     fn metadata_has_one_form() {
         let a = buy(b"{\"metadata\":{\"b\":1,\"a\":[true,null]},\"quantity\":2}", 9).unwrap();
-        let b = buy(b"{ \"quantity\": 2, \"metadata\": {\"a\":[ true,null ],\"b\":1} }", 9).unwrap();
+        let b =
+            buy(b"{ \"quantity\": 2, \"metadata\": {\"a\":[ true,null ],\"b\":1} }", 9).unwrap();
         assert_eq!(content("o", &a), content("o", &b));
         let large = format!("{{\"metadata\":{{\"a\":\"{}\"}}}}", "x".repeat(1100));
         assert_eq!(reason(&large), Some(Reason::Malformed));

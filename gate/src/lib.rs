@@ -6,10 +6,10 @@
 //! under the rules of PROTOCOL 6.3. Deliberately absent: any write to a database on the buyers'
 //! side.
 
-mod admission;
 pub mod admin;
-mod auth;
+mod admission;
 mod answer;
+mod auth;
 mod body;
 mod buy;
 mod emit;

@@ -2,7 +2,9 @@
 
 use cells::port::CellError;
 use domain::Reason;
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 /// Names and help texts.
 pub(crate) fn describe() {

@@ -241,9 +241,11 @@ impl Ask<'_> {
             return Ok(self.mine(&sealed.payload).map(|p| (status, p, sealed.t_ms)));
         }
         let holds = ports.cells.find_holds(&cell, &[self.order]).await.map_err(|_| ())?;
-        Ok(holds.into_iter().flatten().next().and_then(|h| {
-            self.mine(&h.payload).map(|p| (Status::Unconfirmed, p, h.t_ms))
-        }))
+        Ok(holds
+            .into_iter()
+            .flatten()
+            .next()
+            .and_then(|h| self.mine(&h.payload).map(|p| (Status::Unconfirmed, p, h.t_ms))))
     }
 
     fn mine(&self, payload: &[u8]) -> Option<Payload> {

@@ -79,7 +79,12 @@ const CALLS: usize = 4;
 const ATTEMPTS: u32 = 3;
 
 impl Reserve {
-    pub fn new(cells: Arc<dyn Cells>, identity: Identity, cfg: ReserveConfig, tasks: Tasks) -> Self {
+    pub fn new(
+        cells: Arc<dyn Cells>,
+        identity: Identity,
+        cfg: ReserveConfig,
+        tasks: Tasks,
+    ) -> Self {
         Self { cells, identity, cfg, tasks, lanes: RwLock::default() }
     }
 
@@ -206,9 +211,8 @@ impl Reserve {
 
     /// Keeps the sold-out flag of the lane fresh, and starts its filter when stock has run out.
     fn note_stock(&self, lane: &Arc<Lane>, mark: &Mark, results: &[Reserved]) {
-        let refused = results.iter().any(|r| {
-            matches!(r, Reserved::Refused { why: Refusal::SoldOut, .. })
-        });
+        let refused =
+            results.iter().any(|r| matches!(r, Reserved::Refused { why: Refusal::SoldOut, .. }));
         if !lane.sold_out.look(mark, refused) {
             return;
         }

@@ -32,11 +32,8 @@ pub async fn bind(address: &str) -> io::Result<TcpListener> {
     let explain = |e: io::Error| io::Error::new(e.kind(), format!("{address}: {e}"));
     let address: SocketAddr =
         address.parse().map_err(|_| explain(io::Error::other("not an ip:port")))?;
-    let socket = socket2::Socket::new(
-        socket2::Domain::for_address(address),
-        socket2::Type::STREAM,
-        None,
-    )?;
+    let socket =
+        socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into()).map_err(explain)?;
@@ -90,8 +87,7 @@ impl GateListener {
     pub fn spawn(self) {
         let tasks = self.gate.tasks.clone();
         tasks.clone().spawn("gate listener", async move {
-            while let Some(accepted) =
-                tasks.unless(Phase::StopAccept, self.listener.accept()).await
+            while let Some(accepted) = tasks.unless(Phase::StopAccept, self.listener.accept()).await
             {
                 match accepted {
                     Ok((stream, peer)) => self.admit(stream, peer, &tasks),

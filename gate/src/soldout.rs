@@ -44,9 +44,8 @@ impl SoldOut {
     /// True when this buyer may be refused right now.
     pub fn refuses(&self, buyer_hash: u64) -> bool {
         let flag = self.flag.load();
-        flag.as_ref().is_some_and(|f| {
-            Instant::now() < f.until && !f.filter.buyers.contains(&buyer_hash)
-        })
+        flag.as_ref()
+            .is_some_and(|f| Instant::now() < f.until && !f.filter.buyers.contains(&buyer_hash))
     }
 
     /// Takes a fresh look at the stock. True when a filter should be built.

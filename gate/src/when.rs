@@ -6,9 +6,8 @@ use time::macros::format_description;
 
 /// UTC milliseconds as text.
 pub(crate) fn show(ms: u64) -> String {
-    let form = format_description!(
-        "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
-    );
+    let form =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000);
     at.ok().and_then(|t| t.format(form).ok()).unwrap_or_default()
 }

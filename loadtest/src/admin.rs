@@ -69,11 +69,7 @@ pub(crate) struct Admin {
 impl Admin {
     pub fn new(target: Target, token: String, tasks: Tasks) -> Self {
         let url = format!("http://{}", target.authority);
-        Self {
-            conn: tokio::sync::Mutex::new(Conn::new(target, tasks)),
-            url,
-            token,
-        }
+        Self { conn: tokio::sync::Mutex::new(Conn::new(target, tasks)), url, token }
     }
 
     async fn call(&self, method: &str, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
@@ -100,10 +96,7 @@ impl Admin {
             ),
             status => bail!(
                 "{method} {path}: {status} {}",
-                value["detail"]
-                    .as_str()
-                    .or(value["reason"].as_str())
-                    .unwrap_or("")
+                value["detail"].as_str().or(value["reason"].as_str()).unwrap_or("")
             ),
         }
     }
@@ -122,16 +115,12 @@ impl Admin {
         if let Some(limit) = offer.limit_per_buyer {
             body["limit_per_buyer"] = limit.into();
         }
-        self.call("PUT", &format!("/admin/offers/{}", offer.id), Some(body))
-            .await
-            .map(|_| ())
+        self.call("PUT", &format!("/admin/offers/{}", offer.id), Some(body)).await.map(|_| ())
     }
 
     /// The offer now.
     pub async fn view(&self, offer: &str) -> anyhow::Result<OfferView> {
-        let value = self
-            .call("GET", &format!("/admin/offers/{offer}"), None)
-            .await?;
+        let value = self.call("GET", &format!("/admin/offers/{offer}"), None).await?;
         serde_json::from_value(value).context("GET /admin/offers answered something else")
     }
 
@@ -155,13 +144,7 @@ mod tests {
             ledger_seq: 5,
             ..CellRow::default()
         };
-        let quiet = |c| {
-            OfferView {
-                cells: vec![c],
-                ..OfferView::default()
-            }
-            .is_quiet()
-        };
+        let quiet = |c| OfferView { cells: vec![c], ..OfferView::default() }.is_quiet();
         assert!(quiet(cell(5, 0, false)));
         assert!(!quiet(cell(4, 0, false)));
         assert!(!quiet(cell(5, 1, false)));

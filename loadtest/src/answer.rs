@@ -98,13 +98,7 @@ pub(crate) struct Answer {
 impl Answer {
     /// An attempt without an answer.
     pub fn none(outcome: Outcome) -> Self {
-        Self {
-            outcome,
-            order: None,
-            link: None,
-            reason: None,
-            retry_after: None,
-        }
+        Self { outcome, order: None, link: None, reason: None, retry_after: None }
     }
 }
 
@@ -137,19 +131,11 @@ pub(crate) fn read(status: u16, retry_after: Option<u64>, body: &[u8]) -> Answer
         (400..=599, _) => problem(status, wire.reason.as_deref()),
         _ => Outcome::Odd(status),
     };
-    Answer {
-        outcome,
-        order,
-        link: wire.links.this,
-        reason: wire.reason,
-        retry_after,
-    }
+    Answer { outcome, order, link: wire.links.this, reason: wire.reason, retry_after }
 }
 
 fn problem(status: u16, reason: Option<&str>) -> Outcome {
-    let known = Reason::ALL
-        .iter()
-        .find(|r| Some(r.as_str()) == reason && r.status() == status);
+    let known = Reason::ALL.iter().find(|r| Some(r.as_str()) == reason && r.status() == status);
     known.map_or(Outcome::Odd(status), |r| Outcome::Refused(*r))
 }
 
@@ -175,10 +161,7 @@ mod tests {
         );
         assert_eq!(outcome(202, r#"{"status":"accepted"}"#), Outcome::Odd(202));
         let pending = format!(r#"{{"order_id":"{ID}","status":"pending"}}"#);
-        assert_eq!(
-            outcome(200, &pending),
-            Outcome::Decided(Fixed(Status::Pending))
-        );
+        assert_eq!(outcome(200, &pending), Outcome::Decided(Fixed(Status::Pending)));
         let sold = r#"{"status":409,"reason":"sold_out","retry":"same_key"}"#;
         assert_eq!(outcome(409, sold), Outcome::Refused(Reason::SoldOut));
         assert_eq!(outcome(502, "<html>"), Outcome::Odd(502));

@@ -149,10 +149,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3_600_000,
         _ => return Err(fail()),
     };
-    let ms = number
-        .checked_mul(factor)
-        .filter(|ms| *ms <= 86_400_000)
-        .ok_or_else(fail)?;
+    let ms = number.checked_mul(factor).filter(|ms| *ms <= 86_400_000).ok_or_else(fail)?;
     Ok(Duration::from_millis(ms))
 }
 
@@ -170,18 +167,13 @@ mod tests {
     #[test]
     fn flags_parse_and_verify_alone_means_stores() {
         let parse = |list: &[&str]| {
-            Cli::try_parse_from([&["x"], list].concat())
-                .map(|c| c.args)
-                .map_err(|e| e.to_string())
+            Cli::try_parse_from([&["x"], list].concat()).map(|c| c.args).map_err(|e| e.to_string())
         };
         let plain = parse(&[]).unwrap();
         assert_eq!((plain.requests, plain.verify), (20_000, VerifySource::Auto));
         assert_eq!(parse(&["--verify"]).unwrap().verify, VerifySource::Stores);
         assert_eq!(parse(&["--verify=api"]).unwrap().verify, VerifySource::Api);
-        assert_eq!(
-            parse(&["--timeout", "500ms"]).unwrap().timeout,
-            Duration::from_millis(500)
-        );
+        assert_eq!(parse(&["--timeout", "500ms"]).unwrap().timeout, Duration::from_millis(500));
         assert!(parse(&["--timeout", "5"]).is_err());
         assert!(parse(&["--duplicates", "2"]).is_err());
         assert!(parse(&["--offer", "x", "--units", "5"]).is_err());

@@ -28,23 +28,16 @@ impl Target {
     /// From `http://host:port` or `host:port`.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.starts_with("https://") {
-            return Err(format!(
-                "{text}: plain http only; name the gate behind the TLS end"
-            ));
+            return Err(format!("{text}: plain http only; name the gate behind the TLS end"));
         }
-        let rest = text
-            .strip_prefix("http://")
-            .unwrap_or(text)
-            .trim_end_matches('/');
+        let rest = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
         let port = rest
             .rsplit_once(':')
             .is_some_and(|(h, p)| !h.is_empty() && !h.contains('/') && p.parse::<u16>().is_ok());
         if !port {
             return Err(format!("{text}: expected http://host:port"));
         }
-        Ok(Self {
-            authority: rest.to_owned(),
-        })
+        Ok(Self { authority: rest.to_owned() })
     }
 }
 
@@ -83,11 +76,7 @@ pub(crate) struct Conn {
 
 impl Conn {
     pub fn new(target: Target, tasks: Tasks) -> Self {
-        Self {
-            target,
-            tasks,
-            open: None,
-        }
+        Self { target, tasks, open: None }
     }
 
     /// Sends one request and reads the whole answer, within `limit`.
@@ -120,13 +109,10 @@ impl Conn {
         {
             return Ok(open);
         }
-        let stream = TcpStream::connect(&self.target.authority)
-            .await
-            .map_err(|e| e.to_string())?;
+        let stream = TcpStream::connect(&self.target.authority).await.map_err(|e| e.to_string())?;
         stream.set_nodelay(true).map_err(|e| e.to_string())?;
-        let (send, conn) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|e| e.to_string())?;
+        let (send, conn) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
         let token = CancellationToken::new();
         let ended = token.clone();
         self.tasks.spawn_request(async move {
@@ -135,10 +121,7 @@ impl Conn {
                 () = ended.cancelled() => {}
             }
         });
-        Ok(Open {
-            send,
-            _guard: token.drop_guard(),
-        })
+        Ok(Open { send, _guard: token.drop_guard() })
     }
 
     /// Starts a request to this server.
@@ -155,20 +138,13 @@ async fn exchange(
     send: &mut SendRequest<Full<Bytes>>,
     request: Request<Full<Bytes>>,
 ) -> Result<Reply, String> {
-    let answer = send
-        .send_request(request)
-        .await
-        .map_err(|e| e.to_string())?;
+    let answer = send.send_request(request).await.map_err(|e| e.to_string())?;
     let status = answer.status().as_u16();
     let header = answer.headers().get("retry-after");
     let retry_after = header.and_then(|h| h.to_str().ok()?.parse().ok());
     let body = Limited::new(answer.into_body(), MAX_BODY).collect().await;
     let body = body.map_err(|e| e.to_string())?.to_bytes();
-    Ok(Reply {
-        status,
-        retry_after,
-        body,
-    })
+    Ok(Reply { status, retry_after, body })
 }
 
 #[cfg(test)]
@@ -178,10 +154,7 @@ mod tests {
     #[test]
     fn addresses() {
         let ok = |t: &str| Target::parse(t).map(|t| t.authority);
-        assert_eq!(
-            ok("http://127.0.0.1:8080/").as_deref(),
-            Ok("127.0.0.1:8080")
-        );
+        assert_eq!(ok("http://127.0.0.1:8080/").as_deref(), Ok("127.0.0.1:8080"));
         assert_eq!(ok("gate:80").as_deref(), Ok("gate:80"));
         assert_eq!(ok("http://[::1]:8080").as_deref(), Ok("[::1]:8080"));
         assert!(ok("https://x:1").is_err() && ok("x").is_err() && ok("x:y").is_err());
@@ -194,10 +167,7 @@ mod tests {
         drop(free);
         let mut conn = Conn::new(target, Tasks::new());
         let request = conn.request("GET", "/", "t").body(Full::default()).unwrap();
-        let e = conn
-            .send(request, Duration::from_secs(2))
-            .await
-            .unwrap_err();
+        let e = conn.send(request, Duration::from_secs(2)).await.unwrap_err();
         assert!(matches!(e, SendError::NotSent(_)), "{e}");
     }
 
@@ -213,10 +183,7 @@ mod tests {
         });
         let mut conn = Conn::new(target, tasks);
         let request = conn.request("GET", "/", "t").body(Full::default()).unwrap();
-        let e = conn
-            .send(request, Duration::from_secs(2))
-            .await
-            .unwrap_err();
+        let e = conn.send(request, Duration::from_secs(2)).await.unwrap_err();
         assert!(matches!(e, SendError::NoAnswer(_)), "{e}");
     }
 }

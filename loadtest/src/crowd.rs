@@ -101,19 +101,12 @@ impl Crowd {
 
     fn begin(&self, job: &Job) {
         let at_us = self.now_us();
-        self.stats
-            .sent(at_us, at_us.saturating_sub(job.due_us), job.attempt > 0);
+        self.stats.sent(at_us, at_us.saturating_sub(job.due_us), job.attempt > 0);
         if self.history.is_on() {
             let names = &self.ground.names;
             let (buyer, key) = (&names.buyer(job.track), &names.key(job.track));
             let (copy, attempt) = (job.copy, job.attempt);
-            self.history.write(&Event::Call {
-                at_us,
-                buyer,
-                key,
-                copy,
-                attempt,
-            });
+            self.history.write(&Event::Call { at_us, buyer, key, copy, attempt });
         }
     }
 
@@ -121,10 +114,7 @@ impl Crowd {
         let at_us = self.now_us();
         self.tracks[job.track as usize].lock().learn(answer);
         let again = self.wants_again(job, answer.outcome);
-        let span = Span {
-            intended_us: job.intended_us,
-            end_us: at_us,
-        };
+        let span = Span { intended_us: job.intended_us, end_us: at_us };
         self.stats.ended(answer.outcome, span, !again);
         if self.history.is_on() {
             let names = &self.ground.names;
@@ -141,11 +131,7 @@ impl Crowd {
         if again {
             let pause = plan::pause_us(job.attempt, answer.retry_after, rand::random());
             let (due_us, attempt) = (at_us + pause, job.attempt + 1);
-            self.jobs.again(Job {
-                due_us,
-                attempt,
-                ..*job
-            });
+            self.jobs.again(Job { due_us, attempt, ..*job });
         }
     }
 
@@ -175,10 +161,7 @@ pub(crate) async fn run(crowd: &Arc<Crowd>) {
     let tasks = Tasks::new();
     for _ in 0..crowd.bounds.connections {
         let crowd = crowd.clone();
-        tasks.spawn(
-            "loadtest connection",
-            async move { crowd.connection().await },
-        );
+        tasks.spawn("loadtest connection", async move { crowd.connection().await });
     }
     while !tasks.wait(Duration::from_secs(3600)).await {}
 }

@@ -99,9 +99,7 @@ pub(crate) fn claims(offer: &OfferId, entries: &[Entry]) -> (Vec<Claim>, u64) {
                     order: e.order,
                     buyer: e.buyer.clone(),
                     elsewhere: anchor.is_some_and(|a| a != offer),
-                    key: payload
-                        .map(|p| p.key.as_str().to_owned())
-                        .unwrap_or_default(),
+                    key: payload.map(|p| p.key.as_str().to_owned()).unwrap_or_default(),
                     qty: e.qty,
                     released: false,
                 });

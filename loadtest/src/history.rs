@@ -27,22 +27,9 @@ use serde_json::Value;
 #[serde(tag = "event", rename_all = "lowercase")]
 pub(crate) enum Event<'a> {
     /// See the top of the module.
-    Start {
-        run: &'a str,
-        offer: &'a str,
-        unix_ms: u64,
-        quantity: u32,
-        requests: u32,
-        seed: u64,
-    },
+    Start { run: &'a str, offer: &'a str, unix_ms: u64, quantity: u32, requests: u32, seed: u64 },
     /// See the top of the module.
-    Call {
-        at_us: u64,
-        buyer: &'a str,
-        key: &'a str,
-        copy: u8,
-        attempt: u16,
-    },
+    Call { at_us: u64, buyer: &'a str, key: &'a str, copy: u8, attempt: u16 },
     /// See the top of the module.
     Answer {
         at_us: u64,
@@ -76,9 +63,7 @@ impl History {
             return Ok(Self { out: None });
         };
         let file = File::create(path).with_context(|| format!("--history {}", path.display()))?;
-        Ok(Self {
-            out: Some(Mutex::new(Some(BufWriter::with_capacity(1 << 18, file)))),
-        })
+        Ok(Self { out: Some(Mutex::new(Some(BufWriter::with_capacity(1 << 18, file)))) })
     }
 
     /// True when lines are kept.
@@ -117,20 +102,11 @@ mod tests {
     fn lines_are_json_with_their_event() {
         let dir = std::env::temp_dir().join(format!("sluicegate-history-{}", std::process::id()));
         let history = History::open(Some(&dir)).unwrap();
-        history.write(&Event::Call {
-            at_us: 1,
-            buyer: "b",
-            key: "k",
-            copy: 0,
-            attempt: 2,
-        });
+        history.write(&Event::Call { at_us: 1, buyer: "b", key: "k", copy: 0, attempt: 2 });
         history.flush();
         let text = std::fs::read_to_string(&dir).unwrap();
         std::fs::remove_file(&dir).unwrap();
         let value: Value = serde_json::from_str(text.trim()).unwrap();
-        assert_eq!(
-            (value["event"].as_str(), value["attempt"].as_u64()),
-            (Some("call"), Some(2))
-        );
+        assert_eq!((value["event"].as_str(), value["attempt"].as_u64()), (Some("call"), Some(2)));
     }
 }

@@ -47,10 +47,7 @@ use summary::Summary;
 /// The configuration must carry the secrets of the deployment (identity, tokens). An error means
 /// that the run could not be made or checked, not that a check failed.
 pub async fn run(config: &Config, args: LoadtestArgs) -> anyhow::Result<bool> {
-    for path in [&args.report, &args.json, &args.history]
-        .into_iter()
-        .flatten()
-    {
+    for path in [&args.report, &args.json, &args.history].into_iter().flatten() {
         writable(path)?;
     }
     let ground = setup::prepare(config, &args).await?;
@@ -93,11 +90,7 @@ fn write_files(config: &Config, args: &LoadtestArgs, summary: &Summary) -> anyho
     if let Some(path) = &args.report {
         let command: Vec<String> = std::env::args().collect();
         let config = runtime::config::print_redacted(config);
-        let origin = Origin {
-            command: &command,
-            config: &config,
-            quantity: args.quantity,
-        };
+        let origin = Origin { command: &command, config: &config, quantity: args.quantity };
         let page = report::page(summary, &origin);
         std::fs::write(path, page).with_context(|| format!("--report {}", path.display()))?;
     }
@@ -106,12 +99,8 @@ fn write_files(config: &Config, args: &LoadtestArgs, summary: &Summary) -> anyho
 
 /// Fails before the run rather than after it.
 fn writable(path: &Path) -> anyhow::Result<()> {
-    let file = std::fs::File::options()
-        .create(true)
-        .append(true)
-        .open(path);
-    file.map(|_| ())
-        .with_context(|| format!("cannot write {}", path.display()))
+    let file = std::fs::File::options().create(true).append(true).open(path);
+    file.map(|_| ()).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn gather(ground: setup::Ground, args: &LoadtestArgs) -> anyhow::Result<Crowd> {
@@ -164,11 +153,7 @@ async fn send_and_settle(crowd: &Arc<Crowd>, args: &LoadtestArgs) -> (f64, settl
     ));
     let quiet = args.quiet;
     let show = async {
-        if quiet {
-            std::future::pending().await
-        } else {
-            progress::show(crowd.clone()).await
-        }
+        if quiet { std::future::pending().await } else { progress::show(crowd.clone()).await }
     };
     let seconds = tokio::select! {
         () = show => 0.0,
@@ -181,10 +166,7 @@ async fn send_and_settle(crowd: &Arc<Crowd>, args: &LoadtestArgs) -> (f64, settl
     let until = Instant::now() + args.settle;
     let settled = settle::quiet(crowd, until).await;
     if !settled.quiet {
-        say(format!(
-            "not quiet after {:?}: {}",
-            args.settle, settled.why
-        ));
+        say(format!("not quiet after {:?}: {}", args.settle, settled.why));
     }
     say("asking what became of every order".to_owned());
     let until = until.max(Instant::now() + Duration::from_secs(10));

@@ -24,21 +24,10 @@ pub(crate) struct Live {
 impl Live {
     /// From the ledger's claims, or, without it, from the rows the API showed.
     pub fn of(tracks: &[Track], names: &Names, facts: &Facts) -> Self {
-        let mut live = Live {
-            by_track: HashMap::new(),
-            foreign: 0,
-            wrong_buyer: Vec::new(),
-        };
+        let mut live = Live { by_track: HashMap::new(), foreign: 0, wrong_buyer: Vec::new() };
         let is_live = |order: &OrderId| facts.rows.get(order).is_none_or(|r| r.status.is_live());
-        for claim in facts
-            .cells
-            .iter()
-            .filter_map(|c| c.ledger.as_ref())
-            .flat_map(|l| &l.claims)
-        {
-            let track = names
-                .track(&claim.key)
-                .filter(|t| (*t as usize) < tracks.len());
+        for claim in facts.cells.iter().filter_map(|c| c.ledger.as_ref()).flat_map(|l| &l.claims) {
+            let track = names.track(&claim.key).filter(|t| (*t as usize) < tracks.len());
             match track {
                 _ if claim.released || !is_live(&claim.order) => {}
                 Some(track) => {
@@ -53,11 +42,7 @@ impl Live {
         }
         if !facts.complete {
             for (track, number) in tracks.iter().zip(0u32..) {
-                let ids = track
-                    .promised
-                    .iter()
-                    .chain(&track.named)
-                    .chain(&track.told_dead);
+                let ids = track.promised.iter().chain(&track.named).chain(&track.told_dead);
                 let found = track.fate.as_ref().and_then(Fate::order);
                 let ids: HashSet<OrderId> = ids.copied().chain(found).collect();
                 let row = |id: &OrderId| facts.rows.get(id).is_some_and(|r| r.status.is_live());
@@ -76,17 +61,11 @@ impl Live {
             v.bad("INV-8", text);
         }
         for (order, ledger, sender) in &self.wrong_buyer {
-            v.bad(
-                "INV-8",
-                format!("{order}: the ledger says {ledger}, sent by {sender}"),
-            );
+            v.bad("INV-8", format!("{order}: the ledger says {ledger}, sent by {sender}"));
         }
         for orders in self.by_track.values().filter(|o| o.len() > 1) {
             v.table.doubled += orders.len() as u64 - 1;
-            v.bad(
-                "INV-8",
-                format!("one key, {} live orders: {orders:?}", orders.len()),
-            );
+            v.bad("INV-8", format!("one key, {} live orders: {orders:?}", orders.len()));
         }
     }
 }

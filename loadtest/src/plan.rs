@@ -32,13 +32,7 @@ pub(crate) fn arrivals(requests: u32, rate: f64, duplicates: f64, seed: u64) -> 
     let mut jobs = Vec::with_capacity(requests as usize);
     for track in 0..requests {
         let due_us = (f64::from(track) * 1e6 / rate) as u64;
-        let job = Job {
-            due_us,
-            track,
-            copy: 0,
-            attempt: 0,
-            intended_us: due_us,
-        };
+        let job = Job { due_us, track, copy: 0, attempt: 0, intended_us: due_us };
         jobs.push(job);
         if rng.random::<f64>() < duplicates {
             jobs.push(Job { copy: 1, ..job });
@@ -68,13 +62,8 @@ struct Inner {
 
 impl Jobs {
     pub fn new(arrivals: Vec<Job>) -> Self {
-        let inner = Inner {
-            arrivals: arrivals.into_iter(),
-            again: BinaryHeap::new(),
-        };
-        Self {
-            inner: Mutex::new(inner),
-        }
+        let inner = Inner { arrivals: arrivals.into_iter(), again: BinaryHeap::new() };
+        Self { inner: Mutex::new(inner) }
     }
 
     /// What is due first; `None` when nothing is left. Whoever adds a retry takes a job after
@@ -116,14 +105,8 @@ mod tests {
     fn what_is_due_first_comes_first() {
         let jobs = Jobs::new(arrivals(3, 1000.0, 0.0, 1));
         let first = jobs.take().unwrap();
-        jobs.again(Job {
-            due_us: 1500,
-            attempt: 1,
-            ..first
-        });
-        let order: Vec<_> = std::iter::from_fn(|| jobs.take())
-            .map(|j| j.due_us)
-            .collect();
+        jobs.again(Job { due_us: 1500, attempt: 1, ..first });
+        let order: Vec<_> = std::iter::from_fn(|| jobs.take()).map(|j| j.due_us).collect();
         assert_eq!(order, [1000, 1500, 2000]);
     }
 

@@ -28,16 +28,9 @@ fn totals(c: &Counts) -> Before {
 }
 
 fn bar(done: u64, all: u64) -> String {
-    let full = (done * BAR as u64)
-        .checked_div(all)
-        .unwrap_or(0)
-        .min(BAR as u64) as usize;
+    let full = (done * BAR as u64).checked_div(all).unwrap_or(0).min(BAR as u64) as usize;
     let percent = (done * 100).checked_div(all).unwrap_or(0).min(100);
-    format!(
-        "[{}{}] {percent:3}%",
-        "#".repeat(full),
-        "-".repeat(BAR - full)
-    )
+    format!("[{}{}] {percent:3}%", "#".repeat(full), "-".repeat(BAR - full))
 }
 
 /// `1.2ms`, `340us`, `2.5s`.
@@ -121,9 +114,6 @@ mod tests {
         assert_eq!(bar(0, 0), format!("[{}]   0%", "-".repeat(BAR)));
         assert!(bar(50, 100).contains(" 50%"));
         assert!(bar(200, 100).ends_with("100%"));
-        assert_eq!(
-            (show_us(999), show_us(1500)),
-            ("999us".into(), "1.5ms".into())
-        );
+        assert_eq!((show_us(999), show_us(1500)), ("999us".into(), "1.5ms".into()));
     }
 }

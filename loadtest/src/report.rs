@@ -26,11 +26,7 @@ pub(crate) struct Origin<'a> {
 pub(crate) fn page(s: &Summary, origin: &Origin<'_>) -> String {
     let mut out = String::with_capacity(1 << 16);
     let verdict = s.verdict_line();
-    let class = if s.verdict.is_conserved() {
-        "good"
-    } else {
-        "bad"
-    };
+    let class = if s.verdict.is_conserved() { "good" } else { "bad" };
     let _ = write!(
         out,
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -67,10 +63,7 @@ fn tiles(out: &mut String, s: &Summary) {
     let t = &s.verdict.table;
     let tiles = [
         ("accepted", t.accepted.to_string()),
-        (
-            "accepted/s, best second",
-            c.peak_accepted_per_s().to_string(),
-        ),
+        ("accepted/s, best second", c.peak_accepted_per_s().to_string()),
         ("p50 accepted", show_us(c.accepted.value_at_quantile(0.5))),
         ("p99 accepted", show_us(c.accepted.value_at_quantile(0.99))),
         ("lost", t.lost.to_string()),
@@ -88,12 +81,7 @@ fn tiles(out: &mut String, s: &Summary) {
 fn accepted_rates(c: &Counts) -> Vec<(f64, f64)> {
     let step = STEP_US as f64 / 1e6;
     let rate = |(i, n): (usize, u64)| ((i as f64 + 0.5) * step, n as f64 / step);
-    c.steps
-        .iter()
-        .map(|s| s.accepted)
-        .enumerate()
-        .map(rate)
-        .collect()
+    c.steps.iter().map(|s| s.accepted).enumerate().map(rate).collect()
 }
 
 /// Growth of the ledger between two looks, in orders per second.
@@ -101,10 +89,7 @@ fn persisted_rates(c: &Counts, quantity: f64) -> Vec<(f64, f64)> {
     let rate = |w: &[(u64, i64)]| {
         let seconds = (w[1].0.saturating_sub(w[0].0)) as f64 / 1e6;
         let grown = (w[1].1 - w[0].1).max(0) as f64 / quantity;
-        (
-            w[1].0 as f64 / 1e6,
-            if seconds > 0.0 { grown / seconds } else { 0.0 },
-        )
+        (w[1].0 as f64 / 1e6, if seconds > 0.0 { grown / seconds } else { 0.0 })
     };
     c.persisted.windows(2).map(rate).collect()
 }
@@ -113,10 +98,7 @@ fn over_time(out: &mut String, s: &Summary, quantity: f64) {
     let accepted = accepted_rates(&s.counts);
     let persisted = persisted_rates(&s.counts, quantity);
     let both = || accepted.iter().chain(&persisted);
-    let maxima = (
-        both().map(|p| p.0).fold(0.0, f64::max),
-        both().map(|p| p.1).fold(0.0, f64::max),
-    );
+    let maxima = (both().map(|p| p.0).fold(0.0, f64::max), both().map(|p| p.1).fold(0.0, f64::max));
     let _ = write!(
         out,
         "<div class=\"two\"><section><h2>Accepted per second</h2>{}\
@@ -137,16 +119,8 @@ fn bars(h: &hdrhistogram::Histogram<u64>) -> Vec<Bar> {
         let (lo, hi) = (if i == 0 { 0 } else { bound(i) }, bound(i + 1));
         let count = h.count_between(lo, hi - 1);
         let range = format!("{} to {}", show_us(lo), show_us(hi));
-        let tick = if (i - first) % 4 == 0 {
-            show_us(lo)
-        } else {
-            String::new()
-        };
-        Bar {
-            tick,
-            title: format!("{range}: {count}"),
-            count,
-        }
+        let tick = if (i - first) % 4 == 0 { show_us(lo) } else { String::new() };
+        Bar { tick, title: format!("{range}: {count}"), count }
     };
     (first..last.max(first + 1)).map(bar).collect()
 }
@@ -188,11 +162,7 @@ fn answers(out: &mut String, c: &Counts) {
              <td class=\"wide\"><i style=\"width:{width}%\"></i></td></tr>"
         );
     }
-    let _ = write!(
-        out,
-        "</table><p>{} sends, {} of them again.</p></section>",
-        c.sends, c.retries
-    );
+    let _ = write!(out, "</table><p>{} sends, {} of them again.</p></section>", c.sends, c.retries);
 }
 
 fn conservation(out: &mut String, s: &Summary) {
@@ -228,10 +198,7 @@ fn about(out: &mut String, s: &Summary, origin: &Origin<'_>) {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// The command line without what looks like a secret.
@@ -257,14 +224,7 @@ mod tests {
     fn summary() -> Summary {
         let stats = Stats::new();
         stats.sent(0, 0, false);
-        stats.ended(
-            Outcome::Accepted,
-            Span {
-                intended_us: 0,
-                end_us: 900,
-            },
-            true,
-        );
+        stats.ended(Outcome::Accepted, Span { intended_us: 0, end_us: 900 }, true);
         stats.persisted(0, 0);
         stats.persisted(500_000, 10);
         Summary {
@@ -284,22 +244,11 @@ mod tests {
 
     #[test]
     fn the_page_is_self_contained_and_has_no_secret() {
-        let command: Vec<String> = ["sluicegate", "--set=admin.token=hunter2"]
-            .map(str::to_owned)
-            .into();
-        let page = page(
-            &summary(),
-            &Origin {
-                command: &command,
-                config: "x = 1",
-                quantity: 1,
-            },
-        );
+        let command: Vec<String> =
+            ["sluicegate", "--set=admin.token=hunter2"].map(str::to_owned).into();
+        let page = page(&summary(), &Origin { command: &command, config: "x = 1", quantity: 1 });
         assert!(page.contains("verdict: conserved") && page.contains("all of &lt;it&gt;"));
-        assert!(
-            !page.contains("hunter2") && !page.contains("http"),
-            "{page}"
-        );
+        assert!(!page.contains("hunter2") && !page.contains("http"), "{page}");
         assert!(!page.contains("<script") && !page.contains("NaN"));
     }
 

@@ -32,20 +32,12 @@ pub(crate) struct Settled {
 /// Waits for quiet, at most until `until`.
 pub(crate) async fn quiet(crowd: &Crowd, until: Instant) -> Settled {
     let mut streak = 0;
-    let mut settled = Settled {
-        quiet: false,
-        why: String::new(),
-        view: None,
-    };
+    let mut settled = Settled { quiet: false, why: String::new(), view: None };
     loop {
         match look(crowd).await {
             Ok((view, why)) => {
                 streak = if why.is_empty() { streak + 1 } else { 0 };
-                settled = Settled {
-                    quiet: streak >= 2,
-                    why,
-                    view: Some(view),
-                };
+                settled = Settled { quiet: streak >= 2, why, view: Some(view) };
             }
             Err(e) => {
                 streak = 0;
@@ -70,10 +62,7 @@ async fn look(crowd: &Crowd) -> anyhow::Result<(OfferView, String)> {
             why.push(format!("{} is missing in Redis", c.cell));
         } else if c.holds > 0 || c.watermark != c.ledger_seq {
             let (w, head) = (c.watermark, c.ledger_seq);
-            why.push(format!(
-                "{}: {} holds, watermark {w} of {head}",
-                c.cell, c.holds
-            ));
+            why.push(format!("{}: {} holds, watermark {w} of {head}", c.cell, c.holds));
         }
     }
     debug_assert_eq!(view.is_quiet(), why.is_empty());
@@ -118,10 +107,7 @@ struct Work {
 
 impl Work {
     async fn reader(&self) {
-        let mut conn = Conn::new(
-            self.crowd.ground.gate.clone(),
-            self.crowd.ground.tasks.clone(),
-        );
+        let mut conn = Conn::new(self.crowd.ground.gate.clone(), self.crowd.ground.tasks.clone());
         while let Some(&track) = self.ask.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             let fate = self.fate(&mut conn, track).await;
             self.write(track, &fate);
@@ -141,10 +127,7 @@ impl Work {
             // Nobody ever named the order: the key finds it.
             (None, None) => {
                 let key = self.crowd.ground.names.key(track);
-                return (
-                    format!("/v1/orders?idempotency_key={key}&offer={offer}"),
-                    false,
-                );
+                return (format!("/v1/orders?idempotency_key={key}&offer={offer}"), false);
             }
         };
         let sign = if path.contains('?') { '&' } else { '?' };

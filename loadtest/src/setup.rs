@@ -82,11 +82,7 @@ impl Names {
     }
     /// The request of a key; `None` for a key of somebody else.
     pub fn track(&self, key: &str) -> Option<u32> {
-        key.strip_prefix("load-")?
-            .strip_prefix(&self.run)?
-            .strip_prefix("-k")?
-            .parse()
-            .ok()
+        key.strip_prefix("load-")?.strip_prefix(&self.run)?.strip_prefix("-k")?.parse().ok()
     }
 }
 
@@ -116,11 +112,7 @@ pub(crate) async fn prepare(config: &Config, args: &LoadtestArgs) -> anyhow::Res
     let gate = address(&args.gate, &config.gate.listen).context("--gate")?;
     let operators = address(&args.admin, &config.admin.listen).context("--admin")?;
     if args.quantity > config.gate.max_quantity {
-        bail!(
-            "--quantity {}: gate.max_quantity is {}",
-            args.quantity,
-            config.gate.max_quantity
-        );
+        bail!("--quantity {}: gate.max_quantity is {}", args.quantity, config.gate.max_quantity);
     }
     reach(&gate, &tasks).await?;
     let minter = Minter::new(config, clock.clone())?;
@@ -131,9 +123,7 @@ pub(crate) async fn prepare(config: &Config, args: &LoadtestArgs) -> anyhow::Res
         );
     }
     let admin = Admin::new(operators, config.admin.token.clone(), tasks.clone());
-    let seed = args
-        .seed
-        .unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
+    let seed = args.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
     // The run's name is fresh also with a seed: a key may be used once in a deployment's life.
     let run = format!("{:08x}", rand::rng().random::<u32>());
     let offer = args.offer.clone().unwrap_or_else(|| format!("load-{run}"));
@@ -147,31 +137,15 @@ pub(crate) async fn prepare(config: &Config, args: &LoadtestArgs) -> anyhow::Res
         admin.create(&new).await?;
     }
     let before = admin.view(&offer).await?;
-    let names = Names {
-        run,
-        buyers: args.buyers.unwrap_or(args.requests),
-    };
+    let names = Names { run, buyers: args.buyers.unwrap_or(args.requests) };
     let own_offer = args.offer.is_none();
-    Ok(Ground {
-        gate,
-        admin,
-        minter,
-        names,
-        seed,
-        offer,
-        own_offer,
-        before,
-        clock,
-        tasks,
-    })
+    Ok(Ground { gate, admin, minter, names, seed, offer, own_offer, before, clock, tasks })
 }
 
 /// Fails with a hint when no gate is there.
 async fn reach(gate: &Target, tasks: &Tasks) -> anyhow::Result<()> {
     let mut conn = Conn::new(gate.clone(), tasks.clone());
-    let request = conn
-        .request("GET", "/v1/offers/load", "none")
-        .body(Full::<Bytes>::default())?;
+    let request = conn.request("GET", "/v1/offers/load", "none").body(Full::<Bytes>::default())?;
     let answer = conn.send(request, Duration::from_secs(5)).await;
     answer.map(|_| ()).map_err(|e| {
         anyhow!(
@@ -188,18 +162,10 @@ mod tests {
 
     #[test]
     fn a_key_names_its_request() {
-        let names = Names {
-            run: "00ff".into(),
-            buyers: 10,
-        };
+        let names = Names { run: "00ff".into(), buyers: 10 };
         assert_eq!(names.track(&names.key(12_345)), Some(12_345));
         assert_eq!(names.track("load-00fe-k1"), None);
         assert_eq!(names.buyer(12), "load-00ff-b2");
-        assert!(
-            names
-                .key(u32::MAX)
-                .parse::<domain::IdempotencyKey>()
-                .is_ok()
-        );
+        assert!(names.key(u32::MAX).parse::<domain::IdempotencyKey>().is_ok());
     }
 }

@@ -89,12 +89,8 @@ impl Counts {
     /// Accepted per second in the best full second.
     pub fn peak_accepted_per_s(&self) -> u64 {
         let per_s = (1_000_000 / STEP_US) as usize;
-        let sums = self
-            .steps
-            .windows(per_s)
-            .map(|w| w.iter().map(|s| s.accepted).sum());
-        sums.max()
-            .unwrap_or_else(|| self.steps.iter().map(|s| s.accepted).sum())
+        let sums = self.steps.windows(per_s).map(|w| w.iter().map(|s| s.accepted).sum());
+        sums.max().unwrap_or_else(|| self.steps.iter().map(|s| s.accepted).sum())
     }
 }
 
@@ -112,9 +108,7 @@ pub(crate) struct Span {
 
 impl Stats {
     pub fn new() -> Self {
-        Self {
-            counts: Mutex::new(Counts::new()),
-        }
+        Self { counts: Mutex::new(Counts::new()) }
     }
 
     /// A request leaves, `late_us` after it was due.
@@ -183,31 +177,14 @@ mod tests {
     fn latency_counts_from_the_intended_start() {
         let s = Stats::new();
         s.sent(2_000_000, 1_000_000, false);
-        let span = Span {
-            intended_us: 1_000_000,
-            end_us: 2_100_000,
-        };
+        let span = Span { intended_us: 1_000_000, end_us: 2_100_000 };
         s.ended(Outcome::Accepted, span, true);
         s.sent(2_100_000, 0, true);
-        s.ended(
-            Outcome::Refused(Reason::SoldOut),
-            Span {
-                end_us: 2_600_000,
-                ..span
-            },
-            true,
-        );
+        s.ended(Outcome::Refused(Reason::SoldOut), Span { end_us: 2_600_000, ..span }, true);
         let c = s.counts();
         assert!((1_090_000..1_110_000).contains(&c.accepted.max()));
         assert_eq!((c.sends, c.retries, c.in_flight), (2, 1, 0));
-        assert_eq!(
-            c.steps[4],
-            Step {
-                sent: 2,
-                accepted: 1,
-                ..Step::default()
-            }
-        );
+        assert_eq!(c.steps[4], Step { sent: 2, accepted: 1, ..Step::default() });
         assert_eq!(c.steps[5].refused, 1);
         assert_eq!(c.peak_accepted_per_s(), 1);
         assert_eq!(c.by_label().get("sold_out"), Some(&1));

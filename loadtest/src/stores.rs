@@ -50,11 +50,7 @@ pub(crate) async fn open(config: &Config, crowd: &Crowd) -> Result<Stores, Strin
     let identity = Identity::new(config.identity.secret.as_bytes());
     let store = SqlStore::new(&cfg, identity, crowd.ground.clock.clone());
     let store = store.map_err(|e| e.to_string())?;
-    let offer: OfferId = crowd
-        .ground
-        .offer
-        .parse()
-        .map_err(|e| format!("offer: {e}"))?;
+    let offer: OfferId = crowd.ground.offer.parse().map_err(|e| format!("offer: {e}"))?;
     let known = store.offer(&offer).await.map_err(|e| e.to_string())?;
     let Some((known, _)) = known else {
         return Err("the configured database does not have this offer".to_owned());
@@ -65,12 +61,7 @@ pub(crate) async fn open(config: &Config, crowd: &Crowd) -> Result<Stores, Strin
         let engine = cells::redisrs::connect(&config.cells.nodes).await;
         Some(Box::new(engine.map_err(|e| e.to_string())?))
     };
-    Ok(Stores {
-        store,
-        cells,
-        offer,
-        limited: known.limit_per_buyer.is_some(),
-    })
+    Ok(Stores { store, cells, offer, limited: known.limit_per_buyer.is_some() })
 }
 
 impl Stores {
@@ -107,18 +98,8 @@ impl Stores {
             let (entries, head) = self.ledger(&cell).await?;
             let at_w = self.store.at(&cell, watermark).await?;
             let (claims, unreadable) = claims(&self.offer, &entries);
-            let ledger = Some(CellLedger {
-                at_w,
-                claims,
-                unreadable,
-                entries,
-            });
-            facts.cells.push(CellFacts {
-                cell: row.cell.clone(),
-                head,
-                ledger,
-                view: seen,
-            });
+            let ledger = Some(CellLedger { at_w, claims, unreadable, entries });
+            facts.cells.push(CellFacts { cell: row.cell.clone(), head, ledger, view: seen });
         }
         for db in 0..self.store.databases() {
             self.rows(db, facts).await?;
@@ -153,10 +134,7 @@ impl Stores {
             };
             after = Some(last.order);
             for r in page {
-                let row = Row {
-                    status: r.status,
-                    reason: r.reason,
-                };
+                let row = Row { status: r.status, reason: r.reason };
                 if facts.rows.insert(r.order, row).is_some() {
                     facts.double_rows.push(r.order);
                 }
@@ -171,10 +149,7 @@ impl Stores {
         let orders: Vec<OrderId> = claims.map(|c| c.order).collect();
         for order in orders {
             let row = self.store.order(order).await?;
-            let row = row.map(|r| Row {
-                status: r.status,
-                reason: r.reason,
-            });
+            let row = row.map(|r| Row { status: r.status, reason: r.reason });
             facts.rows.extend(row.map(|r| (order, r)));
         }
         Ok(())
@@ -184,11 +159,7 @@ impl Stores {
         let Some(v) = cells.snapshot(cell).await? else {
             return Ok(None);
         };
-        let buyers = if self.limited {
-            Some(all_buyers(cells, cell).await?)
-        } else {
-            None
-        };
+        let buyers = if self.limited { Some(all_buyers(cells, cell).await?) } else { None };
         Ok(Some(View {
             supply: v.totals.supply,
             net: v.totals.net,

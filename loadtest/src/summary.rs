@@ -46,21 +46,14 @@ impl Summary {
     /// Accepted answers per second over the whole run.
     pub fn accepted_per_s(&self) -> f64 {
         let n = self.counts.steps.iter().map(|s| s.accepted).sum::<u64>();
-        if self.seconds > 0.0 {
-            n as f64 / self.seconds
-        } else {
-            0.0
-        }
+        if self.seconds > 0.0 { n as f64 / self.seconds } else { 0.0 }
     }
 
     /// The first violations, one per line, and how many more there are.
     pub fn violations(&self) -> Vec<String> {
         let all = &self.verdict.violations;
-        let mut out: Vec<String> = all
-            .iter()
-            .take(SHOWN)
-            .map(|v| format!("{}: {}", v.id, v.detail))
-            .collect();
+        let mut out: Vec<String> =
+            all.iter().take(SHOWN).map(|v| format!("{}: {}", v.id, v.detail)).collect();
         if all.len() > SHOWN {
             out.push(format!("and {} more", all.len() - SHOWN));
         }
@@ -79,11 +72,7 @@ impl Summary {
             c.retries,
             self.seconds,
             self.offer,
-            if self.interrupted {
-                ", interrupted"
-            } else {
-                ""
-            },
+            if self.interrupted { ", interrupted" } else { "" },
         );
         let _ = writeln!(out, "\nanswers");
         for (label, n) in c.by_label() {
@@ -91,10 +80,7 @@ impl Summary {
         }
         let rate = self.accepted_per_s();
         let peak = c.peak_accepted_per_s();
-        let _ = writeln!(
-            out,
-            "\naccepted/s {rate:.0} on average, {peak} in the best second"
-        );
+        let _ = writeln!(out, "\naccepted/s {rate:.0} on average, {peak} in the best second");
         let _ = writeln!(out, "\nlatency from the intended start");
         for (name, h) in latencies(c) {
             if !h.is_empty() {
@@ -105,11 +91,7 @@ impl Summary {
         for (name, n) in table_rows(&self.verdict.table) {
             let _ = writeln!(out, "  {name:<22}{n:>10}");
         }
-        lines(
-            &mut out,
-            "accepted, then rejected",
-            &self.verdict.accepted_rejected,
-        );
+        lines(&mut out, "accepted, then rejected", &self.verdict.accepted_rejected);
         lines(&mut out, "without a definite promise", &self.verdict.fates);
         let _ = writeln!(out, "\n{}", self.verdict_line());
         for v in self.violations() {
@@ -179,13 +161,8 @@ pub(crate) fn latencies(c: &Counts) -> Vec<(&'static str, &Histogram<u64>)> {
 }
 
 /// The percentiles that are shown.
-pub(crate) const QUANTILES: [(&str, f64); 5] = [
-    ("p50", 0.5),
-    ("p90", 0.9),
-    ("p99", 0.99),
-    ("p999", 0.999),
-    ("max", 1.0),
-];
+pub(crate) const QUANTILES: [(&str, f64); 5] =
+    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
 
 fn percentiles(h: &Histogram<u64>) -> String {
     QUANTILES

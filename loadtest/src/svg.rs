@@ -17,10 +17,7 @@ pub(crate) fn nice(max: f64) -> (f64, f64) {
     let max = if max > 0.0 { max } else { 1.0 };
     let raw = max / 5.0;
     let power = 10f64.powf(raw.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0]
-        .map(|m| m * power)
-        .into_iter()
-        .find(|s| *s >= raw);
+    let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|s| *s >= raw);
     let step = step.unwrap_or(power * 10.0);
     ((max / step).ceil() * step, step)
 }
@@ -84,10 +81,7 @@ impl Frame {
 /// side can share them.
 pub(crate) fn line(label: &str, class: &str, points: &[(f64, f64)], maxima: (f64, f64)) -> String {
     let ((x_max, x_step), (y_max, y_step)) = (nice(maxima.0), nice(maxima.1));
-    let frame = Frame {
-        x_max: maxima.0.max(x_max.min(maxima.0 * 1.02)).max(0.001),
-        y_max,
-    };
+    let frame = Frame { x_max: maxima.0.max(x_max.min(maxima.0 * 1.02)).max(0.001), y_max };
     let mut out = frame.open(label, y_step);
     let mut tick = 0.0;
     while tick <= frame.x_max {
@@ -136,10 +130,7 @@ pub(crate) struct Bar {
 pub(crate) fn histogram(label: &str, bars: &[Bar]) -> String {
     let most = bars.iter().map(|b| b.count).max().unwrap_or(0);
     let (y_max, y_step) = nice(most as f64);
-    let frame = Frame {
-        x_max: bars.len().max(1) as f64,
-        y_max,
-    };
+    let frame = Frame { x_max: bars.len().max(1) as f64, y_max };
     let mut out = frame.open(label, y_step);
     for (i, bar) in bars.iter().enumerate() {
         let (left, right) = (frame.x(i as f64) + 1.0, frame.x(i as f64 + 1.0) - 1.0);

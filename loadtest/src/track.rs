@@ -113,12 +113,7 @@ impl Track {
 
     /// The order to ask for, if an answer named one.
     pub fn order(&self) -> Option<OrderId> {
-        self.promised
-            .iter()
-            .chain(&self.named)
-            .chain(&self.told_dead)
-            .next()
-            .copied()
+        self.promised.iter().chain(&self.named).chain(&self.told_dead).next().copied()
     }
 }
 
@@ -141,10 +136,7 @@ mod tests {
         let id = |n: u8| Some(OrderId([n; 16]));
         let mut t = Track::default();
         for n in [1, 1, 2] {
-            t.learn(&Answer {
-                order: id(n),
-                ..Answer::none(Outcome::Accepted)
-            });
+            t.learn(&Answer { order: id(n), ..Answer::none(Outcome::Accepted) });
         }
         assert_eq!(t.promised.len(), 2);
         assert_eq!(t.order(), id(1));

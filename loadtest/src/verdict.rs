@@ -66,10 +66,7 @@ impl Verdict {
 pub(crate) fn judge(tracks: &[Track], names: &Names, facts: &Facts) -> Verdict {
     let mut v = Verdict::default();
     if !facts.quiet {
-        v.bad(
-            "INV-11",
-            "not quiet before the deadline: orders may still be on their way".into(),
-        );
+        v.bad("INV-11", "not quiet before the deadline: orders may still be on their way".into());
     }
     for cell in &facts.cells {
         judge_cell(cell, facts, &mut v);
@@ -95,13 +92,7 @@ fn judge_cell(cell: &CellFacts, facts: &Facts, v: &mut Verdict) {
     let over = (cell.head.net - cell.head.supply).max(0);
     v.table.oversold += over;
     if over > 0 || cell.head.net < 0 {
-        v.bad(
-            "INV-1",
-            format!(
-                "{name}: net {} of supply {}",
-                cell.head.net, cell.head.supply
-            ),
-        );
+        v.bad("INV-1", format!("{name}: net {} of supply {}", cell.head.net, cell.head.supply));
     }
     v.table.supply += cell.head.supply;
     v.table.net += cell.head.net;
@@ -111,20 +102,16 @@ fn judge_cell(cell: &CellFacts, facts: &Facts, v: &mut Verdict) {
         let released = ledger.claims.iter().filter(|c| c.released);
         *v.table.released.get_or_insert(0) += released.map(|c| c.qty).sum::<i64>();
         if ledger.unreadable > 0 {
-            v.bad(
-                "INV-2",
-                format!("{name}: {} claims without their payload", ledger.unreadable),
-            );
+            v.bad("INV-2", format!("{name}: {} claims without their payload", ledger.unreadable));
         }
     }
     match &cell.view {
         Some(view) => found.extend(judge_view(cell, view, facts.quiet, &mut v.table)),
         None => v.bad("INV-11", format!("{name} is missing in Redis")),
     }
-    v.violations.extend(found.into_iter().map(|x| Violation {
-        detail: format!("{name}: {}", x.detail),
-        ..x
-    }));
+    v.violations.extend(
+        found.into_iter().map(|x| Violation { detail: format!("{name}: {}", x.detail), ..x }),
+    );
 }
 
 fn judge_view(cell: &CellFacts, view: &View, quiet: bool, table: &mut Table) -> Vec<Violation> {
@@ -140,13 +127,7 @@ fn judge_view(cell: &CellFacts, view: &View, quiet: bool, table: &mut Table) -> 
     let base = at_w.unwrap_or(cell.head);
     let (tok, open) = view.deep.unwrap_or((base.tok, base.open));
     let (supply, net) = (view.supply, view.net);
-    let seen = Totals {
-        supply,
-        net,
-        seq: view.watermark,
-        open,
-        tok,
-    };
+    let seen = Totals { supply, net, seq: view.watermark, open, tok };
     if cell.ledger.is_some() || at_w.is_some() {
         found.extend(invariant::view(seen, at_w, cell.head));
     }
@@ -156,24 +137,14 @@ fn judge_view(cell: &CellFacts, view: &View, quiet: bool, table: &mut Table) -> 
     if let (Some(b), Some(ledger)) = (&view.buyers, &cell.ledger) {
         let prefix = ledger.entries.partition_point(|e| e.seq <= view.watermark);
         let sums = invariant::buyer_sums(&ledger.entries[..prefix]);
-        found.extend(invariant::buyers(
-            b,
-            &sums,
-            view.all_holds.as_deref().unwrap_or(&[]),
-        ));
+        found.extend(invariant::buyers(b, &sums, view.all_holds.as_deref().unwrap_or(&[])));
     }
     if quiet {
         found.extend(invariant::quiet(seen, cell.head, view.held, view.holds));
     }
     if view.available != supply - net - view.held {
-        let detail = format!(
-            "available {} of {supply} - {net} - {}",
-            view.available, view.held
-        );
-        found.push(Violation {
-            id: "INV-11",
-            detail,
-        });
+        let detail = format!("available {} of {supply} - {net} - {}", view.available, view.held);
+        found.push(Violation { id: "INV-11", detail });
     }
     found
 }
@@ -198,25 +169,16 @@ fn judge_units(facts: &Facts, v: &mut Verdict) {
             live_units += claim.map_or(facts.quantity, |c| c.0);
         }
         if live && facts.complete && claim.is_none_or(|c| c.1) {
-            v.bad(
-                "INV-5",
-                format!("{order} is {} without a claim", row.status.as_str()),
-            );
+            v.bad("INV-5", format!("{order} is {} without a claim", row.status.as_str()));
         }
         if !live && facts.quiet && claim.is_some_and(|c| !c.1) {
-            v.bad(
-                "INV-6",
-                format!("{order} is {}, not released", row.status.as_str()),
-            );
+            v.bad("INV-6", format!("{order} is {}, not released", row.status.as_str()));
         }
     }
     for (order, (_, released)) in &claims {
         if !released && !facts.rows.contains_key(order) {
             v.lost.insert(*order);
-            v.bad(
-                "INV-7",
-                format!("{order} is claimed in the ledger and has no row"),
-            );
+            v.bad("INV-7", format!("{order} is claimed in the ledger and has no row"));
         }
     }
     let known = facts.complete || facts.own_offer;
@@ -231,27 +193,18 @@ fn judge_track(track: &Track, key: &str, facts: &Facts, v: &mut Verdict) {
     v.table.accepted += u64::from(!track.promised.is_empty());
     if track.promised.len() > 1 {
         v.table.doubled += track.promised.len() as u64 - 1;
-        v.bad(
-            "INV-8",
-            format!("{key}: two orders were accepted: {:?}", track.promised),
-        );
+        v.bad("INV-8", format!("{key}: two orders were accepted: {:?}", track.promised));
     }
     for order in &track.promised {
         let Some(row) = facts.rows.get(order) else {
             v.lost.insert(*order);
-            v.bad(
-                "INV-7",
-                format!("{key}: {order} was accepted and has no row"),
-            );
+            v.bad("INV-7", format!("{key}: {order} was accepted and has no row"));
             continue;
         };
         if row.status == Status::Rejected {
             let reason = row.reason.clone().unwrap_or_else(|| "none".to_owned());
             if reason != "sold_out" && reason != "limit_reached" {
-                v.bad(
-                    "INV-13",
-                    format!("{key}: {order} was accepted, then rejected: {reason}"),
-                );
+                v.bad("INV-13", format!("{key}: {order} was accepted, then rejected: {reason}"));
             }
             *v.accepted_rejected.entry(reason).or_insert(0) += 1;
         }
@@ -271,13 +224,7 @@ fn judge_refusals(track: &Track, (number, names): (u32, &Names), live: &Live, v:
         && track.forbids_order()
     {
         let why = track.refused.map_or("told that it is dead", |r| r.as_str());
-        v.bad(
-            "INV-8",
-            format!(
-                "{}: only refused ({why}), but {order} lives",
-                names.key(number)
-            ),
-        );
+        v.bad("INV-8", format!("{}: only refused ({why}), but {order} lives", names.key(number)));
     }
     for order in track.told_dead.iter().filter(|o| orders.contains(o)) {
         v.bad("INV-9", format!("{order} was shown dead and is live"));

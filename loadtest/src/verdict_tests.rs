@@ -10,10 +10,7 @@ use domain::{CellId, Kind, Line, Payload, Reason};
 const CELL: &str = "load.0";
 
 fn names() -> Names {
-    Names {
-        run: "t".into(),
-        buyers: 100,
-    }
+    Names { run: "t".into(), buyers: 100 }
 }
 
 fn id(n: u8) -> OrderId {
@@ -30,36 +27,17 @@ struct World {
 
 impl World {
     fn new(supply: i64, requests: usize) -> Self {
-        let facts = Facts {
-            complete: true,
-            quantity: 1,
-            own_offer: true,
-            quiet: true,
-            ..Facts::default()
-        };
+        let facts =
+            Facts { complete: true, quantity: 1, own_offer: true, quiet: true, ..Facts::default() };
         let (head, entries) = (Totals::default(), Vec::new());
-        let mut w = World {
-            head,
-            entries,
-            facts,
-            tracks: vec![Track::default(); requests],
-        };
+        let mut w = World { head, entries, facts, tracks: vec![Track::default(); requests] };
         w.append(Kind::Supply, id(200), supply, ("", Vec::new()));
         w
     }
 
     fn append(&mut self, kind: Kind, order: OrderId, qty: i64, (buyer, payload): (&str, Vec<u8>)) {
-        let draft = Draft {
-            kind,
-            order,
-            buyer: buyer.to_owned(),
-            qty,
-            payload,
-        };
-        let entry = self
-            .head
-            .append(draft, 1)
-            .expect("the test keeps the bounds");
+        let draft = Draft { kind, order, buyer: buyer.to_owned(), qty, payload };
+        let entry = self.head.append(draft, 1).expect("the test keeps the bounds");
         self.entries.push(entry);
     }
 
@@ -70,40 +48,23 @@ impl World {
             order,
             buyer: names.buyer(track).parse().unwrap(),
             key: names.key(track).parse().unwrap(),
-            lines: vec![Line {
-                cell,
-                qty: 1,
-                unit_minor: 1,
-            }],
+            lines: vec![Line { cell, qty: 1, unit_minor: 1 }],
             anchor: 0,
             metadata: String::new(),
             currency: "EUR".into(),
             campaign: domain::CampaignNo(0),
             window_ms: 1,
         };
-        let sealed = Sealed {
-            t_ms: 1,
-            payload: payload.encode().into(),
-        }
-        .to_ledger();
+        let sealed = Sealed { t_ms: 1, payload: payload.encode().into() }.to_ledger();
         self.append(Kind::Claim, order, 1, (&names.buyer(track), sealed));
     }
 
     fn row(&mut self, order: OrderId, status: Status, reason: Option<&str>) {
-        self.facts.rows.insert(
-            order,
-            Row {
-                status,
-                reason: reason.map(str::to_owned),
-            },
-        );
+        self.facts.rows.insert(order, Row { status, reason: reason.map(str::to_owned) });
     }
 
     fn told(&mut self, track: usize, outcome: Outcome, order: Option<OrderId>) {
-        self.tracks[track].learn(&Answer {
-            order,
-            ..Answer::none(outcome)
-        });
+        self.tracks[track].learn(&Answer { order, ..Answer::none(outcome) });
     }
 
     /// Accepted, claimed, pending: the good life.
@@ -123,12 +84,7 @@ impl World {
             ..View::default()
         };
         let (claims, unreadable) = claims(&"load".parse().unwrap(), &self.entries);
-        let ledger = CellLedger {
-            entries: self.entries,
-            at_w: Some(t),
-            claims,
-            unreadable,
-        };
+        let ledger = CellLedger { entries: self.entries, at_w: Some(t), claims, unreadable };
         self.facts.cells.push(CellFacts {
             cell: CELL.into(),
             head: t,
@@ -152,14 +108,8 @@ fn a_good_run_is_conserved() {
     let v = w.judge();
     assert!(v.is_conserved(), "{:?}", v.violations);
     let t = v.table;
-    assert_eq!(
-        (t.supply, t.claimed, t.net, t.available),
-        (2, Some(2), 2, 0)
-    );
-    assert_eq!(
-        (t.rows_pending, t.accepted, t.lost, t.doubled),
-        (2, 2, 0, 0)
-    );
+    assert_eq!((t.supply, t.claimed, t.net, t.available), (2, Some(2), 2, 0));
+    assert_eq!((t.rows_pending, t.accepted, t.lost, t.doubled), (2, 2, 0, 0));
 }
 
 #[test]
@@ -251,19 +201,8 @@ fn a_view_that_is_not_the_ledger_breaks_it() {
     let mut w = World::new(5, 1);
     w.sell(0, id(1));
     let head = w.head;
-    let view = View {
-        supply: 5,
-        net: 0,
-        available: 5,
-        watermark: head.seq,
-        ..View::default()
-    };
-    let cell = CellFacts {
-        cell: CELL.into(),
-        head,
-        ledger: None,
-        view: Some(view),
-    };
+    let view = View { supply: 5, net: 0, available: 5, watermark: head.seq, ..View::default() };
+    let cell = CellFacts { cell: CELL.into(), head, ledger: None, view: Some(view) };
     w.facts.cells.push(cell);
     let mut v = Verdict::default();
     judge_cell(&w.facts.cells[0], &w.facts, &mut v);
@@ -276,20 +215,8 @@ fn holds_at_the_end_and_an_unquiet_end_break_it() {
     w.facts.quiet = false;
     assert_eq!(ids(&w.judge()), ["INV-11"]);
     let w = World::new(5, 0);
-    let view = View {
-        supply: 5,
-        held: 1,
-        holds: 1,
-        available: 4,
-        watermark: 1,
-        ..View::default()
-    };
-    let cell = CellFacts {
-        cell: CELL.into(),
-        head: w.head,
-        ledger: None,
-        view: Some(view),
-    };
+    let view = View { supply: 5, held: 1, holds: 1, available: 4, watermark: 1, ..View::default() };
+    let cell = CellFacts { cell: CELL.into(), head: w.head, ledger: None, view: Some(view) };
     let mut v = Verdict::default();
     judge_cell(&cell, &w.facts, &mut v);
     assert_eq!(ids(&v), ["INV-11"]);
@@ -297,18 +224,9 @@ fn holds_at_the_end_and_an_unquiet_end_break_it() {
 
 #[test]
 fn more_sold_than_there_was_is_oversold() {
-    let head = Totals {
-        supply: 1,
-        net: 3,
-        seq: 4,
-        ..Totals::default()
-    };
+    let head = Totals { supply: 1, net: 3, seq: 4, ..Totals::default() };
     let facts = Facts {
-        cells: vec![CellFacts {
-            cell: CELL.into(),
-            head,
-            ..CellFacts::default()
-        }],
+        cells: vec![CellFacts { cell: CELL.into(), head, ..CellFacts::default() }],
         quiet: true,
         ..Facts::default()
     };
@@ -332,33 +250,11 @@ fn somebody_elses_order_in_our_own_offer_is_told() {
 fn from_the_api_alone_rows_and_net_must_agree() {
     let mut tracks = vec![Track::default()];
     let order = id(1);
-    tracks[0].learn(&Answer {
-        order: Some(order),
-        ..Answer::none(Outcome::Accepted)
-    });
-    let head = Totals {
-        supply: 2,
-        net: 1,
-        seq: 3,
-        ..Totals::default()
-    };
-    let view = View {
-        supply: 2,
-        net: 1,
-        available: 1,
-        watermark: 3,
-        ..View::default()
-    };
-    let cell = CellFacts {
-        cell: CELL.into(),
-        head,
-        ledger: None,
-        view: Some(view),
-    };
-    let row = Row {
-        status: Status::Pending,
-        reason: None,
-    };
+    tracks[0].learn(&Answer { order: Some(order), ..Answer::none(Outcome::Accepted) });
+    let head = Totals { supply: 2, net: 1, seq: 3, ..Totals::default() };
+    let view = View { supply: 2, net: 1, available: 1, watermark: 3, ..View::default() };
+    let cell = CellFacts { cell: CELL.into(), head, ledger: None, view: Some(view) };
+    let row = Row { status: Status::Pending, reason: None };
     let mut facts = Facts {
         cells: vec![cell],
         rows: [(order, row)].into(),

@@ -41,20 +41,13 @@ pub(crate) async fn gather(
     match stores {
         Ok(stores) => {
             stores.read_still(crowd, view, &mut facts).await?;
-            let what = if stores.cells.is_some() {
-                "and Redis"
-            } else {
-                "and the admin view"
-            };
+            let what = if stores.cells.is_some() { "and Redis" } else { "and the admin view" };
             Ok((facts, format!("ledger and rows read directly, {what}")))
         }
         Err(why) if source == VerifySource::Stores => bail!("--verify: {why}"),
         Err(why) => {
             from_api(crowd, &view, &mut facts);
-            Ok((
-                facts,
-                format!("API only ({why}): the ledger's entries were not checked"),
-            ))
+            Ok((facts, format!("API only ({why}): the ledger's entries were not checked")))
         }
     }
 }
@@ -68,12 +61,7 @@ fn from_api(crowd: &Crowd, view: &OfferView, facts: &mut Facts) {
             ..Totals::default()
         };
         let cell = row.cell.clone();
-        facts.cells.push(CellFacts {
-            cell,
-            head,
-            ledger: None,
-            view: shown(row),
-        });
+        facts.cells.push(CellFacts { cell, head, ledger: None, view: shown(row) });
     }
     for track in &crowd.tracks {
         let track = track.lock();
@@ -81,13 +69,7 @@ fn from_api(crowd: &Crowd, view: &OfferView, facts: &mut Facts) {
             && fate.is_final()
             && let Fate::Order(order, status, reason) = fate
         {
-            facts.rows.insert(
-                *order,
-                Row {
-                    status: *status,
-                    reason: reason.clone(),
-                },
-            );
+            facts.rows.insert(*order, Row { status: *status, reason: reason.clone() });
         }
     }
 }

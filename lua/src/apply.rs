@@ -15,12 +15,7 @@ pub fn encode(cell: &CellId, call: &ApplyCall) -> Result<Call, String> {
         return Err(format!("apply of {n} entries"));
     }
     let expected = call.prev_seq + 1..;
-    if call
-        .entries
-        .iter()
-        .zip(expected)
-        .any(|(e, seq)| e.seq != seq)
-    {
+    if call.entries.iter().zip(expected).any(|(e, seq)| e.seq != seq) {
         return Err("apply of entries that do not follow each other".to_owned());
     }
     let keys = ["c", "h", "b0", "b1", "d0", "d1"];
@@ -48,10 +43,7 @@ pub fn decode(value: Value) -> Result<Applied, String> {
     let mut f = Fields::of(value)?;
     let (code, watermark, bare) = (f.int()?, f.uint()?, f.uint()?);
     match code {
-        0 => Ok(Applied::Ok {
-            watermark,
-            without_hold: bare as u32,
-        }),
+        0 => Ok(Applied::Ok { watermark, without_hold: bare as u32 }),
         1 => Ok(Applied::Missing),
         2 => Ok(Applied::Gap { watermark }),
         3 => Ok(Applied::Fork),

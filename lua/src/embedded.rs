@@ -49,9 +49,7 @@ pub fn new(clock: Arc<dyn Clock>) -> Engine<Embedded> {
 /// Cells are spread over `stripes` (at least 1) Lua states, which run side by side.
 pub fn with_stripes(clock: Arc<dyn Clock>, stripes: usize) -> Engine<Embedded> {
     let one = |_| Mutex::new(Stripe::new(&clock).expect("the scripts of this build compile"));
-    Engine::new(Embedded {
-        stripes: (0..stripes.max(1)).map(one).collect(),
-    })
+    Engine::new(Embedded { stripes: (0..stripes.max(1)).map(one).collect() })
 }
 
 impl Stripe {
@@ -69,11 +67,7 @@ impl Stripe {
             lua.load(source).set_name(s.name).eval::<Function>()
         };
         let functions = ALL.iter().map(compile).collect::<mlua::Result<_>>()?;
-        Ok(Self {
-            lua,
-            functions,
-            keys,
-        })
+        Ok(Self { lua, functions, keys })
     }
 
     fn run(&self, call: &Call) -> mlua::Result<Value> {
@@ -97,10 +91,7 @@ fn redis_call(
     lua.create_function(move |lua, args: Variadic<LuaString>| {
         let borrowed: Vec<_> = args.iter().map(LuaString::as_bytes).collect();
         let slices: Vec<&[u8]> = borrowed.iter().map(|b| &**b).collect();
-        let reply = keys
-            .lock()
-            .call(clock.now_ms(), &slices)
-            .map_err(mlua::Error::runtime)?;
+        let reply = keys.lock().call(clock.now_ms(), &slices).map_err(mlua::Error::runtime)?;
         to_lua(lua, &reply)
     })
 }
@@ -157,20 +148,14 @@ impl Runner for Embedded {
 impl Embedded {
     fn stripe(&self, cell: &CellId) -> &Mutex<Stripe> {
         let bytes = cell.offer.as_str().bytes();
-        let sum = bytes.fold(usize::from(cell.bucket), |h, b| {
-            h.wrapping_mul(31) ^ usize::from(b)
-        });
+        let sum = bytes.fold(usize::from(cell.bucket), |h, b| h.wrapping_mul(31) ^ usize::from(b));
         &self.stripes[sum % self.stripes.len()]
     }
 
     /// The cell's keys are lost.
     pub fn wipe_cell(&self, cell: &CellId) {
         let prefix = prefix(cell);
-        self.stripe(cell)
-            .lock()
-            .keys
-            .lock()
-            .remove_if(|key| key.starts_with(&prefix));
+        self.stripe(cell).lock().keys.lock().remove_if(|key| key.starts_with(&prefix));
     }
 
     /// Everything is lost.
@@ -187,11 +172,7 @@ impl Embedded {
 
     /// The slot falls back to a former state, as a failover may do.
     pub fn restore(&self, cell: &CellId, saved: &Saved) {
-        self.stripe(cell)
-            .lock()
-            .keys
-            .lock()
-            .paste(&prefix(cell), &saved.0);
+        self.stripe(cell).lock().keys.lock().paste(&prefix(cell), &saved.0);
     }
 
     /// Writes a field by hand; `key` is the short name (`c`, `b0`, ...).

@@ -57,31 +57,25 @@ impl<R: Runner> Engine<R> {
     }
 
     async fn changed(&self, cell: &CellId, call: Result<Call, String>) -> CellResult<Changed> {
-        self.run(cell, call, |v| cancel::code(Fields::of(v)?.int()?))
-            .await
+        self.run(cell, call, |v| cancel::code(Fields::of(v)?.int()?)).await
     }
 }
 
 #[async_trait]
 impl<R: Runner> Cells for Engine<R> {
     async fn reserve(&self, cell: &CellId, call: ReserveCall) -> CellResult<ReserveReply> {
-        self.run(cell, reserve::encode(cell, &call), |v| {
-            reserve::decode(&call, v)
-        })
-        .await
+        self.run(cell, reserve::encode(cell, &call), |v| reserve::decode(&call, v)).await
     }
 
     async fn apply(&self, cell: &CellId, call: ApplyCall) -> CellResult<Applied> {
-        self.run(cell, apply::encode(cell, &call), apply::decode)
-            .await
+        self.run(cell, apply::encode(cell, &call), apply::decode).await
     }
 
     async fn resolve(&self, cell: &CellId, orders: &[(OrderId, u64)]) -> CellResult<u32> {
         if orders.is_empty() {
             return Ok(0);
         }
-        self.run(cell, resolve::encode(cell, orders), resolve::decode)
-            .await
+        self.run(cell, resolve::encode(cell, orders), resolve::decode).await
     }
 
     async fn cancel(&self, cell: &CellId, order: OrderId, nonce: Nonce) -> CellResult<Changed> {
@@ -95,20 +89,15 @@ impl<R: Runner> Cells for Engine<R> {
     }
 
     async fn unseal(&self, cell: &CellId, order: OrderId, att: &str) -> CellResult<FenceReply> {
-        self.run(cell, unseal::encode(cell, order, att), |v| {
-            fence::decode(order, v)
-        })
-        .await
+        self.run(cell, unseal::encode(cell, order, att), |v| fence::decode(order, v)).await
     }
 
     async fn ticket(&self, cell: &CellId, ticket: &str) -> CellResult<()> {
-        self.run(cell, ticket::encode(cell, ticket), |_| Ok(()))
-            .await
+        self.run(cell, ticket::encode(cell, ticket), |_| Ok(())).await
     }
 
     async fn stage(&self, cell: &CellId, suffix: &str, b: &[(String, i64)]) -> CellResult<()> {
-        self.run(cell, stage::encode(cell, suffix, b), |_| Ok(()))
-            .await
+        self.run(cell, stage::encode(cell, suffix, b), |_| Ok(())).await
     }
 
     async fn load(&self, cell: &CellId, call: LoadCall) -> CellResult<Changed> {
@@ -129,17 +118,11 @@ impl<R: Runner> Cells for Engine<R> {
     }
 
     async fn snapshot(&self, cell: &CellId) -> CellResult<Option<CellView>> {
-        self.run(cell, Ok(snapshot::encode(cell)), snapshot::decode)
-            .await
+        self.run(cell, Ok(snapshot::encode(cell)), snapshot::decode).await
     }
 
     async fn scan_holds(&self, cell: &CellId, cursor: u64, count: u32) -> CellResult<Page<Hold>> {
-        self.run(
-            cell,
-            Ok(scan::encode_holds(cell, cursor, count)),
-            scan::decode_holds,
-        )
-        .await
+        self.run(cell, Ok(scan::encode_holds(cell, cursor, count)), scan::decode_holds).await
     }
 
     async fn scan_buyers(
@@ -149,20 +132,17 @@ impl<R: Runner> Cells for Engine<R> {
         count: u32,
     ) -> CellResult<Page<(String, i64)>> {
         let call = Ok(scan::encode_buyers(cell, cursor, count));
-        self.run(cell, call, |v| scan::decode_buyers(cursor, v))
-            .await
+        self.run(cell, call, |v| scan::decode_buyers(cursor, v)).await
     }
 
     async fn buyers(&self, cell: &CellId, buyers: &[String]) -> CellResult<Vec<Option<i64>>> {
         let call = lookup::encode_buyers(cell, buyers);
-        self.run(cell, call, |v| lookup::decode_buyers(buyers, v))
-            .await
+        self.run(cell, call, |v| lookup::decode_buyers(buyers, v)).await
     }
 
     async fn find_holds(&self, cell: &CellId, orders: &[OrderId]) -> CellResult<Vec<Option<Hold>>> {
         let call = lookup::encode_holds(cell, orders);
-        self.run(cell, call, |v| lookup::decode_holds(orders, v))
-            .await
+        self.run(cell, call, |v| lookup::decode_holds(orders, v)).await
     }
 
     async fn ping(&self) -> bool {

@@ -90,32 +90,16 @@ impl std::fmt::Debug for Fred {
 /// Connects to the cluster that `nodes` (`host:port`, some of them suffice) belong to. Ends with
 /// an error when no node answers; the caller decides when to try again.
 pub async fn connect(nodes: &[String], tuning: &Tuning) -> Result<Engine<Fred>, ConnectError> {
-    let hosts = nodes
-        .iter()
-        .map(|n| server(n))
-        .collect::<Result<Vec<_>, _>>()?;
-    let server = ServerConfig::Clustered {
-        hosts,
-        policy: ClusterDiscoveryPolicy::UseCache,
-    };
-    let builder = builder(
-        Config {
-            server,
-            ..Config::default()
-        },
-        tuning,
-    );
+    let hosts = nodes.iter().map(|n| server(n)).collect::<Result<Vec<_>, _>>()?;
+    let server = ServerConfig::Clustered { hosts, policy: ClusterDiscoveryPolicy::UseCache };
+    let builder = builder(Config { server, ..Config::default() }, tuning);
     let mut lanes = Vec::new();
     for _ in 0..tuning.clients.max(1) {
         lanes.push(lane(&builder, tuning).await?);
     }
     let hash = |s: &&crate::script::Script| ::fred::util::sha1_hash(s.source);
     let hashes = Arc::new(ALL.iter().map(hash).collect());
-    Ok(Engine::new(Fred {
-        lanes: lanes.into(),
-        turn: Arc::default(),
-        hashes,
-    }))
+    Ok(Engine::new(Fred { lanes: lanes.into(), turn: Arc::default(), hashes }))
 }
 
 async fn lane(builder: &Builder, tuning: &Tuning) -> Result<Lane, ConnectError> {
@@ -126,15 +110,8 @@ async fn lane(builder: &Builder, tuning: &Tuning) -> Result<Lane, ConnectError> 
         Ok(done) => Mutex::new(done.map_err(fail)?),
         Err(_) => return Err(ConnectError(format!("no node answered within {limit:?}"))),
     };
-    let quick = client.with_options(&Options {
-        fail_fast: true,
-        ..Options::default()
-    });
-    Ok(Lane {
-        client,
-        quick,
-        task,
-    })
+    let quick = client.with_options(&Options { fail_fast: true, ..Options::default() });
+    Ok(Lane { client, quick, task })
 }
 
 impl Lane {
@@ -151,12 +128,7 @@ impl Lane {
         let mut args: Vec<Reply> = Vec::with_capacity(2 + call.keys.len() + call.args.len());
         args.push(Reply::from(first));
         args.push(Reply::Integer(call.keys.len() as i64));
-        args.extend(
-            call.keys
-                .iter()
-                .chain(&call.args)
-                .map(|b| Reply::Bytes(b.clone())),
-        );
+        args.extend(call.keys.iter().chain(&call.args).map(|b| Reply::Bytes(b.clone())));
         // The first key follows the hash and the number of keys.
         let command = CustomCommand::new_static(what, ClusterHash::Offset(2), false);
         self.quick.custom(command, args).await
@@ -195,10 +167,7 @@ impl Runner for Fred {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let lane = &self.lanes[turn % self.lanes.len()];
         let script = call.script;
-        let answer = match lane
-            .eval("EVALSHA", &self.hashes[script.index], &call)
-            .await
-        {
+        let answer = match lane.eval("EVALSHA", &self.hashes[script.index], &call).await {
             // The node does not know the script, so nothing ran: send the source along.
             Err(e) if e.details().starts_with("NOSCRIPT") => {
                 lane.eval("EVAL", script.source, &call).await
@@ -244,21 +213,12 @@ fn value(v: Reply) -> Value {
 /// An error kind that only this process can have made before a byte was written is `NotSent`;
 /// an answer of the node is judged by its first word; the rest is unknown.
 fn error(cell: &CellId, script: &str, e: &Error) -> CellError {
-    let unsent = [
-        ErrorKind::Backpressure,
-        ErrorKind::InvalidArgument,
-        ErrorKind::Config,
-    ];
+    let unsent = [ErrorKind::Backpressure, ErrorKind::InvalidArgument, ErrorKind::Config];
     // The library refuses so, and only so, before it queues a command of a client that is not
     // connected.
     let early =
         *e.kind() == ErrorKind::Canceled && e.details().starts_with("Connection closed unexp");
-    let broken = [
-        ErrorKind::Timeout,
-        ErrorKind::IO,
-        ErrorKind::Canceled,
-        ErrorKind::Routing,
-    ];
+    let broken = [ErrorKind::Timeout, ErrorKind::IO, ErrorKind::Canceled, ErrorKind::Routing];
     if early || unsent.contains(e.kind()) {
         CellError::NotSent(cell.clone(), e.to_string())
     } else if broken.contains(e.kind()) || !looks_like_an_answer(e.details()) {

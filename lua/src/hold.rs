@@ -30,18 +30,13 @@ pub fn time_and_payload(value: &Bytes) -> Result<(u64, Bytes), String> {
 pub fn decode(field: &[u8], value: &Bytes) -> Result<Hold, String> {
     let start = payload_start(value)?;
     let content = [value[1], value[2], value[3], value[4]];
-    let key: [u8; 12] = field
-        .get(..12)
-        .and_then(|k| k.try_into().ok())
-        .ok_or("a field of h is too short")?;
+    let key: [u8; 12] =
+        field.get(..12).and_then(|k| k.try_into().ok()).ok_or("a field of h is too short")?;
     let state = HoldState::from_code(value[0] as char).ok_or("a hold without a state")?;
     let nonce = std::str::from_utf8(&value[29..45]).map_err(|e| e.to_string())?;
     let shared = if value[28] == b'+' { "shared:" } else { "" };
-    let buyer: Option<Buyer> = if start == PREFIX {
-        None
-    } else {
-        Some(parse(&value[PREFIX..start])?)
-    };
+    let buyer: Option<Buyer> =
+        if start == PREFIX { None } else { Some(parse(&value[PREFIX..start])?) };
     Ok(Hold {
         order: OrderId::join(Key(key), content),
         qty: parse(&value[18..28])?,
@@ -56,9 +51,5 @@ pub fn decode(field: &[u8], value: &Bytes) -> Result<Hold, String> {
 fn payload_start(value: &[u8]) -> Result<usize, String> {
     let len = value.get(45..PREFIX).ok_or("a hold is too short")?;
     let start = PREFIX + parse::<usize>(len)?;
-    if start > value.len() {
-        Err("a hold is cut off".to_owned())
-    } else {
-        Ok(start)
-    }
+    if start > value.len() { Err("a hold is cut off".to_owned()) } else { Ok(start) }
 }

@@ -56,9 +56,7 @@ impl Hash {
     }
 
     fn iter(&self) -> impl Iterator<Item = (&Bytes, &Bytes)> {
-        self.order
-            .values()
-            .filter_map(|f| self.fields.get(f).map(|(_, v)| (f, v)))
+        self.order.values().filter_map(|f| self.fields.get(f).map(|(_, v)| (f, v)))
     }
 }
 
@@ -91,23 +89,16 @@ impl Keyspace {
         let (name, rest) = args.split_first().ok_or("ERR no command")?;
         if *name == b"TIME" {
             let text = |n: u64| Reply::Bulk(n.to_string().into());
-            return Ok(Reply::Array(vec![
-                text(now_ms / 1000),
-                text(now_ms % 1000 * 1000),
-            ]));
+            return Ok(Reply::Array(vec![text(now_ms / 1000), text(now_ms % 1000 * 1000)]));
         }
         let (key, rest) = rest.split_first().ok_or("ERR wrong number of arguments")?;
         self.bury(key);
         match *name {
             b"HMGET" => self.hmget(key, rest),
-            b"HGET" => self
-                .hash(key)
-                .map(|h| bulk(h.and_then(|h| h.get(one(rest))))),
+            b"HGET" => self.hash(key).map(|h| bulk(h.and_then(|h| h.get(one(rest))))),
             b"HSET" => self.hset(key, rest),
             b"HDEL" => self.hdel(key, rest),
-            b"HLEN" => Ok(Reply::Int(
-                self.hash(key)?.map_or(0, |h| h.fields.len() as i64),
-            )),
+            b"HLEN" => Ok(Reply::Int(self.hash(key)?.map_or(0, |h| h.fields.len() as i64))),
             b"HKEYS" => self.list(key, |f, _| f.clone()),
             b"HVALS" => self.list(key, |_, v| v.clone()),
             b"HINCRBY" => self.hincrby(key, rest),
@@ -119,10 +110,7 @@ impl Keyspace {
             b"RENAME" => self.rename(key, one(rest)),
             b"EXPIRE" => self.expire(key, one(rest)),
             b"PERSIST" => Ok(self.persist(key)),
-            _ => Err(format!(
-                "ERR unknown command {}",
-                String::from_utf8_lossy(name)
-            )),
+            _ => Err(format!("ERR unknown command {}", String::from_utf8_lossy(name))),
         }
     }
 
@@ -134,8 +122,7 @@ impl Keyspace {
     /// Copies the keys that start with `prefix`.
     pub fn copy(&self, prefix: &[u8]) -> Vec<(Bytes, Item)> {
         let mine = self.items.iter().filter(|(key, _)| key.starts_with(prefix));
-        mine.map(|(key, item)| (key.clone(), item.clone()))
-            .collect()
+        mine.map(|(key, item)| (key.clone(), item.clone())).collect()
     }
 
     /// Puts copied keys in place of all keys that start with `prefix`.
@@ -161,10 +148,7 @@ impl Keyspace {
 
     fn hash_mut(&mut self, key: &[u8]) -> Result<&mut Hash, String> {
         if !self.items.contains_key(key) {
-            let item = Item {
-                data: Data::Hash(Hash::default()),
-                dies_ms: None,
-            };
+            let item = Item { data: Data::Hash(Hash::default()), dies_ms: None };
             self.items.insert(Bytes::copy_from_slice(key), item);
         }
         match self.items.get_mut(key).map(|i| &mut i.data) {
@@ -184,10 +168,7 @@ impl Keyspace {
             return Err("ERR wrong number of arguments for HSET".to_owned());
         }
         let hash = self.hash_mut(key)?;
-        let new = pairs
-            .chunks(2)
-            .filter(|p| hash.set(p[0], Bytes::copy_from_slice(p[1])))
-            .count();
+        let new = pairs.chunks(2).filter(|p| hash.set(p[0], Bytes::copy_from_slice(p[1]))).count();
         Ok(Reply::Int(new as i64))
     }
 
@@ -205,10 +186,7 @@ impl Keyspace {
 
     fn list(&self, key: &[u8], pick: impl Fn(&Bytes, &Bytes) -> Bytes) -> Answer {
         let hash = self.hash(key)?;
-        let all = hash
-            .into_iter()
-            .flat_map(Hash::iter)
-            .map(|(f, v)| Reply::Bulk(pick(f, v)));
+        let all = hash.into_iter().flat_map(Hash::iter).map(|(f, v)| Reply::Bulk(pick(f, v)));
         Ok(Reply::Array(all.collect()))
     }
 
@@ -216,10 +194,7 @@ impl Keyspace {
         let [field, by] = args else {
             return Err("ERR wrong number of arguments".to_owned());
         };
-        let old = self
-            .hash(key)?
-            .and_then(|h| h.get(field))
-            .map_or(Ok(0), |v| integer(v))?;
+        let old = self.hash(key)?.and_then(|h| h.get(field)).map_or(Ok(0), |v| integer(v))?;
         let new = old + integer(by)?;
         self.hash_mut(key)?.set(field, new.to_string().into());
         Ok(Reply::Int(new))
@@ -242,10 +217,7 @@ impl Keyspace {
                 next = 0;
             }
         }
-        Ok(Reply::Array(vec![
-            Reply::Bulk(next.to_string().into()),
-            Reply::Array(found),
-        ]))
+        Ok(Reply::Array(vec![Reply::Bulk(next.to_string().into()), Reply::Array(found)]))
     }
 
     fn get(&self, key: &[u8]) -> Answer {
@@ -258,13 +230,7 @@ impl Keyspace {
 
     fn set(&mut self, key: &[u8], value: &[u8]) -> Reply {
         let data = Data::Text(Bytes::copy_from_slice(value));
-        self.items.insert(
-            Bytes::copy_from_slice(key),
-            Item {
-                data,
-                dies_ms: None,
-            },
-        );
+        self.items.insert(Bytes::copy_from_slice(key), Item { data, dies_ms: None });
         Reply::Ok
     }
 
@@ -280,13 +246,9 @@ impl Keyspace {
     }
 
     fn expire(&mut self, key: &[u8], seconds: &[u8]) -> Answer {
-        let at = self
-            .now_ms
-            .saturating_add_signed(integer(seconds)?.saturating_mul(1000));
+        let at = self.now_ms.saturating_add_signed(integer(seconds)?.saturating_mul(1000));
         let item = self.items.get_mut(key);
-        Ok(Reply::Int(i64::from(
-            item.map(|i| i.dies_ms = Some(at)).is_some(),
-        )))
+        Ok(Reply::Int(i64::from(item.map(|i| i.dies_ms = Some(at)).is_some())))
     }
 
     fn persist(&mut self, key: &[u8]) -> Reply {
@@ -305,8 +267,7 @@ fn bulk(value: Option<&Bytes>) -> Reply {
 
 fn integer(bytes: &[u8]) -> Result<i64, String> {
     let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
-    text.parse()
-        .map_err(|_| "ERR value is not an integer or out of range".to_owned())
+    text.parse().map_err(|_| "ERR value is not an integer or out of range".to_owned())
 }
 
 fn wrong_type() -> String {

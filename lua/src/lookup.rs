@@ -42,11 +42,7 @@ pub fn decode_holds(orders: &[OrderId], value: Value) -> Result<Vec<Option<Hold>
     let mut f = Fields::of(value)?;
     let one = |order: &OrderId| {
         let value = f.bytes()?;
-        if value.is_empty() {
-            Ok(None)
-        } else {
-            hold::decode(&order.0, &value).map(Some)
-        }
+        if value.is_empty() { Ok(None) } else { hold::decode(&order.0, &value).map(Some) }
     };
     orders.iter().map(one).collect()
 }
@@ -56,11 +52,7 @@ pub fn decode_buyers(buyers: &[String], value: Value) -> Result<Vec<Option<i64>>
     let mut f = Fields::of(value)?;
     let one = |_: &String| {
         let value = f.bytes()?;
-        if value.is_empty() {
-            Ok(None)
-        } else {
-            parse(&value).map(Some)
-        }
+        if value.is_empty() { Ok(None) } else { parse(&value).map(Some) }
     };
     buyers.iter().map(one).collect()
 }

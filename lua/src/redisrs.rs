@@ -62,11 +62,7 @@ pub async fn connect(nodes: &[String]) -> Result<Engine<RedisRs>, ConnectError> 
         .build()
         .map_err(fail)?;
     let hash = |s: &&Script| redis::Script::new(s.source).get_hash().to_owned();
-    let line = Line {
-        connection: None,
-        number: 0,
-        opened: None,
-    };
+    let line = Line { connection: None, number: 0, opened: None };
     let runner = RedisRs {
         client,
         line: Arc::new(Mutex::new(line)),
@@ -120,13 +116,8 @@ impl RedisRs {
         }
         // The library's own timeout does not cover its reconnecting, so this one is ours.
         let query = tokio::time::timeout(RESPONSE, cmd.query_async(&mut connection));
-        let answer = query
-            .await
-            .unwrap_or_else(|_| Err((ErrorKind::Io, "timed out").into()));
-        if answer
-            .as_ref()
-            .is_err_and(|e| !matches!(e.kind(), ErrorKind::Server(_)))
-        {
+        let answer = query.await.unwrap_or_else(|_| Err((ErrorKind::Io, "timed out").into()));
+        if answer.as_ref().is_err_and(|e| !matches!(e.kind(), ErrorKind::Server(_))) {
             self.suspect(number).await;
         }
         answer.map_err(Failure::Redis)
@@ -158,10 +149,7 @@ impl Runner for RedisRs {
                 _ => return Err(error(cell, &call, failure)),
             }
         }
-        Err(CellError::NotSent(
-            cell.clone(),
-            "redirected too often".to_owned(),
-        ))
+        Err(CellError::NotSent(cell.clone(), "redirected too often".to_owned()))
     }
 
     async fn ping(&self) -> bool {

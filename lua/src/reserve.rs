@@ -31,26 +31,14 @@ fn push(out: &mut Call, item: &ReserveItem) -> Result<(), String> {
     let transfer = item.state == HoldState::Transfer;
     let buyer = item.buyer.as_ref().map_or("", |b| b.as_str());
     if item.state == HoldState::Fenced || transfer != buyer.is_empty() || item.qty == 0 {
-        return Err(format!(
-            "reserve of {}: state, buyer and qty do not fit",
-            item.order
-        ));
+        return Err(format!("reserve of {}: state, buyer and qty do not fit", item.order));
     }
     let flag = |on: bool| if on { b'1' } else { b'0' };
-    let flags = [
-        item.state.code() as u8,
-        flag(item.checked),
-        flag(item.relay),
-    ];
+    let flags = [item.state.code() as u8, flag(item.checked), flag(item.relay)];
     out.bytes(&item.order.key().0);
     out.bytes(&item.order.0);
     out.bytes(&flags);
-    out.text(format_args!(
-        "{:010}-{}{:03}",
-        item.qty,
-        item.nonce,
-        buyer.len()
-    ));
+    out.text(format_args!("{:010}-{}{:03}", item.qty, item.nonce, buyer.len()));
     out.bytes(buyer.as_bytes());
     out.text(item.buyer_hash & ADDS_MASK);
     out.args.push(item.payload.clone());
@@ -63,43 +51,23 @@ pub fn decode(call: &ReserveCall, value: Value) -> Result<ReserveReply, String> 
     let redis_ms = f.uint()?;
     let watermark = f.int()?;
     if watermark < 0 {
-        let mark = Mark {
-            redis_ms,
-            ..Mark::default()
-        };
-        return Ok(ReserveReply {
-            mark,
-            results: vec![Reserved::Missing; call.items.len()],
-        });
+        let mark = Mark { redis_ms, ..Mark::default() };
+        return Ok(ReserveReply { mark, results: vec![Reserved::Missing; call.items.len()] });
     }
     let (adds, inc) = (f.uint()?, f.uint()?);
-    let mark = Mark {
-        redis_ms,
-        watermark: watermark as u64,
-        adds,
-        inc,
-        available: f.int()?,
-    };
+    let mark = Mark { redis_ms, watermark: watermark as u64, adds, inc, available: f.int()? };
     if f.left() != 3 * call.items.len() {
         return Err("reserve answered another number of items".to_owned());
     }
-    let results = call
-        .items
-        .iter()
-        .map(|i| one(i.order, &mut f))
-        .collect::<Result<_, _>>()?;
+    let results = call.items.iter().map(|i| one(i.order, &mut f)).collect::<Result<_, _>>()?;
     Ok(ReserveReply { mark, results })
 }
 
 fn one(order: OrderId, f: &mut Fields) -> Result<Reserved, String> {
     f.echo(&order.0)?;
     let code = f.int()?;
-    let refused = |f: &mut Fields, why| {
-        f.int().map(|plus| Reserved::Refused {
-            why,
-            known_buyer: plus == 1,
-        })
-    };
+    let refused =
+        |f: &mut Fields, why| f.int().map(|plus| Reserved::Refused { why, known_buyer: plus == 1 });
     match code {
         0 => Ok(Reserved::New { t_ms: f.uint()? }),
         1 => {
@@ -108,9 +76,8 @@ fn one(order: OrderId, f: &mut Fields) -> Result<Reserved, String> {
         }
         2 => verdict(&f.bytes()?).map(Reserved::Verdict),
         4 => {
-            let content: [u8; 4] = f.bytes()?[..]
-                .try_into()
-                .map_err(|_| "a content part of 4 bytes".to_owned())?;
+            let content: [u8; 4] =
+                f.bytes()?[..].try_into().map_err(|_| "a content part of 4 bytes".to_owned())?;
             Ok(Reserved::Conflict(OrderId::join(order.key(), content)))
         }
         8 => refused(f, Refusal::Closed),

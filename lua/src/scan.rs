@@ -18,12 +18,7 @@ pub fn encode_holds(cell: &CellId, cursor: u64, count: u32) -> Call {
 
 /// A page of b.
 pub fn encode_buyers(cell: &CellId, cursor: u64, count: u32) -> Call {
-    encode(
-        cell,
-        if cursor.is_multiple_of(2) { "b0" } else { "b1" },
-        cursor / 2,
-        count,
-    )
+    encode(cell, if cursor.is_multiple_of(2) { "b0" } else { "b1" }, cursor / 2, count)
 }
 
 fn encode(cell: &CellId, key: &str, cursor: u64, count: u32) -> Call {
@@ -36,10 +31,7 @@ fn encode(cell: &CellId, key: &str, cursor: u64, count: u32) -> Call {
 /// The holds of a page.
 pub fn decode_holds(value: Value) -> Result<Page<Hold>, String> {
     let (cursor, _, pairs) = decode(value)?;
-    let items = pairs
-        .iter()
-        .map(|(f, v)| hold::decode(f, v))
-        .collect::<Result<_, _>>()?;
+    let items = pairs.iter().map(|(f, v)| hold::decode(f, v)).collect::<Result<_, _>>()?;
     Ok(Page { cursor, items })
 }
 
@@ -56,10 +48,7 @@ pub fn decode_buyers(asked: u64, value: Value) -> Result<Page<(String, i64)>, St
         let units = if limited { parse(v)? } else { 0 };
         Ok((parse(f)?, units))
     };
-    Ok(Page {
-        cursor,
-        items: pairs.iter().map(pair).collect::<Result<_, String>>()?,
-    })
+    Ok(Page { cursor, items: pairs.iter().map(pair).collect::<Result<_, String>>()? })
 }
 
 type Raw = (u64, bool, Vec<(Bytes, Bytes)>);

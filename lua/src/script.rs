@@ -63,15 +63,8 @@ pub struct Call {
 impl Call {
     /// A call with keys named by their short suffixes.
     pub(crate) fn new(script: &'static Script, cell: &CellId, keys: &[&str]) -> Self {
-        let keys = keys
-            .iter()
-            .map(|k| Bytes::from(format!("{{{cell}}}:{k}")))
-            .collect();
-        Self {
-            script,
-            keys,
-            args: Vec::new(),
-        }
+        let keys = keys.iter().map(|k| Bytes::from(format!("{{{cell}}}:{k}"))).collect();
+        Self { script, keys, args: Vec::new() }
     }
 
     /// With room for `n` arguments.

@@ -26,24 +26,7 @@ pub fn decode(value: Value) -> Result<Option<CellView>, String> {
     let open = Flag::from_number(open).ok_or_else(|| format!("flag {open}"))?;
     let tok = f.parse()?;
     let (adds, inc) = (f.parse()?, f.parse()?);
-    let mark = Mark {
-        redis_ms,
-        watermark: seq,
-        adds,
-        inc,
-        available: supply - net - held,
-    };
-    let totals = Totals {
-        supply,
-        net,
-        seq,
-        open,
-        tok,
-    };
-    Ok(Some(CellView {
-        totals,
-        held,
-        holds: f.uint()?,
-        mark,
-    }))
+    let mark = Mark { redis_ms, watermark: seq, adds, inc, available: supply - net - held };
+    let totals = Totals { supply, net, seq, open, tok };
+    Ok(Some(CellView { totals, held, holds: f.uint()?, mark }))
 }

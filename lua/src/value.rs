@@ -29,9 +29,7 @@ impl Fields {
     /// Opens an array.
     pub fn of(value: Value) -> Result<Self, String> {
         match value {
-            Value::Array(items) => Ok(Self {
-                items: items.into_iter(),
-            }),
+            Value::Array(items) => Ok(Self { items: items.into_iter() }),
             other => Err(format!("an array was expected, not {other:?}")),
         }
     }
@@ -43,9 +41,7 @@ impl Fields {
 
     /// The next as it is.
     pub fn next_value(&mut self) -> Result<Value, String> {
-        self.items
-            .next()
-            .ok_or_else(|| "the reply is too short".to_owned())
+        self.items.next().ok_or_else(|| "the reply is too short".to_owned())
     }
 
     /// The next as an integer.
@@ -78,17 +74,12 @@ impl Fields {
     /// The next must be this id: a reply of another call would be worse than none.
     pub fn echo(&mut self, id: &[u8]) -> Result<(), String> {
         let got = self.bytes()?;
-        if got == id {
-            Ok(())
-        } else {
-            Err(format!("the reply is of {got:02x?}, not {id:02x?}"))
-        }
+        if got == id { Ok(()) } else { Err(format!("the reply is of {got:02x?}, not {id:02x?}")) }
     }
 }
 
 /// Reads a text form out of bytes.
 pub fn parse<T: FromStr>(bytes: &[u8]) -> Result<T, String> {
     let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
-    text.parse()
-        .map_err(|_| format!("{text:?} is out of place"))
+    text.parse().map_err(|_| format!("{text:?} is out of place"))
 }

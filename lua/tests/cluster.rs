@@ -1,12 +1,7 @@
 //! fred and redis-rs on a real cluster, against the suite and the model.
 //!
 //! Needs `cargo xtask stack up`. Each run uses its own offers and leaves others alone.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, missing_docs)]
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -22,11 +17,7 @@ async fn random_sequences(cells: &dyn Cells, cases: usize) {
         let tree = sequences(30).new_tree(&mut runner).unwrap();
         let (limited, ops) = tree.current();
         let cell = format!("{name}-{case}.0").parse().unwrap();
-        let bench = Bench {
-            cells,
-            cell,
-            clock: None,
-        };
+        let bench = Bench { cells, cell, clock: None };
         if let Err(text) = run(bench, limited, &ops).await {
             panic!("limited {limited}, {ops:?}:\n{text}");
         }
@@ -42,12 +33,7 @@ async fn suite(cells: &dyn Cells) {
 #[tokio::test(flavor = "multi_thread")]
 async fn fred_passes_the_suite() {
     let _quiet = stack::share();
-    suite(
-        &fred::connect(&stack::nodes(), &fred::Tuning::default())
-            .await
-            .unwrap(),
-    )
-    .await;
+    suite(&fred::connect(&stack::nodes(), &fred::Tuning::default()).await.unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,12 +3,7 @@
 //! Each test holds the stack alone (a file lock) and puts things back in order before it judges.
 //! A caller repeats with the same nonce; then every order has exactly one hold (INV-4), because
 //! neither a migration nor a manual failover loses a write.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, missing_docs)]
 
 use domain::CellId;
 use redis::aio::MultiplexedConnection;
@@ -46,24 +41,17 @@ async fn topology() -> Vec<Node> {
         let f: Vec<&str> = line.split(' ').collect();
         let addr = f[1].split('@').next().unwrap_or_default().to_owned();
         let primary = f[2].contains("master") && !f[2].contains("fail");
-        Node {
-            id: f[0].into(),
-            addr,
-            primary,
-            of: f[3].into(),
-        }
+        Node { id: f[0].into(), addr, primary, of: f[3].into() }
     };
     text.lines().map(node).collect()
 }
 
 async fn owner(cell: &CellId) -> (Node, u16) {
-    let slot: u16 = ask(&stack::nodes()[0], &format!("CLUSTER KEYSLOT {{{cell}}}:c"))
-        .await
-        .unwrap();
+    let slot: u16 =
+        ask(&stack::nodes()[0], &format!("CLUSTER KEYSLOT {{{cell}}}:c")).await.unwrap();
     for node in topology().await.into_iter().filter(|n| n.primary) {
-        let count: Vec<String> = ask(&node.addr, &format!("CLUSTER GETKEYSINSLOT {slot} 1"))
-            .await
-            .unwrap();
+        let count: Vec<String> =
+            ask(&node.addr, &format!("CLUSTER GETKEYSINSLOT {slot} 1")).await.unwrap();
         if !count.is_empty() {
             return (node, slot);
         }
@@ -120,9 +108,7 @@ where
 }
 
 async fn clients() -> Vec<(&'static str, Box<dyn Cells>)> {
-    let fred = fred::connect(&stack::nodes(), &fred::Tuning::default())
-        .await
-        .unwrap();
+    let fred = fred::connect(&stack::nodes(), &fred::Tuning::default()).await.unwrap();
     let redisrs = redisrs::connect(&stack::nodes()).await.unwrap();
     vec![("fred", Box::new(fred)), ("redis-rs", Box::new(redisrs))]
 }
@@ -142,9 +128,7 @@ async fn nodes_that_forgot_the_scripts_get_them_again() {
 
 async fn migrate(slot: u16, from: &Node, to: &Node) {
     let say = async |node: &Node, text: String| {
-        ask::<redis::Value>(&node.addr, &text)
-            .await
-            .unwrap_or_else(|e| panic!("{text}: {e}"))
+        ask::<redis::Value>(&node.addr, &text).await.unwrap_or_else(|e| panic!("{text}: {e}"))
     };
     say(to, format!("CLUSTER SETSLOT {slot} IMPORTING {}", from.id)).await;
     say(from, format!("CLUSTER SETSLOT {slot} MIGRATING {}", to.id)).await;
@@ -172,10 +156,7 @@ async fn a_slot_moves_under_load_and_back() {
         under_load(&*cells, name, |cell| async move {
             let (from, slot) = owner(&cell).await;
             let all = topology().await;
-            let to = all
-                .into_iter()
-                .find(|n| n.primary && n.id != from.id)
-                .unwrap();
+            let to = all.into_iter().find(|n| n.primary && n.id != from.id).unwrap();
             migrate(slot, &from, &to).await;
             sleep(Duration::from_millis(300)).await;
             migrate(slot, &to, &from).await;

@@ -10,26 +10,16 @@ use testkit::cells::sequence::{Bench, Op, run, sequences};
 
 #[test]
 fn random_sequences_equal_the_model() {
-    let rt = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let rt = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let clock = HandClock::at(1_700_000_000_000);
     let cells = embedded::new(clock.clone());
-    let mut runner = TestRunner::new(Config {
-        cases: 4000,
-        failure_persistence: None,
-        ..Config::default()
-    });
+    let mut runner =
+        TestRunner::new(Config { cases: 4000, failure_persistence: None, ..Config::default() });
     let case = |(limited, ops): (bool, Vec<Op>)| {
         let cell: domain::CellId = "random.0".parse().unwrap();
         cells.runner().wipe_cell(&cell);
-        let bench = Bench {
-            cells: &cells,
-            cell,
-            clock: Some(clock.clone()),
-        };
-        rt.block_on(run(bench, limited, &ops))
-            .map_err(proptest::test_runner::TestCaseError::fail)
+        let bench = Bench { cells: &cells, cell, clock: Some(clock.clone()) };
+        rt.block_on(run(bench, limited, &ops)).map_err(proptest::test_runner::TestCaseError::fail)
     };
     runner.run(&sequences(40), case).unwrap();
 }

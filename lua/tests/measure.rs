@@ -40,10 +40,7 @@ async fn reserve(cells: &dyn Cells, cell: &CellId, n: u64) {
         cells.reserve(cell, call).await.unwrap();
         took += start.elapsed();
     }
-    println!(
-        "reserve N={n}: {:.2} us/order as called",
-        took.as_secs_f64() * 1e6 / ORDERS as f64
-    );
+    println!("reserve N={n}: {:.2} us/order as called", took.as_secs_f64() * 1e6 / ORDERS as f64);
     let mut head = totals;
     let mut took = std::time::Duration::ZERO;
     for batch in 0..ORDERS / n {
@@ -51,31 +48,16 @@ async fn reserve(cells: &dyn Cells, cell: &CellId, n: u64) {
         let entry = |i| {
             let (order, buyer) = (order((i % 4000) as u16, i, 1), format!("buyer-{i:012}"));
             let kind = Kind::Claim;
-            domain::ledger::Draft {
-                kind,
-                order,
-                buyer,
-                qty: 1,
-                payload: Vec::new(),
-            }
+            domain::ledger::Draft { kind, order, buyer, qty: 1, payload: Vec::new() }
         };
         let drafts = (0..n).map(|i| entry(batch * n + i));
-        let entries = drafts
-            .map(|d| ApplyEntry::of(&head.append(d, 0).unwrap(), 1))
-            .collect();
-        let call = ApplyCall {
-            prev_seq: before.seq,
-            prev_tok: before.tok,
-            entries,
-        };
+        let entries = drafts.map(|d| ApplyEntry::of(&head.append(d, 0).unwrap(), 1)).collect();
+        let call = ApplyCall { prev_seq: before.seq, prev_tok: before.tok, entries };
         let start = Instant::now();
         cells.apply(cell, call).await.unwrap();
         took += start.elapsed();
     }
-    println!(
-        "apply   N={n}: {:.2} us/entry as called",
-        took.as_secs_f64() * 1e6 / ORDERS as f64
-    );
+    println!("apply   N={n}: {:.2} us/entry as called", took.as_secs_f64() * 1e6 / ORDERS as f64);
 }
 
 #[tokio::test]
@@ -93,18 +75,13 @@ async fn embedded_cost() {
 #[ignore = "a measurement"]
 async fn redis_cost() {
     let _quiet = stack::share();
-    let cells = fred::connect(&stack::nodes(), &fred::Tuning::default())
-        .await
-        .unwrap();
+    let cells = fred::connect(&stack::nodes(), &fred::Tuning::default()).await.unwrap();
     for n in [1, 8, 32, 128] {
         let cell = format!("{}.0", stack::fresh_name()).parse().unwrap();
         println!("-- {cell}: compare `INFO commandstats` of its node");
         reserve(&cells, &cell, n).await;
         let seen = cells.snapshot(&cell).await.unwrap().unwrap();
         let seen = (seen.mark.inc, seen.totals.seq, seen.totals.tok);
-        assert_eq!(
-            cells.drop_cell(&cell, seen, true).await.unwrap(),
-            Changed::Ok
-        );
+        assert_eq!(cells.drop_cell(&cell, seen, true).await.unwrap(), Changed::Ok);
     }
 }

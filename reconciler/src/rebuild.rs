@@ -8,9 +8,9 @@
 use std::time::Duration;
 
 use cells::port::{Changed, LoadCall};
+use domain::CellId;
 use domain::drift::DriftKind;
 use domain::frame::{self, Item};
-use domain::CellId;
 use orderlog::port::Partition;
 use tokio::time::Instant;
 use view::{Followed, OperateError};
@@ -58,8 +58,7 @@ impl Reconciler {
 
     /// Everything that was in the log before this call is finished afterwards.
     async fn barrier(&self) -> Result<(), OperateError> {
-        let mains: Vec<Partition> =
-            (0..self.ports.log.partitions()).map(Partition::Main).collect();
+        let mains: Vec<Partition> = (0..self.ports.log.partitions()).map(Partition::Main).collect();
         self.pass_barrier(&mains).await?;
         for db in 0..self.ports.store.databases() {
             self.pass_barrier(&[Partition::Retry(db)]).await?;

@@ -111,8 +111,7 @@ impl Reconciler {
         }
         let partitions = self.ports.log.partitions();
         let home = Partition::Main(self.ports.identity.partition(&cell.offer, partitions));
-        let items: Vec<Item> =
-            items.into_iter().map(|(_, s)| Item::Order(Mode::Full, s)).collect();
+        let items: Vec<Item> = items.into_iter().map(|(_, s)| Item::Order(Mode::Full, s)).collect();
         self.publish(home, items).await?;
         metrics::relayed(orders.len());
         self.remember(&orders);

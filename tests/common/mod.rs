@@ -68,8 +68,7 @@ pub fn sluicegate(args: &[&str]) -> Command {
 
 /// Runs the binary to its end, at most [`PATIENCE`].
 pub fn run(args: &[&str]) -> Output {
-    let mut child =
-        sluicegate(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = sluicegate(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let deadline = Instant::now() + PATIENCE;
     while child.try_wait().unwrap().is_none() {
         if Instant::now() > deadline {
@@ -151,7 +150,8 @@ impl Setup {
         let words: Vec<&str> = args.iter().map(String::as_str).collect();
         let mut command = sluicegate(&words);
         if let Some(n) = self.handles {
-            let script = format!("ulimit -n {n} 2>/dev/null || ulimit -n $(ulimit -Hn); exec \"$0\" \"$@\"");
+            let script =
+                format!("ulimit -n {n} 2>/dev/null || ulimit -n $(ulimit -Hn); exec \"$0\" \"$@\"");
             command = Command::new("sh");
             command.args(["-c", &script, env!("CARGO_BIN_EXE_sluicegate")]).args(&words);
         }
@@ -317,9 +317,10 @@ impl Dev {
     pub fn settled(&self, offer: &str) -> Value {
         until(&format!("{offer} to settle: {}", self.stock(offer)), || {
             let stock = self.stock(offer);
-            let quiet = stock["cells"].as_array()?.iter().all(|c| {
-                c["holds"] == 0 && c["held"] == 0 && c["watermark"] == c["ledger_seq"]
-            });
+            let quiet = stock["cells"]
+                .as_array()?
+                .iter()
+                .all(|c| c["holds"] == 0 && c["held"] == 0 && c["watermark"] == c["ledger_seq"]);
             quiet.then_some(stock)
         })
     }

@@ -46,8 +46,7 @@ impl Stand {
         for (server, database) in &databases {
             mariadb(server, &format!("CREATE DATABASE {database}"));
         }
-        let urls: Vec<String> =
-            databases.iter().map(|(s, d)| format!("\"{s}/{d}\"")).collect();
+        let urls: Vec<String> = databases.iter().map(|(s, d)| format!("\"{s}/{d}\"")).collect();
         let (gate, admin) = (format!("127.0.0.1:{}", port()), format!("127.0.0.1:{}", port()));
         let sets = vec![
             format!("gate.listen={gate}"),

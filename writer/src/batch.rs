@@ -85,7 +85,12 @@ impl Flow {
     /// The lines that the ledger granted.
     pub fn claimed(&self) -> impl Iterator<Item = &CellId> {
         let granted = |v: &Option<Verdict>| v.is_some_and(|v| v.kind == Kind::Claim);
-        self.payload.lines.iter().zip(&self.verdicts).filter(move |p| granted(p.1)).map(|p| &p.0.cell)
+        self.payload
+            .lines
+            .iter()
+            .zip(&self.verdicts)
+            .filter(move |p| granted(p.1))
+            .map(|p| &p.0.cell)
     }
     /// True while nothing stopped it.
     pub fn goes_on(&self) -> bool {

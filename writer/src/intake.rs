@@ -79,9 +79,7 @@ impl Intake {
 
     async fn batches(&self, mut pipe: Pipe, tasks: &Tasks) {
         let mut progress = Progress { until: 0, stored: 0, at: Instant::now() };
-        while let Some(Some(first)) =
-            tasks.unless(Phase::FlushLog, pipe.deliveries.recv()).await
-        {
+        while let Some(Some(first)) = tasks.unless(Phase::FlushLog, pipe.deliveries.recv()).await {
             let batch = self.gather(first, &mut pipe.deliveries);
             if !self.finish(&batch, tasks).await {
                 return;

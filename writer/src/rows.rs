@@ -109,11 +109,7 @@ impl Processor {
 }
 
 fn ask(flow: &Flow) -> RowAsk {
-    RowAsk {
-        payload: flow.payload.clone(),
-        t_ms: flow.sealed.t_ms,
-        rejected: reject_reason(flow),
-    }
+    RowAsk { payload: flow.payload.clone(), t_ms: flow.sealed.t_ms, rejected: reject_reason(flow) }
 }
 
 fn note(flow: &Flow, i: usize, row: &RowState, dead: &mut BTreeMap<CellId, Vec<(usize, OrderId)>>) {

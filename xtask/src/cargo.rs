@@ -39,19 +39,10 @@ pub fn ci(base: u16) -> Result<u8> {
     clippy.extend(ALL);
     clippy.extend(["--", "-D", "warnings"]);
     let steps: [Step<'_>; 4] = [
-        (
-            "fmt",
-            Box::new(|| cargo(&["fmt", "--all", "--check"], None)),
-        ),
+        ("fmt", Box::new(|| cargo(&["fmt", "--all", "--check"], None))),
         ("clippy", Box::new(move || cargo(&clippy, None))),
-        (
-            "stack up",
-            Box::new(move || stack::up(base, &progress).map(|_| 0)),
-        ),
-        (
-            "test",
-            Box::new(move || run_tests(&layout::Layout::new(base).config_file(), &[])),
-        ),
+        ("stack up", Box::new(move || stack::up(base, &progress).map(|_| 0))),
+        ("test", Box::new(move || run_tests(&layout::Layout::new(base).config_file(), &[]))),
     ];
     let mut table = String::new();
     let mut first_failure = 0;
@@ -63,10 +54,7 @@ pub fn ci(base: u16) -> Result<u8> {
             1
         });
         let word = if code == 0 { "ok" } else { "FAILED" };
-        table.push_str(&format!(
-            "{name:<10} {:>7.1} s  {word}\n",
-            began.elapsed().as_secs_f64()
-        ));
+        table.push_str(&format!("{name:<10} {:>7.1} s  {word}\n", began.elapsed().as_secs_f64()));
         if first_failure == 0 {
             first_failure = code;
         }
@@ -86,15 +74,8 @@ pub fn bench(base: u16, args: &[String]) -> Result<u8> {
     if let Some(folder) = report.parent() {
         std::fs::create_dir_all(folder).context("cannot create target/bench")?;
     }
-    let mut words = vec![
-        "run",
-        "--release",
-        "-p",
-        "sluicegate-bench",
-        "--features",
-        "pulsar",
-        "--",
-    ];
+    let mut words =
+        vec!["run", "--release", "-p", "sluicegate-bench", "--features", "pulsar", "--"];
     words.extend(["--stack", &stack, "--out", &out]);
     words.extend(args.iter().map(String::as_str));
     cargo(&words, Some(&config))
@@ -110,8 +91,5 @@ fn cargo(args: &[&str], config: Option<&Path>) -> Result<u8> {
     }
     let status = command.status().context("cannot run cargo")?;
     // A cargo that a signal ended has no code of its own.
-    Ok(status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(1))
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }

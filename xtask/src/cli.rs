@@ -165,27 +165,20 @@ mod tests {
     fn an_unknown_server_is_refused_with_the_names_that_exist() {
         let error = Cli::try_parse_from(["xtask", "stack", "kill", "redis-7"]).unwrap_err();
         let text = error.to_string();
-        assert!(
-            text.contains("redis-6") && text.contains("pulsar"),
-            "{text}"
-        );
+        assert!(text.contains("redis-6") && text.contains("pulsar"), "{text}");
     }
 
     #[test]
     fn the_port_base_may_stand_behind_the_subcommand() {
         let cli = Cli::try_parse_from(["xtask", "stack", "up", "--port-base", "18000"]).unwrap();
-        let Command::Stack { port, .. } = cli.command else {
-            unreachable!()
-        };
+        let Command::Stack { port, .. } = cli.command else { unreachable!() };
         assert_eq!(port.port_base, 18_000);
     }
 
     #[test]
     fn arguments_after_the_dashes_are_forwarded() {
         let cli = Cli::try_parse_from(["xtask", "test", "--", "-p", "x", "--", "--ignored"]);
-        let Command::Test { args, .. } = cli.unwrap().command else {
-            unreachable!()
-        };
+        let Command::Test { args, .. } = cli.unwrap().command else { unreachable!() };
         assert_eq!(args, ["-p", "x", "--", "--ignored"]);
     }
 }

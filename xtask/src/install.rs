@@ -60,10 +60,7 @@ pub fn packages(progress: &Progress) -> Result<()> {
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().rev().take(15).collect();
         let tail: Vec<&str> = lines.into_iter().rev().collect();
-        bail!(
-            "installing {names} failed (as root? with a network?):\n{}",
-            tail.join("\n")
-        );
+        bail!("installing {names} failed (as root? with a network?):\n{}", tail.join("\n"));
     }
     progress.say("apt", "installed");
     Ok(())
@@ -82,15 +79,12 @@ pub fn program(name: &str) -> Result<PathBuf> {
 }
 
 fn is_executable(file: &Path) -> bool {
-    file.metadata()
-        .is_ok_and(|meta| meta.is_file() && meta.mode() & 0o111 != 0)
+    file.metadata().is_ok_and(|meta| meta.is_file() && meta.mode() & 0o111 != 0)
 }
 
 /// Whether this process belongs to root.
 pub fn am_root() -> bool {
-    Path::new("/proc/self")
-        .metadata()
-        .is_ok_and(|meta| meta.uid() == 0)
+    Path::new("/proc/self").metadata().is_ok_and(|meta| meta.uid() == 0)
 }
 
 #[cfg(test)]
@@ -100,11 +94,6 @@ mod tests {
     #[test]
     fn programs_are_found_or_named() {
         assert!(program("sh").is_ok());
-        assert!(
-            program("no-such-program")
-                .unwrap_err()
-                .to_string()
-                .contains("no-such-program")
-        );
+        assert!(program("no-such-program").unwrap_err().to_string().contains("no-such-program"));
     }
 }

@@ -25,12 +25,10 @@ const ATTEMPTS: u32 = 3;
 
 /// The folder of this version; `lib` in it holds the jars.
 pub fn folder() -> Result<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| {
-            let home = std::env::var_os("HOME")?;
-            Some(PathBuf::from(home).join(".cache"))
-        });
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| {
+        let home = std::env::var_os("HOME")?;
+        Some(PathBuf::from(home).join(".cache"))
+    });
     let cache = cache.context("neither XDG_CACHE_HOME nor HOME says where to keep Pulsar")?;
     Ok(cache.join("sluicegate").join(format!("pulsar-{VERSION}")))
 }
@@ -53,10 +51,7 @@ pub fn ensure(progress: &Progress) -> Result<()> {
     if present() {
         return Ok(());
     }
-    progress.say(
-        "pulsar",
-        &format!("fetching the jars of Pulsar {VERSION} (235 MB) with Maven"),
-    );
+    progress.say("pulsar", &format!("fetching the jars of Pulsar {VERSION} (235 MB) with Maven"));
     fs::write(folder.join("pom.xml"), POM).context("cannot write pom.xml")?;
     let (partial, lib) = (folder.join("lib.partial"), folder.join("lib"));
     for old in [&partial, &lib] {
@@ -78,18 +73,8 @@ fn fetch(folder: &PathBuf, progress: &Progress) -> Result<()> {
     for attempt in 1..=ATTEMPTS {
         let log = File::create(&log_path).context("cannot open maven.log")?;
         let status = Command::new(&maven)
-            .args([
-                "-B",
-                "-ntp",
-                "-f",
-                "pom.xml",
-                GOAL,
-                "-DincludeScope=runtime",
-            ])
-            .arg(format!(
-                "-DoutputDirectory={}",
-                folder.join("lib.partial").display()
-            ))
+            .args(["-B", "-ntp", "-f", "pom.xml", GOAL, "-DincludeScope=runtime"])
+            .arg(format!("-DoutputDirectory={}", folder.join("lib.partial").display()))
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("cannot share maven.log")?)
@@ -99,20 +84,9 @@ fn fetch(folder: &PathBuf, progress: &Progress) -> Result<()> {
         if status.success() {
             return Ok(());
         }
-        progress.say(
-            "pulsar",
-            &format!("Maven failed, attempt {attempt} of {ATTEMPTS}"),
-        );
+        progress.say("pulsar", &format!("Maven failed, attempt {attempt} of {ATTEMPTS}"));
     }
     let log = fs::read_to_string(&log_path).unwrap_or_default();
-    let errors: Vec<&str> = log
-        .lines()
-        .filter(|line| line.contains("ERROR"))
-        .take(8)
-        .collect();
-    bail!(
-        "Pulsar's jars cannot be fetched ({}):\n{}",
-        log_path.display(),
-        errors.join("\n")
-    )
+    let errors: Vec<&str> = log.lines().filter(|line| line.contains("ERROR")).take(8).collect();
+    bail!("Pulsar's jars cannot be fetched ({}):\n{}", log_path.display(), errors.join("\n"))
 }

@@ -13,9 +13,7 @@ pub struct Progress {
 impl Progress {
     /// Starts the clock.
     pub fn begin() -> Self {
-        Self {
-            began: Instant::now(),
-        }
+        Self { began: Instant::now() }
     }
 
     /// Prints one line, for example `[  1.2s] redis-1    started, pid 4711`.

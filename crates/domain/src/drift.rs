@@ -118,9 +118,5 @@ pub fn repair_note(former: Flag) -> Vec<u8> {
 /// Reads [`repair_note`]; `None` when the entry is an operator's.
 pub fn repaired_flag(note: &[u8]) -> Option<Flag> {
     let digit = note.strip_prefix(b"repair:")?;
-    std::str::from_utf8(digit)
-        .ok()?
-        .parse()
-        .ok()
-        .and_then(Flag::from_number)
+    std::str::from_utf8(digit).ok()?.parse().ok().and_then(Flag::from_number)
 }

@@ -48,10 +48,7 @@ impl Sealed {
     /// Reads the ledger's form; `None` when it is too short.
     pub fn from_ledger(bytes: &[u8]) -> Option<Self> {
         let (t, payload) = bytes.split_first_chunk::<8>()?;
-        Some(Self {
-            t_ms: u64::from_be_bytes(*t),
-            payload: Bytes::copy_from_slice(payload),
-        })
+        Some(Self { t_ms: u64::from_be_bytes(*t), payload: Bytes::copy_from_slice(payload) })
     }
 }
 
@@ -85,9 +82,7 @@ pub enum FrameError {
 
 /// Encodes entries; the caller keeps [`MAX_ORDERS`] and [`MAX_BYTES`].
 pub fn encode(items: &[Item]) -> Bytes {
-    let body = FrameWire {
-        items: items.iter().map(to_wire).collect(),
-    };
+    let body = FrameWire { items: items.iter().map(to_wire).collect() };
     let len = body.encoded_len();
     let mut out = Vec::with_capacity(HEADER + len);
     out.extend_from_slice(&MAGIC);
@@ -164,10 +159,7 @@ fn to_wire(item: &Item) -> ItemWire {
 }
 
 fn from_wire(w: ItemWire) -> Result<Item, FrameError> {
-    let sealed = |w: ItemWire| Sealed {
-        t_ms: w.time_ms,
-        payload: w.payload,
-    };
+    let sealed = |w: ItemWire| Sealed { t_ms: w.time_ms, payload: w.payload };
     match w.kind {
         1 => Ok(Item::Order(Mode::Full, sealed(w))),
         2 => Ok(Item::Order(Mode::Abort, sealed(w))),

@@ -36,19 +36,12 @@ impl Identity {
         key.copy_from_slice(&sip_key[..16]);
         let mut fingerprint = [0u8; 8];
         fingerprint.copy_from_slice(&digest(&mac, &[b"fingerprint"])[..8]);
-        Self {
-            mac,
-            sip: SipHasher13::new_with_key(&key),
-            fingerprint,
-        }
+        Self { mac, sip: SipHasher13::new_with_key(&key), fingerprint }
     }
 
     /// 16 hex digits that tell two secrets apart and reveal neither.
     pub fn fingerprint_hex(&self) -> String {
-        self.fingerprint
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect()
+        self.fingerprint.iter().map(|b| format!("{b:02x}")).collect()
     }
 
     /// The id of a request (INV-8): same buyer, key and canonical content, same id.
@@ -94,7 +87,8 @@ impl Identity {
     /// The receipt token of an accepted order: 8 hex digits of the second it was accepted in and
     /// 96 bits of HMAC over it, the order and its buyer. It proves `accepted` (INV-7) to any gate.
     pub fn receipt(&self, order: OrderId, buyer: &Buyer, at_s: u32) -> String {
-        let parts = [b"receipt".as_slice(), &order.0, buyer.as_str().as_bytes(), &at_s.to_be_bytes()];
+        let parts =
+            [b"receipt".as_slice(), &order.0, buyer.as_str().as_bytes(), &at_s.to_be_bytes()];
         let mac = digest(&self.mac, &parts);
         let mut token = format!("{at_s:08x}");
         for b in &mac[..12] {
@@ -113,15 +107,8 @@ impl Identity {
 
     /// The 16-byte id of an operator's request on an offer (supply, flag, transfer).
     pub fn request_id(&self, offer: &OfferId, kind: &str, request: &str) -> OrderId {
-        let parts = [
-            b"request".as_slice(),
-            offer.as_str().as_bytes(),
-            kind.as_bytes(),
-        ];
-        let full = digest(
-            &self.mac,
-            &[parts[0], parts[1], parts[2], request.as_bytes()],
-        );
+        let parts = [b"request".as_slice(), offer.as_str().as_bytes(), kind.as_bytes()];
+        let full = digest(&self.mac, &[parts[0], parts[1], parts[2], request.as_bytes()]);
         let mut id = [0; 16];
         id.copy_from_slice(&full[..16]);
         OrderId(id)
@@ -151,8 +138,5 @@ fn first_u64(b: &[u8; 32]) -> u64 {
 
 /// SHA-256 of `bytes` in hex: a stable name for things that need no key (shard map versions).
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect()
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }

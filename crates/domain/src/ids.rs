@@ -32,8 +32,7 @@ pub enum IdError {
 /// True for `[a-z0-9-]{1,64}`: the grammar of offer and campaign ids.
 pub fn is_name(s: &str) -> bool {
     (1..=64).contains(&s.len())
-        && s.bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && s.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 /// The id of an offer: `[a-z0-9-]{1,64}`.
@@ -47,21 +46,14 @@ impl OfferId {
     }
     /// The cell of one bucket of this offer.
     pub fn cell(&self, bucket: u8) -> CellId {
-        CellId {
-            offer: self.clone(),
-            bucket,
-        }
+        CellId { offer: self.clone(), bucket }
     }
 }
 
 impl FromStr for OfferId {
     type Err = IdError;
     fn from_str(s: &str) -> Result<Self, IdError> {
-        if is_name(s) {
-            Ok(Self(s.into()))
-        } else {
-            Err(IdError::Name)
-        }
+        if is_name(s) { Ok(Self(s.into())) } else { Err(IdError::Name) }
     }
 }
 impl fmt::Display for OfferId {
@@ -95,10 +87,7 @@ impl FromStr for CellId {
         if number >= MAX_BUCKETS || number.to_string() != bucket {
             return Err(IdError::Cell);
         }
-        Ok(Self {
-            offer: offer.parse().map_err(|_| IdError::Cell)?,
-            bucket: number,
-        })
+        Ok(Self { offer: offer.parse().map_err(|_| IdError::Cell)?, bucket: number })
     }
 }
 impl fmt::Display for CellId {
@@ -125,11 +114,7 @@ impl Buyer {
 impl FromStr for Buyer {
     type Err = IdError;
     fn from_str(s: &str) -> Result<Self, IdError> {
-        if (1..=128).contains(&s.len()) {
-            Ok(Self(s.into()))
-        } else {
-            Err(IdError::Buyer)
-        }
+        if (1..=128).contains(&s.len()) { Ok(Self(s.into())) } else { Err(IdError::Buyer) }
     }
 }
 impl fmt::Display for Buyer {
@@ -157,11 +142,7 @@ impl FromStr for IdempotencyKey {
     type Err = IdError;
     fn from_str(s: &str) -> Result<Self, IdError> {
         let visible = s.bytes().all(|b| (0x21..=0x7e).contains(&b));
-        if visible && (1..=128).contains(&s.len()) {
-            Ok(Self(s.into()))
-        } else {
-            Err(IdError::Key)
-        }
+        if visible && (1..=128).contains(&s.len()) { Ok(Self(s.into())) } else { Err(IdError::Key) }
     }
 }
 impl fmt::Display for IdempotencyKey {

@@ -20,10 +20,7 @@ pub struct Violation {
 }
 
 fn bad(id: &'static str, detail: impl Into<String>) -> Violation {
-    Violation {
-        id,
-        detail: detail.into(),
-    }
+    Violation { id, detail: detail.into() }
 }
 
 /// INV-1 and INV-2 over a whole ledger: bounds at every entry, gap-free, chained, one verdict and
@@ -38,17 +35,11 @@ pub fn ledger(entries: &[Entry], head: Totals) -> Vec<Violation> {
     let mut seen: HashMap<(OrderId, Class), Kind> = HashMap::new();
     for e in entries {
         if seen.insert((e.order, e.kind.class()), e.kind).is_some() {
-            out.push(bad(
-                "INV-2",
-                format!("second {:?} of {}", e.kind.class(), e.order),
-            ));
+            out.push(bad("INV-2", format!("second {:?} of {}", e.kind.class(), e.order)));
         }
         let claimed = seen.get(&(e.order, Class::Verdict)) == Some(&Kind::Claim);
         if e.kind == Kind::Release && !claimed {
-            out.push(bad(
-                "INV-2",
-                format!("release without claim of {}", e.order),
-            ));
+            out.push(bad("INV-2", format!("release without claim of {}", e.order)));
         }
     }
     out
@@ -59,10 +50,7 @@ pub fn view(view: Totals, at_w: Option<Totals>, head: Totals) -> Vec<Violation> 
     match crate::drift::compare(view, at_w, head) {
         None | Some(crate::drift::DriftKind::Behind) => Vec::new(),
         Some(kind) => {
-            vec![bad(
-                "INV-3",
-                format!("{}: view {view:?}, ledger {at_w:?}", kind.as_str()),
-            )]
+            vec![bad("INV-3", format!("{}: view {view:?}, ledger {at_w:?}", kind.as_str()))]
         }
     }
 }
@@ -70,11 +58,7 @@ pub fn view(view: Totals, at_w: Option<Totals>, head: Totals) -> Vec<Violation> 
 /// INV-4: `held` is the sum of the holds.
 pub fn held(held: i64, holds: &[Hold]) -> Vec<Violation> {
     let sum: i64 = holds.iter().map(|h| i64::from(h.qty)).sum();
-    if sum == held {
-        Vec::new()
-    } else {
-        vec![bad("INV-4", format!("held {held}, holds {sum}"))]
-    }
+    if sum == held { Vec::new() } else { vec![bad("INV-4", format!("held {held}, holds {sum}"))] }
 }
 
 /// INV-4 for buyers: b is ledger (up to W) plus holds, for every buyer with a field.
@@ -95,10 +79,7 @@ pub fn buyers(
         .into_iter()
         .filter(|k| zero(b, k) != zero(&want, k))
         .map(|k: &String| {
-            bad(
-                "INV-4",
-                format!("buyer {k:?}: b {}, want {}", zero(b, k), zero(&want, k)),
-            )
+            bad("INV-4", format!("buyer {k:?}: b {}, want {}", zero(b, k), zero(&want, k)))
         })
         .collect()
 }
@@ -119,14 +100,9 @@ pub fn buyer_sums(entries: &[Entry]) -> HashMap<String, i64> {
 /// INV-5 for one order: what the row says against the verdicts of its lines.
 /// `verdicts`: per line the verdict (if any) and whether it was released.
 pub fn row(order: OrderId, status: Status, verdicts: &[(Option<Kind>, bool)]) -> Vec<Violation> {
-    let all_claimed = verdicts
-        .iter()
-        .all(|(v, released)| *v == Some(Kind::Claim) && !released);
+    let all_claimed = verdicts.iter().all(|(v, released)| *v == Some(Kind::Claim) && !released);
     if status.is_live() && !all_claimed {
-        return vec![bad(
-            "INV-5",
-            format!("{order} is {} without claims", status.as_str()),
-        )];
+        return vec![bad("INV-5", format!("{order} is {} without claims", status.as_str()))];
     }
     Vec::new()
 }
@@ -138,10 +114,7 @@ pub fn quiet(view: Totals, head: Totals, held: i64, holds: u64) -> Vec<Violation
         out.push(bad("INV-11", format!("W {} of {}", view.seq, head.seq)));
     }
     if held != 0 || holds != 0 {
-        out.push(bad(
-            "INV-11",
-            format!("{holds} holds of {held} units remain"),
-        ));
+        out.push(bad("INV-11", format!("{holds} holds of {held} units remain")));
     }
     out
 }

@@ -44,14 +44,8 @@ pub enum Class {
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Kind; 6] = [
-        Kind::Supply,
-        Kind::Claim,
-        Kind::Reject,
-        Kind::Release,
-        Kind::TransferOut,
-        Kind::Flag,
-    ];
+    pub const ALL: [Kind; 6] =
+        [Kind::Supply, Kind::Claim, Kind::Reject, Kind::Release, Kind::TransferOut, Kind::Flag];
 
     /// The class that must be unique per (cell, order).
     pub fn class(self) -> Class {
@@ -99,9 +93,7 @@ pub enum Flag {
 impl Flag {
     /// The inverse of `as i8`.
     pub fn from_number(n: i64) -> Option<Flag> {
-        [Flag::Closed, Flag::Open, Flag::Paused]
-            .into_iter()
-            .find(|f| i64::from(*f as i8) == n)
+        [Flag::Closed, Flag::Open, Flag::Paused].into_iter().find(|f| i64::from(*f as i8) == n)
     }
 }
 
@@ -223,13 +215,7 @@ impl Totals {
         }
         let seq = self.seq + 1;
         let tok = chain(self.tok, seq, &d, (supply, net, open));
-        *self = Totals {
-            supply,
-            net,
-            seq,
-            open,
-            tok,
-        };
+        *self = Totals { supply, net, seq, open, tok };
         Ok(Entry {
             seq,
             kind: d.kind,
@@ -288,16 +274,9 @@ pub fn refold(from: Totals, entries: &[Entry]) -> Result<Totals, String> {
             qty: e.qty,
             payload: Vec::new(),
         };
-        let again = t
-            .append(draft, e.at_ms)
-            .map_err(|x| format!("seq {}: {x}", e.seq))?;
+        let again = t.append(draft, e.at_ms).map_err(|x| format!("seq {}: {x}", e.seq))?;
         if again.totals() != e.totals() {
-            return Err(format!(
-                "seq {}: stored {:?}, folded {:?}",
-                e.seq,
-                e.totals(),
-                t
-            ));
+            return Err(format!("seq {}: stored {:?}, folded {:?}", e.seq, e.totals(), t));
         }
     }
     Ok(t)

@@ -89,23 +89,15 @@ impl Payload {
         let w = PayloadWire::decode(bytes).map_err(|e| fail(&e))?;
         let mut lines = Vec::with_capacity(w.lines.len());
         for l in w.lines {
-            let cell: CellId = format!("{}.{}", l.offer, l.bucket)
-                .parse()
-                .map_err(|e| fail(&e))?;
-            lines.push(Line {
-                cell,
-                qty: l.qty,
-                unit_minor: l.unit_minor,
-            });
+            let cell: CellId = format!("{}.{}", l.offer, l.bucket).parse().map_err(|e| fail(&e))?;
+            lines.push(Line { cell, qty: l.qty, unit_minor: l.unit_minor });
         }
         let anchor = w.anchor as usize;
         if lines.is_empty() || lines.len() > MAX_LINES || anchor >= lines.len() {
             return Err(fail(&"1 to 20 lines, one of them the anchor"));
         }
         if lines.windows(2).any(|p| p[0].cell >= p[1].cell) || lines.iter().any(|l| l.qty == 0) {
-            return Err(fail(
-                &"lines are sorted, one per cell, of at least one unit",
-            ));
+            return Err(fail(&"lines are sorted, one per cell, of at least one unit"));
         }
         Ok(Self {
             order: OrderId::from_slice(&w.order).map_err(|e| fail(&e))?,

@@ -31,11 +31,7 @@ impl ShardMap {
     pub fn even(databases: u16) -> Self {
         let n = databases.max(1);
         let first = |db: u16| (u32::from(db) * u32::from(LOGICAL_SHARDS) / u32::from(n)) as u16;
-        Self {
-            version: 1,
-            databases: n,
-            ranges: (0..n).map(|db| (first(db), db)).collect(),
-        }
+        Self { version: 1, databases: n, ranges: (0..n).map(|db| (first(db), db)).collect() }
     }
 
     /// Checks the shape: starts at 0, ascending, every database index below `databases`.
@@ -56,9 +52,7 @@ impl ShardMap {
 
     /// The database of a shard.
     pub fn database(&self, shard: LogicalShard) -> u16 {
-        let at = self
-            .ranges
-            .partition_point(|r| r.0 <= shard.0 % LOGICAL_SHARDS);
+        let at = self.ranges.partition_point(|r| r.0 <= shard.0 % LOGICAL_SHARDS);
         self.ranges[at.saturating_sub(1)].1
     }
 }

@@ -30,27 +30,14 @@ impl Transfer {
     /// The bytes that the hold carries.
     pub fn encode(&self) -> Vec<u8> {
         let to = self.to.as_ref().map(CellId::to_string).unwrap_or_default();
-        TransferWire {
-            from: self.from.to_string(),
-            to,
-            units: self.units,
-        }
-        .encode_to_vec()
+        TransferWire { from: self.from.to_string(), to, units: self.units }.encode_to_vec()
     }
 
     /// Reads the bytes back.
     pub fn decode(bytes: &[u8]) -> Result<Self, PayloadError> {
         let w = TransferWire::decode(bytes).map_err(|e| PayloadError(e.to_string()))?;
         let cell = |s: &str| s.parse::<CellId>().map_err(|e| PayloadError(e.to_string()));
-        let to = if w.to.is_empty() {
-            None
-        } else {
-            Some(cell(&w.to)?)
-        };
-        Ok(Self {
-            from: cell(&w.from)?,
-            to,
-            units: w.units,
-        })
+        let to = if w.to.is_empty() { None } else { Some(cell(&w.to)?) };
+        Ok(Self { from: cell(&w.from)?, to, units: w.units })
     }
 }

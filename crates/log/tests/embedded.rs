@@ -14,25 +14,17 @@ use sluicegate_log::{EmbeddedLog, LogError, OrderLog, Partition};
 use testkit::log::{Subject, conformance, frame};
 
 async fn open(dir: &Path, tasks: &Tasks) -> Arc<EmbeddedLog> {
-    EmbeddedLog::open(dir, 4, tasks, system_clock())
-        .await
-        .unwrap()
+    EmbeddedLog::open(dir, 4, tasks, system_clock()).await.unwrap()
 }
 
 fn subject(log: Arc<EmbeddedLog>) -> Subject {
-    Subject {
-        log,
-        quiet: Duration::from_millis(100),
-        settle: Duration::from_millis(50),
-    }
+    Subject { log, quiet: Duration::from_millis(100), settle: Duration::from_millis(50) }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conforms() {
     let dir = tempfile::tempdir().unwrap();
-    conformance(&subject(open(dir.path(), &Tasks::new()).await))
-        .await
-        .unwrap();
+    conformance(&subject(open(dir.path(), &Tasks::new()).await)).await.unwrap();
 }
 
 #[tokio::test]
@@ -61,26 +53,14 @@ async fn a_closed_log_commits_its_queue_and_refuses_more() {
     s.log.init(1).await.unwrap();
     s.publish(Partition::Main(0), 0..3).await.unwrap();
     tasks.enter(Phase::ClosePools);
-    assert!(
-        tasks.wait(Duration::from_secs(5)).await,
-        "committer and reader end"
-    );
+    assert!(tasks.wait(Duration::from_secs(5)).await, "committer and reader end");
     let late = s.log.publish(Partition::Main(0), frame(9)).await;
     assert!(matches!(late, Err(LogError::NotStored(..))), "{late:?}");
-    let ended = s
-        .log
-        .consumer(Partition::Main(0))
-        .await
-        .unwrap()
-        .next()
-        .await;
+    let ended = s.log.consumer(Partition::Main(0)).await.unwrap().next().await;
     assert!(matches!(ended, Err(LogError::Ended(..))), "{ended:?}");
     drop(s);
     let again = subject(open(dir.path(), &Tasks::new()).await);
-    assert_eq!(
-        again.empty(Partition::Main(0)).await.unwrap(),
-        vec![0, 1, 2]
-    );
+    assert_eq!(again.empty(Partition::Main(0)).await.unwrap(), vec![0, 1, 2]);
 }
 
 #[tokio::test]
@@ -111,9 +91,7 @@ async fn child_publishes_until_it_is_killed() {
         let log = Arc::clone(&log);
         publishers.spawn(async move {
             for n in task * 1_000_000.. {
-                log.publish(Partition::Main(task as u16), frame(n))
-                    .await
-                    .unwrap();
+                log.publish(Partition::Main(task as u16), frame(n)).await.unwrap();
                 println!("receipt {n}");
             }
         });
@@ -125,20 +103,12 @@ async fn child_publishes_until_it_is_killed() {
 async fn every_receipt_survives_a_kill() {
     let dir = tempfile::tempdir().unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "child_publishes_until_it_is_killed",
-            "--exact",
-            "--nocapture",
-        ])
+        .args(["child_publishes_until_it_is_killed", "--exact", "--nocapture"])
         .env(CHILD, dir.path())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let receipt = |line: String| {
-        line.split("receipt ")
-            .nth(1)
-            .and_then(|n| n.parse::<u64>().ok())
-    };
+    let receipt = |line: String| line.split("receipt ").nth(1).and_then(|n| n.parse::<u64>().ok());
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut receipts: HashSet<u64> = HashSet::new();
     for line in lines {

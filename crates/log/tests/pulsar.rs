@@ -48,10 +48,7 @@ async fn is_not_ready_before_init() {
     let s = subject().await;
     assert!(matches!(s.log.ready().await, Err(LogError::Unavailable(_))));
     let lost = s.log.publish(Partition::Main(0), frame(1)).await;
-    assert!(
-        matches!(lost, Err(LogError::NotStored(..))),
-        "no topic: {lost:?}"
-    );
+    assert!(matches!(lost, Err(LogError::NotStored(..))), "no topic: {lost:?}");
     assert!(s.log.consumer(Partition::Main(0)).await.is_err());
     s.log.init(DATABASES).await.unwrap();
     s.log.ready().await.unwrap();
@@ -66,17 +63,8 @@ async fn another_number_of_partitions_is_refused() {
     let mut cfg = config();
     connect(&cfg).await.unwrap().init(0).await.unwrap();
     cfg.partitions += 1;
-    let refused = connect(&cfg)
-        .await
-        .unwrap()
-        .init(0)
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        refused.contains("has 4 partitions, the configuration says 5"),
-        "{refused}"
-    );
+    let refused = connect(&cfg).await.unwrap().init(0).await.unwrap_err().to_string();
+    assert!(refused.contains("has 4 partitions, the configuration says 5"), "{refused}");
 }
 
 #[tokio::test]
@@ -89,11 +77,7 @@ async fn a_broker_that_is_down_is_an_error_soon() {
     };
     let refused = connect(&cfg).await;
     assert!(matches!(refused, Err(LogError::Unavailable(_))));
-    assert!(
-        start.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
 /// Prints the latency of a publish; run with `--ignored --nocapture`, in release.

@@ -28,11 +28,7 @@ async fn publisher(log: Arc<PulsarLog>, stop: watch::Receiver<bool>) -> Vec<u64>
         if log.publish(P, frame(n)).await.is_ok() {
             receipts.push(n);
         }
-        assert!(
-            start.elapsed() < Duration::from_secs(4),
-            "publish hung {:?}",
-            start.elapsed()
-        );
+        assert!(start.elapsed() < Duration::from_secs(4), "publish hung {:?}", start.elapsed());
         sleep(Duration::from_millis(5)).await;
     }
     receipts
@@ -65,9 +61,7 @@ async fn disturb(what: impl FnOnce(&mut stack::Disruption) + Send + 'static) {
     let mut cfg = stack::config().unwrap().log;
     cfg.topic_prefix = format!("t{:x}", RandomUnique::new().next());
     let (timeout, tasks) = (Duration::from_millis(2500), Tasks::new());
-    let log = PulsarLog::connect(&cfg, DATABASES, timeout, &tasks, system_clock())
-        .await
-        .unwrap();
+    let log = PulsarLog::connect(&cfg, DATABASES, timeout, &tasks, system_clock()).await.unwrap();
     log.init(DATABASES).await.unwrap();
     let (stop_publisher, stop) = watch::channel(false);
     let (stop_reader, stop_r) = watch::channel(false);
@@ -89,22 +83,14 @@ async fn disturb(what: impl FnOnce(&mut stack::Disruption) + Send + 'static) {
     let (receipts, got, ()) = tokio::join!(publishing, reading, script);
     let lost: Vec<_> = receipts.iter().filter(|n| !got.contains(n)).collect();
     assert!(receipts.len() > 100, "{} receipts", receipts.len());
-    assert!(
-        lost.is_empty(),
-        "{} of {} receipts lost: {lost:?}",
-        lost.len(),
-        receipts.len()
-    );
+    assert!(lost.is_empty(), "{} of {} receipts lost: {lost:?}", lost.len(), receipts.len());
     assert_eq!(log.backlog().await.unwrap(), 1, "the one frame on main-1");
 }
 
 async fn recovers(log: &PulsarLog) {
     let healed = Instant::now();
     while let Err(e) = log.publish(Partition::Main(1), frame(0)).await {
-        assert!(
-            healed.elapsed() < Duration::from_secs(20),
-            "publishing does not recover: {e}"
-        );
+        assert!(healed.elapsed() < Duration::from_secs(20), "publishing does not recover: {e}");
         sleep(Duration::from_millis(100)).await;
     }
     println!("published {:?} after the broker was back", healed.elapsed());

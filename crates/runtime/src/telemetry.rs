@@ -18,7 +18,9 @@ const SIZES: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 51
 /// Installs the log subscriber; once per process.
 pub fn logs(cfg: &TelemetryConfig) -> Result<(), String> {
     let filter = EnvFilter::try_new(&cfg.log).map_err(|e| format!("telemetry.log: {e}"))?;
-    let base = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr)
+    let base = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     let done = match cfg.format {
         LogFormat::Text => base.finish().try_init(),

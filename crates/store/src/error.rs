@@ -39,10 +39,7 @@ impl StoreError {
     }
     /// Data in a table that no code of ours wrote.
     pub fn corrupt(db: u16, what: impl Into<String>) -> Self {
-        StoreError::Permanent {
-            db,
-            what: what.into(),
-        }
+        StoreError::Permanent { db, what: what.into() }
     }
     /// Sorts a driver's error.
     pub fn from_driver(db: u16, e: &DbErr) -> Self {
@@ -84,15 +81,11 @@ fn runtime_is_transient(e: &RuntimeErr) -> bool {
 }
 
 /// SQLSTATEs of MySQL and result codes of SQLite that pass by themselves.
-const TRANSIENT: [&str; 9] = [
-    "40001", "08S01", "08004", "5", "6", "10", "13", "261", "517",
-];
+const TRANSIENT: [&str; 9] = ["40001", "08S01", "08004", "5", "6", "10", "13", "261", "517"];
 
 /// MySQL numbers behind the general SQLSTATE HY000: lock wait, disk full, shutdown, read-only.
 fn transient_number(text: &str) -> bool {
-    [
-        "1205", "1021", "1053", "1290", "1836", "1114", "3024", "1317", "1969",
-    ]
-    .iter()
-    .any(|n| text.contains(&format!("{n} (")))
+    ["1205", "1021", "1053", "1290", "1836", "1114", "3024", "1317", "1969"]
+        .iter()
+        .any(|n| text.contains(&format!("{n} (")))
 }

@@ -22,11 +22,7 @@ pub fn pieces<T>(mut list: &[T], most: usize) -> Vec<&[T]> {
 pub fn padded<T: Clone>(list: &[T]) -> Vec<Vec<T>> {
     list.chunks(STEPS[0])
         .map(|chunk| {
-            let want = STEPS
-                .iter()
-                .rev()
-                .find(|s| **s >= chunk.len())
-                .unwrap_or(&STEPS[0]);
+            let want = STEPS.iter().rev().find(|s| **s >= chunk.len()).unwrap_or(&STEPS[0]);
             let mut piece = chunk.to_vec();
             piece.resize(*want, chunk[0].clone());
             piece

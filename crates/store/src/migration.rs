@@ -105,12 +105,7 @@ fn cell_tables() -> Vec<TableCreateStatement> {
         long("tok"),
         long("at_ms"),
     ];
-    let unrowed = vec![
-        bytes("cell_id", 80),
-        long("first_seq"),
-        long("last_seq"),
-        long("at_ms"),
-    ];
+    let unrowed = vec![bytes("cell_id", 80), long("first_seq"), long("last_seq"), long("at_ms")];
     vec![
         cell,
         table("ledger", ledger, &["cell_id", "seq"]),
@@ -142,35 +137,15 @@ fn buyer_tables() -> Vec<TableCreateStatement> {
         int("qty"),
         long("unit_minor"),
     ];
-    vec![
-        table("orders", orders, &["order_id"]),
-        table("order_line", lines, &["order_id", "line"]),
-    ]
+    vec![table("orders", orders, &["order_id"]), table("order_line", lines, &["order_id", "line"])]
 }
 
 fn mark_tables() -> Vec<TableCreateStatement> {
-    let barrier = vec![
-        text("barrier", 64),
-        text("partition_name", 32),
-        long("at_ms"),
-    ];
-    let parked = vec![
-        id16("order_id"),
-        text("reason", 500),
-        blob("payload"),
-        long("at_ms"),
-    ];
-    let frame = ColumnDef::new(name("frame"))
-        .custom(name("LONGBLOB"))
-        .not_null()
-        .take();
-    let parked_frame = vec![
-        text("id", 64),
-        text("partition_name", 32),
-        text("reason", 500),
-        frame,
-        long("at_ms"),
-    ];
+    let barrier = vec![text("barrier", 64), text("partition_name", 32), long("at_ms")];
+    let parked = vec![id16("order_id"), text("reason", 500), blob("payload"), long("at_ms")];
+    let frame = ColumnDef::new(name("frame")).custom(name("LONGBLOB")).not_null().take();
+    let parked_frame =
+        vec![text("id", 64), text("partition_name", 32), text("reason", 500), frame, long("at_ms")];
     let campaign = vec![
         text("id", 64),
         int("number"),
@@ -205,26 +180,14 @@ fn mark_tables() -> Vec<TableCreateStatement> {
 
 #[async_trait::async_trait]
 impl MigrationTrait for First {
-    #[expect(
-        elided_lifetimes_in_paths,
-        reason = "the macro's trait has the lifetime late-bound"
-    )]
+    #[expect(elided_lifetimes_in_paths, reason = "the macro's trait has the lifetime late-bound")]
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for t in cell_tables()
-            .into_iter()
-            .chain(buyer_tables())
-            .chain(mark_tables())
-        {
+        for t in cell_tables().into_iter().chain(buyer_tables()).chain(mark_tables()) {
             manager.create_table(t).await?;
         }
         let schema = Schema::new(manager.get_connection().get_database_backend());
         manager
-            .create_table(
-                schema
-                    .create_table_from_entity(outbox::Entity)
-                    .if_not_exists()
-                    .take(),
-            )
+            .create_table(schema.create_table_from_entity(outbox::Entity).if_not_exists().take())
             .await?;
         let keys: [(&'static str, &'static str, &[&'static str]); 3] = [
             ("ledger", "ledger_order", &["order_id", "cell_id", "class"]),

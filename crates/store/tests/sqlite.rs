@@ -26,12 +26,7 @@ fn identity() -> Identity {
 
 fn subject(dir: &Path, files: usize) -> Subject {
     let (store, other) = (open(dir, files), open(dir, files));
-    Subject {
-        store,
-        other,
-        identity: identity(),
-        tag: "t".into(),
-    }
+    Subject { store, other, identity: identity(), tag: "t".into() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,5 +4,7 @@
 
 pub mod cells;
 pub mod log;
+#[expect(clippy::panic, reason = "a step that fails fails its test")]
+pub mod ports;
 pub mod stack;
 pub mod store;

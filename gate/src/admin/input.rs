@@ -38,7 +38,8 @@ impl CampaignBody {
                 .map(Some)
                 .ok_or_else(|| malformed(format!("{name} is an RFC 3339 time"))),
         };
-        let (opens, closes) = (time("opens_at", &self.opens_at)?, time("closes_at", &self.closes_at)?);
+        let (opens, closes) =
+            (time("opens_at", &self.opens_at)?, time("closes_at", &self.closes_at)?);
         if let (Some(a), Some(b)) = (opens, closes)
             && a >= b
         {

@@ -32,11 +32,7 @@ pub struct Admin {
 
 impl Admin {
     /// Over a gate and a reconciler of the same ports.
-    pub fn new(
-        gate: Arc<Gate>,
-        reconciler: Arc<dyn Reconcile>,
-        metrics: PrometheusHandle,
-    ) -> Self {
+    pub fn new(gate: Arc<Gate>, reconciler: Arc<dyn Reconcile>, metrics: PrometheusHandle) -> Self {
         let follow = Follow::new(&gate.ports);
         Self { gate, follow, reconciler, metrics }
     }

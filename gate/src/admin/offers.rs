@@ -130,9 +130,11 @@ pub(super) async fn show(admin: &Admin, id: &str, status: u16) -> Result<Answer,
     let mut cells = Vec::new();
     let mut flag = None;
     for cell in cells_of(offer) {
-        let view = ports.cells.snapshot(&cell).await.map_err(|e| {
-            Problem::with(Reason::DependencyDown, e.to_string())
-        })?;
+        let view = ports
+            .cells
+            .snapshot(&cell)
+            .await
+            .map_err(|e| Problem::with(Reason::DependencyDown, e.to_string()))?;
         let head = ports.store.head(&cell).await.map_err(|e| input::down(&e))?.unwrap_or_default();
         flag = flag.or(view.map(|v| v.totals.open)).or(Some(head.open));
         cells.push(CellBody {
@@ -189,11 +191,7 @@ pub(super) async fn flag(admin: &Admin, id: &str, verb: &str) -> Result<Answer, 
 }
 
 /// Applies a change to every cell of the offer; 503 until each said OK.
-pub(super) async fn obeyed(
-    admin: &Admin,
-    change: Change,
-    cells: &[CellId],
-) -> Result<(), Problem> {
+pub(super) async fn obeyed(admin: &Admin, change: Change, cells: &[CellId]) -> Result<(), Problem> {
     let appended = match change {
         Change::Done(appended) | Change::Refused(appended) => appended,
         Change::OtherUnits => return Err(Problem::new(Reason::KeyConflict)),

@@ -32,9 +32,8 @@ pub fn write(layout: &Layout) -> Result<()> {
 }
 
 fn render(layout: &Layout) -> String {
-    let nodes: Vec<String> = Server::redis_nodes()
-        .map(|node| format!("127.0.0.1:{}", layout.port(node)))
-        .collect();
+    let nodes: Vec<String> =
+        Server::redis_nodes().map(|node| format!("127.0.0.1:{}", layout.port(node))).collect();
     let user = mariadb::USER;
     let mut databases = Vec::new();
     for n in 1..=MARIADB_SERVERS {
@@ -84,10 +83,7 @@ partitions = {PARTITIONS}
 
 /// A TOML array with one string a line. The strings hold nothing that needs escaping.
 fn array(items: &[String]) -> String {
-    let lines: Vec<String> = items
-        .iter()
-        .map(|item| format!("    \"{item}\",\n"))
-        .collect();
+    let lines: Vec<String> = items.iter().map(|item| format!("    \"{item}\",\n")).collect();
     format!("[\n{}]", lines.concat())
 }
 
@@ -98,12 +94,7 @@ mod tests {
     #[test]
     fn the_file_names_every_server() {
         let text = render(&Layout::new(17_000));
-        for part in [
-            "127.0.0.1:17006",
-            "17022/sluice_3",
-            "pulsar://127.0.0.1:17050",
-            "17080",
-        ] {
+        for part in ["127.0.0.1:17006", "17022/sluice_3", "pulsar://127.0.0.1:17050", "17080"] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
         assert_eq!(IDENTITY_SECRET.len(), 64);

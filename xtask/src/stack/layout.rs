@@ -69,13 +69,10 @@ impl FromStr for Server {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let all = Self::all();
-        all.iter()
-            .copied()
-            .find(|server| server.to_string() == name)
-            .ok_or_else(|| {
-                let names: Vec<String> = all.iter().map(ToString::to_string).collect();
-                format!("no server has this name; there are {}", names.join(", "))
-            })
+        all.iter().copied().find(|server| server.to_string() == name).ok_or_else(|| {
+            let names: Vec<String> = all.iter().map(ToString::to_string).collect();
+            format!("no server has this name; there are {}", names.join(", "))
+        })
     }
 }
 
@@ -89,10 +86,7 @@ pub struct Layout {
 impl Layout {
     /// The stack with this port base in the workspace that this xtask belongs to.
     pub fn new(base: u16) -> Self {
-        Self {
-            base,
-            target: workspace_root().join("target"),
-        }
+        Self { base, target: workspace_root().join("target") }
     }
 
     /// Where a client reaches the server.
@@ -177,9 +171,7 @@ impl Layout {
     /// The databases on a MariaDB server; numbers run on from one server to the next.
     pub fn databases(&self, server: u8) -> Vec<String> {
         let first = (server - 1) * DATABASES_EACH;
-        (first..first + DATABASES_EACH)
-            .map(|n| format!("sluice_{n}"))
-            .collect()
+        (first..first + DATABASES_EACH).map(|n| format!("sluice_{n}")).collect()
     }
 }
 
@@ -190,9 +182,7 @@ pub fn workspace_root() -> PathBuf {
         .ok()
         .filter(|dir| Path::new(dir).ends_with("xtask"))
         .unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").to_owned());
-    Path::new(&here)
-        .parent()
-        .map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+    Path::new(&here).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
 #[cfg(test)]
@@ -210,10 +200,8 @@ mod tests {
     #[test]
     fn no_port_is_given_twice() {
         let layout = Layout::new(20_000);
-        let mut ports: Vec<u16> = Server::all()
-            .into_iter()
-            .flat_map(|server| layout.bound_ports(server))
-            .collect();
+        let mut ports: Vec<u16> =
+            Server::all().into_iter().flat_map(|server| layout.bound_ports(server)).collect();
         ports.extend([layout.gate_port(), layout.admin_port()]);
         let given = ports.len();
         ports.sort_unstable();

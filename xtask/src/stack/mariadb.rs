@@ -45,10 +45,7 @@ pub fn launch(layout: &Layout, tools: &Tools, n: u8) -> Launch {
     if am_root() {
         args.push("--user=root".to_owned());
     }
-    Launch {
-        program: tools.mariadbd.clone(),
-        args,
-    }
+    Launch { program: tools.mariadbd.clone(), args }
 }
 
 /// Makes the data folder if there is none. It appears under its name only when it is complete.
@@ -71,11 +68,7 @@ pub fn prepare(layout: &Layout, tools: &Tools, n: u8) -> Result<()> {
         command.arg("--user=root");
     }
     let output = command.output().context("cannot run mariadb-install-db")?;
-    ensure!(
-        output.status.success(),
-        "mariadb-install-db failed:\n{}",
-        said(&output)
-    );
+    ensure!(output.status.success(), "mariadb-install-db failed:\n{}", said(&output));
     fs::rename(&partial, &data).context("cannot put the data folder in its place")
 }
 
@@ -111,10 +104,7 @@ fn check(layout: &Layout, tools: &Tools, n: u8) -> Result<()> {
     );
     let user = format!("--user={USER}");
     let count = sql(layout, tools, n, [&user, "--execute", &seen])?;
-    ensure!(
-        count.trim() == names.len().to_string(),
-        "a database is missing"
-    );
+    ensure!(count.trim() == names.len().to_string(), "a database is missing");
     Ok(())
 }
 
@@ -138,12 +128,7 @@ fn sql(layout: &Layout, tools: &Tools, n: u8, args: [&str; 3]) -> Result<String>
     let output = Command::new("timeout")
         .arg("10")
         .arg(&tools.mariadb)
-        .args([
-            "--no-defaults",
-            "--protocol=tcp",
-            "--host=127.0.0.1",
-            "--batch",
-        ])
+        .args(["--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--batch"])
         .args(["--skip-column-names", "--connect-timeout=5"])
         .arg(format!("--port={port}"))
         .arg(format!("--password={password}"))
@@ -169,8 +154,7 @@ mod tests {
     fn the_setup_may_run_any_number_of_times() {
         let sql = setup_sql(&["sluice_2".to_owned()]);
         assert!(
-            sql.lines()
-                .all(|line| line.starts_with("GRANT") || line.contains("IF NOT EXISTS"))
+            sql.lines().all(|line| line.starts_with("GRANT") || line.contains("IF NOT EXISTS"))
         );
         assert!(sql.contains("`sluice\\_%`.*") && sql.contains("`sluice_2`"));
     }

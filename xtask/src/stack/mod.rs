@@ -141,18 +141,12 @@ fn bring_up(layout: &Layout, progress: &Progress) -> Result<()> {
             .map(|result| result.unwrap_or_else(|_| Err(anyhow!("a thread panicked"))))
             .collect::<Vec<Result<()>>>()
     });
-    let failures: Vec<String> = results
-        .into_iter()
-        .filter_map(Result::err)
-        .map(|error| format!("{error:#}"))
-        .collect();
+    let failures: Vec<String> =
+        results.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
     if !failures.is_empty() {
         bail!("the stack is not up\n{}", failures.join("\n"));
     }
-    progress.say(
-        "stack",
-        &format!("up; configuration: {}", layout.config_file().display()),
-    );
+    progress.say("stack", &format!("up; configuration: {}", layout.config_file().display()));
     Ok(())
 }
 

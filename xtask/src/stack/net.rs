@@ -21,21 +21,15 @@ fn connect(port: u16, answer_within: Duration) -> Result<TcpStream> {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let stream = TcpStream::connect_timeout(&address, CONNECT)
         .with_context(|| format!("nothing listens on port {port}"))?;
-    stream
-        .set_read_timeout(Some(answer_within))
-        .context("cannot set a timeout")?;
-    stream
-        .set_write_timeout(Some(answer_within))
-        .context("cannot set a timeout")?;
+    stream.set_read_timeout(Some(answer_within)).context("cannot set a timeout")?;
+    stream.set_write_timeout(Some(answer_within)).context("cannot set a timeout")?;
     Ok(stream)
 }
 
 /// Sends one Redis command without binary arguments and returns its simple or bulk reply.
 pub fn redis(port: u16, command: &str) -> Result<String> {
     let mut stream = connect(port, Duration::from_secs(2))?;
-    stream
-        .write_all(format!("{command}\r\n").as_bytes())
-        .context("cannot send to Redis")?;
+    stream.write_all(format!("{command}\r\n").as_bytes()).context("cannot send to Redis")?;
     read_reply(&mut BufReader::new(stream)).with_context(|| format!("{command} on port {port}"))
 }
 
@@ -43,17 +37,13 @@ fn read_reply(reader: &mut impl BufRead) -> Result<String> {
     let mut head = String::new();
     reader.read_line(&mut head).context("no reply")?;
     let head = head.trim_end();
-    let Some(rest) = head.get(1..) else {
-        bail!("the connection was closed")
-    };
+    let Some(rest) = head.get(1..) else { bail!("the connection was closed") };
     match head.as_bytes()[0] {
         b'+' | b':' => Ok(rest.to_owned()),
         b'$' => {
             let length: usize = rest.parse().with_context(|| format!("odd reply {head}"))?;
             let mut body = vec![0; length];
-            reader
-                .read_exact(&mut body)
-                .context("a reply that ends early")?;
+            reader.read_exact(&mut body).context("a reply that ends early")?;
             Ok(String::from_utf8_lossy(&body).into_owned())
         }
         _ => bail!("{rest}"),
@@ -69,13 +59,9 @@ pub fn http(port: u16, method: &str, path: &str, body: &str) -> Result<(u16, Str
          Content-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    stream
-        .write_all(request.as_bytes())
-        .context("cannot send the request")?;
+    stream.write_all(request.as_bytes()).context("cannot send the request")?;
     let mut answer = String::new();
-    stream
-        .read_to_string(&mut answer)
-        .with_context(|| format!("{method} {path}: no answer"))?;
+    stream.read_to_string(&mut answer).with_context(|| format!("{method} {path}: no answer"))?;
     parse_http(&answer).with_context(|| format!("{method} {path}: not an HTTP answer"))
 }
 

@@ -84,11 +84,7 @@ fn look_at(pid: u32) -> Option<(Vec<u8>, char)> {
 }
 
 fn recorded_pid(layout: &Layout, server: Server) -> Option<u32> {
-    fs::read_to_string(layout.pid_file(server))
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
+    fs::read_to_string(layout.pid_file(server)).ok()?.trim().parse().ok()
 }
 
 /// Whether a raw command line (arguments separated by NUL) is that of the server with this home.
@@ -96,10 +92,7 @@ fn is_server(cmdline: &[u8], program: &str, home: &Path) -> bool {
     let home = home.to_string_lossy();
     let line = String::from_utf8_lossy(cmdline);
     let mut words = line.split('\0');
-    let runs_program = words
-        .clone()
-        .take(2)
-        .any(|word| word.rsplit('/').next() == Some(program));
+    let runs_program = words.clone().take(2).any(|word| word.rsplit('/').next() == Some(program));
     runs_program
         && words.any(|word| {
             word.split_once(&*home)
@@ -214,11 +207,7 @@ pub fn wait_until(
         let Err(last) = probe() else { return Ok(()) };
         let ended = state(layout, server) == State::Down;
         if ended || began.elapsed() > limit {
-            let why = if ended {
-                "its process ended"
-            } else {
-                "it does not answer"
-            };
+            let why = if ended { "its process ended" } else { "it does not answer" };
             bail!(
                 "{server}: {why} after {:.1} s ({last:#})\n{}",
                 began.elapsed().as_secs_f64(),

@@ -53,10 +53,7 @@ pub fn launch(layout: &Layout, tools: &Tools) -> Launch {
     let path = |name: &str| home.join(name).display().to_string();
     let mut args = JAVA_FLAGS.map(str::to_owned).to_vec();
     args.push(format!("-Dlog4j2.configurationFile={}", path("log4j2.xml")));
-    args.extend([
-        "-cp".to_owned(),
-        format!("{}/*", tools.pulsar_lib.display()),
-    ]);
+    args.extend(["-cp".to_owned(), format!("{}/*", tools.pulsar_lib.display())]);
     args.push("org.apache.pulsar.PulsarStandaloneStarter".to_owned());
     for (flag, value) in [
         ("--config", path("standalone.conf")),
@@ -69,10 +66,7 @@ pub fn launch(layout: &Layout, tools: &Tools) -> Launch {
     }
     // No functions worker, no stream storage: the product uses neither.
     args.extend(["-nfw".to_owned(), "-nss".to_owned()]);
-    Launch {
-        program: tools.java.clone(),
-        args,
-    }
+    Launch { program: tools.java.clone(), args }
 }
 
 /// Writes the broker's configuration into its folder and removes what a kill left behind.
@@ -126,10 +120,7 @@ pub fn wait_ready(layout: &Layout) -> Result<()> {
     let port = layout.pulsar_admin_port();
     proc::wait_until(layout, Server::Pulsar, LIMIT, || {
         let (status, body) = net::http(port, "GET", "/admin/v2/brokers/health", "")?;
-        ensure!(
-            status == 200 && body.trim() == "ok",
-            "the broker's health is {status} {body}"
-        );
+        ensure!(status == 200 && body.trim() == "ok", "the broker's health is {status} {body}");
         ensure_namespace(port)
     })
 }

@@ -26,10 +26,7 @@ const CLUSTER_LIMIT: Duration = Duration::from_secs(40);
 /// How a node is started.
 pub fn launch(layout: &Layout, tools: &Tools, n: u8) -> Launch {
     let server = Server::Redis(n);
-    let (port, bus) = (
-        layout.port(server).to_string(),
-        layout.redis_bus_port(n).to_string(),
-    );
+    let (port, bus) = (layout.port(server).to_string(), layout.redis_bus_port(n).to_string());
     let home = layout.home(server).display().to_string();
     let args = [
         ("--dir", home.as_str()),
@@ -49,22 +46,15 @@ pub fn launch(layout: &Layout, tools: &Tools, n: u8) -> Launch {
         // The command line must keep naming the home: that is how the process is recognised.
         ("--set-proc-title", "no"),
     ];
-    let args = args
-        .iter()
-        .flat_map(|(key, value)| [(*key).to_owned(), (*value).to_owned()]);
-    Launch {
-        program: tools.redis_server.clone(),
-        args: args.collect(),
-    }
+    let args = args.iter().flat_map(|(key, value)| [(*key).to_owned(), (*value).to_owned()]);
+    Launch { program: tools.redis_server.clone(), args: args.collect() }
 }
 
 /// Waits until one node has loaded its data and answers.
 pub fn wait_node(layout: &Layout, n: u8) -> Result<()> {
     let server = Server::Redis(n);
     let port = layout.port(server);
-    proc::wait_until(layout, server, NODE_LIMIT, || {
-        net::redis(port, "PING").map(|_| ())
-    })
+    proc::wait_until(layout, server, NODE_LIMIT, || net::redis(port, "PING").map(|_| ()))
 }
 
 /// Brings all nodes up, forms the cluster the first time, and waits until all of them agree.
@@ -140,21 +130,15 @@ fn check_cluster(layout: &Layout) -> Result<()> {
             .with_context(|| format!("redis-{n}"))?;
         primaries += u8::from(is_primary);
     }
-    ensure!(
-        primaries == REDIS_NODES / 2,
-        "{primaries} primaries instead of {}",
-        REDIS_NODES / 2
-    );
+    ensure!(primaries == REDIS_NODES / 2, "{primaries} primaries instead of {}", REDIS_NODES / 2);
     Ok(())
 }
 
 fn check_info(info: &str) -> Result<()> {
     let known = REDIS_NODES.to_string();
-    for (key, want) in [
-        ("cluster_state", "ok"),
-        ("cluster_slots_ok", "16384"),
-        ("cluster_known_nodes", &known),
-    ] {
+    for (key, want) in
+        [("cluster_state", "ok"), ("cluster_slots_ok", "16384"), ("cluster_known_nodes", &known)]
+    {
         let got = field(info, key).unwrap_or("missing");
         ensure!(got == want, "{key} is {got} instead of {want}");
     }
@@ -164,9 +148,7 @@ fn check_info(info: &str) -> Result<()> {
 fn check_peers(nodes: &str) -> Result<()> {
     let failing = nodes.lines().find(|line| {
         let flags = line.split(' ').nth(2).unwrap_or_default();
-        ["fail", "noaddr", "handshake"]
-            .iter()
-            .any(|bad| flags.contains(bad))
+        ["fail", "noaddr", "handshake"].iter().any(|bad| flags.contains(bad))
     });
     match failing {
         Some(line) => bail!("it does not reach a peer: {line}"),
@@ -178,17 +160,13 @@ fn check_peers(nodes: &str) -> Result<()> {
 fn check_replication(info: &str) -> Result<bool> {
     match field(info, "role") {
         Some("master") => {
-            let online = info
-                .lines()
-                .any(|line| line.starts_with("slave") && line.contains("state=online"));
+            let online =
+                info.lines().any(|line| line.starts_with("slave") && line.contains("state=online"));
             ensure!(online, "a primary without a replica in sync");
             Ok(true)
         }
         Some("slave") => {
-            ensure!(
-                field(info, "master_link_status") == Some("up"),
-                "a replica without a link"
-            );
+            ensure!(field(info, "master_link_status") == Some("up"), "a replica without a link");
             Ok(false)
         }
         role => bail!("it has the odd role {role:?}"),
@@ -197,25 +175,17 @@ fn check_replication(info: &str) -> Result<bool> {
 
 /// The value of a `key:value` line.
 fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    text.lines()
-        .find_map(|line| line.split_once(':').filter(|(k, _)| *k == key))
-        .map(|(_, v)| v)
+    text.lines().find_map(|line| line.split_once(':').filter(|(k, _)| *k == key)).map(|(_, v)| v)
 }
 
 /// Kills all nodes, deletes what they stored, keeps what they know of each other, starts them:
 /// a cluster that comes back empty, as after the loss of all its disks.
 pub fn restart_empty(layout: &Layout, tools: &Tools, progress: &Progress) -> Result<()> {
-    ensure!(
-        formed_marker(layout).exists(),
-        "the cluster was never formed: run `stack up` first"
-    );
+    ensure!(formed_marker(layout).exists(), "the cluster was never formed: run `stack up` first");
     for server in Server::redis_nodes() {
         proc::kill(layout, server)?;
     }
-    progress.say(
-        "redis",
-        "all nodes killed; deleting their data, not their nodes.conf",
-    );
+    progress.say("redis", "all nodes killed; deleting their data, not their nodes.conf");
     for server in Server::redis_nodes() {
         forget_data(layout, server)?;
     }
@@ -230,11 +200,8 @@ fn forget_data(layout: &Layout, server: Server) -> Result<()> {
         if path.ends_with("nodes.conf") {
             continue;
         }
-        let removed = if path.is_dir() {
-            fs::remove_dir_all(&path)
-        } else {
-            fs::remove_file(&path)
-        };
+        let removed =
+            if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         removed.with_context(|| format!("cannot delete {}", path.display()))?;
     }
     Ok(())

@@ -42,10 +42,7 @@ pub enum Task {
     /// Put every ack so far into the file.
     Flush(oneshot::Sender<Result<(), LogError>>),
     /// Set up `databases` retry partitions.
-    Init {
-        databases: u16,
-        done: oneshot::Sender<Result<(), LogError>>,
-    },
+    Init { databases: u16, done: oneshot::Sender<Result<(), LogError>> },
     /// Was init run, and does the file answer?
     Ready(oneshot::Sender<Result<(), LogError>>),
 }
@@ -68,22 +65,9 @@ impl Committer {
         clock: Arc<dyn Clock>,
         found: Found,
     ) -> Self {
-        let main = shared
-            .parts
-            .lock()
-            .keys()
-            .filter(|p| matches!(p, Partition::Main(_)))
-            .count();
+        let main = shared.parts.lock().keys().filter(|p| matches!(p, Partition::Main(_))).count();
         let main = main as u16;
-        Self {
-            path,
-            conn: Some(conn),
-            shared,
-            clock,
-            main,
-            found,
-            ack_at: None,
-        }
+        Self { path, conn: Some(conn), shared, clock, main, found, ack_at: None }
     }
 
     /// Works until the log and its consumers are gone or the pools close; what is queued by then
@@ -118,11 +102,7 @@ impl Committer {
 
     fn gather(&self, batch: &mut Vec<Task>, queue: &mut mpsc::Receiver<Task>, all: bool) {
         let weigh = |t: &Task| {
-            if let Task::Publish(p) = t {
-                p.frame.len()
-            } else {
-                0
-            }
+            if let Task::Publish(p) = t { p.frame.len() } else { 0 }
         };
         let mut bytes: usize = batch.iter().map(weigh).sum();
         while all || (batch.len() < BATCH_FRAMES && bytes < BATCH_BYTES) {
@@ -224,9 +204,7 @@ impl Committer {
         if self.found.ready {
             Ok(())
         } else {
-            Err(LogError::Unavailable(
-                "init never ran on this folder".into(),
-            ))
+            Err(LogError::Unavailable("init never ran on this folder".into()))
         }
     }
 }

@@ -71,11 +71,7 @@ impl EmbeddedConsumer {
 
     async fn fetch(&mut self) -> Result<(), LogError> {
         let (answer, frames) = oneshot::channel();
-        let ask = Fetch {
-            part: file::number(self.partition),
-            after: self.after,
-            answer,
-        };
+        let ask = Fetch { part: file::number(self.partition), after: self.after, answer };
         let closed = "the log is closed";
         self.reads.send(ask).await.map_err(|_| self.ended(closed))?;
         let frames = frames.await.map_err(|_| self.ended(closed))?;

@@ -32,11 +32,7 @@ pub struct Found {
 pub async fn own(dir: &Path, patience: Duration) -> Result<File, LogError> {
     let failed = |e: std::io::Error| LogError::Unavailable(format!("{}: {e}", dir.display()));
     std::fs::create_dir_all(dir).map_err(failed)?;
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(dir.join("log.lock"));
+    let lock = File::options().create(true).truncate(false).write(true).open(dir.join("log.lock"));
     let lock = lock.map_err(failed)?;
     let until = Instant::now() + patience;
     loop {
@@ -130,12 +126,7 @@ pub async fn put_fact(
 ) -> Result<(), sqlx::Error> {
     let sql = "INSERT INTO fact (name, value) VALUES (?, ?) \
                ON CONFLICT DO UPDATE SET value = excluded.value";
-    sqlx::query(sql)
-        .bind(name)
-        .bind(value)
-        .execute(conn)
-        .await
-        .map(|_| ())
+    sqlx::query(sql).bind(name).bind(value).execute(conn).await.map(|_| ())
 }
 
 /// How a partition is written in the table.

@@ -77,17 +77,12 @@ impl Shared {
 
     /// Adds what is missing of `main` main and `retry` retry partitions.
     fn grow(&self, main: u16, retry: u16, tail: i64) {
-        let wanted = (0..main)
-            .map(Partition::Main)
-            .chain((0..retry).map(Partition::Retry));
+        let wanted = (0..main).map(Partition::Main).chain((0..retry).map(Partition::Retry));
         let mut parts = self.parts.lock();
         for p in wanted {
             parts.entry(p).or_insert_with(|| {
                 let active = Arc::default();
-                Arc::new(Part {
-                    tail: watch::Sender::new(tail),
-                    active,
-                })
+                Arc::new(Part { tail: watch::Sender::new(tail), active })
             });
         }
     }
@@ -121,16 +116,8 @@ impl EmbeddedLog {
         let reader = file::connect(&path).await.map_err(unavailable)?;
         let committer = Committer::new((path.clone(), conn), Arc::clone(&shared), clock, found);
         tasks.spawn("log committer", committer.run(tasks_in, tasks.clone()));
-        tasks.spawn(
-            "log reader",
-            reader::run((path, reader), reads_in, tasks.clone()),
-        );
-        Ok(Arc::new(Self {
-            partitions,
-            queue,
-            reads,
-            shared,
-        }))
+        tasks.spawn("log reader", reader::run((path, reader), reads_in, tasks.clone()));
+        Ok(Arc::new(Self { partitions, queue, reads, shared }))
     }
 
     fn part(&self, p: Partition) -> Result<Arc<Part>, LogError> {
@@ -160,10 +147,7 @@ struct Weight {
 impl Weight {
     fn take(shared: &Arc<Shared>, bytes: usize) -> Option<Self> {
         let before = shared.queued.fetch_add(bytes, Ordering::Relaxed);
-        let weight = Self {
-            bytes,
-            shared: Arc::clone(shared),
-        };
+        let weight = Self { bytes, shared: Arc::clone(shared) };
         (before + bytes <= QUEUE_BYTES).then_some(weight)
     }
 }
@@ -193,20 +177,11 @@ impl OrderLog for EmbeddedLog {
         if frame.len() > MAX_FRAME {
             return Err(not_stored("the frame is too large"));
         }
-        let part = self
-            .shared
-            .part(partition)
-            .ok_or_else(|| not_stored("no such partition"))?;
+        let part = self.shared.part(partition).ok_or_else(|| not_stored("no such partition"))?;
         let full = || not_stored("the queue is full");
         let weight = Weight::take(&self.shared, frame.len()).ok_or_else(full)?;
         let (done, receipt) = oneshot::channel();
-        let task = Task::Publish(Publish {
-            partition,
-            part,
-            frame,
-            weight,
-            done,
-        });
+        let task = Task::Publish(Publish { partition, part, frame, weight, done });
         match self.queue.try_send(task) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => return Err(full()),
@@ -222,20 +197,11 @@ impl OrderLog for EmbeddedLog {
         let part = self.part(partition)?;
         let (queue, reads) = (self.queue.clone(), self.reads.clone());
         let shared = Arc::clone(&self.shared);
-        Ok(Box::new(EmbeddedConsumer::new(
-            partition,
-            part,
-            shared,
-            (queue, reads),
-        )))
+        Ok(Box::new(EmbeddedConsumer::new(partition, part, shared, (queue, reads))))
     }
 
     async fn backlog(&self) -> Result<u64, LogError> {
         let pending = self.shared.acks.lock().len() as u64;
-        Ok(self
-            .shared
-            .stored
-            .load(Ordering::Relaxed)
-            .saturating_sub(pending))
+        Ok(self.shared.stored.load(Ordering::Relaxed).saturating_sub(pending))
     }
 }

@@ -57,11 +57,7 @@ pub async fn run(
 
 async fn read(conn: &mut SqliteConnection, f: &Fetch) -> Result<Vec<Delivery>, sqlx::Error> {
     let sql = "SELECT seq, at_ms, body FROM frame WHERE part = ? AND seq > ? ORDER BY seq LIMIT ?";
-    let rows = sqlx::query(sql)
-        .bind(f.part)
-        .bind(f.after)
-        .bind(READ_FRAMES)
-        .fetch_all(conn);
+    let rows = sqlx::query(sql).bind(f.part).bind(f.after).bind(READ_FRAMES).fetch_all(conn);
     let delivery = |row: &sqlx::sqlite::SqliteRow| {
         let (seq, at_ms): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
         let body: Vec<u8> = row.try_get(2)?;

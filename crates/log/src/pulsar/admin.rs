@@ -28,16 +28,12 @@ impl Admin {
         let authority = authority.ok_or_else(|| unavailable(url, "expected http://host:port"))?;
         let port = authority.port_u16().unwrap_or(80);
         let authority = format!("{}:{port}", authority.host());
-        Ok(Self {
-            authority,
-            namespace: namespace.to_owned(),
-        })
+        Ok(Self { authority, namespace: namespace.to_owned() })
     }
 
     /// Makes the namespace unless it is there.
     pub async fn namespace(&self) -> Result<(), LogError> {
-        self.put(&format!("/admin/v2/namespaces/{}", self.namespace), "")
-            .await
+        self.put(&format!("/admin/v2/namespaces/{}", self.namespace), "").await
     }
 
     /// Makes a topic with partitions; one that exists must have as many.
@@ -65,17 +61,12 @@ impl Admin {
 
     /// An error unless the topic has the subscription.
     pub async fn has_subscription(&self, topic: &str, name: &str) -> Result<(), LogError> {
-        let list = self
-            .json(&format!("{}/subscriptions", self.path(topic)))
-            .await?;
+        let list = self.json(&format!("{}/subscriptions", self.path(topic))).await?;
         let found = list.as_array().is_some_and(|l| l.iter().any(|n| n == name));
         if found {
             return Ok(());
         }
-        Err(unavailable(
-            topic,
-            format!("no subscription {name:?}; run init"),
-        ))
+        Err(unavailable(topic, format!("no subscription {name:?}; run init")))
     }
 
     /// Messages of the subscription that are not acked.
@@ -83,9 +74,7 @@ impl Admin {
         let path = format!("{}/stats?getPreciseBacklog=true", self.path(topic));
         let stats = self.json(&path).await?;
         let backlog = &stats["subscriptions"][name]["msgBacklog"];
-        backlog
-            .as_u64()
-            .ok_or_else(|| unavailable(topic, "no backlog in its stats"))
+        backlog.as_u64().ok_or_else(|| unavailable(topic, "no backlog in its stats"))
     }
 
     fn path(&self, topic: &str) -> String {
@@ -138,9 +127,7 @@ impl Admin {
         let answer = async move {
             let response = sender.send_request(request).await?;
             let status = response.status();
-            let body = Limited::new(response.into_body(), MAX_ANSWER)
-                .collect()
-                .await?;
+            let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await?;
             Ok((status, body.to_bytes()))
         };
         // The connection does the work and closes after the one answer.

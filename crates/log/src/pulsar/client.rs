@@ -42,12 +42,7 @@ impl Clients {
     pub fn new(url: &str, timeout: Duration, tasks: &Tasks) -> Self {
         // The client repeats a send by itself until this has passed.
         let operation = timeout.clamp(Duration::from_secs(1), Duration::from_secs(3));
-        Self {
-            url: url.to_owned(),
-            operation,
-            tasks: tasks.clone(),
-            state: Mutex::default(),
-        }
+        Self { url: url.to_owned(), operation, tasks: tasks.clone(), state: Mutex::default() }
     }
 
     /// The client; connects when there is none.
@@ -74,10 +69,7 @@ impl Clients {
         let mut state = self.state.lock();
         let generation = state.generation;
         // Two may have connected at once; the first one is used.
-        Ok(state
-            .client
-            .get_or_insert(Client { generation, pulsar })
-            .clone())
+        Ok(state.client.get_or_insert(Client { generation, pulsar }).clone())
     }
 
     /// Makes the next `get` connect anew, unless somebody has done so already.

@@ -59,28 +59,16 @@ impl PulsarConsumer {
             .with_consumer_name(name)
             .with_batch_size(PREFETCH)
             .with_options(options);
-        let made = clients
-            .finish(async move { builder.build().await.map_err(text) })
-            .await;
+        let made = clients.finish(async move { builder.build().await.map_err(text) }).await;
         let inner: Inner = made.map_err(|e| {
             clients.discard(&client);
             LogError::Unavailable(format!("{topic}: {e}"))
         })?;
         let (out, deliveries) = mpsc::channel(1);
         let (acks, acked) = mpsc::channel(ACKS);
-        let pump = Pump {
-            inner,
-            topic,
-            client,
-            clients: Arc::clone(&clients),
-            acked,
-        };
+        let pump = Pump { inner, topic, client, clients: Arc::clone(&clients), acked };
         clients.spawn(pump.run(out));
-        Ok(Self {
-            partition,
-            deliveries,
-            acks,
-        })
+        Ok(Self { partition, deliveries, acks })
     }
 
     fn ended(&self, why: impl Into<String>) -> LogError {
@@ -99,10 +87,7 @@ impl Consumer for PulsarConsumer {
     }
 
     async fn ack(&mut self, id: &DeliveryId) -> Result<(), LogError> {
-        self.acks
-            .send(id.clone())
-            .await
-            .map_err(|_| self.ended("the consumer's task ended"))
+        self.acks.send(id.clone()).await.map_err(|_| self.ended("the consumer's task ended"))
     }
 }
 
@@ -162,12 +147,7 @@ impl Pump {
     async fn ack(&mut self, id: &DeliveryId) -> Result<(), String> {
         let [ledger_id, entry_id, partition] = id.0;
         let partition = (partition != u64::MAX).then_some(partition as i32);
-        let id = MessageIdData {
-            ledger_id,
-            entry_id,
-            partition,
-            ..MessageIdData::default()
-        };
+        let id = MessageIdData { ledger_id, entry_id, partition, ..MessageIdData::default() };
         self.inner.ack_with_id(&self.topic, id).await.map_err(text)
     }
 

@@ -51,19 +51,13 @@ impl Lane {
             partition: p,
             topic,
             clients,
-            link: Link::Down {
-                retry_at: Instant::now(),
-            },
+            link: Link::Down { retry_at: Instant::now() },
             made: 0,
             backoff: BACKOFF_MIN,
             receipts: FuturesUnordered::new(),
         };
         tasks.spawn("log producer", work.run(jobs, tasks.clone()));
-        Self {
-            partition: p,
-            queue,
-            permits,
-        }
+        Self { partition: p, queue, permits }
     }
 
     /// Sends a frame and waits for its receipt.
@@ -74,15 +68,7 @@ impl Lane {
             return refused("too many frames on their way");
         };
         let (done, receipt) = oneshot::channel();
-        if self
-            .queue
-            .try_send(Job {
-                frame,
-                done,
-                permit,
-            })
-            .is_err()
-        {
+        if self.queue.try_send(Job { frame, done, permit }).is_err() {
             return refused("the log is closed");
         }
         match tokio::time::timeout(timeout, receipt).await {
@@ -165,10 +151,7 @@ impl Work {
         }
         match &mut self.link {
             Link::Up(producer, number) => {
-                let message = Message {
-                    payload: job.frame.to_vec(),
-                    ..Message::default()
-                };
+                let message = Message { payload: job.frame.to_vec(), ..Message::default() };
                 let number = *number;
                 match producer.send_non_blocking(message).await {
                     Ok(receipt) => self.receipts.push(Box::pin(arrived(number, receipt, job))),
@@ -187,9 +170,7 @@ impl Work {
 
     async fn made(&mut self, made: Result<MyProducer, String>, jobs: &mut mpsc::Receiver<Job>) {
         let link = match &made {
-            Ok(_) => Link::Down {
-                retry_at: Instant::now(),
-            },
+            Ok(_) => Link::Down { retry_at: Instant::now() },
             Err(_) => self.next_try(),
         };
         let Link::Making(_, first) = std::mem::replace(&mut self.link, link) else {
@@ -231,27 +212,17 @@ impl Work {
     }
 
     fn refuse(&self, job: Job, why: &str) {
-        let _ = job
-            .done
-            .send(Err(LogError::NotStored(self.partition, why.to_owned())));
+        let _ = job.done.send(Err(LogError::NotStored(self.partition, why.to_owned())));
     }
 }
 
 async fn produce(clients: Arc<Clients>, topic: String) -> Result<MyProducer, String> {
     let client = clients.get().await.map_err(text)?;
     // Without batching: one entry, one frame, one ack.
-    let options = ProducerOptions {
-        block_queue_if_full: true,
-        ..ProducerOptions::default()
-    };
-    let builder = client
-        .pulsar
-        .producer()
-        .with_topic(topic)
-        .with_options(options);
-    let made = clients
-        .finish(async move { builder.build().await.map(Box::new).map_err(text) })
-        .await;
+    let options = ProducerOptions { block_queue_if_full: true, ..ProducerOptions::default() };
+    let builder = client.pulsar.producer().with_topic(topic).with_options(options);
+    let made =
+        clients.finish(async move { builder.build().await.map(Box::new).map_err(text) }).await;
     if made.is_err() {
         clients.discard(&client);
     }

@@ -104,17 +104,12 @@ impl OrderLog for PulsarLog {
 
     async fn init(&self, databases: u16) -> Result<(), LogError> {
         if databases > self.databases {
-            let what = format!(
-                "init of {databases} databases, connected for {}",
-                self.databases
-            );
+            let what = format!("init of {databases} databases, connected for {}", self.databases);
             return Err(LogError::Unavailable(what));
         }
         self.admin.namespace().await?;
         let main = format!("{}-main", self.cfg.topic_prefix);
-        self.admin
-            .partitioned_topic(&main, self.cfg.partitions)
-            .await?;
+        self.admin.partitioned_topic(&main, self.cfg.partitions).await?;
         for p in self.all() {
             let topic = self.topic(p);
             if matches!(p, Partition::Retry(_)) {
@@ -127,9 +122,7 @@ impl OrderLog for PulsarLog {
 
     async fn ready(&self) -> Result<(), LogError> {
         for p in self.all() {
-            self.admin
-                .has_subscription(&self.topic(p), SUBSCRIPTION)
-                .await?;
+            self.admin.has_subscription(&self.topic(p), SUBSCRIPTION).await?;
         }
         Ok(())
     }
@@ -147,9 +140,7 @@ impl OrderLog for PulsarLog {
 
     async fn consumer(&self, partition: Partition) -> Result<Box<dyn Consumer>, LogError> {
         if !self.exists(partition) {
-            return Err(LogError::Unavailable(format!(
-                "partition {partition} does not exist"
-            )));
+            return Err(LogError::Unavailable(format!("partition {partition} does not exist")));
         }
         // Names ascend with time: where the broker's choice goes by name, the older one stays.
         let name = format!("{:012x}-{:08x}", self.clock.now_ms(), std::process::id());

@@ -34,16 +34,10 @@ fn campaign_row(c: &Campaign, number: i32) -> campaign::ActiveModel {
 
 fn to_offer(db: &Db, m: offer::Model) -> StoreResult<Offer> {
     Ok(Offer {
-        id: m
-            .id
-            .parse()
-            .map_err(|_| db.corrupt(format!("offer id {:?}", m.id)))?,
+        id: m.id.parse().map_err(|_| db.corrupt(format!("offer id {:?}", m.id)))?,
         campaign: m.campaign,
         sku: m.sku,
-        price: Price {
-            currency: m.currency,
-            minor: m.minor,
-        },
+        price: Price { currency: m.currency, minor: m.minor },
         allotment: m.allotment,
         limit_per_buyer: m.limit_per_buyer.map(|n| n as u32),
         buckets: m.buckets as u8,
@@ -80,10 +74,8 @@ pub(super) async fn insert_campaign_if_absent(
 
 /// Every change takes this row's lock first, so changes are serial and the version grows.
 async fn bump(db: &Db, tx: &DatabaseTransaction) -> StoreResult<()> {
-    let now: u64 = read_meta(db, tx, CATALOG_VERSION)
-        .await?
-        .and_then(|v| v.parse().ok())
-        .unwrap_or(0);
+    let now: u64 =
+        read_meta(db, tx, CATALOG_VERSION).await?.and_then(|v| v.parse().ok()).unwrap_or(0);
     let row = meta::ActiveModel {
         name: Set(CATALOG_VERSION.to_owned()),
         value: Set((now + 1).to_string()),
@@ -97,10 +89,7 @@ async fn put_campaign(db: &Db, c: &Campaign) -> StoreResult<bool> {
     let found = campaign::Entity::find_by_id(c.id.as_str()).one(&tx).await;
     let created = match found.map_err(|e| db.err(e))? {
         Some(old) => {
-            campaign_row(c, old.number)
-                .update(&tx)
-                .await
-                .map_err(|e| db.err(e))?;
+            campaign_row(c, old.number).update(&tx).await.map_err(|e| db.err(e))?;
             false
         }
         None => {
@@ -164,9 +153,7 @@ async fn one_offer(db: &Db, id: &OfferId) -> StoreResult<Option<(Offer, Campaign
     let Some(o) = found.map_err(|e| db.err(e))? else {
         return Ok(None);
     };
-    let c = campaign::Entity::find_by_id(o.campaign.as_str())
-        .one(&*conn)
-        .await;
+    let c = campaign::Entity::find_by_id(o.campaign.as_str()).one(&*conn).await;
     let Some(c) = c.map_err(|e| db.err(e))? else {
         return Err(db.corrupt(format!("offer {id} names a campaign that does not exist")));
     };
@@ -187,10 +174,7 @@ impl Catalog for SqlStore {
         let db = self.db(0)?;
         let read = || async {
             let conn = db.conn().await?;
-            campaign::Entity::find()
-                .all(&*conn)
-                .await
-                .map_err(|e| db.err(e))
+            campaign::Entity::find().all(&*conn).await.map_err(|e| db.err(e))
         };
         Ok(db.run(read).await?.into_iter().map(to_campaign).collect())
     }
@@ -198,16 +182,9 @@ impl Catalog for SqlStore {
         let db = self.db(0)?;
         let read = || async {
             let conn = db.conn().await?;
-            offer::Entity::find()
-                .all(&*conn)
-                .await
-                .map_err(|e| db.err(e))
+            offer::Entity::find().all(&*conn).await.map_err(|e| db.err(e))
         };
-        db.run(read)
-            .await?
-            .into_iter()
-            .map(|m| to_offer(db, m))
-            .collect()
+        db.run(read).await?.into_iter().map(|m| to_offer(db, m)).collect()
     }
     async fn offer(&self, id: &OfferId) -> StoreResult<Option<(Offer, Campaign)>> {
         let db = self.db(0)?;

@@ -21,9 +21,7 @@ pub(crate) fn parse<T: std::str::FromStr>(db: &Db, bytes: Vec<u8>, what: &str) -
 where
     T::Err: std::fmt::Display,
 {
-    text(db, bytes, what)?
-        .parse()
-        .map_err(|e| db.corrupt(format!("{what}: {e}")))
+    text(db, bytes, what)?.parse().map_err(|e| db.corrupt(format!("{what}: {e}")))
 }
 
 pub(crate) fn order_id(db: &Db, bytes: &[u8]) -> StoreResult<OrderId> {

@@ -46,18 +46,11 @@ impl Db {
         let tls = url.contains("ssl-mode=REQUIRED") || url.contains("ssl-mode=VERIFY");
         Ok(Self {
             no,
-            backend: if sqlite {
-                DbBackend::Sqlite
-            } else {
-                DbBackend::MySql
-            },
+            backend: if sqlite { DbBackend::Sqlite } else { DbBackend::MySql },
             most: if tls { 32 } else { 512 },
             options: options(url, cfg, sqlite),
             timeout: cfg.timeout,
-            pool: Mutex::new(Pool {
-                conn: None,
-                made: None,
-            }),
+            pool: Mutex::new(Pool { conn: None, made: None }),
         })
     }
 
@@ -66,9 +59,7 @@ impl Db {
         if let Some(conn) = self.pool.lock().conn.clone() {
             return Ok(conn);
         }
-        let fresh = Database::connect(self.options.clone())
-            .await
-            .map_err(|e| self.err(e))?;
+        let fresh = Database::connect(self.options.clone()).await.map_err(|e| self.err(e))?;
         let mut pool = self.pool.lock();
         let conn = pool.conn.get_or_insert_with(|| Arc::new(fresh)).clone();
         pool.made = Some(Instant::now());
@@ -111,15 +102,8 @@ impl Db {
     /// the write lock at once, so that reads inside it cannot go stale.
     pub async fn begin(&self) -> StoreResult<DatabaseTransaction> {
         let mode = (self.backend == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
-        let how = TransactionOptions {
-            sqlite_transaction_mode: mode,
-            ..Default::default()
-        };
-        self.conn()
-            .await?
-            .begin_with_options(how)
-            .await
-            .map_err(|e| self.err(e))
+        let how = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
+        self.conn().await?.begin_with_options(how).await.map_err(|e| self.err(e))
     }
 
     pub async fn commit(&self, tx: DatabaseTransaction) -> StoreResult<()> {
@@ -128,21 +112,14 @@ impl Db {
 
     fn abandon_pool(&self) {
         let mut pool = self.pool.lock();
-        if pool
-            .made
-            .is_none_or(|at| at.elapsed() > Duration::from_secs(1))
-        {
+        if pool.made.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
             pool.conn = None;
         }
     }
 
     pub async fn ping(&self) -> bool {
         let probe = || async {
-            self.conn()
-                .await?
-                .execute_unprepared("SELECT 1")
-                .await
-                .map_err(|e| self.err(e))
+            self.conn().await?.execute_unprepared("SELECT 1").await.map_err(|e| self.err(e))
         };
         self.run(probe).await.is_ok()
     }
@@ -175,9 +152,6 @@ async fn session(conn: &mut sqlx::MySqlConnection) -> Result<(), sqlx::Error> {
     use sqlx::Executor;
     // Two statements: the isolation level has a grammar of its own, and its variable has another
     // name on MariaDB.
-    conn.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        .await?;
-    conn.execute("SET SESSION innodb_lock_wait_timeout = 2")
-        .await
-        .map(|_| ())
+    conn.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
+    conn.execute("SET SESSION innodb_lock_wait_timeout = 2").await.map(|_| ())
 }

@@ -20,10 +20,7 @@ pub(super) async fn read_meta(
     tx: &DatabaseTransaction,
     name: &str,
 ) -> StoreResult<Option<String>> {
-    let row = meta::Entity::find_by_id(name)
-        .lock_exclusive()
-        .one(tx)
-        .await;
+    let row = meta::Entity::find_by_id(name).lock_exclusive().one(tx).await;
     Ok(row.map_err(|e| db.err(e))?.map(|m| m.value))
 }
 
@@ -32,14 +29,8 @@ async fn fact(db: &Db, tx: &DatabaseTransaction, name: &str, value: &str) -> Sto
     if let Some(found) = read_meta(db, tx, name).await? {
         return Ok(found);
     }
-    let row = meta::ActiveModel {
-        name: Set(name.to_owned()),
-        value: Set(value.to_owned()),
-    };
-    meta::Entity::insert(row)
-        .exec_without_returning(tx)
-        .await
-        .map_err(|e| db.err(e))?;
+    let row = meta::ActiveModel { name: Set(name.to_owned()), value: Set(value.to_owned()) };
+    meta::Entity::insert(row).exec_without_returning(tx).await.map_err(|e| db.err(e))?;
     Ok(value.to_owned())
 }
 

@@ -24,11 +24,7 @@ const NOW_SQLITE: &str =
     "SELECT CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) AS now_ms";
 
 async fn db_now(db: &Db, conn: &impl ConnectionTrait) -> StoreResult<i64> {
-    let sql = if db.backend == DbBackend::Sqlite {
-        NOW_SQLITE
-    } else {
-        NOW_MYSQL
-    };
+    let sql = if db.backend == DbBackend::Sqlite { NOW_SQLITE } else { NOW_MYSQL };
     let row = conn
         .query_one_raw(Statement::from_string(db.backend, sql))
         .await
@@ -56,10 +52,7 @@ async fn set_progress(db: &Db, partition: &str, until: i64) -> StoreResult<()> {
                 partition_name: Set(partition.to_owned()),
                 finished_until: Set(until),
             };
-            progress::Entity::insert(p)
-                .exec_without_returning(&tx)
-                .await
-                .map_err(|e| db.err(e))?;
+            progress::Entity::insert(p).exec_without_returning(&tx).await.map_err(|e| db.err(e))?;
         }
     }
     db.commit(tx).await
@@ -68,11 +61,8 @@ async fn set_progress(db: &Db, partition: &str, until: i64) -> StoreResult<()> {
 async fn take_lease(db: &Db, name: &str, holder: &str, ttl_ms: i64) -> StoreResult<bool> {
     let tx = db.begin().await?;
     let now = db_now(db, &tx).await?;
-    let found = lease::Entity::find_by_id(name)
-        .lock_exclusive()
-        .one(&tx)
-        .await
-        .map_err(|e| db.err(e))?;
+    let found =
+        lease::Entity::find_by_id(name).lock_exclusive().one(&tx).await.map_err(|e| db.err(e))?;
     let fresh = lease::ActiveModel {
         name: Set(name.to_owned()),
         holder: Set(holder.to_owned()),
@@ -131,10 +121,7 @@ async fn mark_barrier(db: &Db, barrier: &str, partition: &str, at_ms: i64) -> St
         partition_name: Set(partition.to_owned()),
         at_ms: Set(at_ms),
     };
-    let same = [
-        barrier_seen::Column::Barrier,
-        barrier_seen::Column::PartitionName,
-    ];
+    let same = [barrier_seen::Column::Barrier, barrier_seen::Column::PartitionName];
     barrier_seen::Entity::insert(row)
         .on_conflict(OnConflict::columns(same).update_column(same[0]).to_owned())
         .exec_without_returning(&*conn)
@@ -153,28 +140,20 @@ async fn mark_barrier(db: &Db, barrier: &str, partition: &str, at_ms: i64) -> St
 impl Marks for SqlStore {
     async fn set_progress(&self, partition: &str, finished_until: u64) -> StoreResult<()> {
         let db = self.db(0)?;
-        db.run(|| set_progress(db, partition, finished_until as i64))
-            .await
+        db.run(|| set_progress(db, partition, finished_until as i64)).await
     }
     async fn progress(&self) -> StoreResult<Vec<(String, u64)>> {
         let db = self.db(0)?;
         let read = || async {
             let conn = db.conn().await?;
-            progress::Entity::find()
-                .all(&*conn)
-                .await
-                .map_err(|e| db.err(e))
+            progress::Entity::find().all(&*conn).await.map_err(|e| db.err(e))
         };
         let rows = db.run(read).await?;
-        Ok(rows
-            .into_iter()
-            .map(|p| (p.partition_name, p.finished_until as u64))
-            .collect())
+        Ok(rows.into_iter().map(|p| (p.partition_name, p.finished_until as u64)).collect())
     }
     async fn mark_barrier(&self, barrier: &str, partition: &str) -> StoreResult<()> {
         let db = self.db(0)?;
-        db.run(|| mark_barrier(db, barrier, partition, self.clock.now_ms() as i64))
-            .await
+        db.run(|| mark_barrier(db, barrier, partition, self.clock.now_ms() as i64)).await
     }
     async fn barrier_seen(&self, barrier: &str) -> StoreResult<Vec<String>> {
         let db = self.db(0)?;
@@ -186,12 +165,7 @@ impl Marks for SqlStore {
                 .await
                 .map_err(|e| db.err(e))
         };
-        Ok(db
-            .run(read)
-            .await?
-            .into_iter()
-            .map(|b| b.partition_name)
-            .collect())
+        Ok(db.run(read).await?.into_iter().map(|b| b.partition_name).collect())
     }
     async fn lease(&self, name: &str, holder: &str, ttl_ms: u64) -> StoreResult<bool> {
         let db = self.db(0)?;
@@ -226,11 +200,7 @@ impl Marks for SqlStore {
             }
             Ok(found)
         };
-        db.run(read)
-            .await?
-            .iter()
-            .map(|b| convert::order_id(db, b))
-            .collect()
+        db.run(read).await?.iter().map(|b| convert::order_id(db, b)).collect()
     }
     async fn park_frame(&self, partition: &str, reason: &str, frame: &Bytes) -> StoreResult<()> {
         let db = self.db(0)?;
@@ -247,10 +217,7 @@ impl Marks for SqlStore {
         let db = self.db(0)?;
         let read = || async {
             let conn = db.conn().await?;
-            let orders = parked::Entity::find()
-                .count(&*conn)
-                .await
-                .map_err(|e| db.err(e))?;
+            let orders = parked::Entity::find().count(&*conn).await.map_err(|e| db.err(e))?;
             let frames = parked_frame::Entity::find().count(&*conn).await;
             Ok((orders, frames.map_err(|e| db.err(e))?))
         };

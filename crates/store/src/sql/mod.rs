@@ -47,17 +47,10 @@ impl SqlStore {
     /// Makes the pools; connects when first used. Call [`crate::Catalog::init`] before anything
     /// else.
     pub fn new(cfg: &StoreConfig, identity: Identity, clock: Arc<dyn Clock>) -> StoreResult<Self> {
-        let dbs: StoreResult<Vec<Db>> = (0u16..)
-            .zip(&cfg.databases)
-            .map(|(no, url)| Db::new(no, url, cfg))
-            .collect();
+        let dbs: StoreResult<Vec<Db>> =
+            (0u16..).zip(&cfg.databases).map(|(no, url)| Db::new(no, url, cfg)).collect();
         let map = ShardMap::even(cfg.databases.len() as u16);
-        Ok(Self {
-            dbs: Arc::new(dbs?),
-            map,
-            identity,
-            clock,
-        })
+        Ok(Self { dbs: Arc::new(dbs?), map, identity, clock })
     }
 
     pub(crate) fn db(&self, no: u16) -> StoreResult<&Db> {

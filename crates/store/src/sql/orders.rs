@@ -23,10 +23,7 @@ async fn with_lines(db: &Db, row: orders::Model) -> StoreResult<OrderRow> {
         let offer: OfferId = convert::parse(db, l.offer, "order_line.offer")?;
         out.push((offer, l.bucket as u8, l.qty as u32, l.unit_minor));
     }
-    let key = row
-        .idem_key
-        .map(|k| convert::parse(db, k, "orders.idem_key"))
-        .transpose()?;
+    let key = row.idem_key.map(|k| convert::parse(db, k, "orders.idem_key")).transpose()?;
     Ok(OrderRow {
         order: convert::order_id(db, &row.order_id)?,
         buyer: convert::parse(db, row.buyer, "orders.buyer")?,
@@ -46,11 +43,7 @@ async fn with_lines(db: &Db, row: orders::Model) -> StoreResult<OrderRow> {
 
 async fn one(db: &Db, by: sea_orm::sea_query::SimpleExpr) -> StoreResult<Option<OrderRow>> {
     let conn = db.conn().await?;
-    let row = orders::Entity::find()
-        .filter(by)
-        .one(&*conn)
-        .await
-        .map_err(|e| db.err(e))?;
+    let row = orders::Entity::find().filter(by).one(&*conn).await.map_err(|e| db.err(e))?;
     match row {
         Some(row) => with_lines(db, row).await.map(Some),
         None => Ok(None),
@@ -97,8 +90,7 @@ impl Orders for SqlStore {
         if asks.len() > MAX_ORDERS {
             return Err(db.corrupt(format!("{} orders in one call", asks.len())));
         }
-        db.run(|| rows::run(db, asks, self.clock.now_ms() as i64))
-            .await
+        db.run(|| rows::run(db, asks, self.clock.now_ms() as i64)).await
     }
     async fn statuses(&self, db: u16, ids: &[OrderId]) -> StoreResult<Vec<Option<RowState>>> {
         let db = self.db(db)?;
@@ -111,8 +103,7 @@ impl Orders for SqlStore {
     }
     async fn order(&self, order: OrderId) -> StoreResult<Option<OrderRow>> {
         let db = self.db(self.db_of_order(order))?;
-        db.run(|| one(db, orders::Column::OrderId.eq(order.0.to_vec())))
-            .await
+        db.run(|| one(db, orders::Column::OrderId.eq(order.0.to_vec()))).await
     }
     async fn order_of_key(
         &self,

@@ -45,12 +45,8 @@ pub(super) async fn verdict_rows(
 
 async fn head(db: &Db, cell: &CellId) -> StoreResult<Option<Totals>> {
     let conn = db.conn().await?;
-    let row = cell::Entity::find_by_id(convert::cell_key(cell))
-        .one(&*conn)
-        .await;
-    row.map_err(|e| db.err(e))?
-        .map(|m| convert::totals(db, &m))
-        .transpose()
+    let row = cell::Entity::find_by_id(convert::cell_key(cell)).one(&*conn).await;
+    row.map_err(|e| db.err(e))?.map(|m| convert::totals(db, &m)).transpose()
 }
 
 async fn at(db: &Db, cell: &CellId, seq: u64) -> StoreResult<Option<Totals>> {
@@ -58,12 +54,9 @@ async fn at(db: &Db, cell: &CellId, seq: u64) -> StoreResult<Option<Totals>> {
         return Ok(Some(Totals::default()));
     }
     let conn = db.conn().await?;
-    let row = ledger::Entity::find_by_id((convert::cell_key(cell), seq as i64))
-        .one(&*conn)
-        .await;
+    let row = ledger::Entity::find_by_id((convert::cell_key(cell), seq as i64)).one(&*conn).await;
     let row = row.map_err(|e| db.err(e))?;
-    row.map(|m| convert::entry(db, m).map(|e| e.totals()))
-        .transpose()
+    row.map(|m| convert::entry(db, m).map(|e| e.totals())).transpose()
 }
 
 async fn after(db: &Db, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Option<LedgerPage>> {
@@ -81,11 +74,7 @@ async fn after(db: &Db, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Opti
         .await
         .map_err(|e| db.err(e))?;
     let entries: StoreResult<Vec<_>> = rows.into_iter().map(|m| convert::entry(db, m)).collect();
-    Ok(Some(LedgerPage {
-        base,
-        entries: entries?,
-        head,
-    }))
+    Ok(Some(LedgerPage { base, entries: entries?, head }))
 }
 
 async fn buyer_sums(
@@ -119,16 +108,12 @@ async fn buyer_sums(
         .all(&*conn)
         .await
         .map_err(|e| db.err(e))?;
-    rows.into_iter()
-        .map(|(b, n)| Ok((convert::text(db, b, "ledger.buyer")?, n)))
-        .collect()
+    rows.into_iter().map(|(b, n)| Ok((convert::text(db, b, "ledger.buyer")?, n))).collect()
 }
 
 async fn cells(db: &Db, from: Option<&CellId>, limit: u64) -> StoreResult<Vec<CellId>> {
     let conn = db.conn().await?;
-    let mut query = cell::Entity::find()
-        .select_only()
-        .column(cell::Column::CellId);
+    let mut query = cell::Entity::find().select_only().column(cell::Column::CellId);
     if let Some(from) = from {
         query = query.filter(cell::Column::CellId.gt(convert::cell_key(from)));
     }
@@ -139,9 +124,7 @@ async fn cells(db: &Db, from: Option<&CellId>, limit: u64) -> StoreResult<Vec<Ce
         .all(&*conn)
         .await
         .map_err(|e| db.err(e))?;
-    rows.into_iter()
-        .map(|id| convert::parse(db, id, "cell_id"))
-        .collect()
+    rows.into_iter().map(|id| convert::parse(db, id, "cell_id")).collect()
 }
 
 async fn unrowed_before(db: &Db, before: u64, limit: u64) -> StoreResult<Vec<UnrowedRange>> {
@@ -173,11 +156,7 @@ async fn finish_unrowed(db: &Db, ranges: &[UnrowedRange]) -> StoreResult<()> {
                 .and(unrowed::Column::FirstSeq.eq(r.first_seq as i64));
             c.add(one)
         });
-        unrowed::Entity::delete_many()
-            .filter(any)
-            .exec(&*conn)
-            .await
-            .map_err(|e| db.err(e))?;
+        unrowed::Entity::delete_many().filter(any).exec(&*conn).await.map_err(|e| db.err(e))?;
     }
     Ok(())
 }
@@ -218,13 +197,11 @@ impl Ledger for SqlStore {
         if batch.len() > MAX_CELLS || asks > MAX_ORDERS {
             return Err(db.corrupt(format!("{} cells, {asks} orders in one call", batch.len())));
         }
-        db.run(|| verdicts::run(db, batch, self.clock.now_ms()))
-            .await
+        db.run(|| verdicts::run(db, batch, self.clock.now_ms())).await
     }
     async fn release(&self, cell: &CellId, orders: &[OrderId]) -> StoreResult<Appended> {
         let db = self.home(cell)?;
-        db.run(|| supply::release(db, cell, orders, self.now()))
-            .await
+        db.run(|| supply::release(db, cell, orders, self.now())).await
     }
     async fn finish_unrowed(&self, db: u16, ranges: &[UnrowedRange]) -> StoreResult<()> {
         let db = self.db(db)?;
@@ -254,8 +231,7 @@ impl Ledger for SqlStore {
         note: &[u8],
     ) -> StoreResult<Change> {
         let db = self.home_of_all(cells.iter())?;
-        db.run(|| supply::flag(db, cells, id, to, (note, self.now())))
-            .await
+        db.run(|| supply::flag(db, cells, id, to, (note, self.now()))).await
     }
     async fn last_flag(&self, cell: &CellId) -> StoreResult<Option<Entry>> {
         let db = self.home(cell)?;
@@ -272,8 +248,7 @@ impl Ledger for SqlStore {
         pause_seq: u64,
     ) -> StoreResult<Change> {
         let db = self.home(cell)?;
-        db.run(|| supply::restore(db, cell, id, pause_seq, self.now()))
-            .await
+        db.run(|| supply::restore(db, cell, id, pause_seq, self.now())).await
     }
     async fn transfer(
         &self,
@@ -283,8 +258,7 @@ impl Ledger for SqlStore {
         units: u32,
     ) -> StoreResult<Change> {
         let db = self.home_of_all(std::iter::once(from).chain(to))?;
-        db.run(|| supply::transfer(db, id, (from, to), i64::from(units), self.now()))
-            .await
+        db.run(|| supply::transfer(db, id, (from, to), i64::from(units), self.now())).await
     }
     async fn head(&self, cell: &CellId) -> StoreResult<Option<Totals>> {
         let db = self.home(cell)?;
@@ -312,11 +286,7 @@ impl Ledger for SqlStore {
         let of = |order: &OrderId| {
             let row = rows.iter().find(|r| r.order_id == order.0)?;
             let kind = Kind::from_number(row.kind)?;
-            let verdict = Verdict {
-                kind,
-                seq: row.seq as u64,
-                fresh: false,
-            };
+            let verdict = Verdict { kind, seq: row.seq as u64, fresh: false };
             Some((verdict, Sealed::from_ledger(&row.payload)))
         };
         Ok(orders.iter().map(of).collect())

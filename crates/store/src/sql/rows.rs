@@ -31,11 +31,7 @@ pub(super) async fn states(
     for piece in ladder::padded(&keys) {
         let rows: Vec<(Vec<u8>, i8, Option<String>)> = orders::Entity::find()
             .select_only()
-            .columns([
-                orders::Column::OrderId,
-                orders::Column::Status,
-                orders::Column::Reason,
-            ])
+            .columns([orders::Column::OrderId, orders::Column::Status, orders::Column::Reason])
             .filter(orders::Column::OrderId.is_in(piece))
             .into_tuple()
             .all(conn)
@@ -44,15 +40,7 @@ pub(super) async fn states(
         for (id, status, reason) in rows {
             let order = convert::order_id(db, &id)?;
             let status = status_of(db, status)?;
-            found.insert(
-                order,
-                RowState {
-                    order,
-                    status,
-                    reason,
-                    fresh: false,
-                },
-            );
+            found.insert(order, RowState { order, status, reason, fresh: false });
         }
     }
     Ok(found)
@@ -67,10 +55,7 @@ type BuyerKey = (Vec<u8>, Vec<u8>);
 
 fn buyer_key(ask: &RowAsk) -> BuyerKey {
     let p = &ask.payload;
-    (
-        p.buyer.as_str().as_bytes().to_vec(),
-        p.key.as_str().as_bytes().to_vec(),
-    )
+    (p.buyer.as_str().as_bytes().to_vec(), p.key.as_str().as_bytes().to_vec())
 }
 
 /// Which (buyer, key) pairs are taken, and by which order.
@@ -89,11 +74,7 @@ async fn owners(
         });
         let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)> = orders::Entity::find()
             .select_only()
-            .columns([
-                orders::Column::Buyer,
-                orders::Column::IdemKey,
-                orders::Column::OrderId,
-            ])
+            .columns([orders::Column::Buyer, orders::Column::IdemKey, orders::Column::OrderId])
             .filter(any)
             .into_tuple()
             .all(tx)
@@ -110,10 +91,8 @@ pub(super) async fn run(db: &Db, asks: &[RowAsk], now_ms: i64) -> StoreResult<Ve
     let tx = db.begin().await?;
     let ids: Vec<OrderId> = asks.iter().map(|a| a.payload.order).collect();
     let mut known = states(db, &tx, &ids).await?;
-    let absent: Vec<&RowAsk> = asks
-        .iter()
-        .filter(|a| !known.contains_key(&a.payload.order))
-        .collect();
+    let absent: Vec<&RowAsk> =
+        asks.iter().filter(|a| !known.contains_key(&a.payload.order)).collect();
     let pairs: Vec<BuyerKey> = absent.iter().map(|a| buyer_key(a)).collect();
     let mut taken = owners(db, &tx, &pairs).await?;
     let (mut rows, mut lines) = (Vec::new(), Vec::new());
@@ -123,18 +102,10 @@ pub(super) async fn run(db: &Db, asks: &[RowAsk], now_ms: i64) -> StoreResult<Ve
             continue;
         }
         let owner = *taken.entry(buyer_key(ask)).or_insert(order);
-        let rejected = if owner == order {
-            ask.rejected
-        } else {
-            Some(RejectReason::KeyConflict)
-        };
+        let rejected = if owner == order { ask.rejected } else { Some(RejectReason::KeyConflict) };
         let state = RowState {
             order,
-            status: if rejected.is_some() {
-                Status::Rejected
-            } else {
-                Status::Pending
-            },
+            status: if rejected.is_some() { Status::Rejected } else { Status::Pending },
             reason: rejected.map(|r| r.as_str().to_owned()),
             fresh: true,
         };
@@ -173,16 +144,14 @@ fn row(ask: &RowAsk, s: &RowState, owns_key: bool, now_ms: i64) -> orders::Activ
 }
 
 fn line_rows(ask: &RowAsk) -> impl Iterator<Item = order_line::ActiveModel> + '_ {
-    (0i16..)
-        .zip(&ask.payload.lines)
-        .map(|(n, l)| order_line::ActiveModel {
-            order_id: Set(ask.payload.order.0.to_vec()),
-            line: Set(n),
-            offer: Set(l.cell.offer.as_str().as_bytes().to_vec()),
-            bucket: Set(i16::from(l.cell.bucket)),
-            qty: Set(l.qty as i32),
-            unit_minor: Set(l.unit_minor),
-        })
+    (0i16..).zip(&ask.payload.lines).map(|(n, l)| order_line::ActiveModel {
+        order_id: Set(ask.payload.order.0.to_vec()),
+        line: Set(n),
+        offer: Set(l.cell.offer.as_str().as_bytes().to_vec()),
+        bucket: Set(i16::from(l.cell.bucket)),
+        qty: Set(l.qty as i32),
+        unit_minor: Set(l.unit_minor),
+    })
 }
 
 async fn insert(

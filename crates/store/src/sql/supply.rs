@@ -20,24 +20,14 @@ use crate::port::{Appended, Change};
 type LockedCells = BTreeMap<Vec<u8>, Locked>;
 
 fn draft(kind: Kind, id: OrderId, qty: i64) -> Draft {
-    Draft {
-        kind,
-        order: id,
-        buyer: String::new(),
-        qty,
-        payload: Vec::new(),
-    }
+    Draft { kind, order: id, buyer: String::new(), qty, payload: Vec::new() }
 }
 
 fn appended(cells: impl Iterator<Item = CellId>, mut locked: LockedCells) -> Vec<Appended> {
     cells
         .filter_map(|cell| {
             let l = locked.remove(&convert::cell_key(&cell))?;
-            Some(Appended {
-                cell,
-                prev: l.prev,
-                entries: l.entries,
-            })
+            Some(Appended { cell, prev: l.prev, entries: l.entries })
         })
         .collect()
 }
@@ -70,16 +60,8 @@ pub(super) async fn create(
         }
         let empty = Totals::default();
         let row = convert::cell_row(key.clone(), &empty);
-        cell::Entity::insert(row)
-            .exec_without_returning(&tx)
-            .await
-            .map_err(|e| db.err(e))?;
-        let mut l = Locked {
-            key: key.clone(),
-            prev: empty,
-            now: empty,
-            entries: Vec::new(),
-        };
+        cell::Entity::insert(row).exec_without_returning(&tx).await.map_err(|e| db.err(e))?;
+        let mut l = Locked { key: key.clone(), prev: empty, now: empty, entries: Vec::new() };
         l.append(db, draft(Kind::Supply, supply_id, *units), at_ms)?;
         l.append(db, draft(Kind::Flag, flag_id, Flag::Open as i64), at_ms)?;
         fresh.insert(key, l);
@@ -96,11 +78,7 @@ async fn earlier(
     let mut found = Vec::new();
     for class in [Class::Supply, Class::Verdict] {
         let entries = existing(db, tx, class, &[id]).await?;
-        found.extend(
-            entries
-                .into_iter()
-                .map(|((cell, _), (kind, _, qty))| (cell, kind, qty)),
-        );
+        found.extend(entries.into_iter().map(|((cell, _), (kind, _, qty))| (cell, kind, qty)));
     }
     Ok(found)
 }
@@ -120,24 +98,16 @@ pub(super) async fn supply(
     if !before.is_empty() {
         let same = cells.iter().all(|(cell, units)| {
             let key = convert::cell_key(cell);
-            before
-                .iter()
-                .any(|(k, kind, q)| *k == key && *kind == Kind::Supply && q == units)
+            before.iter().any(|(k, kind, q)| *k == key && *kind == Kind::Supply && q == units)
         });
-        return Ok(if same {
-            Change::Done(Vec::new())
-        } else {
-            Change::OtherUnits
-        });
+        return Ok(if same { Change::Done(Vec::new()) } else { Change::OtherUnits });
     }
     for (cell, units) in cells {
         if let Some(l) = locked.get_mut(&convert::cell_key(cell)) {
             l.append(db, draft(Kind::Supply, id, *units), at_ms)?;
         }
     }
-    Ok(Change::Done(
-        finish(db, tx, cells.iter().map(|c| c.0.clone()), locked).await?,
-    ))
+    Ok(Change::Done(finish(db, tx, cells.iter().map(|c| c.0.clone()), locked).await?))
 }
 
 pub(super) async fn flag(
@@ -156,10 +126,7 @@ pub(super) async fn flag(
     if !before.is_empty() {
         return Ok(Change::Done(Vec::new()));
     }
-    if let Some(l) = locked
-        .values()
-        .find(|l| l.now.open != to && !from.contains(&l.now.open))
-    {
+    if let Some(l) = locked.values().find(|l| l.now.open != to && !from.contains(&l.now.open)) {
         return Ok(Change::Illegal(l.now.open));
     }
     for l in locked.values_mut() {
@@ -171,15 +138,10 @@ pub(super) async fn flag(
         if l.now.open == to && !overrides {
             continue;
         }
-        let entry = Draft {
-            payload: note.to_vec(),
-            ..draft(Kind::Flag, id, to as i64)
-        };
+        let entry = Draft { payload: note.to_vec(), ..draft(Kind::Flag, id, to as i64) };
         l.append(db, entry, at_ms)?;
     }
-    Ok(Change::Done(
-        finish(db, tx, cells.iter().cloned(), locked).await?,
-    ))
+    Ok(Change::Done(finish(db, tx, cells.iter().cloned(), locked).await?))
 }
 
 /// The last flag entry of a cell.
@@ -212,16 +174,12 @@ pub(super) async fn restore(
     let Some(l) = locked.get_mut(&key) else {
         return Ok(Change::NoCell);
     };
-    let last = last_flag(db, &tx, &key)
-        .await?
-        .filter(|e| e.seq == pause_seq);
+    let last = last_flag(db, &tx, &key).await?.filter(|e| e.seq == pause_seq);
     let Some(flag) = last.and_then(|e| repaired_flag(&e.payload)) else {
         return Ok(Change::Done(Vec::new()));
     };
     l.append(db, draft(Kind::Flag, id, flag as i64), at_ms)?;
-    Ok(Change::Done(
-        finish(db, tx, std::iter::once(cell.clone()), locked).await?,
-    ))
+    Ok(Change::Done(finish(db, tx, std::iter::once(cell.clone()), locked).await?))
 }
 
 pub(super) async fn transfer(
@@ -267,11 +225,7 @@ pub(super) async fn transfer(
         source.append(db, draft(Kind::Reject, id, 0), at_ms)?;
     }
     let done = finish(db, tx, cells.into_iter(), locked).await?;
-    Ok(if fits {
-        Change::Done(done)
-    } else {
-        Change::Refused(done)
-    })
+    Ok(if fits { Change::Done(done) } else { Change::Refused(done) })
 }
 
 pub(super) async fn release(
@@ -292,24 +246,13 @@ pub(super) async fn release(
         if released.contains_key(&(key.clone(), order)) {
             continue;
         }
-        let entry = Draft {
-            buyer,
-            ..draft(Kind::Release, order, qty)
-        };
+        let entry = Draft { buyer, ..draft(Kind::Release, order, qty) };
         l.append(db, entry, at_ms)?;
     }
     let prev = l.prev;
     let done = finish(db, tx, std::iter::once(cell.clone()), locked).await?;
-    let entries = done
-        .into_iter()
-        .next()
-        .map(|a| a.entries)
-        .unwrap_or_default();
-    Ok(Appended {
-        cell: cell.clone(),
-        prev,
-        entries,
-    })
+    let entries = done.into_iter().next().map(|a| a.entries).unwrap_or_default();
+    Ok(Appended { cell: cell.clone(), prev, entries })
 }
 
 /// (order, buyer, units) of the claims among `orders`, each once, in the order asked.
@@ -324,11 +267,7 @@ async fn claims_of(
     for row in rows.into_iter().filter(|r| r.kind == Kind::Claim as i8) {
         let order = convert::order_id(db, &row.order_id)?;
         if !out.iter().any(|o| o.0 == order) {
-            out.push((
-                order,
-                convert::text(db, row.buyer, "ledger.buyer")?,
-                row.qty,
-            ));
+            out.push((order, convert::text(db, row.buyer, "ledger.buyer")?, row.qty));
         }
     }
     Ok(out)

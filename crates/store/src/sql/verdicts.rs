@@ -32,10 +32,7 @@ pub(super) struct Locked {
 
 impl Locked {
     pub fn append(&mut self, db: &Db, draft: Draft, at_ms: i64) -> StoreResult<u64> {
-        let entry = self
-            .now
-            .append(draft, at_ms)
-            .map_err(|e| db.corrupt(e.to_string()))?;
+        let entry = self.now.append(draft, at_ms).map_err(|e| db.corrupt(e.to_string()))?;
         self.entries.push(entry);
         Ok(self.now.seq)
     }
@@ -62,15 +59,7 @@ pub(super) async fn lock(
         for row in rows {
             let now = convert::totals(db, &row)?;
             let key = row.cell_id;
-            locked.insert(
-                key.clone(),
-                Locked {
-                    key,
-                    prev: now,
-                    now,
-                    entries: Vec::new(),
-                },
-            );
+            locked.insert(key.clone(), Locked { key, prev: now, now, entries: Vec::new() });
         }
     }
     Ok(locked)
@@ -93,10 +82,8 @@ pub(super) async fn write(
             .await
             .map_err(|e| db.err(e))?;
     }
-    let cells: Vec<cell::ActiveModel> = changed
-        .iter()
-        .map(|l| convert::cell_row(l.key.clone(), &l.now))
-        .collect();
+    let cells: Vec<cell::ActiveModel> =
+        changed.iter().map(|l| convert::cell_row(l.key.clone(), &l.now)).collect();
     for piece in ladder::pieces(&cells, db.most) {
         let overwrite = OnConflict::column(cell::Column::CellId)
             .update_columns([
@@ -133,11 +120,7 @@ pub(super) async fn existing(
     for piece in ladder::padded(&keys) {
         let rows: Vec<KnownRow> = ledger::Entity::find()
             .select_only()
-            .columns([
-                ledger::Column::CellId,
-                ledger::Column::OrderId,
-                ledger::Column::Kind,
-            ])
+            .columns([ledger::Column::CellId, ledger::Column::OrderId, ledger::Column::Kind])
             .columns([ledger::Column::Seq, ledger::Column::Qty])
             .filter(ledger::Column::OrderId.is_in(piece))
             .filter(ledger::Column::Class.eq(class as i8))
@@ -157,10 +140,7 @@ pub(super) async fn existing(
 pub(super) async fn run(db: &Db, batch: &[CellAsks], at_ms: u64) -> StoreResult<Vec<CellVerdicts>> {
     let tx = db.begin().await?;
     let mut locked = lock(db, &tx, batch.iter().map(|c| &c.cell)).await?;
-    let orders: Vec<OrderId> = batch
-        .iter()
-        .flat_map(|c| c.asks.iter().map(|a| a.order))
-        .collect();
+    let orders: Vec<OrderId> = batch.iter().flat_map(|c| c.asks.iter().map(|a| a.order)).collect();
     let known = existing(db, &tx, Class::Verdict, &orders).await?;
     let mut out = Vec::with_capacity(batch.len());
     for c in batch {
@@ -172,13 +152,7 @@ pub(super) async fn run(db: &Db, batch: &[CellAsks], at_ms: u64) -> StoreResult<
         let verdicts = decide(db, cell, c, &known, at_ms as i64)?;
         let unrowed = range(c, &verdicts, at_ms);
         let (prev, entries) = (Some(cell.prev), cell.entries.clone());
-        out.push(CellVerdicts {
-            cell: c.cell.clone(),
-            prev,
-            entries,
-            verdicts,
-            unrowed,
-        });
+        out.push(CellVerdicts { cell: c.cell.clone(), prev, entries, verdicts, unrowed });
     }
     write(db, &tx, &locked).await?;
     write_unrowed(db, &tx, &out).await?;
@@ -208,11 +182,7 @@ fn decide(
     for ask in &c.asks {
         let old = known.get(&(cell.key.clone(), ask.order));
         if let Some(&(kind, seq, _)) = old {
-            out.push(Verdict {
-                kind,
-                seq,
-                fresh: false,
-            });
+            out.push(Verdict { kind, seq, fresh: false });
             continue;
         }
         if let Some(v) = fresh.get(&ask.order) {
@@ -230,11 +200,7 @@ fn decide(
         };
         let kind = draft.kind;
         let seq = cell.append(db, draft, at_ms)?;
-        let verdict = Verdict {
-            kind,
-            seq,
-            fresh: true,
-        };
+        let verdict = Verdict { kind, seq, fresh: true };
         fresh.insert(ask.order, verdict);
         out.push(verdict);
     }
@@ -242,20 +208,10 @@ fn decide(
 }
 
 fn range(c: &CellAsks, verdicts: &[Verdict], at_ms: u64) -> Option<UnrowedRange> {
-    let anchors = || {
-        c.asks
-            .iter()
-            .zip(verdicts)
-            .filter(|(a, v)| a.anchor && v.fresh)
-            .map(|(_, v)| v.seq)
-    };
+    let anchors =
+        || c.asks.iter().zip(verdicts).filter(|(a, v)| a.anchor && v.fresh).map(|(_, v)| v.seq);
     let (first_seq, last_seq) = (anchors().min()?, anchors().max()?);
-    Some(UnrowedRange {
-        cell: c.cell.clone(),
-        first_seq,
-        last_seq,
-        at_ms,
-    })
+    Some(UnrowedRange { cell: c.cell.clone(), first_seq, last_seq, at_ms })
 }
 
 async fn write_unrowed(db: &Db, tx: &DatabaseTransaction, out: &[CellVerdicts]) -> StoreResult<()> {

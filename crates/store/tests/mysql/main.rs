@@ -20,11 +20,7 @@ fn identity() -> Identity {
 }
 
 fn open(own: &Own, timeout: Duration) -> Arc<SqlStore> {
-    let cfg = StoreConfig {
-        databases: own.urls.clone(),
-        connections: 4,
-        timeout,
-    };
+    let cfg = StoreConfig { databases: own.urls.clone(), connections: 4, timeout };
     Arc::new(SqlStore::new(&cfg, identity(), system_clock()).unwrap())
 }
 
@@ -33,12 +29,7 @@ async fn two_databases_conform() {
     let _calm = testkit::stack::calm().unwrap();
     let own = Own::create().await.unwrap();
     let open = || open(&own, Duration::from_secs(10));
-    let subject = Subject {
-        store: open(),
-        other: open(),
-        identity: identity(),
-        tag: "t".into(),
-    };
+    let subject = Subject { store: open(), other: open(), identity: identity(), tag: "t".into() };
     let done = conformance(&subject).await;
     own.drop_all().await.unwrap();
     done.unwrap();
@@ -54,10 +45,7 @@ async fn a_server_that_hangs_and_comes_back() {
     store.init(&identity().fingerprint_hex()).await.unwrap();
     let offer = (0..1000).map(|n| format!("hang-{n}").parse().unwrap());
     let offer: domain::OfferId = offer.clone().find(|o| store.cell_db(o) == 1).unwrap();
-    let (cells, id) = (
-        [(offer.cell(0), 5)],
-        identity().request_id(&offer, "test", "1"),
-    );
+    let (cells, id) = ([(offer.cell(0), 5)], identity().request_id(&offer, "test", "1"));
     store.create_cells(&cells, (id, id)).await.unwrap();
 
     disruption.pause("mariadb-2").unwrap();
@@ -65,28 +53,18 @@ async fn a_server_that_hangs_and_comes_back() {
         let start = Instant::now();
         let calls = (0..8).map(|_| store.supply(&cells, id));
         for hung in futures::future::join_all(calls).await {
-            assert!(
-                hung.as_ref()
-                    .is_err_and(|e| e.is_transient() && e.db() == 1),
-                "{hung:?}"
-            );
+            assert!(hung.as_ref().is_err_and(|e| e.is_transient() && e.db() == 1), "{hung:?}");
         }
         let took = start.elapsed();
         assert!(took < timeout + Duration::from_millis(500), "took {took:?}");
         assert!(!store.ping(1).await && store.ping(0).await);
-        store
-            .set_progress("main-0", 1)
-            .await
-            .expect("the other server works");
+        store.set_progress("main-0", 1).await.expect("the other server works");
     }
     disruption.heal("mariadb-2").unwrap();
 
     let back = Instant::now();
     while let Err(e) = store.supply(&cells, id).await {
-        assert!(
-            e.is_transient() && back.elapsed() < Duration::from_secs(5),
-            "{e}"
-        );
+        assert!(e.is_transient() && back.elapsed() < Duration::from_secs(5), "{e}");
     }
     println!("worked {:?} after the server was back", back.elapsed());
     let head = store.head(&offer.cell(0)).await.unwrap().unwrap();
@@ -107,10 +85,7 @@ async fn a_killed_server() {
     disruption.heal("mariadb-2").unwrap();
     let back = Instant::now();
     while !store.ping(1).await {
-        assert!(
-            back.elapsed() < Duration::from_secs(5),
-            "does not come back"
-        );
+        assert!(back.elapsed() < Duration::from_secs(5), "does not come back");
     }
     own.drop_all().await.unwrap();
 }

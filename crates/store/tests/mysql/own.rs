@@ -17,10 +17,7 @@ impl Own {
         let stack = testkit::stack::config()?.store.databases;
         let (first, last) = (stack.first(), stack.last());
         let tag = RandomUnique::new().next();
-        let mut own = Self {
-            urls: Vec::new(),
-            admin: Vec::new(),
-        };
+        let mut own = Self { urls: Vec::new(), admin: Vec::new() };
         for (n, url) in first.into_iter().chain(last).enumerate() {
             let name = format!("sluice_test_{tag:x}_{n}");
             run(url, &format!("CREATE DATABASE {name}")).await?;
@@ -41,12 +38,8 @@ impl Own {
 }
 
 async fn run(url: &str, sql: &str) -> Result<()> {
-    let conn = Database::connect(url)
-        .await
-        .context("run `cargo xtask stack up`")?;
-    conn.execute_unprepared(sql)
-        .await
-        .with_context(|| sql.to_owned())?;
+    let conn = Database::connect(url).await.context("run `cargo xtask stack up`")?;
+    conn.execute_unprepared(sql).await.with_context(|| sql.to_owned())?;
     conn.close().await?;
     Ok(())
 }

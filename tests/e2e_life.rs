@@ -1,0 +1,331 @@
+//! The life of the process: kill -9 and restart, draining, and every way not to start.
+//!
+//! What was answered 202 before a kill is a row after it, once; nothing drifts; it sells on.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::process::Output;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use common::http::{self, Conn};
+use common::{Dev, Setup, folder, run, sluicegate, until};
+use domain::Reason;
+use serde_json::json;
+
+/// (buyer, key) -> order id of everything that was answered 202 or 200.
+type Accepted = BTreeMap<(String, String), String>;
+
+#[test]
+fn a_kill_loses_and_doubles_nothing() {
+    let dir = folder();
+    let mut all = Accepted::new();
+    let mut dev = Setup::new().dir(&dir).start();
+    dev.offer("shoe", 100_000);
+    for round in 0..3 {
+        let (fresh, keys) = buy_until_killed(&mut dev, round);
+        assert!(!fresh.is_empty(), "nothing was bought before the kill");
+        all.extend(fresh);
+        drop(dev);
+        dev = Setup::new().dir(&dir).start();
+        check_orders(&dev, &all);
+        // What had no answer: the same key again is safe and becomes one order.
+        for (buyer, key) in keys {
+            let reply = dev.buy("shoe", &dev.token(&buyer), &key);
+            assert!(reply.status == 202 || reply.status == 200, "{reply:?}");
+            let id = reply.order_id();
+            let before = all.insert((buyer, key), id.clone());
+            assert!(before.is_none_or(|b| b == id));
+        }
+    }
+    let stock = dev.settled("shoe");
+    // The last round's repeats are rows by now: every unit that is net belongs to a known order.
+    assert_eq!(stock["net"], all.len(), "{stock}");
+    check_orders(&dev, &all);
+    let report = dev.operate_ok("POST", "/admin/reconcile", Some(&json!({"dry_run": true})));
+    assert_eq!(report["drift"], json!([]));
+}
+
+/// Several buyers' threads, then kill -9: what was accepted, and what was asked without an answer.
+fn buy_until_killed(dev: &mut Dev, round: usize) -> (Accepted, Vec<(String, String)>) {
+    let (gate, stop) = (dev.gate, AtomicBool::new(false));
+    let tokens: Vec<String> = (0..4).map(|t| dev.token(&format!("buyer-{t}"))).collect();
+    let mut accepted = Accepted::new();
+    let mut unanswered = Vec::new();
+    std::thread::scope(|s| {
+        let buyers: Vec<_> = tokens
+            .iter()
+            .enumerate()
+            .map(|(t, token)| {
+                let stop = &stop;
+                s.spawn(move || {
+                    let mut mine = (Accepted::new(), Vec::new());
+                    for i in 0.. {
+                        let (buyer, key) = (format!("buyer-{t}"), format!("{round}-{i}"));
+                        let headers = [("idempotency-key", key.as_str())];
+                        let call = ("POST", "/v1/offers/shoe/orders");
+                        match http::try_call(gate, call, Some(token), &headers, None) {
+                            Ok(r) if r.status == 202 && r.json()["status"] == "accepted" => {
+                                mine.0.insert((buyer, key), r.order_id());
+                            }
+                            Ok(r) if r.status == 202 => mine.1.push((buyer, key)),
+                            Ok(r) => panic!("{r:?}"),
+                            Err(_) => {
+                                mine.1.push((buyer, key));
+                                if stop.load(Ordering::Relaxed) {
+                                    return mine;
+                                }
+                            }
+                        }
+                    }
+                    mine
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(400));
+        stop.store(true, Ordering::Relaxed);
+        dev.kill();
+        for one in buyers {
+            let (a, u) = one.join().unwrap();
+            accepted.extend(a);
+            unanswered.extend(u);
+        }
+    });
+    (accepted, unanswered)
+}
+
+/// Every accepted order is a pending row, and is what its key finds.
+fn check_orders(dev: &Dev, all: &Accepted) {
+    for ((buyer, key), id) in all {
+        let token = dev.token(buyer);
+        let by_id = dev.get(&format!("/v1/orders/{id}?wait=10s"), &token);
+        assert_eq!((by_id.status, &by_id.json()["status"]), (200, &json!("pending")), "{id}");
+        let by_key = dev.get(&format!("/v1/orders?idempotency_key={key}"), &token);
+        assert_eq!(&by_key.order_id(), id);
+    }
+}
+
+#[test]
+fn a_signal_drains_and_a_second_one_ends() {
+    for signal in ["TERM", "INT"] {
+        let mut dev = Dev::start();
+        let token = dev.token("ann");
+        // A request under way: its body is still missing when the signal comes.
+        let headers = [("idempotency-key", "k"), ("content-type", "application/json")];
+        let head = http::head("POST", "/v1/offers/demo/orders", Some(&token), &headers);
+        let mut conn = Conn::open(dev.gate).unwrap();
+        conn.send(head + "content-length: 14\r\n\r\n{\"quan").unwrap();
+        // Answered on another connection, so the first is read by now too.
+        assert_eq!(dev.buy("demo", &token, "other").status, 202);
+        let mut idle = Conn::open(dev.gate).unwrap();
+        idle.send("GET /livez HTTP/1.1\r\nhost: t\r\n\r\n").unwrap();
+        assert_eq!(idle.reply().unwrap().status, 200);
+        let (gate, admin) = (dev.gate, dev.admin);
+        dev.signal(signal);
+        until("readiness to end", || {
+            Conn::get(admin, "/readyz").map_or(Some(()), |r| (r.status == 503).then_some(()))
+        });
+        conn.send("tity\":1}").unwrap();
+        let reply = conn.reply().unwrap();
+        assert_eq!(reply.status, 202, "{reply:?}");
+        assert_eq!(reply.header("connection"), Some("close"));
+        assert!(dev.ended().success(), "{}", dev.log());
+        assert!(idle.is_closed() && Conn::open(gate).is_err());
+        assert!(!dev.log().contains("did not end in time"), "{}", dev.log());
+        let again = Setup::new().dir(&dev.dir).start();
+        let token = again.token("ann");
+        let order = again.get(&format!("/v1/orders/{}?wait=10s", reply.order_id()), &token);
+        assert_eq!(order.json()["status"], "pending");
+        assert_eq!(again.buy("demo", &token, "third").status, 202);
+    }
+    let mut dev = Setup::new().set("gate.not_ready_ms=20000").start();
+    dev.signal("TERM");
+    until("readiness to end", || {
+        Conn::get(dev.admin, "/readyz").map_or(Some(()), |r| (r.status == 503).then_some(()))
+    });
+    let still = dev.buy("demo", &dev.token("ann"), "k");
+    assert_eq!((still.status, still.header("connection")), (202, Some("close")));
+    dev.signal("INT");
+    assert_eq!(dev.ended().code(), Some(130));
+}
+
+/// The exit code and exactly one line on standard error that contains every word.
+#[track_caller]
+fn one_line(out: &Output, code: i32, words: &[&str]) {
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(code), "{text}");
+    assert_eq!(text.trim_end().lines().count(), 1, "{text}");
+    for word in words {
+        assert!(text.contains(word), "{word:?} in: {text}");
+    }
+    assert!(!text.contains("panicked"), "{text}");
+}
+
+#[test]
+fn what_keeps_it_from_starting_is_one_line() {
+    let dir = folder();
+    let at = dir.path().display().to_string();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().to_string();
+    for key in ["gate.listen", "admin.listen"] {
+        let other = if key == "gate.listen" { "admin.listen" } else { "gate.listen" };
+        let sets = [format!("{key}={port}"), format!("{other}=127.0.0.1:{}", common::free_port())];
+        let out = run(&["--data-dir", &at, "--set", &sets[0], "--set", &sets[1]]);
+        one_line(&out, 69, &[key, &port]);
+    }
+    let dev = Setup::new().dir(&dir).start();
+    let any = ["--set", "gate.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0"];
+    let second = |dir: &str| run(&[&["dev", "--data-dir", dir], &any[..]].concat());
+    one_line(&second(&at), 69, &[&at, "another sluicegate"]);
+    drop(dev);
+
+    let file = dir.path().join("plain-file");
+    std::fs::write(&file, "x").unwrap();
+    one_line(&second(&file.display().to_string()), 69, &["plain-file"]);
+    one_line(&second("/proc/nothing-can-be-made-here"), 69, &["/proc/nothing"]);
+    for broken in ["identity_secret = 5", "nonsense", "", "identity_secret = \"x\""] {
+        let dir = folder();
+        std::fs::write(dir.path().join("secrets.toml"), broken).unwrap();
+        one_line(&second(&dir.path().display().to_string()), 69, &["secrets.toml"]);
+    }
+    // Another identity than the one the databases were made with.
+    let out =
+        run(&[&["--data-dir", &at, "--set", "identity.secret=another-secret-of-mine"], &any[..]]
+            .concat());
+    one_line(&out, 64, &["identity.secret"]);
+}
+
+#[test]
+fn bad_usage_is_one_line_and_64() {
+    let dir = folder();
+    let at = dir.path().display().to_string();
+    for (args, words) in [
+        (&["--set", "gate.listne=127.0.0.1:1"][..], &["gate", "listne"][..]),
+        (&["--set", "nothing=1"], &["nothing"]),
+        (&["--set", "reserve.batch=0"], &["reserve.batch"]),
+        (&["--set", "reserve.batch=many"], &["reserve.batch"]),
+        (&["--set", "gate.listen=nowhere"], &["nowhere"]),
+        (&["--set", "no-equals-sign"], &["no-equals-sign"]),
+        (&["--set", "admin.token=short"], &["admin.token"]),
+        (&["--config", "/nowhere/x.toml"], &["/nowhere/x.toml"]),
+        (&["gate"], &["cells.backend"]),
+        (&["writer"], &["cells.backend"]),
+        (&["reconciler"], &["cells.backend"]),
+        (&["--set", "cells.backend=redis"], &["cells.nodes"]),
+        (&["admin", "token", "--buyer", ""], &["--buyer"]),
+        (&["admin", "token", "--buyer", "x", "--ttl", "1w"], &["--ttl"]),
+        (&["admin", "token", "--buyer", "x", "--ttl", "0s"], &["--ttl"]),
+        (&["admin", "token", "--role", "king"], &["--role"]),
+        // A folder without secrets: nothing to sign with.
+        (&["admin", "token", "--buyer", "x"], &["auth.hs256_secret"]),
+    ] {
+        one_line(&run(&[args, &["--data-dir", &at]].concat()), 64, words);
+    }
+    for args in [
+        &["nonsense"][..],
+        &["--nonsense"],
+        &["admin"],
+        &["admin", "token"],
+        &["reconciler", "--dry-run"],
+        &["admin", "token", "--buyer", "x", "--role", "viewer"],
+    ] {
+        assert_eq!(run(args).status.code(), Some(64), "{args:?}");
+    }
+    let config = dir.path().join("c.toml");
+    std::fs::write(&config, "[gate]\nlisten = 5\n[nothing]\n").unwrap();
+    let out = run(&["--config", &config.display().to_string()]);
+    assert_eq!(out.status.code(), Some(64));
+    std::fs::write(&config, "this is = = no toml").unwrap();
+    assert_eq!(run(&["--config", &config.display().to_string()]).status.code(), Some(64));
+    assert!(run(&["--help"]).status.success() && run(&["--version"]).status.success());
+    let out =
+        sluicegate(&["--check-config"]).env("SLUICEGATE__GATE__LISTEN", "x").output().unwrap();
+    one_line(&out, 64, &["listen address"]);
+    assert!(!dir.path().join("lock").exists(), "nothing was started");
+}
+
+#[cfg(not(feature = "pulsar"))]
+#[test]
+fn without_the_feature_pulsar_is_refused_clearly() {
+    let dir = folder();
+    let at = dir.path().display().to_string();
+    let out = run(&[
+        "--data-dir",
+        &at,
+        "--set",
+        "log.backend=pulsar",
+        "--set",
+        "log.url=pulsar://127.0.0.1:1",
+        "--set",
+        "log.admin_url=http://127.0.0.1:1",
+        "--set",
+        "gate.listen=127.0.0.1:0",
+        "--set",
+        "admin.listen=127.0.0.1:0",
+    ]);
+    one_line(&out, 64, &["pulsar", "--features"]);
+}
+
+#[test]
+fn configuration_is_checked_and_printed() {
+    let secrets = [
+        "identity.secret=very-secret-identity",
+        "admin.token=very-secret-operator",
+        "auth.hs256_secret=very-secret-very-secret-very-secret",
+        "auth.hs256_old=[\"very-secret-old\"]",
+        "store.databases=[\"mysql://me:very-secret@h/db\"]",
+    ];
+    let mut args = vec!["--print-config"];
+    secrets.iter().for_each(|s| args.extend(["--set", s]));
+    let out = run(&args);
+    let text = String::from_utf8(out.stdout).unwrap();
+    assert!(out.status.success() && !text.contains("very-secret"), "{text}");
+    assert!(text.contains("<redacted>") && text.contains("mysql://me:"), "{text}");
+    text.parse::<toml::Table>().unwrap();
+    let out = run(&["--check-config"]);
+    assert!(out.status.success() && !out.stdout.is_empty());
+    let root = env!("CARGO_MANIFEST_DIR");
+    let file = format!("{root}/sluicegate.toml");
+    assert!(run(&["--check-config", "--config", &file]).status.success());
+    let out = run(&["--print-config", "--config", &file]);
+    let plain = run(&["--print-config"]);
+    assert_eq!(out.stdout, plain.stdout, "sluicegate.toml changes nothing");
+}
+
+#[test]
+fn the_reconciler_asks_the_running_process() {
+    let dev = Dev::start();
+    let token = dev.token("ann");
+    let taken = dev.buy("demo", &token, "k");
+    dev.decided(&taken, &token);
+    dev.settled("demo");
+    let at = dev.path().display().to_string();
+    let admin = format!("admin.listen={}", dev.admin);
+    let once = |more: &[&str]| {
+        let args = ["reconciler", "--once", "--data-dir", &at, "--set", &admin];
+        run(&[&args, more].concat())
+    };
+    for more in [&["--dry-run"][..], &[], &["--dry-run", "--offer", "demo"]] {
+        let out = once(more);
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert!(out.status.success(), "{text} {}", String::from_utf8_lossy(&out.stderr));
+        let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&report["cells"], &report["drift"]), (&json!(1), &json!([])));
+    }
+    assert_eq!(once(&["--offer", "none"]).status.code(), Some(69));
+    let nowhere = format!("admin.listen=127.0.0.1:{}", common::free_port());
+    let out = run(&["reconciler", "--once", "--data-dir", &at, "--set", &nowhere]);
+    one_line(&out, 69, &["sluicegate dev"]);
+    let rebuilt = dev.operate("POST", "/admin/cells/demo.0/rebuild", None);
+    assert_eq!(rebuilt.status, 200, "{rebuilt:?}");
+    let replay = dev.buy("demo", &token, "k");
+    assert_eq!((replay.status, replay.order_id()), (200, taken.order_id()));
+    assert_eq!(dev.buy("demo", &token, "after").status, 202);
+    let status = dev.operate_ok("GET", "/admin/status", None);
+    for field in ["parked_frames", "apply_without_hold", "cells_diverged", "holds_overdue"] {
+        assert_eq!(status[field], 0, "{status}");
+    }
+    assert_eq!(status["shards"], json!([{"shard": 0, "healthy": true}]));
+    Conn::get(dev.gate, "/v1/orders/x").unwrap().problem(Reason::Unauthenticated);
+}

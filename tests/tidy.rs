@@ -1,0 +1,208 @@
+//! The house rules as a test: sizes, headers, the direction of dependencies, bans, and the
+//! documents that must list what the code has.
+
+mod tidy_docs;
+mod tidy_read;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use tidy_read::{Source, lua_sources, rust_sources};
+
+/// Longest file, lines.
+const FILE: usize = 500;
+/// Longest file of tests.
+const TEST_FILE: usize = 800;
+/// Longest script.
+const LUA_FILE: usize = 120;
+/// Longest function.
+const FUNCTION: usize = 70;
+/// Longest line, characters.
+const COLUMNS: usize = 100;
+
+#[track_caller]
+fn none(what: &str, found: Vec<String>) {
+    assert!(found.is_empty(), "{what}:\n  {}", found.join("\n  "));
+}
+
+#[test]
+fn files_and_lines_are_short() {
+    let rust = rust_sources().into_iter().filter_map(|s| {
+        let most = if s.is_test { TEST_FILE } else { FILE };
+        (s.lines().count() > most).then(|| format!("{}: {} lines", s.path, s.lines().count()))
+    });
+    let lua = lua_sources().into_iter().filter_map(|s| {
+        (s.lines().count() > LUA_FILE).then(|| format!("{}: {}", s.path, s.lines().count()))
+    });
+    none("files over their bound", rust.chain(lua).collect());
+    let all = rust_sources().into_iter().chain(lua_sources());
+    let wide = all.flat_map(|s| {
+        let over = s.text.lines().enumerate().filter(|(_, l)| l.chars().count() > COLUMNS);
+        over.map(|(n, _)| format!("{}:{}", s.path, n + 1)).collect::<Vec<_>>()
+    });
+    none("lines over 100 columns", wide.collect());
+}
+
+#[test]
+fn functions_are_short() {
+    let mut found = Vec::new();
+    for s in rust_sources().iter().filter(|s| !s.is_test) {
+        for (name, line, length) in s.functions() {
+            if length > FUNCTION {
+                found.push(format!("{}:{line}: {name}: {length} lines", s.path));
+            }
+        }
+    }
+    none("functions over 70 lines", found);
+}
+
+#[test]
+fn files_say_what_they_are_for() {
+    let rust = rust_sources();
+    let bare = rust.iter().filter(|s| !s.text.starts_with("//! "));
+    none("Rust files without a header", bare.map(|s| s.path.clone()).collect());
+    let mut found = Vec::new();
+    for s in lua_sources() {
+        let head: String = s.lines().take_while(|l| l.starts_with("--")).collect();
+        for word in ["Purpose:", "Keys:", "Args:", "Returns:", "Writes:", "Idempotence:", "Cost:"] {
+            if !head.contains(word) {
+                found.push(format!("{}: no {word}", s.path));
+            }
+        }
+        let twin = s.path.replace("lua/lua/", "lua/src/").replace(".lua", ".rs");
+        if !rust.iter().any(|r| r.path == twin) {
+            found.push(format!("{}: no {twin}", s.path));
+        }
+    }
+    none("scripts against their contract", found);
+}
+
+#[test]
+fn bans_hold_outside_tests() {
+    // Put together here, so that this file does not find itself.
+    let banned = ["unwrap()", "panic!(", "todo!(", "unimplemented!(", "dbg!(", "unwrap_err()"];
+    let mut found = Vec::new();
+    for s in rust_sources().iter().filter(|s| !s.is_test) {
+        for (n, line) in s.code() {
+            let code = tidy_read::without_strings(line);
+            let hit = banned.iter().any(|b| code.contains(b));
+            let bare = line.contains(".expect()") || line.contains(".expect(\"\")");
+            let is_unsafe = code.split(|c: char| !c.is_alphanumeric() && c != '_');
+            if hit || bare || is_unsafe.clone().any(|w| w == "unsafe") {
+                found.push(format!("{}:{n}: {}", s.path, line.trim()));
+            }
+        }
+    }
+    none("banned outside tests", found);
+}
+
+#[test]
+fn nothing_names_a_machine_or_a_registry() {
+    let hosts = [
+        ["index", "crates.io"],
+        ["static", "crates.io"],
+        ["registry", "npmjs.org"],
+        ["repo1", "maven.org"],
+        ["files", "pythonhosted.org"],
+        ["proxy", "golang.org"],
+    ];
+    let words: Vec<String> =
+        hosts.iter().map(|h| h.join(".")).chain([["/work", "shared"].join("/")]).collect();
+    let mut found = Vec::new();
+    for s in tidy_read::all_texts() {
+        for word in words.iter().filter(|w| s.text.contains(*w)) {
+            found.push(format!("{}: {word}", s.path));
+        }
+    }
+    none("hosts and paths of one machine", found);
+}
+
+/// Which of ours each crate may use, besides itself.
+fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
+    let base = vec!["sluicegate-domain", "sluicegate-runtime"];
+    let with = |more: &[&'static str]| [base.as_slice(), more].concat();
+    let ports = ["sluicegate-lua", "sluicegate-store", "sluicegate-log"];
+    let service = with(&[&ports[..], &["sluicegate-view"]].concat());
+    let mut map = BTreeMap::from([
+        ("sluicegate-domain", vec![]),
+        ("sluicegate-runtime", vec![]),
+        ("xtask", vec![]),
+        ("sluicegate-view", with(&ports)),
+        ("sluicegate-testkit", service.clone()),
+    ]);
+    for port in ports {
+        map.insert(port, base.clone());
+    }
+    let services =
+        ["sluicegate-gate", "sluicegate-writer", "sluicegate-reconciler", "sluicegate-loadtest"];
+    for name in services {
+        map.insert(name, service.clone());
+    }
+    map.insert("sluicegate", [service.as_slice(), &services].concat());
+    map
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let out = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let ours: BTreeSet<&str> = packages.iter().map(|p| p["name"].as_str().unwrap()).collect();
+    let allowed = allowed();
+    let mut found = Vec::new();
+    for package in packages {
+        let name = package["name"].as_str().unwrap();
+        for dep in package["dependencies"].as_array().unwrap() {
+            let to = dep["name"].as_str().unwrap();
+            let is_dev = dep["kind"] == "dev";
+            let fine = match allowed.get(name) {
+                Some(may) => may.contains(&to) || (is_dev && to == "sluicegate-testkit"),
+                // A crate that is none of the product's (a bench) is a leaf.
+                None => true,
+            };
+            if ours.contains(to) && !fine {
+                found.push(format!("{name} -> {to}"));
+            }
+            let pure = ["tokio", "hyper", "sea-orm", "sqlx", "fred", "redis", "pulsar", "rand"];
+            if name == "sluicegate-domain" && pure.contains(&to) {
+                found.push(format!("{name} -> {to}: domain is pure"));
+            }
+        }
+    }
+    none("dependencies against their direction", found);
+}
+
+#[test]
+fn domain_has_no_clock_and_no_io() {
+    let bad = ["std::fs", "std::net", "SystemTime", "Instant", "std::env", "std::thread", "async "];
+    let mut found = Vec::new();
+    for s in rust_sources().iter().filter(|s| s.path.starts_with("crates/domain/src/")) {
+        for (n, line) in s.code().filter(|(_, l)| bad.iter().any(|b| l.contains(b))) {
+            found.push(format!("{}:{n}: {}", s.path, line.trim()));
+        }
+    }
+    none("domain is pure", found);
+}
+
+/// Used by the documents' tests too.
+fn source(path: &str) -> Source {
+    rust_sources().into_iter().find(|s| s.path == path).unwrap()
+}
+
+#[test]
+fn the_one_place_of_each_port() {
+    // The wall clock and the environment enter in one module each.
+    assert!(source("crates/runtime/src/clock.rs").text.contains("SystemTime::now"));
+    let found = rust_sources().into_iter().filter(|s| {
+        !s.is_test
+            && !s.path.starts_with("xtask/")
+            && s.path != "crates/runtime/src/clock.rs"
+            && s.code().any(|(_, l)| l.contains("SystemTime::now") || l.contains("env::var("))
+    });
+    none("clock or environment outside its module", found.map(|s| s.path).collect());
+}
