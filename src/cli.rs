@@ -90,7 +90,8 @@ pub(crate) enum AdminCommand {
 
 /// `sluicegate admin token`.
 #[derive(Args)]
-#[group(required = true, multiple = false, args = ["buyer", "role"])]
+#[group(skip)]
+#[command(group = clap::ArgGroup::new("who").required(true).args(["buyer", "role"]))]
 pub(crate) struct TokenArgs {
     /// A buyer's token for this buyer.
     #[arg(long, value_name = "ID")]

@@ -78,12 +78,12 @@ pub(crate) async fn ports(
     let clock = clock::system_clock();
     let identity = identity(config);
     let store = store(config, &clock)?;
-    init_store(&*store, &identity).await?;
+    init_store(&store, &identity).await?;
     let databases = store::Ledger::databases(&*store);
     let log = log(config, tasks, &clock, databases).await?;
     let unique = runtime::unique::random();
     let holder = format!("{:016x}", unique.next());
-    init_log(&*store, &*log, &holder).await?;
+    init_log(&store, &*log, &holder).await?;
     let cells = cells(config, client, &clock).await?;
     let store: Arc<dyn Store> = store;
     Ok(Ports { cells, store, log, identity, clock, unique })

@@ -11,6 +11,9 @@ use view::{Drift, OperateError};
 
 use crate::{Reconciler, down};
 
+/// b, and what the ledger says at W.
+type Counts = (HashMap<String, i64>, HashMap<String, i64>);
+
 /// Holds per scan call.
 const PAGE: u32 = 500;
 /// Holds and buyers beyond which a cell is not compared in one go.
@@ -118,7 +121,7 @@ fn wrong(
     cell: &CellId,
     view: &CellView,
     holds: &[Hold],
-    counts: Option<&(HashMap<String, i64>, HashMap<String, i64>)>,
+    counts: Option<&Counts>,
 ) -> Wrong {
     let mut out = Wrong::default();
     let mut add = |kind: DriftKind, ledger: String, redis: String| {

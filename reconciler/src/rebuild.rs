@@ -152,11 +152,21 @@ impl Reconciler {
             }
         }
         self.rebuild_missing(std::slice::from_ref(cell)).await?;
-        let again = self.compare(cell).await?;
-        if again.view.is_none() {
-            return Err(down(format!("{cell} was not built; the schedule goes on with it")));
-        }
+        self.built(cell).await?;
         self.restore(cell).await?;
+        Ok(())
+    }
+
+    /// The schedule may have found the cell missing and put its own ticket over ours: then ours
+    /// answers CHANGED and the schedule's builds the cell, which takes as long again.
+    async fn built(&self, cell: &CellId) -> Result<(), OperateError> {
+        let until = Instant::now() + self.settle * 2 + SETTLE;
+        while self.compare(cell).await?.view.is_none() {
+            if Instant::now() > until {
+                return Err(down(format!("{cell} was not built; the schedule goes on with it")));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
         Ok(())
     }
 
