@@ -164,8 +164,7 @@ fn h1_builder(cfg: &GateConfig) -> hyper::server::conn::http1::Builder {
         .header_read_timeout(Duration::from_millis(cfg.header_timeout_ms))
         .max_buf_size(H1_BUFFER)
         .max_headers(64)
-        .half_close(false)
-        .pipeline_flush(true);
+        .half_close(false);
     b
 }
 
