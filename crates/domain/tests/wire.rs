@@ -66,7 +66,12 @@ proptest! {
     }
 
     #[test]
-    fn broken_payloads_never_panic(p in payload(), cut: prop::sample::Index, flip: prop::sample::Index, bit in 0u8..8) {
+    fn broken_payloads_never_panic(
+        p in payload(),
+        cut: prop::sample::Index,
+        flip: prop::sample::Index,
+        bit in 0u8..8,
+    ) {
         let mut bytes = p.encode();
         let _ = Payload::decode(&bytes[..cut.index(bytes.len())]);
         let at = flip.index(bytes.len());
@@ -201,6 +206,11 @@ fn payloads_out_of_bounds_are_refused() {
     assert!(std::panic::catch_unwind(|| p.amount_minor()).is_ok(), "amounts saturate");
 }
 
-const GOLDEN_ID: &str = "?";
-const GOLDEN_PAYLOAD: &str = "?";
-const GOLDEN_FRAME: &str = "?";
+const GOLDEN_ID: &str = "000007ab-c004-88d1-9678-9abcdeadbeef";
+const GOLDEN_PAYLOAD: &str = "\
+    0a10000007abc00488d196789abcdeadbeef1203616e6e1a036b2d31220b0a0473686f65180220cf0f220d0a\
+    04736f636b1003180120f303280132077b2261223a317d3a03455552400748c0ee6d";
+const GOLDEN_FRAME: &str = "\
+    534746018a4aeea2000000780a590801124e0a10000007abc00488d196789abcdeadbeef1203616e6e1a036b\
+    2d31220b0a0473686f65180220cf0f220d0a04736f636b1003180120f303280132077b2261223a317d3a0345\
+    5552400748c0ee6d1880d095ffbc310a0c08021201781880d095ffbc310a0708032203622d310a040804182a";

@@ -1,4 +1,5 @@
-//! The log on the stack's Pulsar: conformance, topics, a broker that is not there. Needs `cargo xtask stack up`.
+//! The log on the stack's Pulsar: conformance, topics, a broker that is not there. Needs the stack
+//! of `cargo xtask stack up`.
 #![cfg(feature = "pulsar")]
 #![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
