@@ -144,11 +144,7 @@ impl Stand {
     }
 
     pub fn empty_redis(&self) {
-        let out = Command::new("cargo")
-            .args(["xtask", "stack", "restart-empty", "redis"])
-            .output()
-            .unwrap();
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        stack::stack("restart-empty", "redis").unwrap();
     }
 
     pub fn redis(&self, args: &[&str]) -> String {

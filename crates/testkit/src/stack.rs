@@ -32,20 +32,12 @@ pub fn file() -> PathBuf {
 pub fn config() -> Result<Config> {
     let file = file();
     ensure!(file.is_file(), "{} does not exist; {HELP}", file.display());
-    load(&Sources {
-        file: Some(file),
-        ..Default::default()
-    })
-    .context(HELP)
+    load(&Sources { file: Some(file), ..Default::default() }).context(HELP)
 }
 
 fn lock_file() -> Result<File> {
     let path = file().with_file_name(".disrupt");
-    let open = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path);
+    let open = File::options().create(true).truncate(false).write(true).open(&path);
     open.with_context(|| format!("{}; {HELP}", path.display()))
 }
 
@@ -71,10 +63,7 @@ pub struct Disruption {
 pub fn disrupt() -> Result<Disruption> {
     let lock = lock_file()?;
     lock.lock()?;
-    Ok(Disruption {
-        _lock: lock,
-        hurt: Vec::new(),
-    })
+    Ok(Disruption { _lock: lock, hurt: Vec::new() })
 }
 
 impl Disruption {
@@ -120,9 +109,7 @@ impl Drop for Disruption {
 fn stands_still(pid: &str) -> Result<bool> {
     for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         let stat = std::fs::read_to_string(thread?.path().join("stat"))?;
-        let state = stat
-            .rsplit_once(") ")
-            .and_then(|(_, rest)| rest.chars().next());
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
         if state != Some('T') {
             return Ok(false);
         }
@@ -130,22 +117,16 @@ fn stands_still(pid: &str) -> Result<bool> {
     Ok(true)
 }
 
-fn stack(what: &str, server: &str) -> Result<()> {
+/// `cargo xtask stack WHAT SERVER` on the stack that the tests use.
+pub fn stack(what: &str, server: &str) -> Result<()> {
     let mut xtask = Command::new("cargo");
     xtask.current_dir(workspace()).args(["xtask", "stack"]);
-    let folder = file()
-        .parent()
-        .and_then(|p| p.file_name())
-        .map(|n| n.to_string_lossy().into());
+    let folder = file().parent().and_then(|p| p.file_name()).map(|n| n.to_string_lossy().into());
     let folder: String = folder.unwrap_or_default();
     if let Some(base) = folder.strip_prefix("stack-") {
         xtask.args(["--port-base", base]);
     }
     let out = xtask.args([what, server]).output().context("cargo xtask")?;
-    ensure!(
-        out.status.success(),
-        "stack {what}: {}",
-        String::from_utf8_lossy(&out.stderr)
-    );
+    ensure!(out.status.success(), "stack {what}: {}", String::from_utf8_lossy(&out.stderr));
     Ok(())
 }
