@@ -2,6 +2,14 @@
 //!
 //! Whatever is sent, the gate answers others, does not panic and loses no hold: the harness
 //! audits that at the end of each test.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::excessive_nesting,
+    clippy::panic,
+    clippy::too_many_lines,
+    clippy::unwrap_used,
+    reason = "a test looks at the clock, and a step that fails fails the test"
+)]
 
 mod common;
 
@@ -25,7 +33,7 @@ fn bodies_keys_and_media_types() {
     let dev = Dev::start();
     let token = dev.token("ann");
     let body = |body: &[u8]| {
-        http::call(dev.gate, "POST", BUY, Some(&token), &[("idempotency-key", "k")], Some(body))
+        http::call(dev.gate, ("POST", BUY), Some(&token), &[("idempotency-key", "k")], Some(body))
     };
     let deep = format!("{{\"metadata\":{{\"a\":{}1{}}}}}", "[".repeat(1500), "]".repeat(1500));
     let large = format!("{{\"metadata\":{{\"a\":\"{}\"}}}}", "x".repeat(1030));
@@ -67,7 +75,7 @@ fn bodies_keys_and_media_types() {
     body(pad(4097).as_bytes()).problem(Reason::BodyTooLarge);
 
     let with = |headers: &[(&str, &str)], body: Option<&[u8]>| {
-        http::call(dev.gate, "POST", BUY, Some(&token), headers, body)
+        http::call(dev.gate, ("POST", BUY), Some(&token), headers, body)
     };
     with(&[], None).problem(Reason::MissingIdempotencyKey);
     let long = "x".repeat(129);
@@ -84,8 +92,7 @@ fn bodies_keys_and_media_types() {
     assert_eq!(with(&headers, Some(b"{}")).status, 202);
     http::call(
         dev.gate,
-        "POST",
-        &format!("{BUY}?x=1"),
+        ("POST", &format!("{BUY}?x=1")),
         Some(&token),
         &[("idempotency-key", "q")],
         None,
@@ -147,9 +154,9 @@ fn tokens() {
     }
     for header in ["Basic YTpi", "Bearer", "", &format!("Token {good}")] {
         let headers = [("authorization", header), ("idempotency-key", "k")];
-        http::call(dev.gate, "POST", BUY, None, &headers, None).problem(Reason::Unauthenticated);
+        http::call(dev.gate, ("POST", BUY), None, &headers, None).problem(Reason::Unauthenticated);
     }
-    http::call(dev.gate, "POST", BUY, None, &[], None).problem(Reason::Unauthenticated);
+    http::call(dev.gate, ("POST", BUY), None, &[], None).problem(Reason::Unauthenticated);
     let fine = [
         good.clone(),
         hs(json!({"sub": "ann", "exp": u64::MAX})),
@@ -163,7 +170,7 @@ fn tokens() {
     }
 
     let admin = |method: &str, path: &str, token: Option<&str>| {
-        http::call(dev.admin, method, path, token, &[], None)
+        http::call(dev.admin, (method, path), token, &[], None)
     };
     admin("GET", "/admin/status", None).problem(Reason::Unauthenticated);
     admin("GET", "/admin/status", Some(&admin_token.to_uppercase()))
@@ -202,7 +209,7 @@ fn routes_and_methods() {
     let dev = Dev::start();
     let token = dev.token("ann");
     let send =
-        |method: &str, path: &str| http::call(dev.gate, method, path, Some(&token), &[], None);
+        |method: &str, path: &str| http::call(dev.gate, (method, path), Some(&token), &[], None);
     for path in [
         "/",
         "/v1",
@@ -348,10 +355,10 @@ fn operators_input() {
         .problem(Reason::UnknownOffer);
     let token = dev.secret("admin_token").to_owned();
     let media = [("content-type", "text/plain")];
-    http::call(dev.admin, "POST", "/admin/reconcile", Some(&token), &media, Some(b"{}"))
+    http::call(dev.admin, ("POST", "/admin/reconcile"), Some(&token), &media, Some(b"{}"))
         .problem(Reason::UnsupportedMediaType);
     let huge = vec![b' '; 64 * 1024 + 1];
-    http::call(dev.admin, "POST", "/admin/reconcile", Some(&token), &[], Some(&huge))
+    http::call(dev.admin, ("POST", "/admin/reconcile"), Some(&token), &[], Some(&huge))
         .problem(Reason::BodyTooLarge);
 }
 

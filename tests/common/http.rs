@@ -155,8 +155,7 @@ pub fn head(method: &str, path: &str, token: Option<&str>, headers: &[(&str, &st
 /// One request on a connection of its own; a body is sent as JSON unless a header says otherwise.
 pub fn call(
     to: SocketAddr,
-    method: &str,
-    path: &str,
+    (method, path): (&str, &str),
     token: Option<&str>,
     headers: &[(&str, &str)],
     body: Option<&[u8]>,

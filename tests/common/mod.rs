@@ -4,7 +4,6 @@
 //! its units, nothing is held and every view is at its ledger's end. A failing test skips the
 //! audit and shows the log instead. Everything has a deadline; nothing touches a shared server.
 #![allow(dead_code, reason = "each test binary uses its part")]
-#![allow(clippy::disallowed_methods, reason = "tests look at the clock")]
 
 pub mod http;
 
@@ -239,7 +238,7 @@ impl Dev {
     pub fn operate(&self, method: &str, path: &str, body: Option<&Value>) -> Reply {
         let token = self.secret("admin_token");
         let body = body.map(Value::to_string);
-        http::call(self.admin, method, path, Some(token), &[], body.as_deref().map(str::as_bytes))
+        http::call(self.admin, (method, path), Some(token), &[], body.as_deref().map(str::as_bytes))
     }
 
     /// A call of the operator that must succeed.
@@ -282,7 +281,7 @@ impl Dev {
 
     /// A GET of a buyer.
     pub fn get(&self, path: &str, token: &str) -> Reply {
-        http::call(self.gate, "GET", path, Some(token), &[], None)
+        http::call(self.gate, ("GET", path), Some(token), &[], None)
     }
 
     /// Buys one unit without a body.
@@ -294,7 +293,7 @@ impl Dev {
     pub fn buy_body(&self, offer: &str, token: &str, key: &str, body: Option<&str>) -> Reply {
         let path = format!("/v1/offers/{offer}/orders");
         let headers = [("idempotency-key", key)];
-        http::call(self.gate, "POST", &path, Some(token), &headers, body.map(str::as_bytes))
+        http::call(self.gate, ("POST", &path), Some(token), &headers, body.map(str::as_bytes))
     }
 
     /// Follows `links.self` of a 202 until the order is decided.
