@@ -17,12 +17,8 @@ impl Run<'_> {
         let Some(cell) = &self.model.cell else {
             return same(&(holds.len(), buyers.len()), &(0, 0));
         };
-        let mut want: Vec<Hold> = cell
-            .holds
-            .values()
-            .chain(cell.fences.values())
-            .cloned()
-            .collect();
+        let mut want: Vec<Hold> =
+            cell.holds.values().chain(cell.fences.values()).cloned().collect();
         want.sort_by_key(|h| (h.order, h.qty));
         holds.sort_by_key(|h| (h.order, h.qty));
         if self.bench.clock.is_none() {
@@ -31,11 +27,8 @@ impl Run<'_> {
         same(&holds, &want)?;
         let ids: Vec<_> = (0..30).map(|i| id((i % 5, i / 5 % 3, i / 15))).collect();
         let found = self.bench.cells.find_holds(&self.bench.cell, &ids).await;
-        let found: Vec<_> = found
-            .map_err(|e| e.to_string())?
-            .iter()
-            .map(|h| h.as_ref().map(|h| h.order))
-            .collect();
+        let found: Vec<_> =
+            found.map_err(|e| e.to_string())?.iter().map(|h| h.as_ref().map(|h| h.order)).collect();
         let expected: Vec<_> = ids.iter().map(|i| cell.find(*i).map(|h| h.order)).collect();
         same(&found, &expected)?;
         self.inv_4(&holds, &buyers).await
@@ -51,10 +44,7 @@ impl Run<'_> {
         let got = self.bench.cells.buyers(&self.bench.cell, &names).await;
         let got = got.map_err(|e| e.to_string())?;
         let model = self.model.cell.as_ref();
-        let want: Vec<_> = names
-            .iter()
-            .map(|n| model.and_then(|c| c.units(n)))
-            .collect();
+        let want: Vec<_> = names.iter().map(|n| model.and_then(|c| c.units(n))).collect();
         same(&got, &want)?;
         if !self.limited {
             return Ok(());
@@ -76,16 +66,8 @@ pub async fn all_holds(bench: &Bench<'_>) -> Result<Vec<Hold>, String> {
     let (mut cursor, mut all) = (0, Vec::new());
     loop {
         let page = bench.cells.scan_holds(&bench.cell, cursor, 3).await;
-        let Page {
-            cursor: next,
-            items,
-        } = page.map_err(|e| e.to_string())?;
-        all.extend(
-            items
-                .into_iter()
-                .filter(|h| !all.contains(h))
-                .collect::<Vec<_>>(),
-        );
+        let Page { cursor: next, items } = page.map_err(|e| e.to_string())?;
+        all.extend(items.into_iter().filter(|h| !all.contains(h)).collect::<Vec<_>>());
         if next == 0 {
             return Ok(all);
         }
@@ -98,10 +80,7 @@ pub async fn all_buyers(bench: &Bench<'_>) -> Result<BTreeMap<String, i64>, Stri
     let (mut cursor, mut all) = (0, BTreeMap::new());
     loop {
         let page = bench.cells.scan_buyers(&bench.cell, cursor, 3).await;
-        let Page {
-            cursor: next,
-            items,
-        } = page.map_err(|e| e.to_string())?;
+        let Page { cursor: next, items } = page.map_err(|e| e.to_string())?;
         all.extend(items);
         if next == 0 {
             return Ok(all);

@@ -45,25 +45,13 @@ pub fn item(order: OrderId, nonce: u64) -> ReserveItem {
 
 /// A call without window and deadline.
 pub fn call(limit: u32, items: Vec<ReserveItem>) -> ReserveCall {
-    ReserveCall {
-        limit,
-        deadline_ms: 0,
-        opens_at_ms: 0,
-        closes_at_ms: 0,
-        items,
-    }
+    ReserveCall { limit, deadline_ms: 0, opens_at_ms: 0, closes_at_ms: 0, items }
 }
 
 impl<'a> Case<'a> {
     /// Loads a new cell with `supply` units.
     pub async fn new(cells: &'a dyn Cells, cell: CellId, supply: i64, limit: u32) -> Self {
-        let head = Totals {
-            supply,
-            open: Flag::Open,
-            seq: 2,
-            tok: Tok(9),
-            ..Totals::default()
-        };
+        let head = Totals { supply, open: Flag::Open, seq: 2, tok: Tok(9), ..Totals::default() };
         let load = LoadCall {
             totals: head,
             inc: 5,
@@ -73,28 +61,13 @@ impl<'a> Case<'a> {
             staged_len: 0,
             limited: limit > 0,
         };
-        assert_eq!(
-            cells.load(&cell, load.clone()).await.expect("load"),
-            Changed::Ok
-        );
-        assert_eq!(
-            cells.load(&cell, load).await.expect("load"),
-            Changed::Exists
-        );
-        Self {
-            cells,
-            cell,
-            head,
-            limit,
-        }
+        assert_eq!(cells.load(&cell, load.clone()).await.expect("load"), Changed::Ok);
+        assert_eq!(cells.load(&cell, load).await.expect("load"), Changed::Exists);
+        Self { cells, cell, head, limit }
     }
 
     pub(super) async fn reserve(&self, call: ReserveCall) -> Vec<Reserved> {
-        self.cells
-            .reserve(&self.cell, call)
-            .await
-            .expect("reserve")
-            .results
+        self.cells.reserve(&self.cell, call).await.expect("reserve").results
     }
 
     /// One item alone.
@@ -109,33 +82,13 @@ impl<'a> Case<'a> {
             Kind::Claim | Kind::Reject | Kind::Release => format!("b{}", order.shard()),
             _ => String::new(),
         };
-        let draft = Draft {
-            kind,
-            order,
-            buyer,
-            qty,
-            payload: Vec::new(),
-        };
+        let draft = Draft { kind, order, buyer, qty, payload: Vec::new() };
         let entry = self.head.append(draft, 0).expect("a legal entry");
         let entries = vec![ApplyEntry::of(&entry, u64::from(order.shard()) + 1)];
-        let call = ApplyCall {
-            prev_seq: before.seq,
-            prev_tok: before.tok,
-            entries,
-        };
-        let first = self
-            .cells
-            .apply(&self.cell, call.clone())
-            .await
-            .expect("apply");
+        let call = ApplyCall { prev_seq: before.seq, prev_tok: before.tok, entries };
+        let first = self.cells.apply(&self.cell, call.clone()).await.expect("apply");
         let again = self.cells.apply(&self.cell, call).await.expect("apply");
-        assert_eq!(
-            again,
-            Applied::Ok {
-                watermark: self.head.seq,
-                without_hold: 0
-            }
-        );
+        assert_eq!(again, Applied::Ok { watermark: self.head.seq, without_hold: 0 });
         first
     }
 }
@@ -166,97 +119,41 @@ pub async fn conformance(cells: &dyn Cells, offer: &(dyn Fn(u32) -> CellId + Syn
 /// A cell that is not there: every operation says so and changes nothing.
 async fn missing(cells: &dyn Cells, cell: CellId) {
     let id = order(1, 1, 1);
-    let reply = cells
-        .reserve(&cell, call(1, vec![item(id, 1)]))
-        .await
-        .expect("reserve");
+    let reply = cells.reserve(&cell, call(1, vec![item(id, 1)])).await.expect("reserve");
     assert_eq!(reply.results, [Reserved::Missing]);
     assert!(reply.mark.redis_ms > 0, "the time comes with every reply");
-    assert_eq!(
-        cells.fence(&cell, id, b"").await.expect("fence"),
-        FenceReply::Missing
-    );
+    assert_eq!(cells.fence(&cell, id, b"").await.expect("fence"), FenceReply::Missing);
     let att = Nonce(1).to_string();
-    assert_eq!(
-        cells.unseal(&cell, id, &att).await.expect("unseal"),
-        FenceReply::Missing
-    );
-    assert_eq!(
-        cells.cancel(&cell, id, Nonce(1)).await.expect("cancel"),
-        Changed::Missing
-    );
+    assert_eq!(cells.unseal(&cell, id, &att).await.expect("unseal"), FenceReply::Missing);
+    assert_eq!(cells.cancel(&cell, id, Nonce(1)).await.expect("cancel"), Changed::Missing);
     assert_eq!(cells.resolve(&cell, &[(id, 0)]).await.expect("resolve"), 0);
     let seen = (0, 0, Tok(0));
-    assert_eq!(
-        cells.drop_cell(&cell, seen, true).await.expect("drop"),
-        Changed::Missing
-    );
+    assert_eq!(cells.drop_cell(&cell, seen, true).await.expect("drop"), Changed::Missing);
     assert_eq!(cells.snapshot(&cell).await.expect("snapshot"), None);
     assert_eq!(cells.find_holds(&cell, &[id]).await.expect("find"), [None]);
     let empty = cells.reserve(&cell, call(1, vec![])).await;
-    assert!(
-        empty.is_err_and(|e| !e.is_transient()),
-        "an empty call is a bug"
-    );
+    assert!(empty.is_err_and(|e| !e.is_transient()), "an empty call is a bug");
 }
 
 /// NEW, its repeat, HELD with the first bytes, and what cancel may drop.
 async fn replays(cells: &dyn Cells, cell: CellId) {
     let case = Case::new(cells, cell, 10, 5).await;
     let id = order(1, 1, 1);
-    let line = ReserveItem {
-        state: HoldState::Line,
-        ..item(id, 1)
-    };
+    let line = ReserveItem { state: HoldState::Line, ..item(id, 1) };
     let first = case.one(line.clone()).await;
     assert!(is_new(&first));
     assert_eq!(case.one(line.clone()).await, first, "the same nonce");
-    assert_eq!(
-        cells
-            .cancel(&case.cell, id, Nonce(2))
-            .await
-            .expect("cancel"),
-        Changed::Changed
-    );
-    assert_eq!(
-        cells
-            .cancel(&case.cell, id, Nonce(1))
-            .await
-            .expect("cancel"),
-        Changed::Ok
-    );
-    assert_eq!(
-        cells
-            .cancel(&case.cell, id, Nonce(1))
-            .await
-            .expect("cancel"),
-        Changed::Changed
-    );
+    assert_eq!(cells.cancel(&case.cell, id, Nonce(2)).await.expect("cancel"), Changed::Changed);
+    assert_eq!(cells.cancel(&case.cell, id, Nonce(1)).await.expect("cancel"), Changed::Ok);
+    assert_eq!(cells.cancel(&case.cell, id, Nonce(1)).await.expect("cancel"), Changed::Changed);
     assert!(is_new(&case.one(line.clone()).await));
-    let other = ReserveItem {
-        nonce: Nonce(2),
-        payload: Bytes::from_static(b"x"),
-        ..line.clone()
-    };
+    let other = ReserveItem { nonce: Nonce(2), payload: Bytes::from_static(b"x"), ..line.clone() };
     for late in [other, line] {
-        let Reserved::Held { payload, .. } = case.one(late).await else {
-            panic!("HELD")
-        };
+        let Reserved::Held { payload, .. } = case.one(late).await else { panic!("HELD") };
         assert_eq!(payload, "payload of 1");
     }
-    assert_eq!(
-        cells
-            .cancel(&case.cell, id, Nonce(1))
-            .await
-            .expect("cancel"),
-        Changed::Changed
-    );
-    let held = cells
-        .find_holds(&case.cell, &[id])
-        .await
-        .expect("find")
-        .remove(0)
-        .expect("held");
+    assert_eq!(cells.cancel(&case.cell, id, Nonce(1)).await.expect("cancel"), Changed::Changed);
+    let held = cells.find_holds(&case.cell, &[id]).await.expect("find").remove(0).expect("held");
     assert_eq!(held.att, format!("shared:{}", Nonce(1)));
 }
 
@@ -268,21 +165,12 @@ async fn conflicts(cells: &dyn Cells, cell: CellId) {
     assert_eq!(case.one(item(other, 2)).await, Reserved::Conflict(first));
     case.fold(Kind::Claim, first, 1).await;
     assert_eq!(case.one(item(other, 2)).await, Reserved::Conflict(first));
-    assert_eq!(
-        case.one(item(first, 3)).await,
-        Reserved::Verdict(Kind::Claim)
-    );
+    assert_eq!(case.one(item(first, 3)).await, Reserved::Verdict(Kind::Claim));
     case.fold(Kind::Release, first, 1).await;
-    assert_eq!(
-        case.one(item(first, 3)).await,
-        Reserved::Verdict(Kind::Release)
-    );
+    assert_eq!(case.one(item(first, 3)).await, Reserved::Verdict(Kind::Release));
     let rejected = order(2, 1, 1);
     case.fold(Kind::Reject, rejected, 0).await;
-    assert_eq!(
-        case.one(item(rejected, 4)).await,
-        Reserved::Verdict(Kind::Reject)
-    );
+    assert_eq!(case.one(item(rejected, 4)).await, Reserved::Verdict(Kind::Reject));
 }
 
 /// Every "no", with and without `+`, in the order of the table.
@@ -290,52 +178,22 @@ async fn refusals(cells: &dyn Cells, cell: CellId) {
     let mut case = Case::new(cells, cell, 3, 2).await;
     let (mine, next) = (order(1, 1, 1), order(1, 2, 1));
     let open = call(2, vec![item(mine, 1)]);
-    let late = ReserveCall {
-        deadline_ms: 1,
-        ..open.clone()
-    };
+    let late = ReserveCall { deadline_ms: 1, ..open.clone() };
     assert_eq!(case.reserve(late).await, [Reserved::Late]);
-    let early = ReserveCall {
-        opens_at_ms: FAR,
-        ..open.clone()
-    };
+    let early = ReserveCall { opens_at_ms: FAR, ..open.clone() };
     assert_eq!(case.reserve(early).await, [Reserved::NotOpen]);
-    let over = ReserveCall {
-        closes_at_ms: 1,
-        ..open.clone()
-    };
-    assert_eq!(
-        case.reserve(over.clone()).await,
-        [refused(Refusal::Closed, false)]
-    );
+    let over = ReserveCall { closes_at_ms: 1, ..open.clone() };
+    assert_eq!(case.reserve(over.clone()).await, [refused(Refusal::Closed, false)]);
     assert!(is_new(&case.one(item(mine, 1)).await));
-    assert!(
-        is_new(&case.reserve(over).await[0]),
-        "a replay after closing gets its order"
-    );
-    let fresh = ReserveItem {
-        checked: false,
-        ..item(next, 2)
-    };
+    assert!(is_new(&case.reserve(over).await[0]), "a replay after closing gets its order");
+    let fresh = ReserveItem { checked: false, ..item(next, 2) };
     assert_eq!(case.one(fresh).await, Reserved::Returning);
-    let much = ReserveItem {
-        qty: 2,
-        ..item(next, 2)
-    };
+    let much = ReserveItem { qty: 2, ..item(next, 2) };
     assert_eq!(case.one(much).await, refused(Refusal::Limit, true));
-    let more = ReserveItem {
-        qty: 2,
-        ..item(order(2, 1, 1), 3)
-    };
+    let more = ReserveItem { qty: 2, ..item(order(2, 1, 1), 3) };
     assert!(is_new(&case.one(more).await));
-    assert_eq!(
-        case.one(item(next, 2)).await,
-        refused(Refusal::SoldOut, true)
-    );
-    assert_eq!(
-        case.one(item(order(3, 1, 1), 3)).await,
-        refused(Refusal::SoldOut, false)
-    );
+    assert_eq!(case.one(item(next, 2)).await, refused(Refusal::SoldOut, true));
+    assert_eq!(case.one(item(order(3, 1, 1), 3)).await, refused(Refusal::SoldOut, false));
     for (flag, why) in [(2, Refusal::Paused), (0, Refusal::Closed)] {
         case.fold(Kind::Flag, order(9, flag as u64, 1), flag).await;
         assert_eq!(case.one(item(next, 2)).await, refused(why, true));
@@ -348,16 +206,9 @@ async fn relay_and_transfer(cells: &dyn Cells, cell: CellId) {
     let mut case = Case::new(cells, cell, 4, 2).await;
     assert!(is_new(&case.one(item(order(1, 1, 1), 1)).await));
     case.fold(Kind::Flag, order(9, 1, 1), 0).await;
-    let relay = ReserveItem {
-        relay: true,
-        checked: false,
-        ..item(order(1, 2, 1), 2)
-    };
+    let relay = ReserveItem { relay: true, checked: false, ..item(order(1, 2, 1), 2) };
     assert!(is_new(&case.one(relay.clone()).await));
-    let third = ReserveItem {
-        order: order(1, 3, 1),
-        ..relay
-    };
+    let third = ReserveItem { order: order(1, 3, 1), ..relay };
     assert_eq!(case.one(third).await, refused(Refusal::Limit, true));
     let moved = |id, qty| ReserveItem {
         buyer: None,
@@ -366,21 +217,11 @@ async fn relay_and_transfer(cells: &dyn Cells, cell: CellId) {
         qty,
         ..item(id, 4)
     };
-    let late = |item| ReserveCall {
-        deadline_ms: 1,
-        ..call(2, vec![item])
-    };
+    let late = |item| ReserveCall { deadline_ms: 1, ..call(2, vec![item]) };
     let (big, fits) = (order(7, 1, 1), order(7, 2, 1));
-    assert_eq!(
-        case.reserve(late(moved(big, 3))).await,
-        [refused(Refusal::SoldOut, false)]
-    );
+    assert_eq!(case.reserve(late(moved(big, 3))).await, [refused(Refusal::SoldOut, false)]);
     assert!(is_new(&case.reserve(late(moved(fits, 2))).await[0]));
     case.fold(Kind::TransferOut, fits, 2).await;
-    let view = cells
-        .snapshot(&case.cell)
-        .await
-        .expect("snapshot")
-        .expect("a cell");
+    let view = cells.snapshot(&case.cell).await.expect("snapshot").expect("a cell");
     assert_eq!((view.totals.supply, view.held, view.holds), (2, 2, 2));
 }

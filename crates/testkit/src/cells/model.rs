@@ -70,15 +70,8 @@ impl Cell {
 
     /// The units of a buyer; `None` without a field.
     pub fn units(&self, buyer: &str) -> Option<i64> {
-        let found = self.b[0]
-            .get(buyer)
-            .or_else(|| self.b[1].get(buyer))
-            .copied();
-        if self.limited {
-            found
-        } else {
-            found.map(|_| 0)
-        }
+        let found = self.b[0].get(buyer).or_else(|| self.b[1].get(buyer)).copied();
+        if self.limited { found } else { found.map(|_| 0) }
     }
 
     fn give(&mut self, buyer: &str, q: i64, hash: u64) {
@@ -89,11 +82,7 @@ impl Cell {
         if known.is_none() {
             self.adds = (self.adds + hash % ADDS) % ADDS;
         }
-        let units = if self.limited {
-            known.unwrap_or(0) + q
-        } else {
-            0
-        };
+        let units = if self.limited { known.unwrap_or(0) + q } else { 0 };
         self.b[0].insert(buyer.to_owned(), units);
     }
 
@@ -121,10 +110,7 @@ impl Cell {
 
     /// A hold of the whole id, whatever its state.
     pub fn find(&self, id: OrderId) -> Option<&Hold> {
-        self.holds
-            .get(&id.key())
-            .filter(|h| h.order == id)
-            .or_else(|| self.fences.get(&id))
+        self.holds.get(&id.key()).filter(|h| h.order == id).or_else(|| self.fences.get(&id))
     }
 
     fn reserve(&mut self, now: u64, call: &ReserveCall, item: &ReserveItem) -> Reserved {
@@ -197,11 +183,7 @@ impl Cell {
         if !transfer && call.limit > 0 && units.unwrap_or(0) + qty > i64::from(call.limit) {
             return no(Refusal::Limit);
         }
-        if self.available() < qty {
-            no(Refusal::SoldOut)
-        } else {
-            None
-        }
+        if self.available() < qty { no(Refusal::SoldOut) } else { None }
     }
 
     fn fold(&mut self, e: &ApplyEntry) -> u32 {
@@ -251,10 +233,7 @@ fn met(hold: &mut Hold, item: &ReserveItem) -> Reserved {
         return Reserved::New { t_ms: hold.t_ms };
     }
     hold.att = format!("shared:{}", item.nonce);
-    Reserved::Held {
-        t_ms: hold.t_ms,
-        payload: Bytes::from(hold.payload.clone()),
-    }
+    Reserved::Held { t_ms: hold.t_ms, payload: Bytes::from(hold.payload.clone()) }
 }
 
 impl Model {
@@ -266,24 +245,11 @@ impl Model {
     /// reserve.
     pub fn reserve(&mut self, now: u64, call: &ReserveCall) -> ReserveReply {
         let Some(cell) = &mut self.cell else {
-            let mark = Mark {
-                redis_ms: now,
-                ..Mark::default()
-            };
-            return ReserveReply {
-                mark,
-                results: vec![Reserved::Missing; call.items.len()],
-            };
+            let mark = Mark { redis_ms: now, ..Mark::default() };
+            return ReserveReply { mark, results: vec![Reserved::Missing; call.items.len()] };
         };
-        let results = call
-            .items
-            .iter()
-            .map(|i| cell.reserve(now, call, i))
-            .collect();
-        ReserveReply {
-            mark: cell.mark(now),
-            results,
-        }
+        let results = call.items.iter().map(|i| cell.reserve(now, call, i)).collect();
+        ReserveReply { mark: cell.mark(now), results }
     }
 
     /// apply.
@@ -295,26 +261,15 @@ impl Model {
         if call.prev_seq > watermark {
             return Applied::Gap { watermark };
         }
-        let own = call
-            .entries
-            .iter()
-            .find(|e| e.seq == watermark)
-            .map(|e| e.tok);
-        let tok = if call.prev_seq == watermark {
-            Some(call.prev_tok)
-        } else {
-            own
-        };
+        let own = call.entries.iter().find(|e| e.seq == watermark).map(|e| e.tok);
+        let tok = if call.prev_seq == watermark { Some(call.prev_tok) } else { own };
         if tok.is_some_and(|t| t != cell.totals.tok) {
             return Applied::Fork;
         }
         cell.rotate(now);
         let fresh = call.entries.iter().filter(|e| e.seq > watermark);
         let without_hold = fresh.map(|e| cell.fold(e)).sum();
-        Applied::Ok {
-            watermark: cell.totals.seq,
-            without_hold,
-        }
+        Applied::Ok { watermark: cell.totals.seq, without_hold }
     }
 
     /// resolve.
@@ -383,9 +338,7 @@ impl Model {
         if cell.fences.contains_key(&order) {
             return FenceReply::Fenced;
         }
-        let sealed = cell
-            .find(order)
-            .filter(|h| h.state == HoldState::Sealed && h.att == att);
+        let sealed = cell.find(order).filter(|h| h.state == HoldState::Sealed && h.att == att);
         let Some(mut hold) = sealed.cloned() else {
             return FenceReply::Changed;
         };
@@ -490,11 +443,6 @@ impl Model {
     pub fn snapshot(&self, now: u64) -> Option<CellView> {
         let cell = self.cell.as_ref()?;
         let holds = (cell.holds.len() + cell.fences.len()) as u64;
-        Some(CellView {
-            totals: cell.totals,
-            held: cell.held(),
-            holds,
-            mark: cell.mark(now),
-        })
+        Some(CellView { totals: cell.totals, held: cell.held(), holds, mark: cell.mark(now) })
     }
 }

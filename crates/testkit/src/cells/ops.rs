@@ -13,43 +13,19 @@ pub type Item = (Who, u8, u8, bool, bool);
 
 /// One operation.
 #[derive(Debug, Clone)]
-#[expect(
-    missing_docs,
-    reason = "the names are those of the port and of the ledger's kinds"
-)]
+#[expect(missing_docs, reason = "the names are those of the port and of the ledger's kinds")]
 pub enum Op {
-    Reserve {
-        items: Vec<Item>,
-        late: bool,
-        window: u8,
-    },
-    Ledger {
-        kind: u8,
-        who: Who,
-        units: u8,
-    },
-    Apply {
-        back: u8,
-        take: u8,
-        fork: bool,
-    },
+    Reserve { items: Vec<Item>, late: bool, window: u8 },
+    Ledger { kind: u8, who: Who, units: u8 },
+    Apply { back: u8, take: u8, fork: bool },
     Resolve(Vec<(Who, u8)>),
     Cancel(Who, u8),
     Fence(Who),
     Unseal(Who, bool),
     Ticket(bool),
-    Load {
-        ticket: u8,
-        short: bool,
-    },
-    Mend {
-        full: bool,
-        stale: bool,
-    },
-    Drop {
-        stale: bool,
-        fork: bool,
-    },
+    Load { ticket: u8, short: bool },
+    Mend { full: bool, stale: bool },
+    Drop { stale: bool, fork: bool },
     Wait(u8),
 }
 
@@ -58,13 +34,7 @@ fn who() -> impl Strategy<Value = Who> {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let item = (
-        who(),
-        0u8..4,
-        0u8..2,
-        any::<bool>(),
-        proptest::bool::weighted(0.2),
-    );
+    let item = (who(), 0u8..4, 0u8..2, any::<bool>(), proptest::bool::weighted(0.2));
     let items = prop::collection::vec(item, 1..7);
     let rare = proptest::bool::weighted(0.1);
     prop_oneof![
@@ -99,12 +69,7 @@ pub fn sequences(most: usize) -> impl Strategy<Value = (bool, Vec<Op>)> {
 /// The id of an order.
 pub fn id(who: Who) -> OrderId {
     let (buyer, key, content) = who;
-    OrderId::compose(
-        CampaignNo(1),
-        u16::from(buyer),
-        u64::from(key) << 30,
-        u32::from(content) + 7,
-    )
+    OrderId::compose(CampaignNo(1), u16::from(buyer), u64::from(key) << 30, u32::from(content) + 7)
 }
 
 /// The buyer of an order; nobody for a transfer.
@@ -114,9 +79,7 @@ pub(super) fn buyer(who: Who) -> Option<String> {
 
 /// A stable hash of a buyer.
 pub(super) fn hash(buyer: &str) -> u64 {
-    buyer
-        .bytes()
-        .fold(7, |h, b| (h * 8_191 + u64::from(b)) % (1 << 45))
+    buyer.bytes().fold(7, |h, b| (h * 8_191 + u64::from(b)) % (1 << 45))
 }
 
 /// The units of an order: a function of its content.

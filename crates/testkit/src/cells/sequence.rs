@@ -56,36 +56,21 @@ pub async fn run(bench: Bench<'_>, limited: bool, ops: &[Op]) -> Result<(), Stri
     };
     run.append(Kind::Supply, (4, 3, 0), 6);
     run.append(Kind::Flag, (4, 3, 1), 1);
-    run.step(&Op::Load {
-        ticket: 0,
-        short: false,
-    })
-    .await?;
+    run.step(&Op::Load { ticket: 0, short: false }).await?;
     for (i, op) in ops.iter().enumerate() {
-        run.step(op)
-            .await
-            .map_err(|e| format!("step {i} {op:?}: {e}"))?;
-        run.snapshot()
-            .await
-            .map_err(|e| format!("after step {i} {op:?}: {e}"))?;
+        run.step(op).await.map_err(|e| format!("step {i} {op:?}: {e}"))?;
+        run.snapshot().await.map_err(|e| format!("after step {i} {op:?}: {e}"))?;
     }
     run.audit().await
 }
 
 pub(super) fn same<T: PartialEq + Debug>(got: &T, want: &T) -> Result<(), String> {
-    if got == want {
-        Ok(())
-    } else {
-        Err(format!("got {got:?}, want {want:?}"))
-    }
+    if got == want { Ok(()) } else { Err(format!("got {got:?}, want {want:?}")) }
 }
 
 impl Run<'_> {
     fn now(&self) -> u64 {
-        self.bench
-            .clock
-            .as_ref()
-            .map_or(1_700_000_000_000, |c| runtime::Clock::now_ms(&**c))
+        self.bench.clock.as_ref().map_or(1_700_000_000_000, |c| runtime::Clock::now_ms(&**c))
     }
 
     /// Times are compared only where the clock is ours.
@@ -103,10 +88,7 @@ impl Run<'_> {
 
     fn append(&mut self, kind: Kind, who: Who, qty: i64) {
         let (order, class) = (id(who), kind.class());
-        let claimed = self
-            .ledger
-            .iter()
-            .find(|e| e.order == order && e.kind == Kind::Claim);
+        let claimed = self.ledger.iter().find(|e| e.order == order && e.kind == Kind::Claim);
         if kind == Kind::Release && claimed.is_none() {
             return;
         }
@@ -114,18 +96,8 @@ impl Run<'_> {
         if once && self.taken.contains(&(order, class)) {
             return;
         }
-        let buyer = if once {
-            buyer(who).unwrap_or_default()
-        } else {
-            String::new()
-        };
-        let draft = Draft {
-            kind,
-            order,
-            buyer,
-            qty,
-            payload: Vec::new(),
-        };
+        let buyer = if once { buyer(who).unwrap_or_default() } else { String::new() };
+        let draft = Draft { kind, order, buyer, qty, payload: Vec::new() };
         if let Ok(entry) = self.head.append(draft, 0) {
             self.taken.insert((order, class));
             self.ledger.push(entry);
@@ -135,11 +107,7 @@ impl Run<'_> {
     /// What the ledger says of the buyers at a position.
     pub(super) fn buyers_at(&self, seq: u64) -> BTreeMap<String, i64> {
         let mut b = BTreeMap::new();
-        for e in self
-            .ledger
-            .iter()
-            .filter(|e| e.seq <= seq && !e.buyer.is_empty())
-        {
+        for e in self.ledger.iter().filter(|e| e.seq <= seq && !e.buyer.is_empty()) {
             match e.kind {
                 Kind::Claim => *b.entry(e.buyer.clone()).or_default() += e.qty,
                 Kind::Release => *b.entry(e.buyer.clone()).or_default() -= e.qty,
@@ -159,21 +127,14 @@ impl Run<'_> {
         let now = self.now();
         let broken = |e: cells::CellError| e.to_string();
         match op {
-            Op::Reserve {
-                items,
-                late,
-                window,
-            } => self.reserve(items, *late, *window).await,
+            Op::Reserve { items, late, window } => self.reserve(items, *late, *window).await,
             Op::Ledger { kind, who, units } => {
                 self.ledger_op(*kind, *who, *units);
                 Ok(())
             }
             Op::Apply { back, take, fork } => self.apply(*back, *take, *fork).await,
             Op::Resolve(orders) => {
-                let orders: Vec<_> = orders
-                    .iter()
-                    .map(|(w, s)| (id(*w), u64::from(*s)))
-                    .collect();
+                let orders: Vec<_> = orders.iter().map(|(w, s)| (id(*w), u64::from(*s))).collect();
                 let got = cells.resolve(&cell, &orders).await.map_err(broken)?;
                 same(&got, &self.model.resolve(&orders))
             }
@@ -183,10 +144,7 @@ impl Run<'_> {
                 same(&got, &self.model.cancel(id(*who), nonce))
             }
             Op::Fence(who) => {
-                let got = cells
-                    .fence(&cell, id(*who), b"\xff fence")
-                    .await
-                    .map_err(broken)?;
+                let got = cells.fence(&cell, id(*who), b"\xff fence").await.map_err(broken)?;
                 same(&got, &self.model.fence(now, id(*who), b"\xff fence"))
             }
             Op::Unseal(who, seen) => {
@@ -241,11 +199,7 @@ impl Run<'_> {
             closes_at_ms: [far, 0, 1][usize::from(window) % 3 * usize::from(window < 3)],
             items: items.iter().map(item).collect(),
         };
-        let got = self
-            .bench
-            .cells
-            .reserve(&self.bench.cell, call.clone())
-            .await;
+        let got = self.bench.cells.reserve(&self.bench.cell, call.clone()).await;
         let got = got.map_err(|e| e.to_string())?;
         let want = self.model.reserve(self.now(), &call);
         same(&self.times(got), &self.times(want))
@@ -266,41 +220,17 @@ impl Run<'_> {
     /// Entries around W: sometimes older ones again, sometimes with a gap.
     async fn apply(&mut self, back: u8, take: u8, fork: bool) -> Result<(), String> {
         let w = self.seen().1;
-        let prev = if back == 3 {
-            w + 1
-        } else {
-            w.saturating_sub(u64::from(back))
-        };
-        let entry = |e: &Entry| {
-            ApplyEntry::of(
-                e,
-                if e.buyer.is_empty() {
-                    0
-                } else {
-                    hash(&e.buyer)
-                },
-            )
-        };
-        let after = self
-            .ledger
-            .iter()
-            .filter(|e| e.seq > prev)
-            .take(usize::from(take) + 1);
+        let prev = if back == 3 { w + 1 } else { w.saturating_sub(u64::from(back)) };
+        let entry =
+            |e: &Entry| ApplyEntry::of(e, if e.buyer.is_empty() { 0 } else { hash(&e.buyer) });
+        let after = self.ledger.iter().filter(|e| e.seq > prev).take(usize::from(take) + 1);
         let entries: Vec<_> = after.map(entry).collect();
         if entries.is_empty() {
             return Ok(());
         }
-        let at = self
-            .ledger
-            .iter()
-            .find(|e| e.seq == prev)
-            .map_or(Tok(0), |e| e.tok);
+        let at = self.ledger.iter().find(|e| e.seq == prev).map_or(Tok(0), |e| e.tok);
         let prev_tok = if fork { Tok(at.0 ^ 1) } else { at };
-        let call = ApplyCall {
-            prev_seq: prev,
-            prev_tok,
-            entries,
-        };
+        let call = ApplyCall { prev_seq: prev, prev_tok, entries };
         let got = self.bench.cells.apply(&self.bench.cell, call.clone()).await;
         let want = self.model.apply(self.now(), &call);
         same(&got.map_err(|e| e.to_string())?, &want)
@@ -312,10 +242,7 @@ impl Run<'_> {
         self.loads += 1;
         let suffix = format!("load{}", self.loads);
         if !b.is_empty() {
-            cells
-                .stage(&cell, &suffix, &b)
-                .await
-                .map_err(|e| e.to_string())?;
+            cells.stage(&cell, &suffix, &b).await.map_err(|e| e.to_string())?;
             let now = self.now();
             self.model.stage(now, &suffix, &b);
         }
@@ -328,10 +255,7 @@ impl Run<'_> {
             staged_len: b.len() as u64 + u64::from(short && !b.is_empty()),
             limited: self.limited,
         };
-        let got = cells
-            .load(&cell, call.clone())
-            .await
-            .map_err(|e| e.to_string())?;
+        let got = cells.load(&cell, call.clone()).await.map_err(|e| e.to_string())?;
         same(&got, &self.model.load(self.now(), &call))
     }
 
@@ -353,12 +277,7 @@ impl Run<'_> {
     }
 
     async fn snapshot(&self) -> Result<(), String> {
-        let got = self
-            .bench
-            .cells
-            .snapshot(&self.bench.cell)
-            .await
-            .map_err(|e| e.to_string())?;
+        let got = self.bench.cells.snapshot(&self.bench.cell).await.map_err(|e| e.to_string())?;
         let mut want = self.model.snapshot(self.now());
         if let (Some(g), Some(w), None) = (&got, &mut want, &self.bench.clock) {
             w.mark.redis_ms = g.mark.redis_ms;

@@ -8,15 +8,9 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests have no configuration of their own"
-)]
+#[expect(clippy::disallowed_methods, reason = "tests have no configuration of their own")]
 fn config() -> PathBuf {
-    let fallback = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../target/stack/sluicegate.toml"
-    );
+    let fallback = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/stack/sluicegate.toml");
     std::env::var("SLUICEGATE_STACK").map_or_else(|_| fallback.into(), PathBuf::from)
 }
 
@@ -26,34 +20,17 @@ pub fn nodes() -> Vec<String> {
     let Ok(text) = std::fs::read_to_string(&path) else {
         panic!("{} is missing: run `cargo xtask stack up`", path.display());
     };
-    let after = text
-        .split("[cells]")
-        .nth(1)
-        .and_then(|t| t.split("nodes").nth(1));
+    let after = text.split("[cells]").nth(1).and_then(|t| t.split("nodes").nth(1));
     let list = after.and_then(|t| t.split(']').next()).unwrap_or_default();
-    let nodes: Vec<String> = list
-        .split('"')
-        .skip(1)
-        .step_by(2)
-        .map(str::to_owned)
-        .collect();
-    assert!(
-        !nodes.is_empty(),
-        "no cells.nodes in {}: `cargo xtask stack up`",
-        path.display()
-    );
+    let nodes: Vec<String> = list.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+    assert!(!nodes.is_empty(), "no cells.nodes in {}: `cargo xtask stack up`", path.display());
     nodes
 }
 
 /// A name that no other run has.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "uniqueness across runs, not time"
-)]
+#[expect(clippy::disallowed_methods, reason = "uniqueness across runs, not time")]
 pub fn fresh_name() -> String {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_nanos());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
     format!("t{:x}-{now:x}", std::process::id())
 }
 
@@ -67,8 +44,7 @@ fn lock_file() -> File {
 /// Held while a test needs the cluster whole.
 pub fn share() -> File {
     let file = lock_file();
-    file.lock_shared()
-        .expect("the stack's directory takes locks");
+    file.lock_shared().expect("the stack's directory takes locks");
     file
 }
 

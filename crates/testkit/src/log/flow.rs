@@ -18,14 +18,8 @@ pub async fn init_is_idempotent(s: &Subject) -> Result<()> {
     ensure!(s.log.partitions() >= 2);
     let nowhere = Partition::Retry(DATABASES + 40);
     let refused = s.log.publish(nowhere, super::frame(1)).await;
-    ensure!(
-        matches!(refused, Err(LogError::NotStored(..))),
-        "publish nowhere: {refused:?}"
-    );
-    ensure!(
-        s.log.consumer(nowhere).await.is_err(),
-        "a consumer of nothing"
-    );
+    ensure!(matches!(refused, Err(LogError::NotStored(..))), "publish nowhere: {refused:?}");
+    ensure!(s.log.consumer(nowhere).await.is_err(), "a consumer of nothing");
     Ok(())
 }
 
@@ -33,15 +27,8 @@ pub async fn order_is_kept(s: &Subject) -> Result<()> {
     s.publish(P, 0..200).await?;
     let mut c = s.log.consumer(P).await?;
     let got = s.take(&mut c, 200).await?;
-    ensure!(
-        got.is_sorted_by_key(|d| d.published_ms),
-        "publish times go back"
-    );
-    ensure!(
-        got[0].published_ms > 1_700_000_000_000,
-        "publish time {}",
-        got[0].published_ms
-    );
+    ensure!(got.is_sorted_by_key(|d| d.published_ms), "publish times go back");
+    ensure!(got[0].published_ms > 1_700_000_000_000, "publish time {}", got[0].published_ms);
     for d in &got {
         c.ack(&d.id).await?;
     }
@@ -100,10 +87,7 @@ pub async fn publish_wakes(s: &Subject) -> Result<()> {
         };
         let ((arrived, d), sent) = tokio::try_join!(next, publish)?;
         let late = arrived.saturating_duration_since(sent);
-        ensure!(
-            late < Duration::from_millis(500),
-            "delivered {late:?} after the receipt"
-        );
+        ensure!(late < Duration::from_millis(500), "delivered {late:?} after the receipt");
         same(number(&d)?, n)?;
         c.ack(&d.id).await?;
     }
@@ -127,10 +111,7 @@ pub async fn next_may_be_dropped(s: &Subject) -> Result<()> {
                 got.push(number(&d)?);
             }
         }
-        ensure!(
-            Instant::now() < until,
-            "a dropped next lost a frame: {got:?}"
-        );
+        ensure!(Instant::now() < until, "a dropped next lost a frame: {got:?}");
     }
     same(got, (0..50).collect())?;
     tokio::time::sleep(s.settle).await;
@@ -138,12 +119,7 @@ pub async fn next_may_be_dropped(s: &Subject) -> Result<()> {
 }
 
 pub async fn partitions_are_apart(s: &Subject) -> Result<()> {
-    let places = [
-        P,
-        Partition::Main(1),
-        Partition::Retry(0),
-        Partition::Retry(1),
-    ];
+    let places = [P, Partition::Main(1), Partition::Retry(0), Partition::Retry(1)];
     for (n, p) in (100u64..).zip(places) {
         s.publish(p, [n]).await?;
     }
@@ -156,10 +132,7 @@ pub async fn partitions_are_apart(s: &Subject) -> Result<()> {
 pub async fn sizes(s: &Subject) -> Result<()> {
     let large = Bytes::from(vec![5; MAX_FRAME]);
     for _ in 0..5 {
-        s.log
-            .publish(P, large.clone())
-            .await
-            .context("the largest frame")?;
+        s.log.publish(P, large.clone()).await.context("the largest frame")?;
     }
     match s.log.publish(P, vec![5; MAX_FRAME + 1].into()).await {
         Err(LogError::NotStored(p, _)) if p == P => {}

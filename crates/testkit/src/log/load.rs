@@ -33,10 +33,7 @@ pub async fn many_publishers(s: &Subject) -> Result<()> {
         let got = s.empty(p).await?;
         for task in 0..TASKS {
             let of_task: Vec<u64> = got.iter().copied().filter(|n| n / 1000 == task).collect();
-            ensure!(
-                of_task.is_sorted(),
-                "task {task} out of order on {p}: {of_task:?}"
-            );
+            ensure!(of_task.is_sorted(), "task {task} out of order on {p}: {of_task:?}");
             total += of_task.iter().collect::<HashSet<_>>().len() as u64;
         }
     }
@@ -50,10 +47,7 @@ pub async fn latency(log: &Arc<dyn OrderLog>, in_flight: u16) -> Result<String> 
     let mut set = JoinSet::new();
     let start = Instant::now();
     for task in 0..in_flight {
-        set.spawn(publishes(
-            Arc::clone(log),
-            Partition::Main(task % log.partitions()),
-        ));
+        set.spawn(publishes(Arc::clone(log), Partition::Main(task % log.partitions())));
     }
     let mut all = Vec::new();
     while let Some(took) = set.join_next().await {
@@ -62,9 +56,7 @@ pub async fn latency(log: &Arc<dyn OrderLog>, in_flight: u16) -> Result<String> 
     all.sort_unstable();
     let rate = all.len() as f64 / start.elapsed().as_secs_f64();
     let (p50, p99) = (all[all.len() / 2], all[all.len() * 99 / 100]);
-    Ok(format!(
-        "12.8 kB, {in_flight} in flight: {rate:.0} frames/s, p50 {p50:?}, p99 {p99:?}"
-    ))
+    Ok(format!("12.8 kB, {in_flight} in flight: {rate:.0} frames/s, p50 {p50:?}, p99 {p99:?}"))
 }
 
 async fn publishes(log: Arc<dyn OrderLog>, p: Partition) -> Result<Vec<Duration>> {
@@ -96,17 +88,11 @@ pub async fn flood_is_refused_or_stored(s: &Subject) -> Result<()> {
         };
     }
     ensure!(!stored.is_empty(), "nothing was stored");
-    ensure!(
-        !refused.is_empty(),
-        "{FLOOD} frames at once and none was refused: no bound"
-    );
+    ensure!(!refused.is_empty(), "{FLOOD} frames at once and none was refused: no bound");
     let mut c = s.log.consumer(p).await?;
     let mut got = HashSet::new();
     while got.len() < stored.len() || !stored.is_subset(&got) {
-        let d = s
-            .next(&mut c)
-            .await
-            .context("a frame with a receipt is missing")?;
+        let d = s.next(&mut c).await.context("a frame with a receipt is missing")?;
         c.ack(&d.id).await?;
         got.insert(number(&d)?);
     }

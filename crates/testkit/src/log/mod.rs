@@ -34,31 +34,17 @@ pub struct Subject {
 /// Runs every check; the error names the one that failed.
 pub async fn conformance(s: &Subject) -> Result<()> {
     s.log.init(DATABASES).await.context("init")?;
-    flow::init_is_idempotent(s)
-        .await
-        .context("init is idempotent")?;
+    flow::init_is_idempotent(s).await.context("init is idempotent")?;
     flow::order_is_kept(s).await.context("order is kept")?;
-    flow::unacked_come_again(s)
-        .await
-        .context("unacked come again")?;
-    flow::second_consumer_stands_by(s)
-        .await
-        .context("a second consumer stands by")?;
-    flow::publish_wakes(s)
-        .await
-        .context("a publish wakes the consumer")?;
-    flow::next_may_be_dropped(s)
-        .await
-        .context("next may be dropped")?;
-    flow::partitions_are_apart(s)
-        .await
-        .context("partitions are apart")?;
+    flow::unacked_come_again(s).await.context("unacked come again")?;
+    flow::second_consumer_stands_by(s).await.context("a second consumer stands by")?;
+    flow::publish_wakes(s).await.context("a publish wakes the consumer")?;
+    flow::next_may_be_dropped(s).await.context("next may be dropped")?;
+    flow::partitions_are_apart(s).await.context("partitions are apart")?;
     flow::sizes(s).await.context("sizes")?;
     flow::backlog_counts(s).await.context("backlog counts")?;
     load::many_publishers(s).await.context("many publishers")?;
-    load::flood_is_refused_or_stored(s)
-        .await
-        .context("a flood is refused or stored")?;
+    load::flood_is_refused_or_stored(s).await.context("a flood is refused or stored")?;
     Ok(())
 }
 
@@ -71,10 +57,7 @@ pub fn frame(n: u64) -> Bytes {
 
 /// The number of a frame.
 pub fn number(d: &Delivery) -> Result<u64> {
-    let head = d
-        .frame
-        .first_chunk::<8>()
-        .context("a frame that the suite did not make")?;
+    let head = d.frame.first_chunk::<8>().context("a frame that the suite did not make")?;
     Ok(u64::from_be_bytes(*head))
 }
 
@@ -89,11 +72,7 @@ impl Subject {
     pub async fn take(&self, c: &mut Box<dyn Consumer>, n: usize) -> Result<Vec<Delivery>> {
         let mut got = Vec::with_capacity(n);
         while got.len() < n {
-            got.push(
-                self.next(c)
-                    .await
-                    .with_context(|| format!("{} of {n}", got.len()))?,
-            );
+            got.push(self.next(c).await.with_context(|| format!("{} of {n}", got.len()))?);
         }
         Ok(got)
     }
@@ -125,10 +104,7 @@ impl Subject {
         numbers: impl IntoIterator<Item = u64>,
     ) -> Result<()> {
         for n in numbers {
-            self.log
-                .publish(p, frame(n))
-                .await
-                .with_context(|| format!("publish {n}"))?;
+            self.log.publish(p, frame(n)).await.with_context(|| format!("publish {n}"))?;
         }
         Ok(())
     }

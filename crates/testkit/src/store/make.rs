@@ -13,36 +13,26 @@ pub const T_MS: u64 = 1_700_000_000_000;
 
 impl Subject {
     pub(super) fn offer_id(&self, name: &str) -> OfferId {
-        format!("{}-{name}", self.tag)
-            .parse()
-            .expect("tag and name are of the grammar")
+        format!("{}-{name}", self.tag).parse().expect("tag and name are of the grammar")
     }
 
     /// The id of an operator's request.
     pub(super) fn request(&self, name: &str) -> OrderId {
-        self.identity
-            .request_id(&self.offer_id("any"), "test", name)
+        self.identity.request_id(&self.offer_id("any"), "test", name)
     }
 
     /// An offer whose bucket n has `units[n]` units.
     pub(super) async fn offer(&self, name: &str, units: &[i64]) -> Result<Vec<CellId>> {
         let offer = self.offer_id(name);
-        let cells: Vec<(CellId, i64)> = (0u8..)
-            .zip(units)
-            .map(|(n, u)| (offer.cell(n), *u))
-            .collect();
-        let ids = (
-            self.request(&format!("{name}-s")),
-            self.request(&format!("{name}-f")),
-        );
+        let cells: Vec<(CellId, i64)> =
+            (0u8..).zip(units).map(|(n, u)| (offer.cell(n), *u)).collect();
+        let ids = (self.request(&format!("{name}-s")), self.request(&format!("{name}-f")));
         self.store.create_cells(&cells, ids).await?;
         Ok(cells.into_iter().map(|c| c.0).collect())
     }
 
     pub(super) fn buyer(&self, name: &str) -> Buyer {
-        format!("{}/{name}", self.tag)
-            .parse()
-            .expect("1 to 128 bytes")
+        format!("{}/{name}", self.tag).parse().expect("1 to 128 bytes")
     }
 
     /// An order of one unit on each cell; the last line is the anchor.
@@ -53,18 +43,12 @@ impl Subject {
 
     pub(super) fn payload(&self, buyer: Buyer, key: IdempotencyKey, cells: &[CellId]) -> Payload {
         let campaign = CampaignNo(1);
-        let line = |cell: &CellId| Line {
-            cell: cell.clone(),
-            qty: 1,
-            unit_minor: 250,
-        };
+        let line = |cell: &CellId| Line { cell: cell.clone(), qty: 1, unit_minor: 250 };
         let mut lines: Vec<Line> = cells.iter().map(line).collect();
         lines.sort_by(|a, b| a.cell.cmp(&b.cell));
         let content = format!("{lines:?}");
         Payload {
-            order: self
-                .identity
-                .order_id(campaign, &buyer, &key, content.as_bytes()),
+            order: self.identity.order_id(campaign, &buyer, &key, content.as_bytes()),
             buyer,
             key,
             anchor: lines.len() - 1,
@@ -78,37 +62,20 @@ impl Subject {
 }
 
 pub fn sealed(p: &Payload) -> Sealed {
-    Sealed {
-        t_ms: T_MS,
-        payload: p.encode().into(),
-    }
+    Sealed { t_ms: T_MS, payload: p.encode().into() }
 }
 
 /// What the writer asks for the anchor of an order.
 pub fn ask(p: &Payload, mode: Mode) -> Ask {
     let (order, buyer) = (p.order, p.buyer.clone());
-    Ask {
-        order,
-        buyer,
-        qty: p.anchor_line().qty,
-        mode,
-        anchor: true,
-        sealed: sealed(p),
-    }
+    Ask { order, buyer, qty: p.anchor_line().qty, mode, anchor: true, sealed: sealed(p) }
 }
 
 pub fn asks(cell: &CellId, orders: &[Payload]) -> CellAsks {
     let asks = orders.iter().map(|p| ask(p, Mode::Full)).collect();
-    CellAsks {
-        cell: cell.clone(),
-        asks,
-    }
+    CellAsks { cell: cell.clone(), asks }
 }
 
 pub fn row(p: &Payload) -> RowAsk {
-    RowAsk {
-        payload: p.clone(),
-        t_ms: T_MS,
-        rejected: None,
-    }
+    RowAsk { payload: p.clone(), t_ms: T_MS, rejected: None }
 }

@@ -28,10 +28,7 @@ pub async fn progress(s: &Subject) -> Result<()> {
         same(read(name.clone()).await?, Some(want))?;
     }
     s.store.set_progress(&other, 7).await?;
-    same(
-        (read(name).await?, read(other).await?),
-        (Some(251), Some(7)),
-    )
+    same((read(name).await?, read(other).await?), (Some(251), Some(7)))
 }
 
 pub async fn barrier(s: &Subject) -> Result<()> {
@@ -48,24 +45,12 @@ pub async fn barrier(s: &Subject) -> Result<()> {
 pub async fn lease(s: &Subject) -> Result<()> {
     let name = s.short("lease");
     ensure!(s.store.lease(&name, "a", 600).await?, "a free lease");
-    ensure!(
-        !s.other.lease(&name, "b", 600).await?,
-        "a lease that another holds"
-    );
+    ensure!(!s.other.lease(&name, "b", 600).await?, "a lease that another holds");
     ensure!(s.store.lease(&name, "a", 600).await?, "renewed");
-    ensure!(
-        !s.other.lease(&name, "A", 600).await?,
-        "another case is another holder"
-    );
+    ensure!(!s.other.lease(&name, "A", 600).await?, "another case is another holder");
     tokio::time::sleep(Duration::from_millis(700)).await;
-    ensure!(
-        s.other.lease(&name, "b", 60_000).await?,
-        "a lease that ran out"
-    );
-    ensure!(
-        !s.store.lease(&name, "a", 600).await?,
-        "the other has it now"
-    );
+    ensure!(s.other.lease(&name, "b", 60_000).await?, "a lease that ran out");
+    ensure!(!s.store.lease(&name, "a", 600).await?, "the other has it now");
     Ok(())
 }
 
@@ -77,20 +62,12 @@ pub async fn parked(s: &Subject) -> Result<()> {
     let long = "ä".repeat(2000);
     s.store.park(p.order, &long, &sealed(&p)).await?;
     s.store.park(p.order, "again", &sealed(&p)).await?;
-    same(
-        s.store
-            .parked_among(&[free.order, p.order, p.order])
-            .await?,
-        vec![p.order],
-    )?;
+    same(s.store.parked_among(&[free.order, p.order, p.order]).await?, vec![p.order])?;
     same(s.store.parked_among(&[]).await?, vec![])?;
     let mut frame = vec![0xff; 256 * 1024];
     frame.splice(..s.tag.len(), s.tag.bytes());
     let frame = Bytes::from(frame);
-    s.store
-        .park_frame("main-0", "checksum", &frame)
-        .await
-        .context("a whole frame")?;
+    s.store.park_frame("main-0", "checksum", &frame).await.context("a whole frame")?;
     s.store.park_frame("main-0", "checksum", &frame).await?;
     same(s.store.parked_counts().await?, (orders + 1, frames + 1))
 }

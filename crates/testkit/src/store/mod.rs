@@ -36,18 +36,12 @@ pub struct Subject {
 /// Runs every check; the error names the one that failed. The databases may be empty.
 pub async fn conformance(s: &Subject) -> Result<()> {
     catalog::init(s).await.context("init")?;
-    catalog::campaigns_and_offers(s)
-        .await
-        .context("campaigns and offers")?;
+    catalog::campaigns_and_offers(s).await.context("campaigns and offers")?;
     catalog::create_cells(s).await.context("create cells")?;
-    verdicts::until_full(s)
-        .await
-        .context("verdicts until full")?;
+    verdicts::until_full(s).await.context("verdicts until full")?;
     verdicts::repeated(s).await.context("verdicts repeated")?;
     verdicts::aborts(s).await.context("aborts")?;
-    verdicts::one_order_twice_in_a_batch(s)
-        .await
-        .context("one order twice")?;
+    verdicts::one_order_twice_in_a_batch(s).await.context("one order twice")?;
     verdicts::several_cells(s).await.context("several cells")?;
     verdicts::missing_cell(s).await.context("missing cell")?;
     verdicts::large_batch(s).await.context("large batch")?;
@@ -67,24 +61,16 @@ pub async fn conformance(s: &Subject) -> Result<()> {
     marks::barrier(s).await.context("barrier")?;
     marks::lease(s).await.context("lease")?;
     marks::parked(s).await.context("parked")?;
-    race::verdicts(s)
-        .await
-        .context("two writers on one batch")?;
+    race::verdicts(s).await.context("two writers on one batch")?;
     race::rows(s).await.context("two writers on one key")?;
-    race::cells_and_units(s)
-        .await
-        .context("two operators on one request")?;
+    race::cells_and_units(s).await.context("two operators on one request")?;
     Ok(())
 }
 
 impl Subject {
     /// The whole ledger of a cell, after checking INV-1, INV-2 and the cell row against it.
     pub async fn audit(&self, cell: &CellId) -> Result<(Vec<Entry>, Totals)> {
-        let page = self
-            .store
-            .after(cell, 0, 100_000)
-            .await?
-            .context("no such cell")?;
+        let page = self.store.after(cell, 0, 100_000).await?.context("no such cell")?;
         same(page.base, Some(Totals::default()))?;
         let broken = invariant::ledger(&page.entries, page.head);
         ensure!(broken.is_empty(), "{cell}: {broken:?}");

@@ -18,11 +18,7 @@ const ORDERS: usize = 240;
 
 impl Subject {
     fn process(&self, n: usize) -> Arc<dyn Store> {
-        Arc::clone(if n.is_multiple_of(2) {
-            &self.store
-        } else {
-            &self.other
-        })
+        Arc::clone(if n.is_multiple_of(2) { &self.store } else { &self.other })
     }
 }
 
@@ -44,10 +40,7 @@ type Seen = Vec<(CellId, OrderId, Kind, u64, bool)>;
 async fn writer(store: Arc<dyn Store>, batches: Vec<Vec<(CellId, Vec<Payload>)>>) -> Result<Seen> {
     let mut seen = Seen::new();
     for batch in batches {
-        let call: Vec<_> = batch
-            .iter()
-            .map(|(cell, orders)| asks(cell, orders))
-            .collect();
+        let call: Vec<_> = batch.iter().map(|(cell, orders)| asks(cell, orders)).collect();
         let out = persist(|| store.verdicts(&call)).await?;
         for (c, (_, orders)) in out.iter().zip(&batch) {
             let rows = c.verdicts.iter().zip(orders);
@@ -60,19 +53,13 @@ async fn writer(store: Arc<dyn Store>, batches: Vec<Vec<(CellId, Vec<Payload>)>>
 /// Every writer gets all orders on two cells, each in another order of batches and cells.
 pub async fn verdicts(s: &Subject) -> Result<()> {
     let cells = s.offer("race", &[150, 90]).await?;
-    let orders: Vec<Payload> = (0..ORDERS)
-        .map(|n| s.order(&format!("race-{n}"), "k", &cells))
-        .collect();
+    let orders: Vec<Payload> =
+        (0..ORDERS).map(|n| s.order(&format!("race-{n}"), "k", &cells)).collect();
     let mut set = JoinSet::new();
     for task in 0..TASKS {
         let mut batches: Vec<Vec<(CellId, Vec<Payload>)>> = orders
             .chunks(17 + task)
-            .map(|c| {
-                cells
-                    .iter()
-                    .map(|cell| (cell.clone(), c.to_vec()))
-                    .collect()
-            })
+            .map(|c| cells.iter().map(|cell| (cell.clone(), c.to_vec())).collect())
             .collect();
         let turn = batches.len() * task / TASKS;
         batches.rotate_left(turn);
@@ -87,18 +74,11 @@ pub async fn verdicts(s: &Subject) -> Result<()> {
         for (cell, order, kind, seq, new) in seen?? {
             fresh += usize::from(new);
             let first = *verdicts.entry((cell, order)).or_insert((kind, seq));
-            ensure!(
-                first == (kind, seq),
-                "two verdicts of {order}: {first:?}, {kind:?} {seq}"
-            );
+            ensure!(first == (kind, seq), "two verdicts of {order}: {first:?}, {kind:?} {seq}");
         }
     }
     // A repeat after an unknown commit finds its own verdict and calls it old.
-    ensure!(
-        fresh <= 2 * ORDERS,
-        "{fresh} fresh verdicts of {}",
-        2 * ORDERS
-    );
+    ensure!(fresh <= 2 * ORDERS, "{fresh} fresh verdicts of {}", 2 * ORDERS);
     same(verdicts.len(), 2 * ORDERS)?;
     for (cell, supply) in cells.iter().zip([150, 90]) {
         let (entries, head) = s.audit(cell).await?;
@@ -140,11 +120,7 @@ pub async fn rows(s: &Subject) -> Result<()> {
     for (a, b) in both[0].iter().zip(&both[1]) {
         let alive = [a, b].map(|p| states.get(&p.order) == Some(&Status::Pending));
         ensure!(alive[0] != alive[1], "{:?}: both or none live", a.key);
-        let owner = s
-            .store
-            .order_of_key(&a.buyer, &a.key)
-            .await?
-            .map(|o| o.order);
+        let owner = s.store.order_of_key(&a.buyer, &a.key).await?.map(|o| o.order);
         same(owner, Some(if alive[0] { a.order } else { b.order }))?;
     }
     Ok(())
@@ -156,10 +132,7 @@ pub async fn cells_and_units(s: &Subject) -> Result<()> {
     for task in 0..TASKS {
         let (store, s) = (s.process(task), s.clone());
         set.spawn(async move {
-            let s = Subject {
-                store: Arc::clone(&store),
-                ..s
-            };
+            let s = Subject { store: Arc::clone(&store), ..s };
             let cells = s.offer("race-units", &[10, 10]).await?;
             let (a, b) = (&cells[0], &cells[1]);
             for n in 0..10 {

@@ -30,11 +30,7 @@ pub async fn pages(s: &Subject) -> Result<()> {
 pub async fn buyer_sums(s: &Subject) -> Result<()> {
     let cell = &s.offer("sums", &[50]).await?[0];
     let one = |n: usize| {
-        s.order(
-            &format!("sums-{}", n % 5),
-            &format!("k{n}"),
-            std::slice::from_ref(cell),
-        )
+        s.order(&format!("sums-{}", n % 5), &format!("k{n}"), std::slice::from_ref(cell))
     };
     let orders: Vec<_> = (0..12).map(one).collect();
     s.decide(cell, &orders).await?;
@@ -76,9 +72,6 @@ pub async fn cells(s: &Subject) -> Result<()> {
     }
     same(got, want)?;
     ensure!(s.store.ping(db).await, "ping");
-    ensure!(
-        !s.store.ping(999).await,
-        "ping of a database that is not there"
-    );
+    ensure!(!s.store.ping(999).await, "ping of a database that is not there");
     Ok(())
 }

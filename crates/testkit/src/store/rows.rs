@@ -17,38 +17,21 @@ impl Subject {
 }
 
 fn state(p: &Payload, status: Status, reason: Option<&str>, fresh: bool) -> RowState {
-    RowState {
-        order: p.order,
-        status,
-        reason: reason.map(str::to_owned),
-        fresh,
-    }
+    RowState { order: p.order, status, reason: reason.map(str::to_owned), fresh }
 }
 
 pub async fn inserted_once(s: &Subject) -> Result<()> {
     let cells = s.offer("rows", &[5, 5]).await?;
     let p = s.order("rows", "k1", &cells);
-    let dead = RowAsk {
-        rejected: Some(RejectReason::SoldOut),
-        ..row(&p)
-    };
+    let dead = RowAsk { rejected: Some(RejectReason::SoldOut), ..row(&p) };
     let pending = state(&p, Status::Pending, None, true);
     // The same order twice in one batch, then again with another word about it: the first holds.
     let got = s.insert(&[row(&p), dead.clone()]).await?;
-    let known = RowState {
-        fresh: false,
-        ..pending.clone()
-    };
+    let known = RowState { fresh: false, ..pending.clone() };
     same(got, vec![pending, known.clone()])?;
-    same(
-        s.insert(std::slice::from_ref(&dead)).await?,
-        vec![known.clone()],
-    )?;
+    same(s.insert(std::slice::from_ref(&dead)).await?, vec![known.clone()])?;
     let other = s.order("rows", "k2", &cells);
-    let dead = RowAsk {
-        payload: other.clone(),
-        ..dead
-    };
+    let dead = RowAsk { payload: other.clone(), ..dead };
     let sold_out = state(&other, Status::Rejected, Some("sold_out"), true);
     same(s.insert(&[dead]).await?, vec![sold_out])?;
     let db = s.store.order_db(p.order);
@@ -62,24 +45,12 @@ pub async fn inserted_once(s: &Subject) -> Result<()> {
 /// Every field comes back.
 async fn whole(s: &Subject, p: &Payload) -> Result<()> {
     let r = s.store.order(p.order).await?.context("the row")?;
-    same(
-        (r.order, &r.buyer, r.key.as_ref()),
-        (p.order, &p.buyer, Some(&p.key)),
-    )?;
-    same(
-        (r.status, r.reason.as_deref(), r.version),
-        (Status::Pending, None, 1),
-    )?;
-    let lines = p
-        .lines
-        .iter()
-        .map(|l| (l.cell.offer.clone(), l.cell.bucket, l.qty, l.unit_minor));
+    same((r.order, &r.buyer, r.key.as_ref()), (p.order, &p.buyer, Some(&p.key)))?;
+    same((r.status, r.reason.as_deref(), r.version), (Status::Pending, None, 1))?;
+    let lines = p.lines.iter().map(|l| (l.cell.offer.clone(), l.cell.bucket, l.qty, l.unit_minor));
     same(r.lines.clone(), lines.collect())?;
     same((r.currency.as_str(), r.amount), ("EUR", 500))?;
-    same(
-        (r.metadata.as_str(), r.created_at),
-        (p.metadata.as_str(), T_MS),
-    )?;
+    same((r.metadata.as_str(), r.created_at), (p.metadata.as_str(), T_MS))?;
     same(r.expires_at, T_MS + p.window_ms)?;
     ensure!(r.updated_at > T_MS, "{r:?}");
     same(s.store.order_of_key(&p.buyer, &p.key).await?, Some(r))
@@ -93,21 +64,11 @@ pub async fn key_conflict(s: &Subject) -> Result<()> {
     ensure!(first.order != second.order, "another content is another id");
     let lost = |p, fresh| state(p, Status::Rejected, Some("key_conflict"), fresh);
     let got = s.insert(&[row(&first), row(&second)]).await?;
-    same(
-        got,
-        vec![
-            state(&first, Status::Pending, None, true),
-            lost(&second, true),
-        ],
-    )?;
+    same(got, vec![state(&first, Status::Pending, None, true), lost(&second, true)])?;
     let got = s.insert(&[row(&third), row(&second), row(&first)]).await?;
     let known = state(&first, Status::Pending, None, false);
     same(got, vec![lost(&third, true), lost(&second, false), known])?;
-    let loser = s
-        .store
-        .order(second.order)
-        .await?
-        .context("the loser's row")?;
+    let loser = s.store.order(second.order).await?.context("the loser's row")?;
     same((loser.key, loser.lines.len()), (None, 1))?;
     let owner = s.store.order_of_key(&first.buyer, &first.key).await?;
     same(owner.map(|o| o.order), Some(first.order))
@@ -127,11 +88,7 @@ pub async fn exact_bytes(s: &Subject) -> Result<()> {
         same(got, vec![state(p, Status::Pending, None, true)])?;
     }
     for p in &orders {
-        let found = s
-            .store
-            .order_of_key(&p.buyer, &p.key)
-            .await?
-            .context("by its key")?;
+        let found = s.store.order_of_key(&p.buyer, &p.key).await?.context("by its key")?;
         same((found.order, found.buyer), (p.order, p.buyer.clone()))?;
     }
     let cell = &cells[0];
@@ -139,20 +96,14 @@ pub async fn exact_bytes(s: &Subject) -> Result<()> {
     let head = s.store.head(cell).await?.context("head")?;
     let sums = s.store.buyer_sums(cell, head.seq, None, 100).await?;
     same(sums.len(), 5)?;
-    ensure!(
-        sums.is_sorted() && sums.iter().map(|b| b.1).sum::<i64>() == 9,
-        "{sums:?}"
-    );
+    ensure!(sums.is_sorted() && sums.iter().map(|b| b.1).sum::<i64>() == 9, "{sums:?}");
     Ok(())
 }
 
 pub async fn scanned(s: &Subject) -> Result<()> {
     let cells = s.offer("scan", &[9]).await?;
-    let orders: Vec<Payload> = (0..7)
-        .map(|n| s.order("scan", &format!("k{n}"), &cells))
-        .collect();
-    s.insert(&orders.iter().map(row).collect::<Vec<_>>())
-        .await?;
+    let orders: Vec<Payload> = (0..7).map(|n| s.order("scan", &format!("k{n}"), &cells)).collect();
+    s.insert(&orders.iter().map(row).collect::<Vec<_>>()).await?;
     let (db, offer) = (s.store.buyer_db(&orders[0].buyer), &cells[0].offer);
     let mut want: Vec<OrderId> = orders.iter().map(|p| p.order).collect();
     want.sort_unstable();

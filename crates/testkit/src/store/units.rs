@@ -15,9 +15,7 @@ fn done(c: Change) -> Result<Vec<Appended>> {
 }
 
 fn entries(new: &[Appended]) -> Vec<(Kind, i64)> {
-    new.iter()
-        .flat_map(|a| a.entries.iter().map(|e| (e.kind, e.qty)))
-        .collect()
+    new.iter().flat_map(|a| a.entries.iter().map(|e| (e.kind, e.qty))).collect()
 }
 
 pub async fn supply(s: &Subject) -> Result<()> {
@@ -29,15 +27,9 @@ pub async fn supply(s: &Subject) -> Result<()> {
     same(new[0].prev.seq, 2)?;
     same(entries(&done(s.store.supply(&more, id).await?)?), vec![])?;
     let other = [(cells[0].clone(), 11), (cells[1].clone(), 20)];
-    ensure!(matches!(
-        s.store.supply(&other, id).await?,
-        Change::OtherUnits
-    ));
+    ensure!(matches!(s.store.supply(&other, id).await?, Change::OtherUnits));
     let nowhere = [(cells[0].offer.cell(7), 1)];
-    ensure!(matches!(
-        s.store.supply(&nowhere, s.request("supply-2")).await?,
-        Change::NoCell
-    ));
+    ensure!(matches!(s.store.supply(&nowhere, s.request("supply-2")).await?, Change::NoCell));
     same(s.audit(&cells[0]).await?.1.supply, 11)?;
     same(s.audit(&cells[1]).await?.1.supply, 22)
 }
@@ -57,17 +49,11 @@ pub async fn flag(s: &Subject) -> Result<()> {
     let same_flag = done(set("pause-2", Flag::Paused, &[Flag::Open], b"").await?)?;
     same(entries(&same_flag), vec![])?;
     let illegal = set("close", Flag::Closed, &[Flag::Open], b"").await?;
-    ensure!(
-        matches!(illegal, Change::Illegal(Flag::Paused)),
-        "{illegal:?}"
-    );
+    ensure!(matches!(illegal, Change::Illegal(Flag::Paused)), "{illegal:?}");
     let new = done(set("open", Flag::Open, &[Flag::Paused], b"").await?)?;
     same(entries(&new), vec![(Kind::Flag, 1), (Kind::Flag, 1)])?;
     let nowhere = [cells[0].offer.cell(7)];
-    let none = s
-        .store
-        .flag(&nowhere, s.request("none"), (Flag::Open, &[]), b"")
-        .await?;
+    let none = s.store.flag(&nowhere, s.request("none"), (Flag::Open, &[]), b"").await?;
     ensure!(matches!(none, Change::NoCell), "{none:?}");
     same(s.audit(&cells[0]).await?.1.open, Flag::Open)
 }
@@ -78,18 +64,9 @@ pub async fn transfer(s: &Subject) -> Result<()> {
     s.decide(a, &s.orders("transfer", 2, a)).await?;
     let id = s.request("transfer-1");
     let new = done(s.store.transfer(id, a, Some(b), 2).await?)?;
-    same(
-        entries(&new),
-        vec![(Kind::TransferOut, 2), (Kind::Supply, 2)],
-    )?;
-    same(
-        entries(&done(s.store.transfer(id, a, Some(b), 2).await?)?),
-        vec![],
-    )?;
-    ensure!(matches!(
-        s.store.transfer(id, a, Some(b), 1).await?,
-        Change::OtherUnits
-    ));
+    same(entries(&new), vec![(Kind::TransferOut, 2), (Kind::Supply, 2)])?;
+    same(entries(&done(s.store.transfer(id, a, Some(b), 2).await?)?), vec![])?;
+    ensure!(matches!(s.store.transfer(id, a, Some(b), 1).await?, Change::OtherUnits));
     let much = s.request("transfer-2");
     let Change::Refused(new) = s.store.transfer(much, a, Some(b), 2).await? else {
         bail!("3 units, 2 of them claimed, and 2 left");
@@ -101,10 +78,7 @@ pub async fn transfer(s: &Subject) -> Result<()> {
     same(entries(&new), vec![])?;
     let new = done(s.store.transfer(s.request("remove"), a, None, 1).await?)?;
     same(entries(&new), vec![(Kind::TransferOut, 1)])?;
-    let none = s
-        .store
-        .transfer(s.request("none"), a, Some(&a.offer.cell(7)), 1)
-        .await?;
+    let none = s.store.transfer(s.request("none"), a, Some(&a.offer.cell(7)), 1).await?;
     ensure!(matches!(none, Change::NoCell), "{none:?}");
     let ((_, from), (_, to)) = (s.audit(a).await?, s.audit(b).await?);
     same((from.supply, from.net, to.supply), (2, 2, 3))
@@ -116,10 +90,7 @@ pub async fn release(s: &Subject) -> Result<()> {
     s.decide(cell, &orders).await?;
     let ids: Vec<_> = orders.iter().map(|o| o.order).collect();
     let new = s.store.release(cell, &[ids[0], ids[2], ids[0]]).await?;
-    same(
-        entries(std::slice::from_ref(&new)),
-        vec![(Kind::Release, 1)],
-    )?;
+    same(entries(std::slice::from_ref(&new)), vec![(Kind::Release, 1)])?;
     same(new.entries[0].buyer.as_str(), orders[0].buyer.as_str())?;
     let again = s.store.release(cell, &ids[..1]).await?;
     same((again.entries.len(), again.prev.seq), (0, 6))?;

@@ -20,10 +20,7 @@ impl Subject {
     }
 
     async fn decide_as(&self, cell: &CellId, p: &Payload, mode: Mode) -> Result<(Kind, bool)> {
-        let batch = [CellAsks {
-            cell: cell.clone(),
-            asks: vec![ask(p, mode)],
-        }];
+        let batch = [CellAsks { cell: cell.clone(), asks: vec![ask(p, mode)] }];
         let out = self.store.verdicts(&batch).await?;
         let v = out[0].verdicts.first().context("no verdict")?;
         Ok((v.kind, v.fresh))
@@ -42,10 +39,7 @@ pub async fn until_full(s: &Subject) -> Result<()> {
     same(kinds(&got), vec![claim, claim, claim, reject, reject])?;
     let prev = got.prev.context("prev")?;
     same((prev.seq, prev.supply, prev.net), (2, 3, 0))?;
-    same(
-        got.entries.iter().map(|e| e.seq).collect::<Vec<_>>(),
-        vec![3, 4, 5, 6, 7],
-    )?;
+    same(got.entries.iter().map(|e| e.seq).collect::<Vec<_>>(), vec![3, 4, 5, 6, 7])?;
     let (entries, head) = s.audit(cell).await?;
     same(entries[2..].to_vec(), got.entries)?;
     same((head.seq, head.supply, head.net), (7, 3, 3))
@@ -56,10 +50,7 @@ pub async fn repeated(s: &Subject) -> Result<()> {
     let orders = s.orders("repeat", 3, cell);
     let first = s.decide(cell, &orders).await?;
     let again = s.decide(cell, &orders).await?;
-    ensure!(
-        again.entries.is_empty() && again.unrowed.is_none(),
-        "a repeat wrote {again:?}"
-    );
+    ensure!(again.entries.is_empty() && again.unrowed.is_none(), "a repeat wrote {again:?}");
     for (a, b) in first.verdicts.iter().zip(&again.verdicts) {
         same((a.kind, a.seq, b.fresh), (b.kind, b.seq, false))?;
     }
@@ -76,22 +67,10 @@ pub async fn repeated(s: &Subject) -> Result<()> {
 pub async fn aborts(s: &Subject) -> Result<()> {
     let cell = &s.offer("abort", &[5]).await?[0];
     let orders = s.orders("abort", 2, cell);
-    same(
-        s.decide_as(cell, &orders[0], Mode::Abort).await?,
-        (Kind::Reject, true),
-    )?;
-    same(
-        s.decide_as(cell, &orders[0], Mode::Full).await?,
-        (Kind::Reject, false),
-    )?;
-    same(
-        s.decide_as(cell, &orders[1], Mode::Full).await?,
-        (Kind::Claim, true),
-    )?;
-    same(
-        s.decide_as(cell, &orders[1], Mode::Abort).await?,
-        (Kind::Claim, false),
-    )?;
+    same(s.decide_as(cell, &orders[0], Mode::Abort).await?, (Kind::Reject, true))?;
+    same(s.decide_as(cell, &orders[0], Mode::Full).await?, (Kind::Reject, false))?;
+    same(s.decide_as(cell, &orders[1], Mode::Full).await?, (Kind::Claim, true))?;
+    same(s.decide_as(cell, &orders[1], Mode::Abort).await?, (Kind::Claim, false))?;
     let (_, head) = s.audit(cell).await?;
     same((head.seq, head.net), (4, 1))
 }
@@ -103,30 +82,17 @@ pub async fn one_order_twice_in_a_batch(s: &Subject) -> Result<()> {
     orders.push(orders[2].clone());
     let got = s.decide(cell, &orders).await?;
     let (claim, reject) = (Kind::Claim, Kind::Reject);
-    same(
-        kinds(&got),
-        vec![
-            (claim, true),
-            (claim, false),
-            (reject, true),
-            (reject, false),
-        ],
-    )?;
+    same(kinds(&got), vec![(claim, true), (claim, false), (reject, true), (reject, false)])?;
     same(got.entries.len(), 2)?;
     s.audit(cell).await.map(drop)
 }
 
 pub async fn several_cells(s: &Subject) -> Result<()> {
     let cells = s.offer("several", &[2, 1, 4]).await?;
-    let carts: Vec<Payload> = (0..3)
-        .map(|n| s.order(&format!("several-{n}"), "k", &cells))
-        .collect();
+    let carts: Vec<Payload> =
+        (0..3).map(|n| s.order(&format!("several-{n}"), "k", &cells)).collect();
     // Not in cell order: the locks are taken in order all the same.
-    let batch = [
-        asks(&cells[2], &carts),
-        asks(&cells[0], &carts),
-        asks(&cells[1], &carts),
-    ];
+    let batch = [asks(&cells[2], &carts), asks(&cells[0], &carts), asks(&cells[1], &carts)];
     let got = s.store.verdicts(&batch).await?;
     let order: Vec<&CellId> = got.iter().map(|c| &c.cell).collect();
     same(order, vec![&cells[2], &cells[0], &cells[1]])?;
@@ -139,11 +105,7 @@ pub async fn several_cells(s: &Subject) -> Result<()> {
     let home = s.store.cell_db(&cells[0].offer);
     let mut others = (0..200).map(|n| s.offer_id(&format!("away{n}")).cell(0));
     match others.find(|c| s.store.cell_db(&c.offer) != home) {
-        Some(away) => permanent(
-            s.store
-                .verdicts(&[asks(&cells[0], &[]), asks(&away, &[])])
-                .await,
-        ),
+        Some(away) => permanent(s.store.verdicts(&[asks(&cells[0], &[]), asks(&away, &[])]).await),
         None => same(s.store.databases(), 1),
     }
 }
@@ -153,30 +115,13 @@ pub async fn missing_cell(s: &Subject) -> Result<()> {
     let missing = cells[0].offer.cell(9);
     let order = s.order("missing", "k", &[cells[0].clone(), missing.clone()]);
     let one = std::slice::from_ref(&order);
-    let got = s
-        .store
-        .verdicts(&[asks(&missing, one), asks(&cells[0], one)])
-        .await?;
-    ensure!(
-        got[0].prev.is_none() && got[0].verdicts.is_empty(),
-        "{:?}",
-        got[0]
-    );
-    ensure!(
-        got[0].entries.is_empty() && got[0].unrowed.is_none(),
-        "{:?}",
-        got[0]
-    );
+    let got = s.store.verdicts(&[asks(&missing, one), asks(&cells[0], one)]).await?;
+    ensure!(got[0].prev.is_none() && got[0].verdicts.is_empty(), "{:?}", got[0]);
+    ensure!(got[0].entries.is_empty() && got[0].unrowed.is_none(), "{:?}", got[0]);
     same(kinds(&got[1]), vec![(Kind::Claim, true)])?;
     ensure!(s.store.head(&missing).await?.is_none(), "head of no cell");
-    ensure!(
-        s.store.after(&missing, 0, 9).await?.is_none(),
-        "ledger of no cell"
-    );
-    same(
-        s.store.find_verdicts(&missing, &[order.order]).await?,
-        vec![None],
-    )
+    ensure!(s.store.after(&missing, 0, 9).await?.is_none(), "ledger of no cell");
+    same(s.store.find_verdicts(&missing, &[order.order]).await?, vec![None])
 }
 
 /// The largest call: every step of the ladder, and payloads of a real size.
@@ -184,11 +129,7 @@ pub async fn large_batch(s: &Subject) -> Result<()> {
     let cell = &s.offer("large", &[400]).await?[0];
     let orders = s.orders("large", store::port::MAX_ORDERS, cell);
     let got = s.decide(cell, &orders).await?;
-    let claims = got
-        .verdicts
-        .iter()
-        .filter(|v| v.kind == Kind::Claim)
-        .count();
+    let claims = got.verdicts.iter().filter(|v| v.kind == Kind::Claim).count();
     same((claims, got.verdicts.len()), (400, 512))?;
     let more = s.orders("larger", store::port::MAX_ORDERS + 1, cell);
     permanent(s.store.verdicts(&[asks(cell, &more)]).await)?;
@@ -213,21 +154,13 @@ pub async fn unrowed(s: &Subject) -> Result<()> {
     let mut line = asks(cell, &s.orders("unrowed-l", 1, cell));
     line.asks[0].anchor = false;
     let lines = s.store.verdicts(&[line]).await?;
-    ensure!(
-        lines[0].unrowed.is_none(),
-        "a line that is no anchor: {lines:?}"
-    );
+    ensure!(lines[0].unrowed.is_none(), "a line that is no anchor: {lines:?}");
     let second = s.decide(cell, &s.orders("unrowed-b", 2, cell)).await?;
     let second = second.unrowed.context("no range")?;
     same((second.first_seq, second.last_seq), (7, 8))?;
-    same(
-        listed(u64::MAX >> 1).await?,
-        vec![first.clone(), second.clone()],
-    )?;
+    same(listed(u64::MAX >> 1).await?, vec![first.clone(), second.clone()])?;
     same(listed(first.at_ms).await?, vec![])?;
-    s.store
-        .finish_unrowed(db, std::slice::from_ref(&first))
-        .await?;
+    s.store.finish_unrowed(db, std::slice::from_ref(&first)).await?;
     s.store.finish_unrowed(db, &[first, second.clone()]).await?;
     same(listed(u64::MAX >> 1).await?, vec![])?;
     s.store.finish_unrowed(db, &[]).await?;
