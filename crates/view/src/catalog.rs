@@ -41,7 +41,8 @@ pub struct CatalogCache {
     store: Arc<dyn Store>,
     state: ArcSwap<State>,
     negatives: Mutex<HashMap<OfferId, Instant>>,
-    reading: tokio::sync::Mutex<()>,
+    /// When the last look began and how it ended.
+    reading: tokio::sync::Mutex<Option<(Instant, Result<(), StoreError>)>>,
 }
 
 impl CatalogCache {
@@ -51,7 +52,7 @@ impl CatalogCache {
             store,
             state: ArcSwap::from_pointee(State { version: 0, offers: HashMap::new() }),
             negatives: Mutex::default(),
-            reading: tokio::sync::Mutex::new(()),
+            reading: tokio::sync::Mutex::default(),
         })
     }
 
@@ -72,7 +73,21 @@ impl CatalogCache {
 
     /// Looks whether anything changed and reads it.
     pub async fn refresh(&self) -> Result<(), StoreError> {
-        let _one = self.reading.lock().await;
+        let asked = Instant::now();
+        let mut last = self.reading.lock().await;
+        // All who asked while another was looking share the next look.
+        if let Some((began, ended)) = &*last
+            && *began > asked
+        {
+            return ended.clone();
+        }
+        let began = Instant::now();
+        let ended = self.look().await;
+        *last = Some((began, ended.clone()));
+        ended
+    }
+
+    async fn look(&self) -> Result<(), StoreError> {
         let version = self.store.catalog_version().await?;
         if version == self.state.load().version {
             return Ok(());
@@ -92,6 +107,11 @@ impl CatalogCache {
 
     /// What is known without asking.
     pub fn peek(&self, id: &OfferId) -> Option<Arc<Known>> {
+        self.state.load().offers.get(id).cloned()
+    }
+
+    /// The same by the text of a path.
+    pub fn peek_name(&self, id: &str) -> Option<Arc<Known>> {
         self.state.load().offers.get(id).cloned()
     }
 
