@@ -1,5 +1,7 @@
 //! Answers: the one place where an outcome becomes HTTP.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 use domain::{OrderId, Reason};
 use http_body_util::Full;
@@ -94,17 +96,9 @@ pub(crate) struct Links<'a> {
 /// A problem as `application/problem+json`.
 pub(crate) fn problem(p: &Problem) -> Answer {
     let r = p.reason;
-    let body = ProblemBody {
-        r#type: format!("/problems/{}", r.as_str()),
-        title: r.title(),
-        status: r.status(),
-        detail: if p.detail.is_empty() { r.title() } else { &p.detail },
-        reason: r.as_str(),
-        retry: r.retry().as_str(),
-        order_id: p.order.map(|o| o.to_string()),
-        links: p.self_link.as_deref().map(|this| Links { this }),
-    };
-    let mut answer = raw(r.status(), "application/problem+json", to_bytes(&body));
+    let bare = p.detail.is_empty() && p.order.is_none() && p.self_link.is_none();
+    let body = if bare { bare_body(r) } else { problem_body(p) };
+    let mut answer = raw(r.status(), "application/problem+json", body);
     let headers = answer.headers_mut();
     if let Some(s) = p.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(s));
@@ -118,6 +112,30 @@ pub(crate) fn problem(p: &Problem) -> Answer {
         }
     }
     answer
+}
+
+/// The body of a problem without a detail of its own: the same bytes every time.
+fn bare_body(reason: Reason) -> Bytes {
+    static BODIES: OnceLock<Vec<Bytes>> = OnceLock::new();
+    let all = BODIES
+        .get_or_init(|| Reason::ALL.iter().map(|r| problem_body(&Problem::new(*r))).collect());
+    let at = Reason::ALL.iter().position(|r| *r == reason).unwrap_or_default();
+    all.get(at).cloned().unwrap_or_default()
+}
+
+fn problem_body(p: &Problem) -> Bytes {
+    let r = p.reason;
+    let body = ProblemBody {
+        r#type: format!("/problems/{}", r.as_str()),
+        title: r.title(),
+        status: r.status(),
+        detail: if p.detail.is_empty() { r.title() } else { &p.detail },
+        reason: r.as_str(),
+        retry: r.retry().as_str(),
+        order_id: p.order.map(|o| o.to_string()),
+        links: p.self_link.as_deref().map(|this| Links { this }),
+    };
+    to_bytes(&body)
 }
 
 /// JSON with a status.

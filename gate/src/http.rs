@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::answer::{self, Answer, Problem};
 use crate::buy::{self, Ended, problem};
-use crate::metrics::{self, Outcome};
+use crate::metrics::Outcome;
 use crate::route::{self, Route};
 use crate::state::Gate;
 use crate::{body, offers, orders};
@@ -44,7 +44,7 @@ pub(crate) async fn serve(
     if gate.tasks.phase() >= Phase::NotReady && version < Version::HTTP_2 {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    metrics::request(label, outcome, began.elapsed().as_secs_f64());
+    gate.requests.ended(label, outcome, began.elapsed().as_secs_f64());
     Ok(answer)
 }
 

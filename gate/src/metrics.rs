@@ -1,10 +1,14 @@
 //! The gate's metrics: names, help, and one function per thing that is counted.
 
+use std::collections::HashMap;
+
 use cells::port::CellError;
 use domain::Reason;
 use metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
 };
+use parking_lot::RwLock;
 
 /// Names and help texts.
 pub(crate) fn describe() {
@@ -46,11 +50,34 @@ impl Outcome {
     }
 }
 
-pub(crate) fn request(route: &'static str, outcome: Outcome, seconds: f64) {
-    counter!("sluicegate_requests_total", "route" => route, "outcome" => outcome.label())
-        .increment(1);
-    histogram!("sluicegate_request_seconds", "route" => route).record(seconds);
+/// Handles of the request metrics, made when first counted: a look-up in the registry costs more
+/// than a refusal by path.
+#[derive(Default)]
+pub(crate) struct Requests {
+    counters: RwLock<HashMap<(&'static str, &'static str), Counter>>,
+    seconds: RwLock<HashMap<&'static str, Histogram>>,
 }
+
+impl Requests {
+    pub fn ended(&self, route: &'static str, outcome: Outcome, seconds: f64) {
+        let key = (route, outcome.label());
+        if let Some(counter) = self.counters.read().get(&key) {
+            counter.increment(1);
+        } else {
+            let fresh = counter!("sluicegate_requests_total", "route" => key.0, "outcome" => key.1);
+            fresh.increment(1);
+            self.counters.write().insert(key, fresh);
+        }
+        if let Some(histogram) = self.seconds.read().get(route) {
+            histogram.record(seconds);
+        } else {
+            let fresh = histogram!("sluicegate_request_seconds", "route" => route);
+            fresh.record(seconds);
+            self.seconds.write().insert(route, fresh);
+        }
+    }
+}
+
 pub(crate) fn reserve_batch(n: usize) {
     histogram!("sluicegate_reserve_batch_size").record(n as f64);
 }

@@ -75,6 +75,9 @@ pub(crate) async fn get(gate: &Gate, id: &str) -> Ended {
 
 /// The offer of a path, or why there is none.
 pub(crate) async fn find(gate: &Gate, id: &str) -> Result<Arc<Known>, Problem> {
+    if let Some(known) = gate.catalog.peek_name(id) {
+        return Ok(known);
+    }
     let unknown = || Problem::new(Reason::UnknownOffer);
     let id: OfferId = id.parse().map_err(|_| unknown())?;
     match gate.catalog.get(&id).await {

@@ -32,6 +32,7 @@ pub struct Gate {
     pub(crate) emit: Arc<Emit>,
     pub(crate) offers: Offers,
     pub(crate) waiters: Arc<Waiters>,
+    pub(crate) requests: crate::metrics::Requests,
     pub(crate) connections: std::sync::atomic::AtomicUsize,
     ready: AtomicBool,
 }
@@ -58,6 +59,7 @@ impl Gate {
             emit: Arc::new(Emit::new(ports.log.clone(), config.publish.clone(), tasks.clone())),
             offers: Offers::default(),
             waiters,
+            requests: Default::default(),
             catalog,
             ports,
             tasks: tasks.clone(),

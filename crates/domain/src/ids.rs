@@ -50,6 +50,12 @@ impl OfferId {
     }
 }
 
+impl std::borrow::Borrow<str> for OfferId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl FromStr for OfferId {
     type Err = IdError;
     fn from_str(s: &str) -> Result<Self, IdError> {
