@@ -60,11 +60,20 @@ pub(crate) async fn start_gate(
     (buyers, operators): (TcpListener, TcpListener),
     (reconciler, handle): (Arc<Reconciler>, PrometheusHandle),
 ) -> Result<Arc<Gate>, Exit> {
+    let log = ports.log.clone();
     let gate = Gate::new(config, ports, tasks).map_err(|e| Exit::usage(e.0))?;
     gate.start().await.map_err(|e| Exit::unavailable(e.0))?;
     GateListener::new(gate.clone(), buyers).spawn();
     let reconciler: Arc<dyn Reconcile> = reconciler;
     admin::spawn(admin::Admin::new(gate.clone(), reconciler, handle), operators);
+    // A topic without its durable subscription forgets what it takes: not a single order before.
+    while let Err(e) = log.ready().await {
+        tracing::warn!(error = %e, "not ready: the log");
+        if tasks.unless(Phase::NotReady, tokio::time::sleep(Duration::from_secs(1))).await.is_none()
+        {
+            break;
+        }
+    }
     gate.set_ready();
     Ok(gate)
 }

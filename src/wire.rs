@@ -83,7 +83,12 @@ pub(crate) async fn ports(
     let log = log(config, tasks, &clock, databases).await?;
     let unique = runtime::unique::random();
     let holder = format!("{:016x}", unique.next());
-    init_log(&store, &*log, &holder).await?;
+    if config.is_embedded() {
+        // The folder's lock keeps others out; a lease would outlive a killed process.
+        log.init(databases).await.map_err(|e| Exit::unavailable(e.to_string()))?;
+    } else {
+        init_log(&store, &*log, &holder).await?;
+    }
     let cells = cells(config, client, &clock).await?;
     let store: Arc<dyn Store> = store;
     Ok(Ports { cells, store, log, identity, clock, unique })
@@ -111,7 +116,7 @@ async fn init_store(store: &SqlStore, identity: &Identity) -> Result<(), Exit> {
 /// Topics and subscriptions, one process at a time: two that create the same subscription at once
 /// disturb each other.
 async fn init_log(store: &SqlStore, log: &dyn OrderLog, holder: &str) -> Result<(), Exit> {
-    const TTL_MS: u64 = 60_000;
+    const TTL_MS: u64 = 20_000;
     let until = tokio::time::Instant::now() + Duration::from_millis(2 * TTL_MS);
     let fail = |e: &dyn std::fmt::Display| Exit::unavailable(e.to_string());
     while !store.lease("init", holder, TTL_MS).await.map_err(|e| fail(&e))? {

@@ -56,7 +56,8 @@ fn ready(gate: &Gate) -> Ended {
     }
 }
 
-fn not_serving(gate: &Gate) -> Reason {
+/// Why requests are not served now.
+pub(crate) fn not_serving(gate: &Gate) -> Reason {
     if gate.is_open() { Reason::Draining } else { Reason::Starting }
 }
 

@@ -61,7 +61,7 @@ fn probe(admin: &Admin, path: &str) -> Option<Answer> {
     match path {
         "/livez" => Some(answer::text(200, "ok\n")),
         "/readyz" if admin.gate.is_ready() => Some(answer::text(200, "ready\n")),
-        "/readyz" => Some(answer::problem(&Problem::new(Reason::Starting))),
+        "/readyz" => Some(answer::problem(&Problem::new(crate::http::not_serving(&admin.gate)))),
         "/metrics" => Some(answer::text(200, admin.metrics.render())),
         _ => None,
     }

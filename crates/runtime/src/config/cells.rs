@@ -41,13 +41,10 @@ pub struct ReserveConfig {
     pub queue: usize,
     /// Time a reserve may take from its first attempt; later it answers LATE.
     pub budget_ms: u64,
-    /// Replicas that must have a new hold before it counts (0 = none; a failover may then lose
-    /// holds of accepted orders, which are counted apart).
-    pub wait_replicas: u8,
 }
 
 impl Default for ReserveConfig {
     fn default() -> Self {
-        Self { batch: 64, queue: 4096, budget_ms: 2000, wait_replicas: 0 }
+        Self { batch: 64, queue: 4096, budget_ms: 2000 }
     }
 }

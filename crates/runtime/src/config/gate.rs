@@ -18,7 +18,8 @@ pub struct GateConfig {
     pub header_timeout_ms: u64,
     /// The whole body must be there by then.
     pub body_timeout_ms: u64,
-    /// A connection without a request is closed after this.
+    /// An HTTP/2 connection that does not answer a ping within this is closed (HTTP/1.1: a
+    /// connection without a request is closed after `header_timeout_ms`).
     pub idle_timeout_ms: u64,
     /// Readiness is off this long before the listener closes.
     pub not_ready_ms: u64,
