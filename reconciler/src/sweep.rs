@@ -24,6 +24,8 @@ struct Anchor {
     order: OrderId,
     kind: Kind,
     sealed: Sealed,
+    /// The cells of all its lines.
+    cells: Vec<CellId>,
 }
 
 impl Reconciler {
@@ -36,8 +38,11 @@ impl Reconciler {
         let mut complete = Vec::new();
         for range in ranges {
             let anchors = self.anchors(&range).await?;
-            if self.sweep_range(&range.cell, anchors).await? {
-                complete.push(range);
+            // A range whose orders live on a database that is down must not stop the others.
+            match self.sweep_range(&range.cell, anchors).await {
+                Ok(true) => complete.push(range),
+                Ok(false) => {}
+                Err(e) => tracing::debug!(cell = %range.cell, error = %e, "a range has to wait"),
             }
         }
         self.ports.store.finish_unrowed(db, &complete).await.map_err(down)
@@ -57,7 +62,8 @@ impl Reconciler {
             let Some(sealed) = Sealed::from_ledger(&e.payload) else { continue };
             let Ok(payload) = Payload::decode(&sealed.payload) else { continue };
             if payload.anchor_line().cell == range.cell {
-                out.push(Anchor { order: e.order, kind: e.kind, sealed });
+                let cells = payload.lines.into_iter().map(|l| l.cell).collect();
+                out.push(Anchor { order: e.order, kind: e.kind, sealed, cells });
             }
         }
         Ok(out)
@@ -70,20 +76,24 @@ impl Reconciler {
             by_db.entry(self.ports.store.order_db(a.order)).or_default().push(a);
         }
         let mut missing = Vec::new();
-        let mut dead = Vec::new();
+        let mut dead: BTreeMap<CellId, Vec<OrderId>> = BTreeMap::new();
         for (db, anchors) in by_db {
             let ids: Vec<OrderId> = anchors.iter().map(|a| a.order).collect();
             let states = self.ports.store.statuses(db, &ids).await.map_err(down)?;
             for (anchor, state) in anchors.into_iter().zip(states) {
                 match state {
                     None => missing.push(anchor),
-                    Some(row) if is_dead(&row, anchor.kind) => dead.push(anchor.order),
+                    // Every line that was claimed: only the anchor's verdict is at hand here.
+                    Some(row) if is_dead(&row, anchor.kind) => anchor
+                        .cells
+                        .into_iter()
+                        .for_each(|cell| dead.entry(cell).or_default().push(anchor.order)),
                     Some(_) => {}
                 }
             }
         }
-        if !dead.is_empty() {
-            let released = self.ports.store.release(cell, &dead).await.map_err(down)?;
+        for (cell, orders) in dead {
+            let released = self.ports.store.release(&cell, &orders).await.map_err(down)?;
             self.follow.apply(&released).await;
         }
         let parked: Vec<OrderId> = missing.iter().map(|a| a.order).collect();
