@@ -61,6 +61,9 @@ pub struct Reconciler {
     pub(crate) settings: Settings,
     /// A gate may still publish a hold this long after it was made (PROTOCOL 6.9's wait).
     pub(crate) settle: Duration,
+    /// The relay publishes what it saw at most this long ago.
+    pub(crate) max_age: Duration,
+    pub(crate) publish_timeout: Duration,
     pub(crate) holder: String,
     pub(crate) seen: Mutex<HoldStatus>,
     /// When this process last published an order again, UTC ms; bounded, may be lost.
@@ -71,7 +74,8 @@ impl Reconciler {
     /// Over its ports; `publish` tells how long a gate may take to publish a hold.
     pub fn new(ports: Ports, settings: Settings, publish: &PublishConfig) -> Arc<Self> {
         metrics::describe();
-        let settle = Duration::from_millis(publish.max_age_ms + publish.timeout_ms);
+        let max_age = Duration::from_millis(publish.max_age_ms);
+        let publish_timeout = Duration::from_millis(publish.timeout_ms);
         Arc::new(Self {
             follow: Follow::new(&ports),
             holder: format!("{:016x}", ports.unique.next()),
@@ -79,7 +83,9 @@ impl Reconciler {
             relayed: Mutex::default(),
             ports,
             settings,
-            settle,
+            settle: max_age + publish_timeout,
+            max_age,
+            publish_timeout,
         })
     }
 

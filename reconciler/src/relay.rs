@@ -10,6 +10,7 @@ use domain::supply::Transfer;
 use domain::{CellId, Hold, HoldState, OrderId, Payload};
 use orderlog::port::Partition;
 use store::port::Verdict;
+use tokio::time::Instant;
 use view::{HoldStatus, OperateError};
 
 use crate::horizon::Horizon;
@@ -60,12 +61,17 @@ impl Reconciler {
 
     async fn act(&self, cell: &CellId, due: Vec<Hold>) -> Result<(), OperateError> {
         for part in due.chunks(MAX_BATCH) {
+            // Looked at again here: what is published must not be older than a gate's publish may
+            // be, or a rebuild would no longer wait for it.
+            let seen = Instant::now();
             let orders: Vec<OrderId> = part.iter().map(|h| h.order).collect();
+            let held = self.ports.cells.find_holds(cell, &orders).await.map_err(down)?;
+            let orders: Vec<OrderId> = held.iter().flatten().map(|h| h.order).collect();
             let found = self.ports.store.find_verdicts(cell, &orders).await.map_err(down)?;
             let parked = self.ports.store.parked_among(&orders).await.map_err(down)?;
             let mut decided = Vec::new();
             let mut open = Vec::new();
-            for (hold, verdict) in part.iter().zip(found) {
+            for (hold, verdict) in held.iter().flatten().zip(found) {
                 match verdict {
                     Some((v, _)) => decided.push((hold.order, v)),
                     None if !parked.contains(&hold.order) => open.push(hold),
@@ -73,6 +79,9 @@ impl Reconciler {
                 }
             }
             self.settle_decided(cell, decided).await?;
+            if seen.elapsed() > self.max_age {
+                return Err(down(format!("{cell}: too slow to publish holds again")));
+            }
             self.publish_open(cell, open).await?;
         }
         Ok(())
@@ -96,13 +105,14 @@ impl Reconciler {
     async fn publish_open(&self, cell: &CellId, open: Vec<&Hold>) -> Result<(), OperateError> {
         let mut items = Vec::new();
         let mut orders = Vec::new();
+        let mut transfers = Vec::new();
         for hold in open {
             match hold.state {
                 HoldState::Sealed if one_line(hold) => {
                     items.push((hold.order, sealed(hold)));
                     orders.push(hold.order);
                 }
-                HoldState::Transfer => self.finish_transfer(hold).await?,
+                HoldState::Transfer => transfers.push(hold),
                 // Carts: their anchor decides, by the rules of the cart flow.
                 HoldState::Sealed | HoldState::Line | HoldState::Fenced => {
                     tracing::debug!(order = %hold.order, "a cart's hold is left alone");
@@ -115,6 +125,11 @@ impl Reconciler {
         self.publish(home, items).await?;
         metrics::relayed(orders.len());
         self.remember(&orders);
+        for hold in transfers {
+            if let Err(e) = self.finish_transfer(hold).await {
+                tracing::warn!(request = %hold.order, error = %e, "a transfer has to wait");
+            }
+        }
         Ok(())
     }
 
@@ -125,7 +140,9 @@ impl Reconciler {
         items: Vec<Item>,
     ) -> Result<(), OperateError> {
         for frame in domain::frame::pack(&items) {
-            self.ports.log.publish(to, frame).await.map_err(down)?;
+            let publish = self.ports.log.publish(to, frame);
+            let receipt = tokio::time::timeout(self.publish_timeout, publish).await;
+            receipt.map_err(|_| down("no receipt in time"))?.map_err(down)?;
         }
         Ok(())
     }
