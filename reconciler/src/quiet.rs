@@ -56,12 +56,11 @@ impl Reconciler {
             };
             let Some(holds) = self.holds_of(cell).await? else { return Ok(None) };
             // Without a limit b only marks who has bought; there is nothing to compare.
-            let counts = match self.is_limited(cell).await? {
-                true => {
-                    let b = self.buyers_of(cell).await?;
-                    Some((b, self.sums(cell, before.totals.seq).await?))
-                }
-                false => None,
+            let limited = self.limited(cell).await? == Some(true);
+            let b = if limited { self.buyers_of(cell).await? } else { None };
+            let counts = match b {
+                Some(b) => Some((b, self.sums(cell, before.totals.seq).await?)),
+                None => None,
             };
             let after = self.ports.cells.snapshot(cell).await.map_err(down)?;
             if after.is_some_and(|a| stood_still(&before, &a)) {
@@ -71,21 +70,25 @@ impl Reconciler {
         Ok(None)
     }
 
-    /// True when the offer has a limit per buyer, so that b counts.
-    pub(crate) async fn is_limited(&self, cell: &CellId) -> Result<bool, OperateError> {
+    /// True when the offer has a limit per buyer, so that b counts; `None` without its row.
+    pub(crate) async fn limited(&self, cell: &CellId) -> Result<Option<bool>, OperateError> {
         let offer = self.ports.store.offer(&cell.offer).await.map_err(down)?;
-        Ok(offer.is_some_and(|(o, _)| o.limit_per_buyer.is_some()))
+        Ok(offer.map(|(o, _)| o.limit_per_buyer.is_some()))
     }
 
-    async fn buyers_of(&self, cell: &CellId) -> Result<HashMap<String, i64>, OperateError> {
+    /// b; `None` when there are too many to compare (a part of them would only look wrong).
+    async fn buyers_of(&self, cell: &CellId) -> Result<Option<HashMap<String, i64>>, OperateError> {
         let mut b = HashMap::new();
         let mut cursor = 0;
         loop {
             let page = self.ports.cells.scan_buyers(cell, cursor, PAGE).await.map_err(down)?;
             b.extend(page.items);
             cursor = page.cursor;
-            if cursor == 0 || b.len() > MOST {
-                return Ok(b);
+            if b.len() > MOST {
+                return Ok(None);
+            }
+            if cursor == 0 {
+                return Ok(Some(b));
             }
         }
     }
@@ -117,12 +120,7 @@ fn stood_still(a: &CellView, b: &CellView) -> bool {
     face(a) == face(b)
 }
 
-fn wrong(
-    cell: &CellId,
-    view: &CellView,
-    holds: &[Hold],
-    counts: Option<&Counts>,
-) -> Wrong {
+fn wrong(cell: &CellId, view: &CellView, holds: &[Hold], counts: Option<&Counts>) -> Wrong {
     let mut out = Wrong::default();
     let mut add = |kind: DriftKind, ledger: String, redis: String| {
         let (cell, repair) = (cell.clone(), kind.repair());

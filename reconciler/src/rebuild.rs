@@ -91,7 +91,8 @@ impl Reconciler {
         cell: &CellId,
         ticket: Option<String>,
     ) -> Result<(), OperateError> {
-        let limited = self.is_limited(cell).await?;
+        // Without its offer's row: as with a limit, which serves an offer of either sort.
+        let limited = self.limited(cell).await?.unwrap_or(true);
         let head = self.ports.store.head(cell).await.map_err(down)?;
         let totals = head.ok_or(OperateError::UnknownCell)?;
         let suffix = format!("{:016x}", self.ports.unique.next());
@@ -134,12 +135,24 @@ impl Reconciler {
     pub(crate) async fn rebuild_living(&self, cell: &CellId) -> Result<(), OperateError> {
         let head = self.ports.store.head(cell).await.map_err(down)?;
         head.ok_or(OperateError::UnknownCell)?;
-        self.keep_pause(cell).await?;
+        // A name of its own: the scheduled passes of this very process must respect it too.
+        let holder = format!("{:016x}", self.ports.unique.next());
+        self.keep_pause(cell, &holder).await?;
+        let done = self.rebuild_paused(cell, &holder).await;
+        // A lease of no length is free again; after an error any pass ends the pause.
+        let free = self.ports.store.lease(&pause_lease(cell), &holder, 0).await;
+        done?;
+        free.map_err(down)?;
+        self.restore(cell).await?;
+        Ok(())
+    }
+
+    async fn rebuild_paused(&self, cell: &CellId, holder: &str) -> Result<(), OperateError> {
         self.pause(cell).await?;
         self.follow.catch_up(cell).await;
         tokio::time::sleep(self.settle).await;
         self.empty(cell).await?;
-        self.keep_pause(cell).await?;
+        self.keep_pause(cell, holder).await?;
         let compared = self.compare(cell).await?;
         if let Some(view) = compared.view {
             let seen = (view.mark.inc, view.totals.seq, view.totals.tok);
@@ -171,9 +184,9 @@ impl Reconciler {
     }
 
     /// While this lease lasts nobody else takes the pause for a finished repair's.
-    async fn keep_pause(&self, cell: &CellId) -> Result<(), OperateError> {
+    async fn keep_pause(&self, cell: &CellId, holder: &str) -> Result<(), OperateError> {
         let ttl = (self.settle + SETTLE + BARRIER).as_millis() as u64;
-        let mine = self.ports.store.lease(&pause_lease(cell), &self.holder, ttl).await;
+        let mine = self.ports.store.lease(&pause_lease(cell), holder, ttl).await;
         if mine.map_err(down)? { Ok(()) } else { Err(down(format!("{cell} is being rebuilt"))) }
     }
 

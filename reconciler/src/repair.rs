@@ -4,7 +4,7 @@
 //! The pause entry stores the flag that was in force. Any reconciler that finds the view exact and
 //! such a pause as the last flag entry restores it; an operator's entry ends the chain.
 
-use cells::port::{Changed, MendCall};
+use cells::port::{Changed, MAX_MEND, MendCall};
 use domain::drift;
 use domain::{CellId, Flag, OrderId};
 use view::{Followed, OperateError};
@@ -81,18 +81,23 @@ impl Reconciler {
         // What the ledger says may have moved since the scan: read it at this W.
         let sums = if buyers.is_empty() { Default::default() } else { self.sums(cell, w).await? };
         let at_w = |n: &String| sums.get(n).copied().unwrap_or(0);
-        let call = MendCall {
-            inc: view.mark.inc,
-            totals,
-            seen_tok: view.totals.tok,
-            buyers: buyers.into_iter().map(|(n, _)| (at_w(&n), n)).map(|(q, n)| (n, q)).collect(),
-            buyers_full: false,
-        };
-        let done = self.ports.cells.mend(cell, call).await.map_err(down)?;
-        if done == Changed::Ok {
-            self.restore(cell).await?;
+        let mut buyers: Vec<(String, i64)> =
+            buyers.into_iter().map(|(n, _)| (at_w(&n), n)).map(|(q, n)| (n, q)).collect();
+        // At least one call, also without buyers: it sets the counters.
+        loop {
+            let rest = buyers.split_off(buyers.len().min(MAX_MEND));
+            let (inc, seen_tok) = (view.mark.inc, view.totals.tok);
+            let call = MendCall { inc, totals, seen_tok, buyers, buyers_full: false };
+            if self.ports.cells.mend(cell, call).await.map_err(down)? != Changed::Ok {
+                return Ok(false);
+            }
+            if rest.is_empty() {
+                break;
+            }
+            buyers = rest;
         }
-        Ok(done == Changed::Ok)
+        self.restore(cell).await?;
+        Ok(true)
     }
 }
 
