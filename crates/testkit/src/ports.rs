@@ -124,8 +124,7 @@ impl Site {
             buckets: units.len() as u8,
         };
         self.store.put_offer(&offer).await.expect("an offer");
-        let cells: Vec<(CellId, i64)> =
-            (0u8..).zip(units).map(|(n, u)| (id.cell(n), *u)).collect();
+        let cells: Vec<(CellId, i64)> = (0u8..).zip(units).map(|(n, u)| (id.cell(n), *u)).collect();
         let request = |kind| self.ports.identity.request_id(&id, kind, "");
         let ids = (request("allotment"), request("open"));
         self.store.create_cells(&cells, ids).await.expect("cells");

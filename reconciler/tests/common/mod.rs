@@ -1,0 +1,94 @@
+//! A reconciler with short times over a site, and the wait for quiescence.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::CellId;
+use domain::frame::{self, Item, Mode, Sealed};
+use orderlog::port::{OrderLog, Partition};
+use runtime::config::PublishConfig;
+use sluicegate_reconciler::{Reconciler, Settings};
+use store::{Ledger, Marks};
+use testkit::ports::Site;
+
+/// X in ms.
+pub const X: u64 = 500;
+
+pub fn reconciler(site: &Site) -> Arc<Reconciler> {
+    let settings = Settings {
+        interval: Duration::from_millis(50),
+        relay_after: Duration::from_millis(X),
+        sweep_after: Duration::from_millis(2 * X),
+        parallel: 4,
+        lease: Duration::from_millis(1),
+    };
+    let publish = PublishConfig { max_age_ms: 250, timeout_ms: 150, ..Default::default() };
+    Reconciler::new(site.ports.clone(), settings, &publish)
+}
+
+pub fn start_writer(site: &Site) {
+    let settings = writer::Settings {
+        batch_frames: 64,
+        batch_orders: 512,
+        patience: Duration::from_millis(20),
+    };
+    writer::spawn(&site.tasks, &site.ports, &settings);
+}
+
+/// Rounds of a reconciler and a running writer until everything is quiet (INV-11).
+pub async fn settle(site: &Site, r: &Reconciler, cells: &[CellId]) {
+    for _ in 0..60 {
+        site.clock.advance(X + 1500);
+        r.scheduled(0).await;
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        if is_quiet(site, cells).await {
+            break;
+        }
+    }
+    site.quiet(cells).await;
+    assert!(no_range_left(site).await, "unrowed ranges are left");
+}
+
+async fn is_quiet(site: &Site, cells: &[CellId]) -> bool {
+    for cell in cells {
+        let Ok(Some(v)) = site.ports.cells.snapshot(cell).await else { return false };
+        if v.holds > 0 || v.totals.seq != site.head(cell).await.seq {
+            return false;
+        }
+    }
+    no_range_left(site).await
+}
+
+async fn no_range_left(site: &Site) -> bool {
+    for db in 0..site.store.databases() {
+        if !site.store.unrowed(db, u64::MAX >> 1, 9).await.expect("ranges").is_empty() {
+            return false;
+        }
+    }
+    true
+}
+
+/// Says that all partitions are finished up to here.
+pub async fn finished_until(site: &Site, ms: u64) {
+    let mains = (0..site.log.partitions()).map(Partition::Main);
+    let retries = (0..site.store.databases()).map(Partition::Retry);
+    for p in mains.chain(retries) {
+        site.store.set_progress(&p.to_string(), ms).await.expect("progress");
+    }
+}
+
+/// The orders in all main partitions, acked.
+pub async fn published(site: &Site) -> Vec<(Mode, Sealed)> {
+    let mut out = Vec::new();
+    for n in 0..site.log.partitions() {
+        for f in site.take(Partition::Main(n)).await {
+            for item in frame::decode(&f).expect("a frame") {
+                if let Item::Order(mode, sealed) = item {
+                    out.push((mode, sealed));
+                }
+            }
+        }
+    }
+    out
+}
