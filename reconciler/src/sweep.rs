@@ -32,20 +32,28 @@ impl Reconciler {
     /// One pass over a database's ranges.
     pub(crate) async fn sweep(&self, db: u16, horizon: &Horizon) -> Result<(), OperateError> {
         let y = self.settings.sweep_after.as_millis() as u64;
-        let finished = horizon.of(&(0..self.ports.store.databases()).collect::<Vec<_>>());
-        let before = finished.min(self.ports.clock.now_ms()).saturating_sub(y);
+        let before = horizon.of(&[db]).min(self.ports.clock.now_ms()).saturating_sub(y);
         let ranges = self.ports.store.unrowed(db, before, RANGES).await.map_err(down)?;
         let mut complete = Vec::new();
         for range in ranges {
-            let anchors = self.anchors(&range).await?;
+            let all = self.anchors(&range).await?;
+            // Slow is not dead: an order may wait in the retry partition of any of its databases.
+            let due = |a: &Anchor| range.at_ms + y < horizon.of(&self.databases_of_order(a));
+            let (due, waiting): (Vec<_>, Vec<_>) = all.into_iter().partition(due);
             // A range whose orders live on a database that is down must not stop the others.
-            match self.sweep_range(&range.cell, anchors).await {
-                Ok(true) => complete.push(range),
-                Ok(false) => {}
+            match self.sweep_range(&range.cell, due).await {
+                Ok(true) if waiting.is_empty() => complete.push(range),
+                Ok(_) => {}
                 Err(e) => tracing::debug!(cell = %range.cell, error = %e, "a range has to wait"),
             }
         }
         self.ports.store.finish_unrowed(db, &complete).await.map_err(down)
+    }
+
+    fn databases_of_order(&self, a: &Anchor) -> Vec<u16> {
+        let store = &self.ports.store;
+        let of_lines = a.cells.iter().map(|c| store.cell_db(&c.offer));
+        of_lines.chain([store.order_db(a.order)]).collect()
     }
 
     /// The anchor verdicts of a range.
