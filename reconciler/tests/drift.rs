@@ -1,5 +1,10 @@
 //! Every sort of drift: found by a dry run that changes nothing, repaired by a real one.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a step that fails fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cloned_ref_to_slice_refs,
+    missing_docs,
+    reason = "a step that fails fails the test"
+)]
 
 mod common;
 

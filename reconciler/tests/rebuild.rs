@@ -1,5 +1,10 @@
 //! Cells that were lost, or are built again on purpose: behind a barrier, once, never oversold.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a step that fails fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cloned_ref_to_slice_refs,
+    missing_docs,
+    reason = "a step that fails fails the test"
+)]
 
 mod common;
 

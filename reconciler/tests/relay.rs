@@ -1,5 +1,10 @@
 //! What a dead gate, a lossy log or a dead coordinator left behind.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a step that fails fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cloned_ref_to_slice_refs,
+    missing_docs,
+    reason = "a step that fails fails the test"
+)]
 
 mod common;
 
@@ -66,6 +71,27 @@ async fn an_abandoned_hold_is_published_with_its_bytes_behind_the_horizon() {
     r.scheduled(0).await;
     assert!(published(&site).await.is_empty());
     site.sound(&cell).await;
+}
+
+#[tokio::test]
+async fn what_was_seen_too_long_ago_is_not_published() {
+    let site = Site::new(1, 1).await;
+    let cell = site.offer("shoe", &[9], 0).await.remove(0);
+    site.held("ada", "k", &cell).await;
+    let r = reconciler(&site);
+    site.clock.advance(60_000);
+    finished_until(&site, START_MS + 60_000).await;
+    // The database needs longer than publish.max_age: a rebuild would not wait for this relay.
+    let slow = Duration::from_millis(300);
+    site.store.rules.set(move |c| match c.name {
+        "find_verdicts" => Fail::Late(slow),
+        _ => Fail::No,
+    });
+    r.scheduled(0).await;
+    assert!(published(&site).await.is_empty());
+    site.store.rules.clear();
+    r.scheduled(0).await;
+    assert_eq!(published(&site).await.len(), 1);
 }
 
 #[tokio::test]
@@ -186,7 +212,10 @@ async fn a_sweep_goes_on_beside_a_database_that_is_down() {
     let free = site.order(&site.buyer_on(0, "bob"), "k", &[(&cell, 1)]);
     verdict_only(&site, &free).await;
     site.store.rules.set(|c| if c.db == 1 { Fail::Before } else { Fail::No });
-    finished_until(&site, START_MS + 60_000).await;
+    // The retry partition of the dead database stands still, the others are finished.
+    for p in ["main-0", "retry-0"] {
+        site.store.set_progress(p, START_MS + 60_000).await.unwrap();
+    }
     site.clock.advance(60_000);
     let r = reconciler(&site);
     r.scheduled(0).await;

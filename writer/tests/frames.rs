@@ -1,5 +1,10 @@
 //! What a frame becomes: verdict, row, applied view. Redelivery, aborts, conflicts, poison.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a step that fails fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cloned_ref_to_slice_refs,
+    missing_docs,
+    reason = "a step that fails fails the test"
+)]
 
 use std::time::Duration;
 

@@ -2,6 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::cloned_ref_to_slice_refs,
     missing_docs,
     reason = "a step that fails fails the test"
 )]
