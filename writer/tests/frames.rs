@@ -316,3 +316,24 @@ async fn modes_of_one_order_in_one_batch_are_taken_in_order() {
     assert_eq!(site.row(&q).await.unwrap().0, "pending");
     site.quiet(&cells).await;
 }
+
+#[tokio::test]
+async fn a_late_duplicate_of_a_reserve_is_dropped_with_its_frame() {
+    let site = Site::new(1, 2).await;
+    let cell = site.offer("shoe", &[9], 9).await.remove(0);
+    let (p, frame) = site.held("ada", "k1", &cell).await;
+    let w = writer(&site);
+    finish(&w, &[frame.clone()]).await;
+    // The tombstone is forgotten after 10 to 20 minutes; then an old command runs once more.
+    for n in 1..4 {
+        site.clock.advance(700_000);
+        site.store.supply(&[(cell.clone(), 1)], domain::OrderId([n; 16])).await.unwrap();
+        view::Follow::new(&site.ports).catch_up(&cell).await;
+    }
+    assert!(matches!(site.reserve(&p, 0).await, cells::Reserved::New { .. }));
+    assert_eq!(site.available(&cell).await, 10);
+    finish(&w, &[frame]).await;
+    assert_eq!(site.available(&cell).await, 11);
+    assert_eq!(site.count(&cell, &p, Kind::Claim).await, 1);
+    site.quiet(&[cell]).await;
+}
