@@ -293,7 +293,7 @@ async fn a_barrier_is_marked_after_everything_before_it() {
     assert_eq!(w.run(Partition::Retry(0), &frames).await, Outcome::Again);
     assert!(site.store.barrier_seen("b1").await.unwrap().is_empty());
     site.store.rules.clear();
-    finish(&w, &frames).await;
+    finish(&writer(&site), &frames).await;
     assert_eq!(site.store.barrier_seen("b1").await.unwrap(), ["main-0"]);
     assert_eq!(site.row(&p).await.unwrap().0, "pending");
     site.quiet(&cells).await;
