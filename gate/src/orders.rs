@@ -217,6 +217,13 @@ impl Ask<'_> {
             let body = OrderBody::of_payload(&payload, (status, Some(t_ms)), &link);
             return (answer::json(200, &body), Outcome::Answered);
         }
+        // Decided between our look at the row and our look at the hold: the row is there now.
+        match self.gate.ports.store.order(self.order).await {
+            Ok(Some(row)) => return self.own(&row),
+            Ok(None) => {}
+            Err(_) if receipt.is_some() => {}
+            Err(_) => return down(),
+        }
         let Some(accepted_s) = receipt else { return unknown() };
         let now_s = self.gate.ports.clock.now_ms() / 1000;
         if now_s.saturating_sub(u64::from(accepted_s)) > 600 {

@@ -2,9 +2,10 @@
 //!
 //! A missing cell may be loaded only when no order that was admitted before the loss can still be
 //! on its way without a verdict: ticket, wait for the slowest gate, a barrier through every main
-//! partition, then through the retry partitions one after another in ascending order. The ticket
+//! partition, then through the retry partitions that can hold its orders, in ascending order. The ticket
 //! dies with the node's data, so a load that was prepared before a second loss answers CHANGED.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cells::port::{Changed, LoadCall};
@@ -45,7 +46,8 @@ impl Reconciler {
             return Ok(Vec::new());
         }
         tokio::time::sleep(self.settle).await;
-        self.barrier().await?;
+        let dbs = ticketed.iter().map(|c| self.ports.store.cell_db(&c.offer)).collect();
+        self.barrier(dbs).await?;
         let mut built = Vec::new();
         for cell in ticketed {
             match self.load(cell, Some(ticket.clone())).await {
@@ -56,11 +58,13 @@ impl Reconciler {
         Ok(built)
     }
 
-    /// Everything that was in the log before this call is finished afterwards.
-    async fn barrier(&self) -> Result<(), OperateError> {
+    /// Every one-line order of cells on these databases that was in the log before this call has
+    /// its verdict afterwards. Such an order waits without a verdict only in the retry partition
+    /// of its cell's database; another database that is down does not hold the build up.
+    async fn barrier(&self, dbs: BTreeSet<u16>) -> Result<(), OperateError> {
         let mains: Vec<Partition> = (0..self.ports.log.partitions()).map(Partition::Main).collect();
         self.pass_barrier(&mains).await?;
-        for db in 0..self.ports.store.databases() {
+        for db in dbs {
             self.pass_barrier(&[Partition::Retry(db)]).await?;
         }
         Ok(())

@@ -40,8 +40,8 @@ struct Progress {
 }
 
 impl Intake {
-    pub fn new(partition: Partition, ports: Ports, settings: Settings) -> Self {
-        let processor = Processor::new(ports.clone(), settings.clone());
+    pub fn new(partition: Partition, processor: Processor) -> Self {
+        let (ports, settings) = (processor.ports.clone(), processor.settings.clone());
         Self { partition, ports, settings, processor }
     }
 
@@ -130,7 +130,9 @@ impl Intake {
         if p.until <= p.stored || (p.stored > 0 && p.at.elapsed() < PROGRESS_EVERY) {
             return;
         }
-        match self.ports.store.set_progress(&self.partition.to_string(), p.until).await {
+        let name = self.partition.to_string();
+        let store = || self.ports.store.set_progress(&name, p.until);
+        match self.processor.patiently(0, store).await {
             Ok(()) => (p.stored, p.at) = (p.until, Instant::now()),
             Err(e) => tracing::debug!(error = %e, "progress not stored; the relay waits longer"),
         }

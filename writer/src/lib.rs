@@ -12,6 +12,7 @@ mod intake;
 mod lines;
 mod metrics;
 mod park;
+mod patience;
 mod process;
 mod retry;
 mod rows;
@@ -52,8 +53,10 @@ pub fn spawn(tasks: &Tasks, ports: &Ports, settings: &Settings) {
     metrics::describe();
     let mains = (0..ports.log.partitions()).map(Partition::Main);
     let retries = (0..ports.store.databases()).map(Partition::Retry);
+    // One processor: what one partition learns of a silent database, all know.
+    let processor = Processor::new(ports.clone(), settings.clone());
     for partition in mains.chain(retries) {
-        let intake = intake::Intake::new(partition, ports.clone(), settings.clone());
+        let intake = intake::Intake::new(partition, processor.clone());
         let t = tasks.clone();
         tasks.spawn("writer partition", async move { intake.run(&t).await });
     }

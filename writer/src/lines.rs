@@ -10,7 +10,6 @@ use domain::frame::Mode;
 use domain::{CellId, Kind};
 use futures::future::{BoxFuture, join_all};
 use store::port::{Ask, CellAsks, CellVerdicts, MAX_CELLS, MAX_ORDERS, UnrowedRange};
-use tokio::time::Instant;
 
 use crate::batch::{Flow, Stop};
 use crate::metrics;
@@ -87,7 +86,7 @@ impl Processor {
     ) -> BoxFuture<'a, Vec<Part>> {
         Box::pin(async move {
             let asks = asks(&group, flows);
-            match self.patiently(|| self.ports.store.verdicts(&asks)).await {
+            match self.patiently(db, || self.ports.store.verdicts(&asks)).await {
                 Ok(cells) => vec![Part::Done(group, cells)],
                 Err(e) if e.is_transient() => vec![Part::Failed(group, Stop::Database(db))],
                 Err(e) if group.len() == 1 => {
@@ -101,24 +100,6 @@ impl Processor {
                 }
             }
         })
-    }
-
-    /// Runs a store call again while it fails transiently, for the time a database is given.
-    pub(crate) async fn patiently<T, F, Fut>(&self, call: F) -> store::StoreResult<T>
-    where
-        F: Fn() -> Fut,
-        Fut: Future<Output = store::StoreResult<T>>,
-    {
-        let until = Instant::now() + self.settings.patience;
-        loop {
-            match call().await {
-                Err(e) if e.is_transient() && Instant::now() < until => {
-                    tracing::debug!(error = %e, "running a transaction again");
-                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-                }
-                done => return done,
-            }
-        }
     }
 }
 

@@ -15,7 +15,7 @@ impl Processor {
             if let Some(Stop::Poison(why)) = &flow.stopped {
                 tracing::error!(order = %flow.order(), why, "parked an order");
                 let park = || self.ports.store.park(flow.order(), why, &flow.sealed);
-                self.patiently(park).await?;
+                self.patiently(0, park).await?;
                 metrics::parked("order");
             }
         }
@@ -31,7 +31,7 @@ impl Processor {
         for (frame, why) in unreadable {
             tracing::error!(partition = %here, why, bytes = frame.len(), "parked a frame");
             let partition = here.to_string();
-            self.patiently(|| self.ports.store.park_frame(&partition, why, frame)).await?;
+            self.patiently(0, || self.ports.store.park_frame(&partition, why, frame)).await?;
             metrics::parked("frame");
         }
         Ok(())

@@ -1,12 +1,15 @@
 //! One batch of frames through all the steps. No consumer and no ack in here, so that tests and
 //! the simulator drive exactly this.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use orderlog::port::Partition;
 use view::{Follow, Ports};
 
 use crate::Settings;
 use crate::batch::{Batch, Stop};
+use crate::patience::Silent;
 use crate::{metrics, retry};
 
 /// Runs the steps over its ports. Cheap to clone.
@@ -15,6 +18,7 @@ pub struct Processor {
     pub(crate) ports: Ports,
     pub(crate) follow: Follow,
     pub(crate) settings: Settings,
+    pub(crate) silent: Arc<Silent>,
 }
 
 /// What may be done with the frames of a batch.
@@ -29,7 +33,7 @@ pub enum Outcome {
 impl Processor {
     /// Over these ports.
     pub fn new(ports: Ports, settings: Settings) -> Self {
-        Self { follow: Follow::new(&ports), ports, settings }
+        Self { follow: Follow::new(&ports), ports, settings, silent: Arc::default() }
     }
 
     /// PROTOCOL 6.4, steps 1 to 6, over frames of one partition in their order.
@@ -68,7 +72,7 @@ impl Processor {
     async fn mark(&self, here: Partition, barriers: &[String]) -> Outcome {
         for id in barriers {
             let name = here.to_string();
-            if let Err(e) = self.patiently(|| self.ports.store.mark_barrier(id, &name)).await {
+            if let Err(e) = self.patiently(0, || self.ports.store.mark_barrier(id, &name)).await {
                 tracing::warn!(partition = %here, error = %e, "a barrier waits for database 0");
                 return Outcome::Again;
             }

@@ -48,7 +48,7 @@ impl Processor {
         flows: &[Flow],
     ) -> Vec<(usize, Result<RowState, Stop>)> {
         let asks: Vec<RowAsk> = members.iter().map(|i| ask(&flows[*i])).collect();
-        match self.patiently(|| self.ports.store.rows(db, &asks)).await {
+        match self.patiently(db, || self.ports.store.rows(db, &asks)).await {
             Ok(states) => members.iter().copied().zip(states.into_iter().map(Ok)).collect(),
             Err(e) if e.is_transient() => {
                 members.iter().map(|i| (*i, Err(Stop::Database(db)))).collect()
@@ -74,7 +74,8 @@ impl Processor {
         let mut appended = Vec::new();
         for (cell, members) in dead {
             let orders: Vec<OrderId> = members.iter().map(|m| m.1).collect();
-            match self.patiently(|| self.ports.store.release(&cell, &orders)).await {
+            let db = self.ports.store.cell_db(&cell.offer);
+            match self.patiently(db, || self.ports.store.release(&cell, &orders)).await {
                 Ok(entries) => appended.push(entries),
                 Err(e) => {
                     let stop = if e.is_transient() {
