@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use domain::{Buyer, CampaignNo, HoldState, IdempotencyKey, Line, Nonce, OfferId,
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
-use orderlog::port::Partition;
+use orderlog::port::{LogError, Partition};
 use view::Ports;
 
 use crate::reference::{Buy, serve};
@@ -82,5 +83,12 @@ async fn buy(ports: &Ports, request: Request<Incoming>) -> Option<()> {
     let Reserved::New { t_ms } = reply.results.first()? else { return None };
     let frame = frame::encode(&[Item::Order(Mode::Full, Sealed { t_ms: *t_ms, payload })]);
     let partition = ports.identity.partition(&offer, ports.log.partitions());
-    ports.log.publish(Partition::Main(partition), frame).await.ok()
+    // The log bounds what is on its way; whoever finds it full waits for a place.
+    loop {
+        match ports.log.publish(Partition::Main(partition), frame.clone()).await {
+            Ok(()) => return Some(()),
+            Err(LogError::NotStored(..)) => tokio::time::sleep(Duration::from_millis(1)).await,
+            Err(_) => return None,
+        }
+    }
 }
