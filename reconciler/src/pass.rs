@@ -2,6 +2,7 @@
 
 use domain::drift::DriftKind;
 use domain::{CellId, Flag, OfferId};
+use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 use view::{Drift, Followed, HoldStatus, OperateError, Report};
 
@@ -27,6 +28,7 @@ impl Reconciler {
     pub async fn scheduled(&self, round: u64) {
         self.tick_idle().await;
         let mut status = HoldStatus::default();
+        let mut missing = Vec::new();
         for db in 0..self.ports.store.databases() {
             let name = format!("reconcile:{db}");
             let ttl = self.settings.lease.as_millis() as u64;
@@ -38,10 +40,13 @@ impl Reconciler {
                     continue;
                 }
             }
-            if let Err(e) = self.database(db, round, &mut status).await {
-                tracing::debug!(db, error = %e, "the pass will be repeated");
+            match self.database(db, round, &mut status).await {
+                Ok(cells) => missing.push(cells),
+                Err(e) => tracing::debug!(db, error = %e, "the pass will be repeated"),
             }
         }
+        // Databases apart, at once: each waits for its own retry partition alone.
+        join_all(missing.into_iter().map(|cells| self.build_missing(cells))).await;
         metrics::holds(&status);
         *self.seen.lock() = status;
     }
@@ -51,7 +56,7 @@ impl Reconciler {
         db: u16,
         round: u64,
         status: &mut HoldStatus,
-    ) -> Result<(), OperateError> {
+    ) -> Result<Vec<CellId>, OperateError> {
         let how = How { dry_run: false, quiet: round % QUIET_EVERY == QUIET_EVERY - 1 };
         let mut missing = Vec::new();
         let mut after: Option<CellId> = None;
@@ -74,13 +79,22 @@ impl Reconciler {
             // Missing cells are built all the same.
             tracing::debug!(db, error = %e, "the sweeper waits for the next pass");
         }
-        if !missing.is_empty() {
-            tracing::warn!(cells = missing.len(), "building missing cells from the ledger");
-            let built = self.rebuild_missing(&missing).await?;
-            built.iter().for_each(|_| metrics::repaired(DriftKind::Missing.repair()));
-        }
         metrics::pass();
-        Ok(())
+        Ok(missing)
+    }
+
+    async fn build_missing(&self, cells: Vec<CellId>) {
+        if cells.is_empty() {
+            return;
+        }
+        tracing::warn!(cells = cells.len(), "building missing cells from the ledger");
+        match self.rebuild_missing(&cells).await {
+            Ok(built) => {
+                tracing::info!(cells = built.len(), "built");
+                built.iter().for_each(|_| metrics::repaired(DriftKind::Missing.repair()));
+            }
+            Err(e) => tracing::warn!(error = %e, "not built, the next pass tries again"),
+        }
     }
 
     async fn relay_cells(&self, cells: &[CellId], status: &mut HoldStatus) {
@@ -189,6 +203,11 @@ impl Reconciler {
             metrics::repaired(kind.repair());
         }
         let drift = compared.drift(cell, kind, applied);
+        if kind == DriftKind::Missing {
+            // After a loss there are thousands: one line for all of them comes with the build.
+            tracing::debug!(%cell, "missing in Redis");
+            return drift;
+        }
         tracing::warn!(
             %cell, kind = kind.as_str(), repair = kind.repair().as_str(), applied,
             ledger = drift.ledger, redis = drift.redis, "drift"

@@ -12,6 +12,7 @@ use cells::port::{Changed, LoadCall};
 use domain::CellId;
 use domain::drift::DriftKind;
 use domain::frame::{self, Item};
+use futures::stream::{self, StreamExt};
 use orderlog::port::Partition;
 use tokio::time::Instant;
 use view::{Followed, OperateError};
@@ -48,14 +49,18 @@ impl Reconciler {
         tokio::time::sleep(self.settle).await;
         let dbs = ticketed.iter().map(|c| self.ports.store.cell_db(&c.offer)).collect();
         self.barrier(dbs).await?;
-        let mut built = Vec::new();
-        for cell in ticketed {
-            match self.load(cell, Some(ticket.clone())).await {
-                Ok(()) => built.push(cell.clone()),
-                Err(e) => tracing::warn!(%cell, error = %e, "not loaded"),
+        let load = |cell: CellId| async {
+            match self.load(&cell, Some(ticket.clone())).await {
+                Ok(()) => Some(cell),
+                Err(e) => {
+                    tracing::warn!(%cell, error = %e, "not loaded");
+                    None
+                }
             }
-        }
-        Ok(built)
+        };
+        let cells: Vec<CellId> = ticketed.into_iter().cloned().collect();
+        let loads = stream::iter(cells).map(load).buffer_unordered(self.settings.parallel);
+        Ok(loads.filter_map(std::future::ready).collect().await)
     }
 
     /// Every one-line order of cells on these databases that was in the log before this call has
