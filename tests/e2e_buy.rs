@@ -1,4 +1,4 @@
-//! Buying through the real binary on the embedded default: what API.md promises to a buyer.
+//! Buying through the real binary on the embedded default: what the HTTP API promises to a buyer.
 #![allow(
     clippy::disallowed_methods,
     clippy::excessive_nesting,

@@ -2,8 +2,9 @@
 //!
 //! A missing cell may be loaded only when no order that was admitted before the loss can still be
 //! on its way without a verdict: ticket, wait for the slowest gate, a barrier through every main
-//! partition, then through the retry partitions that can hold its orders, in ascending order. The ticket
-//! dies with the node's data, so a load that was prepared before a second loss answers CHANGED.
+//! partition, then through the retry partitions that can hold its orders, in ascending order. The
+//! ticket dies with the node's data, so a load that was prepared before a second loss answers
+//! CHANGED.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

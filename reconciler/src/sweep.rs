@@ -106,7 +106,7 @@ impl Reconciler {
         }
         let parked: Vec<OrderId> = missing.iter().map(|a| a.order).collect();
         let parked = self.ports.store.parked_among(&parked).await.map_err(down)?;
-        // A parked order is a person's now; waiting for it would keep younger ranges from their turn.
+        // A parked order is a person's now; waiting for it would keep younger ranges waiting too.
         missing.retain(|a| !parked.contains(&a.order));
         let complete = missing.is_empty();
         self.publish_again(cell, missing).await?;

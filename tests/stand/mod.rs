@@ -1,4 +1,5 @@
 //! Gate, writer and reconciler as processes on the real servers.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helper")]
 
 use std::fs::File;
 use std::net::TcpListener;

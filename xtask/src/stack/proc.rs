@@ -69,9 +69,10 @@ pub fn state(layout: &Layout, server: Server) -> State {
 }
 
 /// Command line and status letter of a living process. For a moment in the middle of `exec` the
-/// command line is empty, which must not pass for an end: look again until it is there.
+/// command line is empty, which must not pass for an end: look again until it is there, for as
+/// long as a cold disk and busy cores may need.
 fn look_at(pid: u32) -> Option<(Vec<u8>, char)> {
-    for _ in 0..50 {
+    for _ in 0..1500 {
         let cmdline = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let letter = status_letter(&stat).filter(|letter| !matches!(letter, 'Z' | 'X'))?;

@@ -296,7 +296,10 @@ impl Model {
         if !mine {
             return Changed::Changed;
         }
-        cell.drop_order(order);
+        // A fence of the same id, under the whole id, stays.
+        if let Some(hold) = cell.holds.remove(&order.key()) {
+            cell.drop_units(&hold);
+        }
         Changed::Ok
     }
 
