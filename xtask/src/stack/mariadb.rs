@@ -32,6 +32,7 @@ pub fn launch(layout: &Layout, tools: &Tools, n: u8) -> Launch {
         format!("--datadir={}", home.join("data").display()),
         format!("--port={}", layout.port(server)),
         format!("--pid-file={}", home.join("mariadbd.pid").display()),
+        format!("--tmpdir={}", home.join("tmp").display()),
     ];
     let fixed = [
         "--bind-address=127.0.0.1",
@@ -52,15 +53,19 @@ pub fn launch(layout: &Layout, tools: &Tools, n: u8) -> Launch {
 pub fn prepare(layout: &Layout, tools: &Tools, n: u8) -> Result<()> {
     let home = layout.home(Server::Mariadb(n));
     let (data, partial) = (home.join("data"), home.join("data.partial"));
+    // A server that starts clears its temporary folder, also of what another one needs: each has
+    // its own.
+    let tmp = home.join("tmp");
+    fs::create_dir_all(&tmp).with_context(|| format!("cannot create {}", tmp.display()))?;
     if data.exists() {
         return Ok(());
     }
     if partial.exists() {
         fs::remove_dir_all(&partial).context("cannot delete a broken-off installation")?;
     }
-    fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
     let mut command = Command::new(&tools.mariadb_install_db);
     command
+        .env("TMPDIR", &tmp)
         .arg("--no-defaults")
         .arg(format!("--datadir={}", partial.display()))
         .args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
