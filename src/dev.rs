@@ -144,7 +144,10 @@ async fn load_cells(ports: &Ports, reconciler: &Reconciler) -> Result<(), Exit> 
             let cells = ports.store.cells(db, after.as_ref(), PAGE).await;
             let cells = cells.map_err(|e| Exit::unavailable(e.to_string()))?;
             let Some(last) = cells.last().cloned() else { break };
-            reconciler.first_load(&cells).await.map_err(|e| Exit::unavailable(e.to_string()))?;
+            // The log is drained and nobody else has this data: no barrier is needed.
+            let fail = |e: view::OperateError| Exit::unavailable(e.to_string());
+            let ticket = reconciler.first_ticket(&cells).await.map_err(fail)?;
+            reconciler.first_load(&cells, &ticket).await.map_err(fail)?;
             after = Some(last);
         }
     }

@@ -144,8 +144,10 @@ impl Stand {
             self.ports.identity.request_id(&id, "allotment", ""),
             self.ports.identity.request_id(&id, "open", ""),
         );
+        let cells = [id.cell(0)];
+        let ticket = self.reconciler.first_ticket(&cells).await.context("first ticket")?;
         self.ports.store.create_cells(&[(id.cell(0), units)], ids).await?;
-        self.reconciler.first_load(&[id.cell(0)]).await.context("first load")?;
+        self.reconciler.first_load(&cells, &ticket).await.context("first load")?;
         Ok(name)
     }
 

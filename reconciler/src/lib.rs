@@ -124,9 +124,17 @@ impl Reconcile for Reconciler {
         self.rebuild_living(cell).await
     }
 
-    async fn first_load(&self, cells: &[CellId]) -> Result<(), OperateError> {
+    async fn first_ticket(&self, cells: &[CellId]) -> Result<String, OperateError> {
+        let ticket = format!("{:016x}", self.ports.unique.next());
         for cell in cells {
-            self.load(cell, None).await?;
+            self.ports.cells.ticket(cell, &ticket).await.map_err(down)?;
+        }
+        Ok(ticket)
+    }
+
+    async fn first_load(&self, cells: &[CellId], ticket: &str) -> Result<(), OperateError> {
+        for cell in cells {
+            self.load(cell, ticket).await?;
         }
         Ok(())
     }

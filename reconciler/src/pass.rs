@@ -126,30 +126,46 @@ impl Reconciler {
     ) -> Result<Report, OperateError> {
         let how = How { dry_run, quiet: true };
         let mut report = Report::default();
-        for db in 0..self.ports.store.databases() {
-            let mut after: Option<CellId> = None;
-            loop {
-                let page = self.ports.store.cells(db, after.as_ref(), PAGE).await.map_err(down)?;
-                let Some(last) = page.last().cloned() else { break };
-                after = Some(last);
-                let wanted = |c: &CellId| offer.is_none_or(|o| c.offer == *o);
-                let cells: Vec<CellId> = page.into_iter().filter(wanted).collect();
-                for (cell, found) in self.look_at(&cells, how).await {
-                    report.cells += 1;
-                    match found {
-                        Ok(drift) => {
-                            report.compared += 1;
-                            report.drift.extend(drift);
-                        }
-                        Err(e) => tracing::warn!(%cell, error = %e, "not compared"),
-                    }
-                }
+        let only = offer.map(|o| self.ports.store.cell_db(o));
+        let dbs = 0..self.ports.store.databases();
+        for db in dbs.filter(|db| only.is_none_or(|o| o == *db)) {
+            if let Err(e) = self.all_of(db, offer, how, &mut report).await {
+                tracing::warn!(db, error = %e, "its cells are not in the report");
+                report.unread.push(db);
             }
         }
         if !dry_run {
             self.build(&mut report).await?;
         }
         Ok(report)
+    }
+
+    /// The cells of one database, into the report.
+    async fn all_of(
+        &self,
+        db: u16,
+        offer: Option<&OfferId>,
+        how: How,
+        report: &mut Report,
+    ) -> Result<(), OperateError> {
+        let mut after: Option<CellId> = None;
+        loop {
+            let page = self.ports.store.cells(db, after.as_ref(), PAGE).await.map_err(down)?;
+            let Some(last) = page.last().cloned() else { return Ok(()) };
+            after = Some(last);
+            let wanted = |c: &CellId| offer.is_none_or(|o| c.offer == *o);
+            let cells: Vec<CellId> = page.into_iter().filter(wanted).collect();
+            for (cell, found) in self.look_at(&cells, how).await {
+                report.cells += 1;
+                match found {
+                    Ok(drift) => {
+                        report.compared += 1;
+                        report.drift.extend(drift);
+                    }
+                    Err(e) => tracing::warn!(%cell, error = %e, "not compared"),
+                }
+            }
+        }
     }
 
     async fn build(&self, report: &mut Report) -> Result<(), OperateError> {

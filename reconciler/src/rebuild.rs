@@ -51,7 +51,7 @@ impl Reconciler {
         let dbs = ticketed.iter().map(|c| self.ports.store.cell_db(&c.offer)).collect();
         self.barrier(dbs).await?;
         let load = |cell: CellId| async {
-            match self.load(&cell, Some(ticket.clone())).await {
+            match self.load(&cell, &ticket).await {
                 Ok(()) => Some(cell),
                 Err(e) => {
                     tracing::warn!(%cell, error = %e, "not loaded");
@@ -96,11 +96,7 @@ impl Reconciler {
     }
 
     /// Loads one cell from the ledger at its head. A living cell is left alone.
-    pub(crate) async fn load(
-        &self,
-        cell: &CellId,
-        ticket: Option<String>,
-    ) -> Result<(), OperateError> {
+    pub(crate) async fn load(&self, cell: &CellId, ticket: &str) -> Result<(), OperateError> {
         // Without its offer's row: as with a limit, which serves an offer of either sort.
         let limited = self.limited(cell).await?.unwrap_or(true);
         let head = self.ports.store.head(cell).await.map_err(down)?;
@@ -109,6 +105,7 @@ impl Reconciler {
         let (staged_len, adds) = self.stage(cell, totals.seq, &suffix).await?;
         let inc = self.ports.unique.next() % (HASH_SPACE - 1) + 1;
         let staged = (staged_len > 0).then_some(suffix);
+        let ticket = Some(ticket.to_owned());
         let call = LoadCall { totals, inc, adds, ticket, staged, staged_len, limited };
         match self.ports.cells.load(cell, call).await.map_err(down)? {
             Changed::Ok | Changed::Exists => {}

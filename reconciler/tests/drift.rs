@@ -14,7 +14,7 @@ use domain::{CellId, Flag, OrderId};
 use orderlog::port::OrderLog;
 use store::Ledger;
 use store::port::Change;
-use testkit::ports::Site;
+use testkit::ports::{Fail, Site};
 use view::Reconcile;
 
 fn request(n: u8) -> OrderId {
@@ -237,4 +237,23 @@ async fn mending_while_the_sale_goes_on() {
     settle(&site, &r, std::slice::from_ref(&cell)).await;
     assert!(site.head(&cell).await.net <= 150);
     assert!(r.reconcile(None, true).await.unwrap().drift.is_empty());
+}
+
+/// One database away: what the others hold is compared all the same, and the report says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_away_hides_only_its_own_cells() {
+    let site = Site::new(2, 1).await;
+    let (here, away) = (site.offer_on(0, "shoe"), site.offer_on(1, "hat"));
+    let here = site.offer(&here, &[3], 0).await.remove(0);
+    let away = site.offer(&away, &[3], 0).await.remove(0);
+    let r = reconciler(&site);
+    site.store.rules.set(|c| if c.db == 1 { Fail::Before } else { Fail::No });
+    let report = r.reconcile(None, true).await.unwrap();
+    assert_eq!((report.cells, report.compared, &report.unread[..]), (1, 1, &[1][..]));
+    assert!(report.is_bad() && !report.has_open_drift());
+    let one = r.reconcile(Some(&here.offer), true).await.unwrap();
+    assert!(!one.is_bad());
+    assert_eq!(r.reconcile(Some(&away.offer), true).await.unwrap().unread, [1]);
+    site.store.rules.clear();
+    assert_eq!(r.reconcile(None, true).await.unwrap().compared, 2);
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use cells::port::Cells;
 use common::{reconciler, settle, start_writer};
 use domain::drift::DriftKind;
-use domain::{Flag, Kind};
+use domain::{CellId, Flag, Kind};
 use orderlog::port::OrderLog;
 use store::Ledger;
 use testkit::ports::{Fail, Site, until};
@@ -152,19 +152,38 @@ async fn a_rebuild_that_fails_leaves_no_pause_for_ever() {
 #[tokio::test]
 async fn a_first_load_is_only_for_cells_that_never_were() {
     let site = Site::new(1, 1).await;
-    let cells = site.unloaded("shoe", &[5, 4], 2).await;
     let r = reconciler(&site);
-    r.first_load(&cells).await.unwrap();
+    let cells: [CellId; 2] = ["shoe.0".parse().unwrap(), "shoe.1".parse().unwrap()];
+    let ticket = r.first_ticket(&cells).await.unwrap();
+    assert_eq!(site.unloaded("shoe", &[5, 4], 2).await, cells);
+    r.first_load(&cells, &ticket).await.unwrap();
     assert_eq!((site.available(&cells[0]).await, site.available(&cells[1]).await), (5, 4));
     // A living cell is left alone, with its holds.
     let (_, frame) = site.held("ada", "k", &cells[0]).await;
-    r.first_load(&cells).await.unwrap();
+    r.first_load(&cells, &ticket).await.unwrap();
     assert_eq!(site.available(&cells[0]).await, 4);
     drop(frame);
     // A rebuild is under way there: it goes first.
     site.cells.runner().wipe_cell(&cells[1]);
     site.cells.ticket(&cells[1], "somebody").await.unwrap();
-    assert!(r.first_load(&cells[1..]).await.is_err());
-    assert!(r.first_load(&["nothing.0".parse().unwrap()]).await.is_err());
+    assert!(r.first_load(&cells[1..], &ticket).await.is_err());
+    assert!(r.first_load(&["nothing.0".parse().unwrap()], &ticket).await.is_err());
     assert!(site.store.head(&cells[1]).await.unwrap().is_some());
+}
+
+/// The cell sold meanwhile and was lost again: its orders may still be on their way, so only a
+/// build behind a barrier may follow (INV-13).
+#[tokio::test]
+async fn a_first_load_that_slept_through_a_loss_is_refused() {
+    let site = Site::new(1, 1).await;
+    let r = reconciler(&site);
+    let cells: [CellId; 1] = ["shoe.0".parse().unwrap()];
+    let ticket = r.first_ticket(&cells).await.unwrap();
+    site.unloaded("shoe", &[1], 0).await;
+    r.first_load(&cells, &ticket).await.unwrap();
+    let (_, frame) = site.held("ada", "k", &cells[0]).await;
+    site.cells.runner().wipe_cell(&cells[0]);
+    assert!(r.first_load(&cells, &ticket).await.is_err());
+    assert!(site.cells.snapshot(&cells[0]).await.unwrap().is_none());
+    drop(frame);
 }

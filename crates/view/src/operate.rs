@@ -31,12 +31,18 @@ pub struct Report {
     pub compared: u64,
     /// Differences; `Behind` within the normal lag of an apply is not one.
     pub drift: Vec<Drift>,
+    /// Databases that did not answer: their cells are not in this report.
+    pub unread: Vec<u16>,
 }
 
 impl Report {
-    /// True when something was found that this pass did not repair, or a cell gave no answer.
+    /// True when something was found that this pass did not repair, or could not be looked at.
     pub fn is_bad(&self) -> bool {
-        self.compared < self.cells || self.drift.iter().any(|d| !d.applied)
+        self.has_open_drift() || self.compared < self.cells || !self.unread.is_empty()
+    }
+    /// True when something was found that this pass did not repair.
+    pub fn has_open_drift(&self) -> bool {
+        self.drift.iter().any(|d| !d.applied)
     }
 }
 
@@ -73,8 +79,14 @@ pub trait Reconcile: Send + Sync {
     ) -> Result<Report, OperateError>;
     /// PROTOCOL 6.6: pause, settle, drop an empty view, load it from the ledger, resume.
     async fn rebuild(&self, cell: &CellId) -> Result<(), OperateError>;
-    /// Loads the cells of an offer that was just created: they never existed, so no barrier.
-    async fn first_load(&self, cells: &[CellId]) -> Result<(), OperateError>;
+    /// A ticket in Redis for cells that the ledger does not have yet. Taken before they are
+    /// created: whatever a view of them may ever have admitted came after it, and a loss of Redis
+    /// takes the ticket along (INV-13, INV-14).
+    async fn first_ticket(&self, cells: &[CellId]) -> Result<String, OperateError>;
+    /// Loads the cells of an offer that was just created, without a barrier: nothing can be
+    /// outstanding while `ticket` is the one that was stored before. Else they are left to the
+    /// next pass, which builds them behind one.
+    async fn first_load(&self, cells: &[CellId], ticket: &str) -> Result<(), OperateError>;
     /// What the last pass saw.
     fn holds(&self) -> HoldStatus;
 }

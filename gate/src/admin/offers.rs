@@ -111,12 +111,18 @@ async fn stock(admin: &Admin, offer: &Offer) -> Result<(), Problem> {
         identity.request_id(&offer.id, "open", ""),
     );
     let store = &admin.gate.ports.store;
+    let names: Vec<CellId> = cells.iter().map(|c| c.0.clone()).collect();
+    // All cells of an offer are created in one transaction: the first speaks for all.
+    if store.head(&offer.id.cell(0)).await.map_err(|e| input::down(&e))?.is_some() {
+        return Ok(());
+    }
+    let ticket = admin.reconciler.first_ticket(&names).await;
+    let ticket = ticket.map_err(|e| Problem::with(Reason::DependencyDown, e.to_string()))?;
     let created = store.create_cells(&cells, ids).await.map_err(|e| input::down(&e))?;
     if created.is_empty() {
         return Ok(());
     }
-    let cells: Vec<CellId> = created.into_iter().map(|a| a.cell).collect();
-    admin.reconciler.first_load(&cells).await.map_err(|e| {
+    admin.reconciler.first_load(&names, &ticket).await.map_err(|e| {
         let text = format!("the offer exists, its stock will be loaded by the reconciler: {e}");
         Problem::with(Reason::DependencyDown, text)
     })
@@ -192,8 +198,8 @@ pub(super) async fn flag(admin: &Admin, id: &str, verb: &str) -> Result<Answer, 
 
 /// Applies a change to every cell of the offer; 503 until each said OK.
 pub(super) async fn obeyed(admin: &Admin, change: Change, cells: &[CellId]) -> Result<(), Problem> {
-    let appended = match change {
-        Change::Done(appended) | Change::Refused(appended) => appended,
+    match change {
+        Change::Done(_) | Change::Refused(_) => {}
         Change::OtherUnits => return Err(Problem::new(Reason::KeyConflict)),
         Change::Illegal(now) => {
             return Err(Problem::with(Reason::IllegalTransition, format!("the offer is {now:?}")));
@@ -202,9 +208,6 @@ pub(super) async fn obeyed(admin: &Admin, change: Change, cells: &[CellId]) -> R
             let text = "the offer has no cells yet; send its PUT again";
             return Err(Problem::with(Reason::DependencyDown, text));
         }
-    };
-    for one in &appended {
-        admin.follow.apply(one).await;
     }
     for cell in cells {
         match admin.follow.catch_up(cell).await {

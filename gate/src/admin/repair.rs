@@ -22,6 +22,8 @@ struct ReportBody<'a> {
     cells: u64,
     compared: u64,
     drift: Vec<DriftBody<'a>>,
+    #[serde(skip_serializing_if = "<[u16]>::is_empty")]
+    unread_databases: &'a [u16],
 }
 
 fn drift(d: &Drift) -> DriftBody<'_> {
@@ -41,6 +43,7 @@ pub fn report_json(report: &Report) -> String {
         cells: report.cells,
         compared: report.compared,
         drift: report.drift.iter().map(drift).collect(),
+        unread_databases: &report.unread,
     };
     serde_json::to_string_pretty(&body).unwrap_or_default()
 }
