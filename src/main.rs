@@ -13,6 +13,11 @@ use clap::Parser;
 
 use cli::{Cli, Command};
 
+/// Buffers are made on one thread and freed on another all the time, which the system's allocator
+/// pays with consolidation.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Why a process ends, as its exit code and one line on standard error.
 pub(crate) struct Exit {
     /// 64 usage, 69 dependency, 70 bug, 1 a check said no.

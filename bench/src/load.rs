@@ -17,12 +17,15 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// How a measurement is made.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub connections: usize,
     pub time: Duration,
+    /// False skips the reference's turns.
+    pub reference: bool,
 }
 
-/// Tokens of distinct buyers; each is used once per offer list.
+/// Tokens of distinct buyers, used in turn.
 #[derive(Clone)]
 pub(crate) struct Buyers {
     tokens: Arc<Vec<String>>,
@@ -43,30 +46,85 @@ impl Buyers {
         let tokens = (0..n).map(mint).collect::<Result<Vec<_>>>()?;
         Ok(Self { tokens: Arc::new(tokens), next: Arc::default(), run: 0 })
     }
+
+    /// The first `n` of them: a crowd that comes back again and again.
+    pub fn only(&self, n: usize) -> Self {
+        let tokens = self.tokens.iter().take(n).cloned().collect();
+        Self { tokens: Arc::new(tokens), next: Arc::default(), run: 0 }
+    }
 }
 
-/// Requests per second answered with `expect`.
+/// What one measurement gave.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Measured {
+    /// Requests per second answered as expected.
+    pub rate: f64,
+    /// Processor time of this process without the load generator, microseconds per request.
+    pub cpu_us: f64,
+}
+
+/// Value and reference in turns, so that a noisy neighbour meets both.
+pub(crate) async fn in_turns(
+    plan: &Plan,
+    buyers: &Buyers,
+    (value, offers, expect): (SocketAddr, &[String], u16),
+    reference: SocketAddr,
+) -> Result<(Measured, Measured)> {
+    let turn = Plan { time: plan.time / TURNS, ..*plan };
+    let bare = ["bare".to_owned()];
+    let mut both = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        both.0.push(run(value, &turn, buyers, offers, expect).await?);
+        if plan.reference {
+            both.1.push(run(reference, &turn, buyers, &bare, 202).await?);
+        }
+    }
+    Ok((median(both.0), median(both.1)))
+}
+
+/// Turns of a measurement.
+const TURNS: u32 = 5;
+
+fn median(mut all: Vec<Measured>) -> Measured {
+    all.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+    all.get(all.len() / 2).copied().unwrap_or_default()
+}
+
+/// Processor seconds of a `/proc/.../stat`: user and system, in ticks of 10 ms.
+fn cpu_seconds(stat: &str) -> f64 {
+    let text = std::fs::read_to_string(stat).unwrap_or_default();
+    let fields: Vec<f64> = text
+        .rsplit(") ")
+        .next()
+        .map(|rest| rest.split(' ').map(|f| f.parse().unwrap_or(0.0)).collect())
+        .unwrap_or_default();
+    fields.iter().skip(11).take(2).sum::<f64>() / 100.0
+}
+
+/// One measurement.
 pub(crate) async fn run(
     to: SocketAddr,
     plan: &Plan,
     buyers: &Buyers,
     offers: &[String],
     expect: u16,
-) -> Result<f64> {
+) -> Result<Measured> {
     static RUNS: AtomicU64 = AtomicU64::new(0);
-    buyers.next.store(0, Ordering::Relaxed);
     let run = RUNS.fetch_add(1, Ordering::Relaxed);
     let (connections, time) = (plan.connections, plan.time);
     let (buyers, offers) = (Buyers { run, ..buyers.clone() }, Arc::new(offers.to_vec()));
     // Its own thread and runtime: the server's scheduler must not run the client's tasks.
-    let client = move || -> Result<f64> {
+    let client = move || -> Result<Measured> {
         let rt = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         rt.block_on(async move {
             let warm = time / 5;
             crowd(to, connections, warm, (&buyers, &offers, expect)).await?;
             let began = Instant::now();
-            let answered = crowd(to, connections, time, (&buyers, &offers, expect)).await?;
-            Ok(answered as f64 / began.elapsed().as_secs_f64())
+            let cpu = || cpu_seconds("/proc/self/stat") - cpu_seconds("/proc/thread-self/stat");
+            let before = cpu();
+            let answered = crowd(to, connections, time, (&buyers, &offers, expect)).await? as f64;
+            let cpu_us = (cpu() - before) * 1e6 / answered.max(1.0);
+            Ok(Measured { rate: answered / began.elapsed().as_secs_f64(), cpu_us })
         })
     };
     tokio::task::spawn_blocking(client).await?

@@ -22,6 +22,13 @@ use load::Plan;
 use report::{Report, Row};
 use stand::{LogKind, Stand};
 
+/// The product's allocator, for the references too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Buyers who go on pressing when all is sold; in the other rows each order has a new buyer.
+const PRESSING: usize = 20_000;
+
 /// Prints a table of ratios and writes it as JSON.
 #[derive(Parser)]
 struct Args {
@@ -35,11 +42,14 @@ struct Args {
     #[arg(long, default_value_t = 5)]
     seconds: u64,
     /// Connections of the load generator.
-    #[arg(long, default_value_t = 128)]
+    #[arg(long, default_value_t = 1024)]
     connections: usize,
     /// Orders of the drain row.
     #[arg(long, default_value_t = 100_000)]
     orders: usize,
+    /// Skip the references of the HTTP rows: for a profiler, the ratios then mean nothing.
+    #[arg(long)]
+    no_reference: bool,
     /// Only these rows, by name; all when left out.
     #[arg(long, value_delimiter = ',')]
     rows: Vec<String>,
@@ -63,7 +73,11 @@ async fn run(args: &Args) -> Result<Report> {
     })
     .context("the stack is needed: run `cargo xtask stack up`")?;
     let wanted = |name: &str| args.rows.is_empty() || args.rows.iter().any(|r| r == name);
-    let plan = Plan { connections: args.connections, time: Duration::from_secs(args.seconds) };
+    let plan = Plan {
+        connections: args.connections,
+        time: Duration::from_secs(args.seconds),
+        reference: !args.no_reference,
+    };
     let mut report = Report::default();
     let http = ["sold_out", "reserve_hot", "accepted_stack", "accepted_vs_naive", "many_offers"];
     if http.iter().any(|n| wanted(n)) {
@@ -86,17 +100,17 @@ async fn http_rows(
     if wanted("sold_out") {
         let stand = Stand::start(config, LogKind::Null).await?;
         let offer = stand.offer(0).await?;
-        let value = load::run(stand.address, plan, &buyers, &[offer], 409).await?;
-        let base = load::run(bare, plan, &buyers, &["bare".into()], 202).await?;
-        report.add(Row::new("sold_out", "refusals/s", (value, base), 1.0));
+        let subject = (stand.address, &[offer][..], 409);
+        let both = load::in_turns(plan, &buyers.only(PRESSING), subject, bare).await?;
+        report.add(Row::of("sold_out", "refusals/s", both, 1.0));
         stand.stop().await;
     }
     if wanted("reserve_hot") {
         let stand = Stand::start(config, LogKind::Null).await?;
         let offer = stand.offer(1_000_000_000).await?;
-        let value = load::run(stand.address, plan, &buyers, &[offer], 202).await?;
-        let base = load::run(bare, plan, &buyers, &["bare".into()], 202).await?;
-        report.add(Row::new("reserve_hot", "orders/s", (value, base), 0.5));
+        let subject = (stand.address, &[offer][..], 202);
+        let both = load::in_turns(plan, &buyers, subject, bare).await?;
+        report.add(Row::of("reserve_hot", "orders/s", both, 0.5));
         stand.stop().await;
     }
     if ["accepted_stack", "accepted_vs_naive", "many_offers"].iter().any(|n| wanted(n)) {
@@ -113,9 +127,9 @@ async fn accepted_rows(
 ) -> Result<()> {
     let stand = Stand::start(config, LogKind::Real).await?;
     let hot = stand.offer(1_000_000_000).await?;
-    let value = load::run(stand.address, plan, buyers, &[hot], 202).await?;
-    let base = load::run(bare, plan, buyers, &["bare".into()], 202).await?;
-    report.add(Row::new("accepted_stack", "orders/s", (value, base), 0.25));
+    let subject = (stand.address, &[hot][..], 202);
+    let (value, base) = load::in_turns(plan, buyers, subject, bare).await?;
+    report.add(Row::of("accepted_stack", "orders/s", (value, base), 0.25));
     stand.drained().await?;
     let mut many = Vec::new();
     for _ in 0..1000 {
@@ -123,12 +137,12 @@ async fn accepted_rows(
     }
     stand.refresh().await?;
     let spread = load::run(stand.address, plan, buyers, &many, 202).await?;
-    report.add(Row::new("many_offers", "orders/s, 1,000 offers vs 1", (spread, value), 0.51));
+    report.add(Row::of("many_offers", "orders/s, 1,000 offers vs 1", (spread, value), 0.51));
     stand.drained().await?;
     let naive = naive::start(&stand).await?;
     let cold = stand.offer(1_000_000_000).await?;
     let single = load::run(naive, plan, buyers, &[cold], 202).await?;
-    report.add(Row::new("accepted_vs_naive", "orders/s", (value, single), 3.0));
+    report.add(Row::of("accepted_vs_naive", "orders/s", (value, single), 3.0));
     stand.drained().await?;
     stand.stop().await;
     Ok(())

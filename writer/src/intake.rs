@@ -99,8 +99,8 @@ impl Intake {
 
     /// What is ready now, within the bounds of a batch.
     fn gather(&self, first: Delivery, more: &mut mpsc::Receiver<Delivery>) -> Vec<Delivery> {
-        // A frame's size in bytes bounds its orders well enough: an order is over 64 bytes.
-        let orders = |d: &Delivery| d.frame.len() / 64;
+        // A frame's size tells its orders well enough: with its names an order is some 128 bytes.
+        let orders = |d: &Delivery| d.frame.len() / 128;
         let mut count = orders(&first);
         let mut batch = vec![first];
         while batch.len() < self.settings.batch_frames && count < self.settings.batch_orders {

@@ -87,7 +87,7 @@ impl Default for WriterConfig {
         Self {
             listen: "127.0.0.1:9091".into(),
             batch_frames: 32,
-            batch_orders: 512,
+            batch_orders: 2048,
             patience_ms: 2000,
         }
     }
