@@ -3,7 +3,7 @@
 //! Exit codes are cargo's own. `ci` goes on after a failed step, so that one run tells everything
 //! there is to repair.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -77,6 +77,22 @@ pub fn bench(base: u16, args: &[String]) -> Result<u8> {
     let mut words =
         vec!["run", "--release", "-p", "sluicegate-bench", "--features", "pulsar", "--"];
     words.extend(["--stack", &stack, "--out", &out]);
+    words.extend(args.iter().map(String::as_str));
+    cargo(&words, Some(&config))
+}
+
+/// `cargo xtask chaos`: the product with Pulsar, then the run.
+pub fn chaos(base: u16, args: &[String]) -> Result<u8> {
+    let config = stack::up(base, &Progress::begin())?;
+    let code = cargo(&["build", "-p", "sluicegate", "--features", "pulsar"], None)?;
+    if code != 0 {
+        return Ok(code);
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let target = target.unwrap_or_else(|| layout::workspace_root().join("target"));
+    let binary = target.join("debug/sluicegate").display().to_string();
+    let mut words = vec!["run", "-q", "-p", "sluicegate-chaos", "--features", "pulsar", "--"];
+    words.extend(["--binary", &binary]);
     words.extend(args.iter().map(String::as_str));
     cargo(&words, Some(&config))
 }

@@ -22,6 +22,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask stack up              install what is missing, start what is down, wait for all
   cargo xtask test -- -p sluicegate-store   arguments after -- go to cargo test
   cargo xtask ci                    everything that a change must pass
+  cargo xtask chaos -- --schedules 5        real faults against real processes
   cargo xtask stack kill redis-2 && cargo xtask stack up";
 
 const STACK_HELP: &str = "Servers: redis-1 to redis-6 (a cluster of 3 primaries and 3 replicas),
@@ -61,6 +62,15 @@ pub enum Command {
         /// Where the servers listen.
         #[command(flatten)]
         port: PortBase,
+    },
+    /// Brings the stack up and runs seeded schedules of real faults against real processes on it.
+    Chaos {
+        /// Where the servers listen.
+        #[command(flatten)]
+        port: PortBase,
+        /// Passed on to the chaos run as they are; `-- --help` tells which there are.
+        #[arg(last = true)]
+        args: Vec<String>,
     },
     /// Brings the stack up, runs the benchmark on it and writes target/bench/report.json.
     Bench {
@@ -136,6 +146,16 @@ pub enum StackCommand {
         /// Which server.
         #[arg(value_parser = Server::from_str)]
         name: Server,
+    },
+    /// Copies the data of all servers of a kind aside while they run.
+    Keep {
+        /// Which kind.
+        kind: Kind,
+    },
+    /// Kills all servers of a kind and starts them again with the data that `keep` copied.
+    RestartKept {
+        /// Which kind.
+        kind: Kind,
     },
     /// Kills all servers of a kind, deletes their data but not their topology, starts them again.
     RestartEmpty {

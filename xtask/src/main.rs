@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Command::Stack { command, port } => stack::run(command, port.port_base),
         Command::Test { port, args } => cargo::test(port.port_base, &args),
         Command::Ci { port } => cargo::ci(port.port_base),
+        Command::Chaos { port, args } => cargo::chaos(port.port_base, &args),
         Command::Bench { port, args } => cargo::bench(port.port_base, &args),
     };
     match result {

@@ -91,6 +91,11 @@ pub fn run(command: StackCommand, base: u16) -> Result<u8> {
             proc::signal(running(&layout, name)?, Signal::Cont)?;
             progress.say(&name.to_string(), "resumed");
         }
+        StackCommand::Keep { kind: Kind::Redis } => redis::keep(&layout, &progress)?,
+        StackCommand::RestartKept { kind: Kind::Redis } => {
+            let _lock = lock(&layout)?;
+            redis::restart_kept(&layout, &Tools::find()?, &progress)?;
+        }
         StackCommand::RestartEmpty { kind: Kind::Redis } => {
             let _lock = lock(&layout)?;
             redis::restart_empty(&layout, &Tools::find()?, &progress)?;

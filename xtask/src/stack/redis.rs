@@ -5,7 +5,7 @@
 //! nodes before all of them agree.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -190,6 +190,56 @@ pub fn restart_empty(layout: &Layout, tools: &Tools, progress: &Progress) -> Res
         forget_data(layout, server)?;
     }
     bring_up(layout, tools, progress)
+}
+
+/// Copies every node's data aside. The nodes go on writing: a copy may end in half a command,
+/// which Redis cuts off when it loads the file, as after a crash.
+pub fn keep(layout: &Layout, progress: &Progress) -> Result<()> {
+    for server in Server::redis_nodes() {
+        let kept = kept(layout, server);
+        if kept.exists() {
+            fs::remove_dir_all(&kept)
+                .with_context(|| format!("cannot delete {}", kept.display()))?;
+        }
+        copy(&layout.home(server).join("appendonlydir"), &kept)?;
+    }
+    progress.say("redis", "data of all nodes kept");
+    Ok(())
+}
+
+/// Kills all nodes and starts them with what [`keep`] copied: an old snapshot everywhere at once.
+pub fn restart_kept(layout: &Layout, tools: &Tools, progress: &Progress) -> Result<()> {
+    for server in Server::redis_nodes() {
+        ensure!(kept(layout, server).exists(), "nothing was kept of {server}: `stack keep redis`");
+    }
+    for server in Server::redis_nodes() {
+        proc::kill(layout, server)?;
+    }
+    for server in Server::redis_nodes() {
+        forget_data(layout, server)?;
+        copy(&kept(layout, server), &layout.home(server).join("appendonlydir"))?;
+    }
+    progress.say("redis", "all nodes killed; they come back with what was kept");
+    bring_up(layout, tools, progress)
+}
+
+fn kept(layout: &Layout, server: Server) -> PathBuf {
+    layout.folder().join(format!("{server}.kept"))
+}
+
+/// Copies the files of a folder; one that goes away meanwhile (a rewrite) is left out.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
+    let entries = fs::read_dir(from).with_context(|| format!("cannot list {}", from.display()))?;
+    for entry in entries {
+        let file = entry.context("cannot list a data folder")?;
+        if let Err(e) = fs::copy(file.path(), to.join(file.file_name()))
+            && e.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(e).with_context(|| format!("cannot copy {}", file.path().display()));
+        }
+    }
+    Ok(())
 }
 
 fn forget_data(layout: &Layout, server: Server) -> Result<()> {

@@ -1,0 +1,181 @@
+//! Doing a fault and undoing it. Everything here blocks its thread; the crowd is another process.
+
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use orderlog::port::{OrderLog, Partition};
+use testkit::stack;
+
+use crate::deployment::Deployment;
+use crate::plan::{Fault, Kind};
+use crate::proxy::Mode;
+
+/// What one packet takes longer.
+const MARIADB_DELAY: Duration = Duration::from_millis(200);
+const CLIENT_DELAY: Duration = Duration::from_millis(300);
+/// Busy loops of a CPU starvation.
+const LOOPS: usize = 12;
+
+/// A fault under way: what undoing it needs.
+pub(crate) struct Done {
+    pub fault: Fault,
+    server: Option<String>,
+    loops: Vec<Child>,
+}
+
+impl Done {
+    /// What was hurt, for the report.
+    pub fn target(&self) -> String {
+        self.server.clone().unwrap_or_else(|| format!("copy {}", self.fault.pick % 2 + 1))
+    }
+}
+
+/// Hurts the deployment.
+pub(crate) struct Faults {
+    pub log: Arc<dyn OrderLog>,
+    pub threads: tokio::runtime::Handle,
+}
+
+impl Faults {
+    /// Does it.
+    pub fn begin(&self, d: &mut Deployment, fault: &Fault) -> Result<Done> {
+        let mut done = Done { fault: fault.clone(), server: None, loops: Vec::new() };
+        let pick = fault.pick;
+        match fault.kind {
+            Kind::GateKill => d.kill("gate", pick)?,
+            Kind::GatePause => d.signal("gate", pick, "-STOP")?,
+            Kind::WriterKill => d.kill("writer", pick)?,
+            Kind::WriterPause => d.signal("writer", pick, "-STOP")?,
+            Kind::ReconcilerKill => d.kill("reconciler", pick)?,
+            Kind::ReconcilerPause => d.signal("reconciler", pick, "-STOP")?,
+            Kind::RedisPrimaryKill => d.servers.kill(done.on(redis("master", pick)?))?,
+            Kind::RedisPrimaryPause => d.servers.pause(done.on(redis("master", pick)?))?,
+            Kind::RedisReplicaKill => d.servers.kill(done.on(redis("slave", pick)?))?,
+            Kind::RedisCut => cut_redis()?,
+            Kind::RedisEmpty => stack::stack("restart-empty", "redis")?,
+            Kind::RedisOld => stack::stack("restart-kept", "redis")?,
+            Kind::MariadbKill => d.servers.kill(done.on(mariadb(pick)))?,
+            Kind::MariadbPause => d.servers.pause(done.on(mariadb(pick)))?,
+            Kind::MariadbCut => proxy(d, pick, &mut done, Mode::Cut)?,
+            Kind::MariadbDelay => proxy(d, pick, &mut done, Mode::Delay(MARIADB_DELAY))?,
+            Kind::MariadbHalfOpen => proxy(d, pick, &mut done, Mode::HalfOpen)?,
+            Kind::PulsarKill => d.servers.kill(done.on("pulsar".to_owned()))?,
+            Kind::PulsarPause => d.servers.pause(done.on("pulsar".to_owned()))?,
+            Kind::ClientCut => d.buyers.set(Mode::Cut),
+            Kind::ClientDelay => d.buyers.set(Mode::Delay(CLIENT_DELAY)),
+            Kind::ClientHalfOpen => d.buyers.set(Mode::HalfOpen),
+            Kind::BrokenFrame => self.broken_frames(),
+            Kind::CpuStarvation => {
+                done.loops = (0..LOOPS).map(|_| busy()).collect::<Result<_>>()?
+            }
+        }
+        Ok(done)
+    }
+
+    /// Undoes it.
+    pub fn end(&self, d: &mut Deployment, mut done: Done) -> Result<()> {
+        let pick = done.fault.pick;
+        match done.fault.kind {
+            Kind::GatePause => d.signal("gate", pick, "-CONT")?,
+            Kind::WriterPause => d.signal("writer", pick, "-CONT")?,
+            Kind::ReconcilerPause => d.signal("reconciler", pick, "-CONT")?,
+            Kind::MariadbCut | Kind::MariadbDelay | Kind::MariadbHalfOpen => {
+                proxy(d, pick, &mut done, Mode::Good)?;
+                done.server = None;
+            }
+            Kind::ClientCut | Kind::ClientDelay | Kind::ClientHalfOpen => d.buyers.set(Mode::Good),
+            _ => {}
+        }
+        if let Some(server) = &done.server {
+            d.servers.heal(server)?;
+        }
+        for child in &mut done.loops {
+            child.kill()?;
+            child.wait()?;
+        }
+        // A supervisor starts what was killed, and what gave up because a server was away.
+        d.revive()
+    }
+
+    /// Three sorts of garbage into each main partition: no frame, half a frame, a false checksum.
+    fn broken_frames(&self) {
+        let good = domain::frame::encode(&[domain::frame::Item::Tick(0)]);
+        let mut false_sum = good.to_vec();
+        if let Some(last) = false_sum.last_mut() {
+            *last ^= 0x55;
+        }
+        let half = good.slice(..good.len() / 2);
+        for partition in 0..self.log.partitions() {
+            for garbage in
+                [Bytes::from_static(b"not a frame"), half.clone(), false_sum.clone().into()]
+            {
+                let publish = self.log.publish(Partition::Main(partition), garbage);
+                // The broker may be away on purpose at the same time.
+                if let Err(e) = self.threads.block_on(publish) {
+                    eprintln!("broken frame: {e}");
+                }
+            }
+        }
+    }
+}
+
+impl Done {
+    fn on(&mut self, server: String) -> &str {
+        self.server.insert(server)
+    }
+}
+
+fn mariadb(pick: usize) -> String {
+    format!("mariadb-{}", pick % 2 + 1)
+}
+
+fn proxy(d: &Deployment, pick: usize, done: &mut Done, mode: Mode) -> Result<()> {
+    let proxy = d.mariadb.get(pick % d.mariadb.len().max(1)).context("a MariaDB server")?;
+    proxy.set(mode);
+    done.server = Some(mariadb(pick));
+    Ok(())
+}
+
+fn nodes() -> Result<Vec<(String, String)>> {
+    let nodes = stack::config()?.cells.nodes;
+    let named = nodes.iter().enumerate().map(|(n, node)| {
+        let port = node.rsplit_once(':').context("cells.nodes: host:port")?.1;
+        Ok((format!("redis-{}", n + 1), port.to_owned()))
+    });
+    named.collect()
+}
+
+fn redis_cli(port: &str, args: &[&str]) -> Result<String> {
+    let out = Command::new("redis-cli").args(["-p", port]).args(args).output();
+    Ok(String::from_utf8_lossy(&out.context("redis-cli")?.stdout).into_owned())
+}
+
+/// A node that has this role now.
+fn redis(role: &str, pick: usize) -> Result<String> {
+    let mut fit = Vec::new();
+    for (name, port) in nodes()? {
+        if redis_cli(&port, &["role"])?.starts_with(role) {
+            fit.push(name);
+        }
+    }
+    fit.get(pick % fit.len().max(1)).cloned().with_context(|| format!("no Redis node is a {role}"))
+}
+
+fn cut_redis() -> Result<()> {
+    for (_, port) in nodes()? {
+        redis_cli(&port, &["client", "kill", "type", "normal"])?;
+    }
+    Ok(())
+}
+
+fn busy() -> Result<Child> {
+    let loops = Command::new("sh")
+        .args(["-c", "while :; do :; done"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn();
+    loops.context("a busy loop")
+}

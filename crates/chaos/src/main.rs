@@ -1,0 +1,194 @@
+//! `cargo xtask chaos`: seeded schedules of real faults against real processes on the real stack,
+//! while a crowd buys. A schedule is broken when one invariant of docs/protocol.md is.
+//!
+//! Needs the stack; keeps every other test off it while it runs.
+#![allow(clippy::disallowed_methods, reason = "real processes live in real time")]
+
+mod check;
+mod deployment;
+mod faults;
+mod plan;
+mod proxy;
+mod schedule;
+mod story;
+mod table;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::{Parser, ValueEnum};
+use domain::Identity;
+use orderlog::port::OrderLog;
+use runtime::Tasks;
+use store::{SqlStore, StoreConfig};
+
+use deployment::Deployment;
+use faults::Faults;
+use plan::{Kind, Plan};
+use schedule::Ran;
+use table::Outcome;
+
+const AFTER: &str = "\
+Each schedule: two gates, two writers and two reconcilers run as processes on the stack; a crowd
+buys for 14 s over a proxy, with duplicates, retries under the same key and polls; one to three
+faults begin and end; then everything works again, the crowd waits for the end of every order, and
+the checker compares its whole history with ledger, rows and Redis.
+
+Examples:
+  cargo xtask chaos -- --schedules 5                 five seeds from 1 on
+  cargo xtask chaos -- --seed 17                     one of them again, same crowd and same faults
+  cargo xtask chaos -- --schedules 20 --faults redis-empty,pulsar-kill
+  cargo xtask chaos -- --schedules 200 --results target/chaos/results.jsonl
+
+Exit code: 0 nothing violated, 1 something was (its story is printed), 64 wrong flags, 69 the stack
+is not there.";
+
+/// Hurts a running deployment and proves that nothing was oversold, lost or doubled.
+#[derive(Parser)]
+#[command(name = "cargo xtask chaos --", bin_name = "cargo xtask chaos --", after_long_help = AFTER)]
+struct Args {
+    /// How many schedules.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    schedules: u64,
+    /// The seed of the first one; the others follow it.
+    #[arg(long, default_value_t = 1)]
+    first_seed: u64,
+    /// Only this seed.
+    #[arg(long, conflicts_with_all = ["schedules", "first_seed"])]
+    seed: Option<u64>,
+    /// Only faults of these kinds.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    faults: Vec<Kind>,
+    /// The product, built with the feature `pulsar`.
+    #[arg(long, default_value = "target/debug/sluicegate")]
+    binary: PathBuf,
+    /// Appends one JSON line per schedule.
+    #[arg(long, value_name = "FILE")]
+    results: Option<PathBuf>,
+    /// Keeps histories, summaries and logs here; a temporary folder when left out.
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(e) => {
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { 64 } else { 0 });
+        }
+    };
+    match all(&args) {
+        Ok(outcomes) => {
+            print!("{}", table::table(&outcomes));
+            let bad = outcomes.iter().any(|o| !o.violations.is_empty());
+            ExitCode::from(u8::from(bad))
+        }
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            ExitCode::from(69)
+        }
+    }
+}
+
+fn all(args: &Args) -> Result<Vec<Outcome>> {
+    let kinds = if args.faults.is_empty() { Kind::value_variants() } else { &args.faults[..] };
+    let seeds: Vec<u64> = match args.seed {
+        Some(seed) => vec![seed],
+        None => (args.first_seed..).take(args.schedules as usize).collect(),
+    };
+    let temporary = tempfile::tempdir()?;
+    let dir = args.keep.as_deref().unwrap_or(temporary.path());
+    std::fs::create_dir_all(dir)?;
+    let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let tasks = Tasks::new();
+    let began = Instant::now();
+    eprintln!("starting two gates, two writers, two reconcilers");
+    let mut deployment = threads.block_on(Deployment::start(&tasks, &args.binary, dir))?;
+    let log = threads.block_on(connect(&deployment, &tasks))?;
+    let faults = Faults { log, threads: threads.handle().clone() };
+    let mut outcomes = Vec::new();
+    for (n, seed) in seeds.iter().enumerate() {
+        let plan = Plan::of(*seed, kinds);
+        eprintln!("[{}/{}] seed {seed}: {}", n + 1, seeds.len(), plan.line());
+        let ran =
+            schedule::run(&mut deployment, &faults, &plan, &dir.join(format!("seed-{seed}")))?;
+        report(&ran, began.elapsed());
+        if !ran.outcome.violations.is_empty() {
+            threads.block_on(stories(&deployment, &ran))?;
+        }
+        if let Some(file) = &args.results {
+            append(file, &ran.outcome)?;
+        }
+        outcomes.push(ran.outcome);
+    }
+    Ok(outcomes)
+}
+
+fn report(ran: &Ran, elapsed: Duration) {
+    let o = &ran.outcome;
+    let word = if o.violations.is_empty() { "conserved" } else { "VIOLATED" };
+    eprintln!(
+        "  {word} after {:.0} s: {} accepted, {} live, {} unconfirmed, {} accepted and rejected, \
+         {:.1} s without sales (all: {:.0} s)",
+        o.seconds,
+        o.accepted,
+        o.sold,
+        o.unconfirmed,
+        o.accepted_rejected,
+        o.without_sales_s,
+        elapsed.as_secs_f64()
+    );
+    o.violations.iter().take(20).for_each(|v| eprintln!("  ! {v}"));
+}
+
+/// The whole story of the first orders that are wrong.
+async fn stories(d: &Deployment, ran: &Ran) -> Result<()> {
+    let config = d.config()?;
+    let clock = runtime::clock::system_clock();
+    let settings = StoreConfig {
+        databases: config.store.databases.clone(),
+        connections: 2,
+        timeout: Duration::from_secs(10),
+    };
+    let identity = Identity::new(config.identity.secret.as_bytes());
+    let store = SqlStore::new(&settings, identity, clock)?;
+    let cells = cells::redisrs::connect(&config.cells.nodes).await?;
+    for wrong in ran.wrong.iter().take(3) {
+        let lines = check::lines_of(&ran.history, &wrong.key);
+        let order = lines.iter().find_map(|l| {
+            let line: serde_json::Value = serde_json::from_str(l).ok()?;
+            line["order_id"].as_str().map(str::to_owned)
+        });
+        let names = (ran.offer.as_str(), order.as_deref().unwrap_or("an order without a name"));
+        eprint!("{}", story::tell(&store, &cells, names, &lines).await);
+    }
+    Ok(())
+}
+
+fn append(file: &Path, outcome: &Outcome) -> Result<()> {
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut out = std::fs::File::options().create(true).append(true).open(file)?;
+    writeln!(out, "{}", serde_json::to_string(outcome)?).with_context(|| file.display().to_string())
+}
+
+#[cfg(feature = "pulsar")]
+async fn connect(d: &Deployment, tasks: &Tasks) -> Result<Arc<dyn OrderLog>> {
+    let config = d.config()?;
+    let databases = config.store.databases.len() as u16;
+    let clock = runtime::clock::system_clock();
+    let timeout = Duration::from_secs(3);
+    let log = orderlog::PulsarLog::connect(&config.log, databases, timeout, tasks, clock).await?;
+    Ok(log)
+}
+
+#[cfg(not(feature = "pulsar"))]
+async fn connect(_: &Deployment, _: &Tasks) -> Result<Arc<dyn OrderLog>> {
+    anyhow::bail!("chaos needs Pulsar: build with --features pulsar")
+}

@@ -1,0 +1,189 @@
+//! What a seed means: the crowd and the faults of one schedule. Pure; the same seed gives the same
+//! plan on every machine, though not the same interleaving: real processes run as they like.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+
+/// A way to hurt the deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Kind {
+    /// kill -9 of a gate, started again at the end of the fault.
+    GateKill,
+    /// SIGSTOP of a gate: its buyers get no answer, its holds grow old.
+    GatePause,
+    /// kill -9 of a writer.
+    WriterKill,
+    /// SIGSTOP of a writer that goes on later, stale.
+    WriterPause,
+    /// kill -9 of a reconciler.
+    ReconcilerKill,
+    /// SIGSTOP of a reconciler.
+    ReconcilerPause,
+    /// kill -9 of a Redis primary: a failover.
+    RedisPrimaryKill,
+    /// SIGSTOP of a Redis primary: a black hole, then a failover, then the old primary wakes up.
+    RedisPrimaryPause,
+    /// kill -9 of a Redis replica.
+    RedisReplicaKill,
+    /// Every client connection of every Redis node is cut.
+    RedisCut,
+    /// All Redis nodes come back empty.
+    RedisEmpty,
+    /// All Redis nodes come back with the data of some seconds ago.
+    RedisOld,
+    /// kill -9 of a MariaDB server.
+    MariadbKill,
+    /// SIGSTOP of a MariaDB server.
+    MariadbPause,
+    /// The connections to a MariaDB server are cut and refused.
+    MariadbCut,
+    /// Every packet to and from a MariaDB server takes 200 ms more.
+    MariadbDelay,
+    /// The connections to a MariaDB server stay open and carry nothing.
+    MariadbHalfOpen,
+    /// kill -9 of the Pulsar broker.
+    PulsarKill,
+    /// SIGSTOP of the Pulsar broker.
+    PulsarPause,
+    /// The buyers' connections are cut and refused.
+    ClientCut,
+    /// Every packet between buyers and gates takes 300 ms more.
+    ClientDelay,
+    /// The buyers' connections stay open and carry nothing.
+    ClientHalfOpen,
+    /// Frames that nobody can read lie in every partition.
+    BrokenFrame,
+    /// Twelve busy loops fight for the processors.
+    CpuStarvation,
+}
+
+impl Kind {
+    /// The name in plans, tables and `--faults`.
+    pub fn name(self) -> String {
+        self.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// These take long to come back from; a schedule has one of them at most.
+    fn is_heavy(self) -> bool {
+        matches!(self, Kind::RedisEmpty | Kind::RedisOld | Kind::PulsarKill | Kind::PulsarPause)
+    }
+}
+
+/// One fault of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub kind: Kind,
+    /// After the crowd began.
+    pub at: Duration,
+    /// Until it is undone.
+    pub lasts: Duration,
+    /// Chooses among several targets.
+    pub pick: usize,
+}
+
+/// One schedule.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Plan {
+    pub seed: u64,
+    pub requests: u32,
+    pub rate: u32,
+    pub units: u32,
+    pub buyers: u32,
+    pub limit: Option<u32>,
+    pub duplicates: f64,
+    pub faults: Vec<Fault>,
+}
+
+/// How long the crowd arrives.
+const SALE_S: u32 = 14;
+
+impl Plan {
+    /// The plan of a seed, with faults of these kinds.
+    pub fn of(seed: u64, kinds: &[Kind]) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let rate = rng.random_range(60..=160);
+        let requests = rate * SALE_S;
+        let mut faults: Vec<Fault> = Vec::new();
+        // The first fault walks through the kinds, so that few schedules already meet them all.
+        let first = kinds.get(seed as usize % kinds.len().max(1)).copied();
+        let more = rng.random_range(0..=2);
+        let others = (0..more).filter_map(|_| kinds.choose(&mut rng).copied()).collect::<Vec<_>>();
+        for kind in first.into_iter().chain(others) {
+            let heavy = faults.iter().any(|f| f.kind.is_heavy());
+            if (heavy && kind.is_heavy()) || faults.iter().any(|f| f.kind == kind) {
+                continue;
+            }
+            let lasts = rng.random_range(500..=6_000);
+            faults.push(Fault {
+                kind,
+                at: Duration::from_millis(rng.random_range(1_500..=8_000)),
+                lasts: Duration::from_millis(lasts),
+                pick: rng.random_range(0..64),
+            });
+        }
+        faults.sort_by_key(|f| f.at);
+        Self {
+            seed,
+            requests,
+            rate,
+            // Sold out before the end in most schedules, never in some.
+            units: requests * rng.random_range(30..=130) / 100,
+            buyers: requests * rng.random_range(40..=100) / 100,
+            limit: rng.random_bool(0.4).then(|| rng.random_range(1..=3)),
+            duplicates: f64::from(rng.random_range(0..=20)) / 100.0,
+            faults,
+        }
+    }
+
+    /// One line for people.
+    pub fn line(&self) -> String {
+        let faults: Vec<String> = self
+            .faults
+            .iter()
+            .map(|f| {
+                let (at, lasts) = (f.at.as_secs_f64(), f.lasts.as_secs_f64());
+                format!("{} at {at:.1} s for {lasts:.1} s", f.kind.name())
+            })
+            .collect();
+        let limit = self.limit.map_or_else(|| "none".to_owned(), |l| l.to_string());
+        format!(
+            "{} requests at {}/s for {} units, {} buyers, limit {limit}: {}",
+            self.requests,
+            self.rate,
+            self.units,
+            self.buyers,
+            faults.join(", ")
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_a_plan() {
+        let all = Kind::value_variants();
+        for seed in 0..500 {
+            let plan = Plan::of(seed, all);
+            assert_eq!(plan, Plan::of(seed, all));
+            assert!((1..=3).contains(&plan.faults.len()), "{plan:?}");
+            let heavy = plan.faults.iter().filter(|f| f.kind.is_heavy()).count();
+            assert!(heavy <= 1, "{plan:?}");
+        }
+    }
+
+    #[test]
+    fn as_many_schedules_as_kinds_meet_them_all() {
+        let all = Kind::value_variants();
+        let mut met: Vec<Kind> =
+            (0..all.len() as u64).flat_map(|s| Plan::of(s, all).faults).map(|f| f.kind).collect();
+        met.sort_unstable();
+        met.dedup();
+        assert_eq!(met, all);
+    }
+}

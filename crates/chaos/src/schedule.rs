@@ -1,0 +1,153 @@
+//! One schedule: a crowd, its faults, the end of all faults, the verdict.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::check::{self, Checked};
+use crate::deployment::Deployment;
+use crate::faults::{Done, Faults};
+use crate::plan::{Fault, Kind, Plan};
+use crate::table::Outcome;
+
+/// What a schedule left behind, for its story.
+pub(crate) struct Ran {
+    pub outcome: Outcome,
+    pub offer: String,
+    pub history: String,
+    pub wrong: Vec<check::Wrong>,
+}
+
+enum Step {
+    Begin(Fault),
+    End(usize),
+}
+
+/// Runs it; files go to `dir`.
+pub(crate) fn run(d: &mut Deployment, faults: &Faults, plan: &Plan, dir: &Path) -> Result<Ran> {
+    std::fs::create_dir_all(dir)?;
+    d.revive()?;
+    if plan.faults.iter().any(|f| f.kind == Kind::RedisOld) {
+        testkit::stack::stack("keep", "redis")?;
+    }
+    let began = Instant::now();
+    let crowd = d.crowd(&arguments(plan), dir)?;
+    let trouble = trouble(d, faults, plan, began);
+    let out = crowd.wait_with_output()?;
+    trouble?;
+    let mut violations = Vec::new();
+    if !out.status.success() {
+        let text = String::from_utf8_lossy(&out.stderr);
+        let last: Vec<&str> = text.lines().rev().take(5).collect();
+        violations.push(format!("the load test says no: {}", last.join(" / ")));
+    }
+    let summary = read_json(&dir.join("summary.json")).unwrap_or(Value::Null);
+    let told = summary["violations"].as_array().cloned().unwrap_or_default();
+    violations.extend(told.iter().filter_map(|v| v.as_str().map(str::to_owned)));
+    let history = std::fs::read_to_string(dir.join("history.jsonl")).unwrap_or_default();
+    let checked = check::check(&history).map_err(anyhow::Error::msg)?;
+    violations
+        .extend(checked.violations.iter().map(|w| format!("{}: {} {}", w.rule, w.key, w.detail)));
+    violations.extend(still_drifting(d)?);
+    violations.extend(d.panics()?);
+    let offer = summary["offer"].as_str().unwrap_or_default().to_owned();
+    let seconds = began.elapsed().as_secs_f64();
+    let outcome = outcome(plan, &summary, &checked, (seconds, violations));
+    Ok(Ran { outcome, offer, history, wrong: checked.violations })
+}
+
+fn arguments(plan: &Plan) -> Vec<String> {
+    let mut args: Vec<String> = [
+        ("--requests", plan.requests.to_string()),
+        ("--rate", plan.rate.to_string()),
+        ("--units", plan.units.to_string()),
+        ("--buyers", plan.buyers.to_string()),
+        ("--duplicates", plan.duplicates.to_string()),
+        ("--seed", plan.seed.to_string()),
+        ("--timeout", "3s".to_owned()),
+        ("--give-up", "25s".to_owned()),
+    ]
+    .into_iter()
+    .flat_map(|(name, value)| [name.to_owned(), value])
+    .collect();
+    if let Some(limit) = plan.limit {
+        args.extend(["--limit-per-buyer".to_owned(), limit.to_string()]);
+    }
+    args
+}
+
+/// Begins and ends the faults at their times; at the end everything works again.
+fn trouble(d: &mut Deployment, faults: &Faults, plan: &Plan, began: Instant) -> Result<()> {
+    let mut steps: Vec<(Duration, Step)> = Vec::new();
+    for (n, fault) in plan.faults.iter().enumerate() {
+        steps.push((fault.at, Step::Begin(fault.clone())));
+        steps.push((fault.at + fault.lasts, Step::End(n)));
+    }
+    steps.sort_by_key(|s| s.0);
+    let mut under_way: Vec<Option<Done>> = plan.faults.iter().map(|_| None).collect();
+    let mut result = Ok(());
+    for (at, step) in steps {
+        std::thread::sleep(at.saturating_sub(began.elapsed()));
+        let done = match step {
+            Step::Begin(fault) => faults.begin(d, &fault).map(|done| {
+                let at = began.elapsed().as_secs_f64();
+                eprintln!("  {at:5.1} s  {} ({})", fault.kind.name(), done.target());
+                let n = plan.faults.iter().position(|f| *f == fault).unwrap_or(0);
+                under_way[n] = Some(done);
+            }),
+            Step::End(n) => match under_way[n].take() {
+                Some(done) => {
+                    let at = began.elapsed().as_secs_f64();
+                    eprintln!("  {at:5.1} s  {} ends", done.fault.kind.name());
+                    faults.end(d, done)
+                }
+                None => Ok(()),
+            },
+        };
+        // A fault that could not be made is told at the end; the others are undone all the same.
+        result = result.and(done);
+    }
+    result.and(d.revive())
+}
+
+fn read_json(file: &Path) -> Result<Value> {
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+/// Drift that the scheduled reconcilers do not repair by themselves within a while.
+fn still_drifting(d: &Deployment) -> Result<Option<String>> {
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        let (fine, report) = d.drift()?;
+        if fine {
+            return Ok(None);
+        }
+        if Instant::now() > until {
+            return Ok(Some(format!("drift stays: {report}")));
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+fn outcome(
+    plan: &Plan,
+    summary: &Value,
+    checked: &Checked,
+    (seconds, violations): (f64, Vec<String>),
+) -> Outcome {
+    Outcome {
+        seed: plan.seed,
+        faults: plan.faults.iter().map(|f| f.kind.name()).collect(),
+        requests: u64::from(plan.requests),
+        accepted: checked.accepted as u64,
+        sold: summary["table"]["rows_live"].as_u64().unwrap_or(0),
+        unconfirmed: checked.unconfirmed as u64,
+        accepted_rejected: checked.accepted_rejected as u64,
+        without_sales_s: checked.without_sales_s,
+        seconds,
+        violations,
+    }
+}
