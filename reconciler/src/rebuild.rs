@@ -129,7 +129,8 @@ impl Reconciler {
         seq: u64,
         suffix: &str,
     ) -> Result<(u64, u64), OperateError> {
-        let sums: Vec<(String, i64)> = self.sums(cell, seq).await?.into_iter().collect();
+        let mut sums: Vec<(String, i64)> = self.sums(cell, seq).await?.into_iter().collect();
+        sums.sort_unstable();
         let mut adds = 0u64;
         for (buyer, _) in &sums {
             let buyer = buyer.parse().map_err(down)?;

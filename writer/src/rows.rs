@@ -1,6 +1,6 @@
 //! Steps 3 to 5: rows, releases of rejected orders, and the end of `unrowed` ranges.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{CellId, OrderId, Status};
 use futures::future::join_all;
@@ -120,7 +120,7 @@ fn note(flow: &Flow, i: usize, row: &RowState, dead: &mut BTreeMap<CellId, Vec<(
     if row.status != Status::Rejected {
         return;
     }
-    let cells: HashSet<&CellId> = flow.claimed().collect();
+    let cells: BTreeSet<&CellId> = flow.claimed().collect();
     for cell in cells {
         dead.entry(cell.clone()).or_default().push((i, flow.order()));
     }
