@@ -13,6 +13,7 @@ use domain::frame::Sealed;
 use domain::{
     Buyer, CellId, HoldState, IdempotencyKey, Kind, Line, Nonce, OrderId, Payload, Reason, Status,
 };
+use runtime::mutant::{self, Mutant};
 use serde::Serialize;
 use store::port::OrderRow;
 use view::Known;
@@ -69,7 +70,10 @@ fn not_open(opens: u64, now: u64) -> Problem {
 /// Buys.
 pub(crate) async fn buy(gate: &Gate, request: Request) -> Ended {
     let offer = &request.known.offer;
-    let content = crate::body::content(offer.id.as_str(), &request.body);
+    let mut content = crate::body::content(offer.id.as_str(), &request.body);
+    if mutant::on(Mutant::RandomIds) {
+        content.extend(gate.ports.unique.next().to_be_bytes());
+    }
     let campaign = request.known.campaign.number;
     let identity = &gate.ports.identity;
     let order = identity.order_id(campaign, &request.buyer, &request.key, &content);
@@ -149,6 +153,8 @@ impl Attempt<'_> {
                         Ok(first) => self.payload = first,
                         Err(e) => tracing::error!(order = %self.order, error = %e, "hold payload"),
                     }
+                    let own = mutant::on(Mutant::RetryBytes);
+                    let payload = if own { self.bytes.clone() } else { payload };
                     self.publish(place, Sealed { t_ms, payload }, (age(t_ms), done.at)).await
                 }
                 other => self.decided(other).await,
@@ -189,6 +195,10 @@ impl Attempt<'_> {
     ) -> Ended {
         let t_ms = sealed.t_ms;
         let receipt = self.gate.emit.publish(place, sealed, age).await.unwrap_or(false);
+        if receipt && mutant::on(Mutant::DropOnReceipt) {
+            let _ = self.gate.ports.cells.resolve(&self.cell, &[(self.order, 0)]).await;
+        }
+        let receipt = receipt || mutant::on(Mutant::AcceptWithoutReceipt);
         if receipt { self.accepted(Some(t_ms)) } else { self.unconfirmed(Some(t_ms)) }
     }
 
@@ -231,7 +241,7 @@ impl Attempt<'_> {
             Refusal::Limit => Reason::LimitReached,
             Refusal::SoldOut => Reason::SoldOut,
         });
-        if !known_buyer {
+        if !known_buyer || mutant::on(Mutant::NoLookup) {
             return self.shed(no);
         }
         // The buyer has or had something here: this very order may have fallen out of the cache.
@@ -285,7 +295,8 @@ impl Attempt<'_> {
     }
 
     fn no_answer(&self, e: &CellError) -> Ended {
-        if self.unknown || matches!(e, CellError::Unknown(_)) {
+        let unknown = self.unknown || matches!(e, CellError::Unknown(_));
+        if unknown && !mutant::on(Mutant::Indefinite) {
             return self.unconfirmed(None);
         }
         self.shed(down("Redis does not answer"))
@@ -293,7 +304,8 @@ impl Attempt<'_> {
 
     /// A definitive answer, unless an attempt of this request may still become an order.
     fn shed(&self, p: Problem) -> Ended {
-        if self.unknown { self.unconfirmed(None) } else { problem(p.about(self.order)) }
+        let unknown = self.unknown && !mutant::on(Mutant::Indefinite);
+        if unknown { self.unconfirmed(None) } else { problem(p.about(self.order)) }
     }
 
     fn conflict(&self, first: OrderId) -> Ended {
