@@ -203,9 +203,9 @@ impl Attempt<'_> {
     }
 
     /// Everything that is neither a hold nor RETURNING.
-    async fn decided(&self, result: Reserved) -> Ended {
+    async fn decided(&mut self, result: Reserved) -> Ended {
         match result {
-            Reserved::Verdict(kind) => self.after_verdict(kind).await,
+            Reserved::Verdict(_) => self.after_verdict().await,
             Reserved::Fenced => match self.row().await {
                 Ok(Some(row)) => self.replay(&row),
                 Ok(None) | Err(()) => self.unconfirmed(None),
@@ -234,7 +234,7 @@ impl Attempt<'_> {
         }
     }
 
-    async fn refused(&self, why: Refusal, known_buyer: bool) -> Ended {
+    async fn refused(&mut self, why: Refusal, known_buyer: bool) -> Ended {
         let no = Problem::new(match why {
             Refusal::Closed => Reason::Closed,
             Refusal::Paused => Reason::Paused,
@@ -255,27 +255,39 @@ impl Attempt<'_> {
             Ok(None) => {}
             Err(()) => return self.unconfirmed(None),
         }
-        match self.gate.ports.store.find_verdicts(&self.cell, &[self.order]).await {
-            Ok(found) => match found.first().and_then(|f| f.as_ref()) {
-                Some((verdict, _)) => self.verdict_without_row(verdict.kind),
-                None => self.shed(no),
-            },
-            Err(_) => self.unconfirmed(None),
-        }
-    }
-
-    async fn after_verdict(&self, kind: Kind) -> Ended {
-        match self.row().await {
-            Ok(Some(row)) => self.replay(&row),
-            Ok(None) => self.verdict_without_row(kind),
-            Err(()) if kind == Kind::Claim => self.accepted(None),
+        match self.verdict().await {
+            Ok(Some((kind, t_ms))) => self.verdict_without_row(kind, t_ms),
+            Ok(None) => self.shed(no),
             Err(()) => self.unconfirmed(None),
         }
     }
 
-    fn verdict_without_row(&self, kind: Kind) -> Ended {
+    async fn after_verdict(&mut self) -> Ended {
+        if let Ok(Some(row)) = self.row().await {
+            return self.replay(&row);
+        }
+        match self.verdict().await {
+            Ok(Some((kind, t_ms))) => self.verdict_without_row(kind, t_ms),
+            Ok(None) | Err(()) => self.unconfirmed(None),
+        }
+    }
+
+    /// The verdict in the ledger. Its bytes are what was promised, also after a price change: from
+    /// here on they are this attempt's.
+    async fn verdict(&mut self) -> Result<Option<(Kind, Option<u64>)>, ()> {
+        let found = self.gate.ports.store.find_verdicts(&self.cell, &[self.order]).await;
+        let Some((verdict, sealed)) = found.map_err(|_| ())?.into_iter().flatten().next() else {
+            return Ok(None);
+        };
+        let first = sealed.and_then(|s| Some((Payload::decode(&s.payload).ok()?, s.t_ms)));
+        let (payload, t_ms) = first.ok_or(())?;
+        self.payload = payload;
+        Ok(Some((verdict.kind, Some(t_ms))))
+    }
+
+    fn verdict_without_row(&self, kind: Kind, t_ms: Option<u64>) -> Ended {
         match kind {
-            Kind::Claim => self.accepted(None),
+            Kind::Claim => self.accepted(t_ms),
             Kind::Reject => self.rejected_without_row(),
             Kind::Release | Kind::Supply | Kind::TransferOut | Kind::Flag => self.unconfirmed(None),
         }

@@ -166,6 +166,13 @@ impl Embedded {
         self.stripe(cell).lock().keys.lock().remove_if(|key| key.starts_with(&prefix));
     }
 
+    /// Some of the cell's keys are lost; `keys` are the short names.
+    pub fn remove(&self, cell: &CellId, keys: &[&str]) {
+        let gone: Vec<String> = keys.iter().map(|k| format!("{{{cell}}}:{k}")).collect();
+        let stripe = self.stripe(cell).lock();
+        stripe.keys.lock().remove_if(|key| gone.iter().any(|g| g.as_bytes() == key));
+    }
+
     /// Everything is lost.
     pub fn wipe_all(&self) {
         for stripe in self.stripes.iter() {

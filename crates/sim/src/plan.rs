@@ -200,6 +200,15 @@ pub struct CallFaults {
     pub redelivered: u64,
 }
 
+impl CallFaults {
+    /// True when some call may go wrong.
+    pub fn any(&self) -> bool {
+        let c = self;
+        let all = [c.lost_request, c.lost_reply, c.late, c.twice, c.refused, c.slow];
+        all.iter().chain([&c.frame_lost, &c.redelivered]).any(|n| *n > 0)
+    }
+}
+
 /// What is left out of a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tweaks {
