@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use domain::Reason;
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
 use hyper::header::HeaderName;
 use runtime::config::{LimitConfig, LimitsConfig};
 use tokio::time::Instant;
@@ -67,9 +69,22 @@ impl Keyed {
     }
 }
 
+type Global = RateLimiter<NotKeyed, InMemoryState, Ticking, NoOpMiddleware<Duration>>;
+
+/// The runtime's clock for governor: paused with the runtime, like every other deadline.
+#[derive(Debug, Clone)]
+struct Ticking(Instant);
+
+impl Clock for Ticking {
+    type Instant = Duration;
+    fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// The limits of one gate.
 pub(crate) struct Admission {
-    global: Option<(DefaultDirectRateLimiter, u32)>,
+    global: Option<(Global, u32)>,
     ip: Option<Keyed>,
     buyer: Option<Keyed>,
     offer: Option<Keyed>,
@@ -79,7 +94,9 @@ impl Admission {
     pub fn new(cfg: &LimitsConfig) -> Self {
         let global = NonZeroU32::new(cfg.global.per_second).map(|rate| {
             let burst = NonZeroU32::new(cfg.global.burst).unwrap_or(rate);
-            (RateLimiter::direct(Quota::per_second(rate).allow_burst(burst)), rate.get())
+            let quota = Quota::per_second(rate).allow_burst(burst);
+            let clock = Ticking(Instant::now());
+            (RateLimiter::direct_with_clock(quota, clock), rate.get())
         });
         Self {
             global,
@@ -94,7 +111,7 @@ impl Admission {
         if let Some((limiter, rate)) = &self.global
             && let Err(wait) = limiter.check()
         {
-            let wait = wait.wait_time_from(DefaultClock::default().now());
+            let wait = wait.wait_time_from(limiter.clock().now());
             return Err(limited("global", *rate, wait));
         }
         keyed(self.ip.as_ref(), &prefix(ip))

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use domain::{IdempotencyKey, Reason};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -27,8 +27,8 @@ pub(crate) fn refuse<T>(reason: Reason, detail: impl Into<String>) -> Result<T, 
 }
 
 /// Reads a body of at most `most` bytes within `limit`.
-pub(crate) async fn read(
-    mut body: Incoming,
+pub(crate) async fn read<B: Body<Data = Bytes> + Unpin>(
+    mut body: B,
     headers: &HeaderMap,
     most: usize,
     limit: Duration,

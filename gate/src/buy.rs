@@ -13,6 +13,7 @@ use domain::frame::Sealed;
 use domain::{
     Buyer, CellId, HoldState, IdempotencyKey, Kind, Line, Nonce, OrderId, Payload, Reason, Status,
 };
+use runtime::mutant::{self, Mutant};
 use serde::Serialize;
 use store::port::OrderRow;
 use view::Known;
@@ -69,7 +70,10 @@ fn not_open(opens: u64, now: u64) -> Problem {
 /// Buys.
 pub(crate) async fn buy(gate: &Gate, request: Request) -> Ended {
     let offer = &request.known.offer;
-    let content = crate::body::content(offer.id.as_str(), &request.body);
+    let mut content = crate::body::content(offer.id.as_str(), &request.body);
+    if mutant::on(Mutant::RandomIds) {
+        content.extend(gate.ports.unique.next().to_be_bytes());
+    }
     let campaign = request.known.campaign.number;
     let identity = &gate.ports.identity;
     let order = identity.order_id(campaign, &request.buyer, &request.key, &content);
@@ -149,6 +153,8 @@ impl Attempt<'_> {
                         Ok(first) => self.payload = first,
                         Err(e) => tracing::error!(order = %self.order, error = %e, "hold payload"),
                     }
+                    let own = mutant::on(Mutant::RetryBytes);
+                    let payload = if own { self.bytes.clone() } else { payload };
                     self.publish(place, Sealed { t_ms, payload }, (age(t_ms), done.at)).await
                 }
                 other => self.decided(other).await,
@@ -189,13 +195,17 @@ impl Attempt<'_> {
     ) -> Ended {
         let t_ms = sealed.t_ms;
         let receipt = self.gate.emit.publish(place, sealed, age).await.unwrap_or(false);
+        if receipt && mutant::on(Mutant::DropOnReceipt) {
+            let _ = self.gate.ports.cells.resolve(&self.cell, &[(self.order, 0)]).await;
+        }
+        let receipt = receipt || mutant::on(Mutant::AcceptWithoutReceipt);
         if receipt { self.accepted(Some(t_ms)) } else { self.unconfirmed(Some(t_ms)) }
     }
 
     /// Everything that is neither a hold nor RETURNING.
-    async fn decided(&self, result: Reserved) -> Ended {
+    async fn decided(&mut self, result: Reserved) -> Ended {
         match result {
-            Reserved::Verdict(kind) => self.after_verdict(kind).await,
+            Reserved::Verdict(_) => self.after_verdict().await,
             Reserved::Fenced => match self.row().await {
                 Ok(Some(row)) => self.replay(&row),
                 Ok(None) | Err(()) => self.unconfirmed(None),
@@ -224,14 +234,14 @@ impl Attempt<'_> {
         }
     }
 
-    async fn refused(&self, why: Refusal, known_buyer: bool) -> Ended {
+    async fn refused(&mut self, why: Refusal, known_buyer: bool) -> Ended {
         let no = Problem::new(match why {
             Refusal::Closed => Reason::Closed,
             Refusal::Paused => Reason::Paused,
             Refusal::Limit => Reason::LimitReached,
             Refusal::SoldOut => Reason::SoldOut,
         });
-        if !known_buyer {
+        if !known_buyer || mutant::on(Mutant::NoLookup) {
             return self.shed(no);
         }
         // The buyer has or had something here: this very order may have fallen out of the cache.
@@ -245,27 +255,39 @@ impl Attempt<'_> {
             Ok(None) => {}
             Err(()) => return self.unconfirmed(None),
         }
-        match self.gate.ports.store.find_verdicts(&self.cell, &[self.order]).await {
-            Ok(found) => match found.first().and_then(|f| f.as_ref()) {
-                Some((verdict, _)) => self.verdict_without_row(verdict.kind),
-                None => self.shed(no),
-            },
-            Err(_) => self.unconfirmed(None),
-        }
-    }
-
-    async fn after_verdict(&self, kind: Kind) -> Ended {
-        match self.row().await {
-            Ok(Some(row)) => self.replay(&row),
-            Ok(None) => self.verdict_without_row(kind),
-            Err(()) if kind == Kind::Claim => self.accepted(None),
+        match self.verdict().await {
+            Ok(Some((kind, t_ms))) => self.verdict_without_row(kind, t_ms),
+            Ok(None) => self.shed(no),
             Err(()) => self.unconfirmed(None),
         }
     }
 
-    fn verdict_without_row(&self, kind: Kind) -> Ended {
+    async fn after_verdict(&mut self) -> Ended {
+        if let Ok(Some(row)) = self.row().await {
+            return self.replay(&row);
+        }
+        match self.verdict().await {
+            Ok(Some((kind, t_ms))) => self.verdict_without_row(kind, t_ms),
+            Ok(None) | Err(()) => self.unconfirmed(None),
+        }
+    }
+
+    /// The verdict in the ledger. Its bytes are what was promised, also after a price change: from
+    /// here on they are this attempt's.
+    async fn verdict(&mut self) -> Result<Option<(Kind, Option<u64>)>, ()> {
+        let found = self.gate.ports.store.find_verdicts(&self.cell, &[self.order]).await;
+        let Some((verdict, sealed)) = found.map_err(|_| ())?.into_iter().flatten().next() else {
+            return Ok(None);
+        };
+        let first = sealed.and_then(|s| Some((Payload::decode(&s.payload).ok()?, s.t_ms)));
+        let (payload, t_ms) = first.ok_or(())?;
+        self.payload = payload;
+        Ok(Some((verdict.kind, Some(t_ms))))
+    }
+
+    fn verdict_without_row(&self, kind: Kind, t_ms: Option<u64>) -> Ended {
         match kind {
-            Kind::Claim => self.accepted(None),
+            Kind::Claim => self.accepted(t_ms),
             Kind::Reject => self.rejected_without_row(),
             Kind::Release | Kind::Supply | Kind::TransferOut | Kind::Flag => self.unconfirmed(None),
         }
@@ -285,7 +307,8 @@ impl Attempt<'_> {
     }
 
     fn no_answer(&self, e: &CellError) -> Ended {
-        if self.unknown || matches!(e, CellError::Unknown(_)) {
+        let unknown = self.unknown || matches!(e, CellError::Unknown(_));
+        if unknown && !mutant::on(Mutant::Indefinite) {
             return self.unconfirmed(None);
         }
         self.shed(down("Redis does not answer"))
@@ -293,7 +316,8 @@ impl Attempt<'_> {
 
     /// A definitive answer, unless an attempt of this request may still become an order.
     fn shed(&self, p: Problem) -> Ended {
-        if self.unknown { self.unconfirmed(None) } else { problem(p.about(self.order)) }
+        let unknown = self.unknown && !mutant::on(Mutant::Indefinite);
+        if unknown { self.unconfirmed(None) } else { problem(p.about(self.order)) }
     }
 
     fn conflict(&self, first: OrderId) -> Ended {

@@ -1,12 +1,12 @@
 //! One request: admission, route, answer. Everything that may be refused without the body is.
 
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use domain::{Buyer, Reason};
-use hyper::body::Incoming;
+use hyper::body::Body;
 use hyper::header::{AUTHORIZATION, CONNECTION, HeaderValue};
 use hyper::{Method, Request, Version};
 use runtime::Phase;
@@ -22,12 +22,12 @@ use crate::{body, offers, orders};
 /// Largest body of a one-line order, bytes.
 const MAX_BODY: usize = 4096;
 
-/// Answers one request of the buyers' listener. Never fails.
-pub(crate) async fn serve(
-    gate: Arc<Gate>,
-    peer: IpAddr,
-    request: Request<Incoming>,
-) -> Result<Answer, Infallible> {
+/// Answers one request of the buyers' listener: what its sockets call, and what a caller in the
+/// same process may call with a body that is already there.
+pub async fn respond<B>(gate: Arc<Gate>, peer: IpAddr, request: Request<B>) -> Answer
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let began = Instant::now();
     let head = request.method() == Method::HEAD;
     let version = request.version();
@@ -45,7 +45,7 @@ pub(crate) async fn serve(
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     gate.requests.ended(label, outcome, began.elapsed().as_secs_f64());
-    Ok(answer)
+    answer
 }
 
 fn ready(gate: &Gate) -> Ended {
@@ -61,7 +61,10 @@ pub(crate) fn not_serving(gate: &Gate) -> Reason {
     if gate.is_open() { Reason::Draining } else { Reason::Starting }
 }
 
-async fn admitted(gate: &Gate, peer: IpAddr, request: Request<Incoming>) -> Ended {
+async fn admitted<B>(gate: &Gate, peer: IpAddr, request: Request<B>) -> Ended
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     if !gate.is_open() || gate.tasks.phase() >= Phase::FlushLog {
         return problem(Problem::new(not_serving(gate)));
     }
@@ -93,12 +96,15 @@ fn buyer(gate: &Gate, parts: &hyper::http::request::Parts) -> Result<Buyer, Prob
     Ok(buyer)
 }
 
-async fn buy_route(
+async fn buy_route<B>(
     gate: &Gate,
     offer: &str,
     parts: &hyper::http::request::Parts,
-    incoming: Incoming,
-) -> Ended {
+    incoming: B,
+) -> Ended
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     match understand(gate, offer, parts, incoming).await {
         Ok(request) => buy::buy(gate, request).await,
         Err(p) => problem(p),
@@ -106,12 +112,15 @@ async fn buy_route(
 }
 
 /// Path, limits, token, the sale's own refusals, then key and body.
-async fn understand(
+async fn understand<B>(
     gate: &Gate,
     offer: &str,
     parts: &hyper::http::request::Parts,
-    incoming: Incoming,
-) -> Result<buy::Request, Problem> {
+    incoming: B,
+) -> Result<buy::Request, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     gate.admission.offer(offer)?;
     let buyer = buyer(gate, parts)?;
     let known = offers::find(gate, offer).await?;

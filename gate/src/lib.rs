@@ -25,6 +25,8 @@ mod state;
 mod wait;
 mod when;
 
+pub use answer::Answer;
 pub use auth::{Claims, Role, Tokens};
+pub use http::respond;
 pub use serve::{GateListener, bind};
 pub use state::{Gate, Starting};

@@ -30,7 +30,7 @@ pub(crate) struct Done {
     pub unknown: bool,
     /// Where the cell stood; `redis_ms` 0 without an answer.
     pub mark: Mark,
-    /// When the answer came.
+    /// When the answered call was sent: what its answer tells may be as old as this.
     pub at: Instant,
 }
 
@@ -165,11 +165,10 @@ impl Reserve {
             closes_at_ms: window(known.campaign.closes_at_ms),
             items,
         };
-        let (reply, unknown) = self.attempts(lane, &call).await;
-        let at = Instant::now();
+        let (reply, unknown, at) = self.attempts(lane, &call).await;
         match reply {
             Ok(reply) => {
-                *lane.clock.lock() = Some((reply.mark.redis_ms, at));
+                *lane.clock.lock() = Some((reply.mark.redis_ms, Instant::now()));
                 self.note_stock(lane, &reply.mark, &reply.results);
                 let mark = reply.mark;
                 for (tell, result) in tellers.into_iter().zip(reply.results) {
@@ -186,23 +185,24 @@ impl Reserve {
     }
 
     /// The same call with the same nonces until there is an answer; true when an attempt's
-    /// outcome is unknown.
+    /// outcome is unknown; when the last attempt was sent.
     async fn attempts(
         &self,
         lane: &Lane,
         call: &ReserveCall,
-    ) -> (Result<cells::ReserveReply, CellError>, bool) {
+    ) -> (Result<cells::ReserveReply, CellError>, bool, Instant) {
         let mut unknown = false;
         let mut attempt = 1;
         loop {
+            let sent = Instant::now();
             let error = match self.cells.reserve(&lane.cell, call.clone()).await {
-                Ok(reply) => return (Ok(reply), unknown),
+                Ok(reply) => return (Ok(reply), unknown, sent),
                 Err(e) => e,
             };
             unknown |= matches!(error, CellError::Unknown(_));
             crate::metrics::reserve_error(&error);
             if attempt >= ATTEMPTS || !error.is_transient() {
-                return (Err(error), unknown);
+                return (Err(error), unknown, sent);
             }
             attempt += 1;
             tokio::time::sleep(Duration::from_millis(20)).await;

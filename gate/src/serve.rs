@@ -4,6 +4,7 @@
 //! deadline as one that sends half a head. hyper's own timeouts need its timer, which is set.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -133,7 +134,10 @@ async fn connection(gate: Arc<Gate>, stream: TcpStream, ip: IpAddr) {
     let Some(h2) = is_h2(&stream, Instant::now() + limit).await else { return };
     let tasks = gate.tasks.clone();
     let cfg = gate.cfg.clone();
-    let service = service_fn(move |request| http::serve(gate.clone(), ip, request));
+    let service = service_fn(move |request| {
+        let answer = http::respond(gate.clone(), ip, request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
     let io = TokioIo::new(stream);
     if h2 {
         let conn = h2_builder(&cfg).serve_connection(io, service);

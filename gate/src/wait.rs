@@ -1,6 +1,6 @@
 //! `wait=`: one query per buyer database and 100 ms serves all waiters of a gate.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const PIECE: usize = 512;
 pub(crate) struct Waiters {
     store: Arc<dyn Store>,
     most: usize,
-    waiting: Mutex<HashMap<OrderId, (Arc<Notify>, usize)>>,
+    waiting: Mutex<BTreeMap<OrderId, (Arc<Notify>, usize)>>,
     any: Notify,
 }
 
@@ -63,7 +63,7 @@ impl Waiters {
     }
 
     async fn ask(&self) {
-        let mut by_db: HashMap<u16, Vec<OrderId>> = HashMap::new();
+        let mut by_db: BTreeMap<u16, Vec<OrderId>> = BTreeMap::new();
         for order in self.waiting.lock().keys() {
             by_db.entry(self.store.order_db(*order)).or_default().push(*order);
         }

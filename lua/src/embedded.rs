@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::engine::{Engine, Runner};
 use crate::keyspace::{Item, Keyspace, Reply};
 use crate::port::{CellError, CellResult};
-use crate::script::{ALL, Call};
+use crate::script::{ALL, Call, Script};
 use crate::value::Value;
 
 /// A runner over Lua states in this process.
@@ -48,12 +48,20 @@ pub fn new(clock: Arc<dyn Clock>) -> Engine<Embedded> {
 
 /// Cells are spread over `stripes` (at least 1) Lua states, which run side by side.
 pub fn with_stripes(clock: Arc<dyn Clock>, stripes: usize) -> Engine<Embedded> {
-    let one = |_| Mutex::new(Stripe::new(&clock).expect("the scripts of this build compile"));
-    Engine::new(Embedded { stripes: (0..stripes.max(1)).map(one).collect() })
+    let as_it_is = |s: &Script| s.source.to_owned();
+    let one = |_| Stripe::new(&clock, &as_it_is).expect("the scripts of this build compile");
+    Engine::new(Embedded { stripes: (0..stripes.max(1)).map(one).map(Mutex::new).collect() })
+}
+
+/// One Lua state with edited sources: a test plants a fault and sees whether it is found. `Err`
+/// when a script does not compile.
+pub fn edited(clock: Arc<dyn Clock>, edit: &dyn Fn(&Script) -> String) -> Result<Embedded, String> {
+    let stripe = Stripe::new(&clock, edit).map_err(|e| e.to_string())?;
+    Ok(Embedded { stripes: [Mutex::new(stripe)].into() })
 }
 
 impl Stripe {
-    fn new(clock: &Arc<dyn Clock>) -> mlua::Result<Self> {
+    fn new(clock: &Arc<dyn Clock>, edit: &dyn Fn(&Script) -> String) -> mlua::Result<Self> {
         let libs = StdLib::TABLE | StdLib::STRING | StdLib::MATH;
         let lua = Lua::new_with(libs, LuaOptions::default())?;
         let keys = Arc::new(Mutex::new(Keyspace::default()));
@@ -62,8 +70,8 @@ impl Stripe {
         let error = |lua: &Lua, text: LuaString| lua.create_table_from([("err", text)]);
         redis.set("error_reply", lua.create_function(error)?)?;
         lua.globals().set("redis", redis)?;
-        let compile = |s: &&crate::script::Script| {
-            let source = format!("return function(KEYS, ARGV) {}\nend", s.source);
+        let compile = |s: &&Script| {
+            let source = format!("return function(KEYS, ARGV) {}\nend", edit(s));
             lua.load(source).set_name(s.name).eval::<Function>()
         };
         let functions = ALL.iter().map(compile).collect::<mlua::Result<_>>()?;
@@ -158,6 +166,13 @@ impl Embedded {
         self.stripe(cell).lock().keys.lock().remove_if(|key| key.starts_with(&prefix));
     }
 
+    /// Some of the cell's keys are lost; `keys` are the short names.
+    pub fn remove(&self, cell: &CellId, keys: &[&str]) {
+        let gone: Vec<String> = keys.iter().map(|k| format!("{{{cell}}}:{k}")).collect();
+        let stripe = self.stripe(cell).lock();
+        stripe.keys.lock().remove_if(|key| gone.iter().any(|g| g.as_bytes() == key));
+    }
+
     /// Everything is lost.
     pub fn wipe_all(&self) {
         for stripe in self.stripes.iter() {
@@ -173,6 +188,12 @@ impl Embedded {
     /// The slot falls back to a former state, as a failover may do.
     pub fn restore(&self, cell: &CellId, saved: &Saved) {
         self.stripe(cell).lock().keys.lock().paste(&prefix(cell), &saved.0);
+    }
+
+    /// The fields of one of the cell's hashes, in the order of their first write.
+    pub(crate) fn fields(&self, cell: &CellId, key: &str) -> Vec<(Bytes, Bytes)> {
+        let key = format!("{{{cell}}}:{key}");
+        self.stripe(cell).lock().keys.lock().fields(key.as_bytes())
     }
 
     /// Writes a field by hand; `key` is the short name (`c`, `b0`, ...).

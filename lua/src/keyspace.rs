@@ -131,6 +131,14 @@ impl Keyspace {
         self.items.extend(items.iter().cloned());
     }
 
+    /// The fields of a hash, in the order of their first write.
+    pub fn fields(&self, key: &[u8]) -> Vec<(Bytes, Bytes)> {
+        match self.items.get(key).map(|i| &i.data) {
+            Some(Data::Hash(h)) => h.iter().map(|(f, v)| (f.clone(), v.clone())).collect(),
+            Some(Data::Text(_)) | None => Vec::new(),
+        }
+    }
+
     fn bury(&mut self, key: &[u8]) {
         let dead = |i: &Item| i.dies_ms.is_some_and(|at| at <= self.now_ms);
         if self.items.get(key).is_some_and(dead) {

@@ -20,6 +20,7 @@ mod fence;
 mod hold;
 mod keyspace;
 mod load;
+pub mod look;
 mod lookup;
 mod mend;
 mod refusal;

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use domain::frame::{self, Item};
 use orderlog::port::Partition;
+use runtime::mutant::{self, Mutant};
 
 use crate::Reconciler;
 
@@ -19,6 +20,9 @@ pub(crate) struct Horizon {
 impl Horizon {
     /// The time before which an order that touches these databases is finished in the log.
     pub fn of(&self, dbs: &[u16]) -> u64 {
+        if mutant::on(Mutant::NoHorizon) {
+            return u64::MAX;
+        }
         let retry = |db: &u16| self.retries.get(db).copied().unwrap_or(0);
         dbs.iter().map(retry).fold(self.mains, u64::min)
     }
@@ -42,6 +46,9 @@ impl Reconciler {
 
     /// Puts a tick into every partition whose progress is older than a second.
     pub(crate) async fn tick_idle(&self) {
+        if mutant::on(Mutant::NoTicks) {
+            return;
+        }
         let Ok(progress) = self.ports.store.progress().await else { return };
         let progress: HashMap<String, u64> = progress.into_iter().collect();
         let now = self.ports.clock.now_ms();

@@ -2,7 +2,7 @@
 //! the cell stood still: the same counters before and after the scan. A busy cell is looked at
 //! again in a later pass.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use cells::port::CellView;
 use domain::drift::DriftKind;
@@ -33,7 +33,8 @@ pub(crate) struct Wrong {
 impl Reconciler {
     /// All holds; `None` when there are too many.
     pub(crate) async fn holds_of(&self, cell: &CellId) -> Result<Option<Vec<Hold>>, OperateError> {
-        let mut by_id: HashMap<_, Hold> = HashMap::new();
+        // Sorted: what a pass does in which order is a function of what it sees.
+        let mut by_id: BTreeMap<_, Hold> = BTreeMap::new();
         let mut cursor = 0;
         loop {
             let page = self.ports.cells.scan_holds(cell, cursor, PAGE).await.map_err(down)?;
@@ -156,8 +157,6 @@ fn wrong_buyers(
         want.entry(n).or_default();
     });
     let differs = |n: &str, q: i64| b.get(n).copied().unwrap_or(0) != q;
-    want.into_iter()
-        .filter(|(n, q)| differs(n, *q))
-        .map(|(n, _)| (n.to_owned(), sums.get(n).copied().unwrap_or(0)))
-        .collect()
+    let want: BTreeMap<&str, i64> = want.into_iter().filter(|(n, q)| differs(n, *q)).collect();
+    want.into_keys().map(|n| (n.to_owned(), sums.get(n).copied().unwrap_or(0))).collect()
 }

@@ -15,6 +15,7 @@ use domain::drift::DriftKind;
 use domain::frame::{self, Item};
 use futures::stream::{self, StreamExt};
 use orderlog::port::Partition;
+use runtime::mutant::{self, Mutant};
 use tokio::time::Instant;
 use view::{Followed, OperateError};
 
@@ -47,7 +48,9 @@ impl Reconciler {
         if ticketed.is_empty() {
             return Ok(Vec::new());
         }
-        tokio::time::sleep(self.settle).await;
+        if !mutant::on(Mutant::NoGrace) {
+            tokio::time::sleep(self.settle).await;
+        }
         let dbs = ticketed.iter().map(|c| self.ports.store.cell_db(&c.offer)).collect();
         self.barrier(dbs).await?;
         let load = |cell: CellId| async {
@@ -68,8 +71,14 @@ impl Reconciler {
     /// its verdict afterwards. Such an order waits without a verdict only in the retry partition
     /// of its cell's database; another database that is down does not hold the build up.
     async fn barrier(&self, dbs: BTreeSet<u16>) -> Result<(), OperateError> {
+        if mutant::on(Mutant::NoBarrier) {
+            return Ok(());
+        }
         let mains: Vec<Partition> = (0..self.ports.log.partitions()).map(Partition::Main).collect();
         self.pass_barrier(&mains).await?;
+        if mutant::on(Mutant::BarrierMains) {
+            return Ok(());
+        }
         for db in dbs {
             self.pass_barrier(&[Partition::Retry(db)]).await?;
         }
@@ -126,7 +135,8 @@ impl Reconciler {
         seq: u64,
         suffix: &str,
     ) -> Result<(u64, u64), OperateError> {
-        let sums: Vec<(String, i64)> = self.sums(cell, seq).await?.into_iter().collect();
+        let mut sums: Vec<(String, i64)> = self.sums(cell, seq).await?.into_iter().collect();
+        sums.sort_unstable();
         let mut adds = 0u64;
         for (buyer, _) in &sums {
             let buyer = buyer.parse().map_err(down)?;
@@ -158,12 +168,15 @@ impl Reconciler {
         self.pause(cell).await?;
         self.follow.catch_up(cell).await;
         tokio::time::sleep(self.settle).await;
-        self.empty(cell).await?;
+        if !mutant::on(Mutant::DropUnsettled) {
+            self.empty(cell).await?;
+        }
         self.keep_pause(cell, holder).await?;
         let compared = self.compare(cell).await?;
         if let Some(view) = compared.view {
             let seen = (view.mark.inc, view.totals.seq, view.totals.tok);
             let fork = compared.kind == Some(DriftKind::Fork);
+            let fork = fork || mutant::on(Mutant::DropUnsettled);
             match self.ports.cells.drop_cell(cell, seen, fork).await.map_err(down)? {
                 Changed::Ok | Changed::Missing => {}
                 Changed::Changed | Changed::Exists => {

@@ -9,6 +9,7 @@ use domain::frame::{Item, Mode, Sealed};
 use domain::supply::Transfer;
 use domain::{CellId, Hold, HoldState, OrderId, Payload};
 use orderlog::port::Partition;
+use runtime::mutant::{self, Mutant};
 use store::port::Verdict;
 use tokio::time::Instant;
 use view::{HoldStatus, OperateError};
@@ -60,6 +61,9 @@ impl Reconciler {
     }
 
     async fn act(&self, cell: &CellId, due: Vec<Hold>) -> Result<(), OperateError> {
+        if mutant::on(Mutant::NoRelay) {
+            return Ok(());
+        }
         for part in due.chunks(MAX_BATCH) {
             // Looked at again here: what is published must not be older than a gate's publish may
             // be, or a rebuild would no longer wait for it.
@@ -77,6 +81,11 @@ impl Reconciler {
                     None if !parked.contains(&hold.order) => open.push(hold),
                     None => {}
                 }
+            }
+            if mutant::on(Mutant::Giveback) {
+                let old: Vec<_> = open.iter().map(|h| (h.order, 0)).collect();
+                self.ports.cells.resolve(cell, &old).await.map_err(down)?;
+                return Ok(());
             }
             self.settle_decided(cell, decided).await?;
             if seen.elapsed() > self.max_age {
@@ -97,6 +106,9 @@ impl Reconciler {
             return Ok(());
         }
         self.follow.catch_up(cell).await;
+        if mutant::on(Mutant::NoResolve) {
+            return Ok(());
+        }
         let list: Vec<(OrderId, u64)> = decided.iter().map(|(o, v)| (*o, v.seq)).collect();
         metrics::resolved(self.ports.cells.resolve(cell, &list).await.map_err(down)?);
         Ok(())

@@ -9,6 +9,7 @@ use domain::frame::{Item, Mode, Sealed};
 use domain::ledger::Class;
 use domain::{CellId, Kind, OrderId, Payload, Status};
 use orderlog::port::Partition;
+use runtime::mutant::{self, Mutant};
 use store::port::{RowState, UnrowedRange};
 use view::OperateError;
 
@@ -31,6 +32,9 @@ struct Anchor {
 impl Reconciler {
     /// One pass over a database's ranges.
     pub(crate) async fn sweep(&self, db: u16, horizon: &Horizon) -> Result<(), OperateError> {
+        if mutant::on(Mutant::NoSweep) {
+            return Ok(());
+        }
         let y = self.settings.sweep_after.as_millis() as u64;
         let before = horizon.of(&[db]).min(self.ports.clock.now_ms()).saturating_sub(y);
         let ranges = self.ports.store.unrowed(db, before, RANGES).await.map_err(down)?;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use cells::port::MAX_BATCH;
 use domain::{CellId, OrderId};
 use futures::future::join_all;
+use runtime::mutant::{self, Mutant};
 use store::port::Appended;
 use view::Followed;
 
@@ -50,6 +51,9 @@ impl Processor {
     }
 
     async fn resolve_cell(&self, cell: &CellId, list: &[(OrderId, u64)]) {
+        if mutant::on(Mutant::NoResolve) {
+            return;
+        }
         for piece in list.chunks(MAX_BATCH) {
             if self.ports.cells.resolve(cell, piece).await.is_err() {
                 metrics::apply_failed();

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use orderlog::port::{Consumer, Delivery, DeliveryId, LogError, Partition};
+use runtime::mutant::{self, Mutant};
 use runtime::{Phase, Tasks};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -81,6 +82,14 @@ impl Intake {
         let mut progress = Progress { until: 0, stored: 0, at: Instant::now() };
         while let Some(Some(first)) = tasks.unless(Phase::FlushLog, pipe.deliveries.recv()).await {
             let batch = self.gather(first, &mut pipe.deliveries);
+            if mutant::on(Mutant::AckBeforeCommit) {
+                let _ = pipe.acks.send(batch.iter().map(|d| d.id.clone()).collect()).await;
+            }
+            if mutant::on(Mutant::AckBeforeRow) {
+                let frames: Vec<_> = batch.iter().map(|d| d.frame.clone()).collect();
+                self.processor.verdicts_only(&frames).await;
+                let _ = pipe.acks.send(batch.iter().map(|d| d.id.clone()).collect()).await;
+            }
             if !self.finish(&batch, tasks).await {
                 return;
             }

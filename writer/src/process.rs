@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use orderlog::port::Partition;
+use runtime::mutant::{self, Mutant};
 use view::{Follow, Ports};
 
 use crate::Settings;
@@ -40,6 +41,9 @@ impl Processor {
     pub async fn run(&self, here: Partition, frames: &[Bytes]) -> Outcome {
         let mut batch = Batch::default();
         frames.iter().for_each(|f| batch.add(f));
+        if mutant::on(Mutant::BarrierEarly) {
+            self.mark(here, &batch.barriers).await;
+        }
         metrics::batch(batch.flows.len());
         let flows = &mut batch.flows;
         let decided = self.decide(flows).await;
@@ -61,11 +65,21 @@ impl Processor {
         if waits {
             return Outcome::Again;
         }
+        if mutant::on(Mutant::HandOverLost) {
+            return self.mark(here, &batch.barriers).await;
+        }
         if let Err(e) = self.hand_over(here, flows).await {
             tracing::warn!(partition = %here, error = %e, "a retry partition took no frame");
             return Outcome::Again;
         }
         self.mark(here, &batch.barriers).await
+    }
+
+    /// What a mutant does before its early ack.
+    pub(crate) async fn verdicts_only(&self, frames: &[Bytes]) {
+        let mut batch = Batch::default();
+        frames.iter().for_each(|f| batch.add(f));
+        self.decide(&mut batch.flows).await;
     }
 
     /// Everything before these barriers in this partition is finished.

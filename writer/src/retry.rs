@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use domain::frame::{self, Item};
 use orderlog::port::{LogError, Partition};
+use runtime::mutant::{self, Mutant};
 
 use crate::batch::{Flow, Stop};
 use crate::metrics;
@@ -17,6 +18,7 @@ use crate::process::Processor;
 pub(crate) fn may_move(here: Partition, db: u16) -> bool {
     match here {
         Partition::Main(_) => true,
+        Partition::Retry(now) if mutant::on(Mutant::HopAny) => db != now,
         Partition::Retry(now) => db > now,
     }
 }

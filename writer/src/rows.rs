@@ -1,9 +1,10 @@
 //! Steps 3 to 5: rows, releases of rejected orders, and the end of `unrowed` ranges.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{CellId, OrderId, Status};
 use futures::future::join_all;
+use runtime::mutant::{self, Mutant};
 use store::port::{Appended, MAX_ORDERS, RowAsk, RowState};
 
 use crate::batch::{Flow, Stop};
@@ -117,10 +118,10 @@ fn note(flow: &Flow, i: usize, row: &RowState, dead: &mut BTreeMap<CellId, Vec<(
     if row.fresh {
         metrics::row(row.status.as_str());
     }
-    if row.status != Status::Rejected {
+    if row.status != Status::Rejected || mutant::on(Mutant::NoRelease) {
         return;
     }
-    let cells: HashSet<&CellId> = flow.claimed().collect();
+    let cells: BTreeSet<&CellId> = flow.claimed().collect();
     for cell in cells {
         dead.entry(cell.clone()).or_default().push((i, flow.order()));
     }

@@ -3,7 +3,7 @@
 //!
 //! Each check takes plain values and answers the violations it found, with the invariant's id.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::hold::Hold;
 use crate::ids::OrderId;
@@ -26,23 +26,49 @@ fn bad(id: &'static str, detail: impl Into<String>) -> Violation {
 /// INV-1 and INV-2 over a whole ledger: bounds at every entry, gap-free, chained, one verdict and
 /// one release per order, a release only after a claim.
 pub fn ledger(entries: &[Entry], head: Totals) -> Vec<Violation> {
-    let mut out = Vec::new();
-    match refold(Totals::default(), entries) {
-        Err(e) => out.push(bad("INV-1", e)),
-        Ok(t) if t != head => out.push(bad("INV-2", format!("cell row {head:?}, fold {t:?}"))),
-        Ok(_) => {}
-    }
-    let mut seen: HashMap<(OrderId, Class), Kind> = HashMap::new();
-    for e in entries {
-        if seen.insert((e.order, e.kind.class()), e.kind).is_some() {
-            out.push(bad("INV-2", format!("second {:?} of {}", e.kind.class(), e.order)));
+    LedgerWatch::default().fold(entries, head)
+}
+
+/// The same, entry by entry: who watches a ledger grow looks at each entry once.
+#[derive(Debug, Clone, Default)]
+pub struct LedgerWatch {
+    totals: Totals,
+    seen: BTreeMap<(OrderId, Class), (Kind, i64)>,
+}
+
+impl LedgerWatch {
+    /// Folds in what was appended since the last look; `head` is the cell row now.
+    pub fn fold(&mut self, entries: &[Entry], head: Totals) -> Vec<Violation> {
+        let mut out = Vec::new();
+        match refold(self.totals, entries) {
+            Err(e) => out.push(bad("INV-1", e)),
+            Ok(t) if t != head => out.push(bad("INV-2", format!("cell row {head:?}, fold {t:?}"))),
+            Ok(_) => {}
         }
-        let claimed = seen.get(&(e.order, Class::Verdict)) == Some(&Kind::Claim);
-        if e.kind == Kind::Release && !claimed {
-            out.push(bad("INV-2", format!("release without claim of {}", e.order)));
+        self.totals = head;
+        for e in entries {
+            let class = e.kind.class();
+            if self.seen.insert((e.order, class), (e.kind, e.qty)).is_some() {
+                out.push(bad("INV-2", format!("second {class:?} of {}", e.order)));
+            }
+            if e.kind == Kind::Release && self.kind(e.order, Class::Verdict) != Some(Kind::Claim) {
+                out.push(bad("INV-2", format!("release without claim of {}", e.order)));
+            }
         }
+        out
     }
-    out
+
+    /// The entry of an order in a class.
+    pub fn kind(&self, order: OrderId, class: Class) -> Option<Kind> {
+        self.seen.get(&(order, class)).map(|s| s.0)
+    }
+
+    /// The claims with their units, by order.
+    pub fn claims(&self) -> impl Iterator<Item = (OrderId, i64)> {
+        let claim =
+            |(k, v): (&(OrderId, Class), &(Kind, i64))| (v.0 == Kind::Claim).then_some((k.0, v.1));
+        self.seen.iter().filter_map(claim)
+    }
 }
 
 /// INV-3: the view's counters are the ledger's at W.

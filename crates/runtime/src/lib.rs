@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod mutant;
 
 pub mod probe;
 pub mod tasks;

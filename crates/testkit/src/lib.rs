@@ -4,6 +4,7 @@
 
 pub mod cells;
 pub mod log;
+pub mod memory;
 #[expect(clippy::panic, reason = "a step that fails fails its test")]
 pub mod ports;
 pub mod stack;

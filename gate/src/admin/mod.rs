@@ -19,7 +19,7 @@ use view::{Follow, Reconcile};
 use crate::state::Gate;
 
 pub use repair::report_json;
-pub use serve::spawn;
+pub use serve::{respond, spawn};
 
 /// What the admin listener works with.
 #[derive(Clone)]

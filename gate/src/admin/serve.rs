@@ -3,8 +3,9 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use bytes::Bytes;
 use domain::Reason;
-use hyper::body::Incoming;
+use hyper::body::Body;
 use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request};
@@ -30,7 +31,10 @@ pub fn spawn(admin: Admin, listener: TcpListener) {
             };
             let (admin, t) = (admin.clone(), tasks.clone());
             tasks.spawn_request(async move {
-                let service = service_fn(move |r| serve(admin.clone(), r));
+                let service = service_fn(move |r| {
+                    let answer = respond(admin.clone(), r);
+                    async move { Ok::<_, Infallible>(answer.await) }
+                });
                 let conn = hyper::server::conn::http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(Duration::from_secs(5))
@@ -48,12 +52,17 @@ pub fn spawn(admin: Admin, listener: TcpListener) {
     });
 }
 
-async fn serve(admin: Admin, request: Request<Incoming>) -> Result<Answer, Infallible> {
+/// Answers one request of the operators' listener: what its sockets call, and what a caller in the
+/// same process may call with a body that is already there.
+pub async fn respond<B>(admin: Admin, request: Request<B>) -> Answer
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let answer = match probe(&admin, request.uri().path()) {
         Some(answer) => Ok(answer),
         None => call(&admin, request).await,
     };
-    Ok(answer.unwrap_or_else(|p| answer::problem(&p)))
+    answer.unwrap_or_else(|p| answer::problem(&p))
 }
 
 /// What needs no token.
@@ -67,7 +76,10 @@ fn probe(admin: &Admin, path: &str) -> Option<Answer> {
     }
 }
 
-async fn call(admin: &Admin, request: Request<Incoming>) -> Result<Answer, Problem> {
+async fn call<B>(admin: &Admin, request: Request<B>) -> Result<Answer, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let header = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
     let role = admin.gate.tokens.role(header).map_err(|r| match r {
         Refused::Unauthenticated => Problem::new(Reason::Unauthenticated),

@@ -62,6 +62,7 @@ pub async fn conformance(s: &Subject) -> Result<()> {
     marks::lease(s).await.context("lease")?;
     marks::parked(s).await.context("parked")?;
     race::verdicts(s).await.context("two writers on one batch")?;
+    race::one_batch(s).await.context("two writers on the same orders")?;
     race::rows(s).await.context("two writers on one key")?;
     race::cells_and_units(s).await.context("two operators on one request")?;
     Ok(())

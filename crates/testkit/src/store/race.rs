@@ -87,6 +87,29 @@ pub async fn verdicts(s: &Subject) -> Result<()> {
     Ok(())
 }
 
+/// Every writer gets the same few orders at the same moment, again and again.
+pub async fn one_batch(s: &Subject) -> Result<()> {
+    let cell = &s.offer("race-one", &[30]).await?[0];
+    let mut total = 0;
+    for round in 0..12 {
+        let orders = s.orders(&format!("race-one-{round}"), 4, cell);
+        let mut set = JoinSet::new();
+        for task in 0..TASKS {
+            set.spawn(writer(s.process(task), vec![vec![(cell.clone(), orders.clone())]]));
+        }
+        let mut verdicts: HashMap<OrderId, (Kind, u64)> = HashMap::new();
+        while let Some(seen) = set.join_next().await {
+            for (_, order, kind, seq, _) in seen?? {
+                let first = *verdicts.entry(order).or_insert((kind, seq));
+                ensure!(first == (kind, seq), "two verdicts of {order}: {first:?}, {kind:?} {seq}");
+            }
+        }
+        total += orders.len();
+    }
+    let (entries, head) = s.audit(cell).await?;
+    same((entries.len(), head.net), (total + 2, 30))
+}
+
 /// Two contents under each key, both tried by everybody: one row lives.
 pub async fn rows(s: &Subject) -> Result<()> {
     let cells = s.offer("race-rows", &[9, 9]).await?;

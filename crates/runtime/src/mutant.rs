@@ -1,0 +1,78 @@
+//! Mutants: deliberate faults in production code, so that the simulator can show that it finds
+//! them.
+//!
+//! Without the feature `mutants`, which only the simulator's own build has, [`on`] is `false` at
+//! compile time and nothing of them is left. With it, one mutant per thread can be switched on: a
+//! thread simulates one deployment at a time.
+
+macro_rules! mutants {
+    ($($variant:ident $name:literal $meaning:literal;)*) => {
+        /// A fault that can be planted.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Mutant { $(#[doc = $meaning] $variant,)* }
+        impl Mutant {
+            /// All of them.
+            pub const ALL: &'static [Mutant] = &[$(Mutant::$variant,)*];
+            /// The name in tables.
+            pub fn name(self) -> &'static str { match self { $(Mutant::$variant => $name,)* } }
+            /// What it does.
+            pub fn meaning(self) -> &'static str { match self { $(Mutant::$variant => $meaning,)* } }
+        }
+    };
+}
+
+mutants! {
+    RandomIds "random_ids" "a new order id for each request";
+    RetryBytes "retry_bytes" "a retry publishes its own bytes, not the hold's";
+    MaxAgeIgnored "max_age_ignored" "a gate publishes a hold of any age for the first time";
+    DropOnReceipt "drop_hold_on_publish" "the hold is dropped at the receipt";
+    Indefinite "indefinite" "no is said although an attempt's outcome is unknown";
+    NoLookup "no_lookup" "a `+` refusal is not looked up in the database";
+    FlagNoFilter "flag_no_filter" "the sold-out flag refuses without its filter";
+    AcceptWithoutReceipt "accept_without_receipt" "202 accepted without the log's receipt";
+    AckBeforeCommit "ack_before_commit" "frames are acked before anything is written";
+    AckBeforeRow "ack_before_row" "frames are acked after the verdicts, before the rows";
+    NoResolve "no_resolve" "phantoms are never dropped";
+    HopAny "hop_any" "an order moves to a lower retry partition too";
+    BarrierEarly "barrier_early" "a barrier is marked before what stands before it is finished";
+    HandOverLost "ack_before_retry" "orders of a silent database are acked without handing over";
+    NoRelease "no_release" "claims of a rejected order are not released";
+    NoTicks "no_ticks" "idle partitions get no ticks, so the horizon stands still";
+    NoHorizon "no_horizon" "relay and sweeper act however far the log is finished";
+    NoRelay "no_relay" "holds of dead gates are never published again";
+    NoSweep "no_sweeper" "verdicts without a row are never published again";
+    Giveback "timeout_giveback" "the relay frees old holds instead of publishing them";
+    NoBarrier "no_barrier" "a missing cell is loaded without a barrier";
+    BarrierMains "barrier_no_retry" "the barrier passes no retry partition";
+    NoGrace "no_grace" "the barrier is published without waiting for the gates";
+    DropUnsettled "opreb_nowait" "an operator's rebuild drops the cell without emptying it";
+}
+
+#[cfg(feature = "mutants")]
+mod switch {
+    use super::Mutant;
+    use std::cell::Cell;
+
+    thread_local! {
+        static ON: Cell<Option<Mutant>> = const { Cell::new(None) };
+    }
+
+    /// True while this mutant is planted in this thread.
+    pub fn on(mutant: Mutant) -> bool {
+        ON.get() == Some(mutant)
+    }
+
+    /// Plants a mutant in this thread, or none.
+    pub fn plant(mutant: Option<Mutant>) {
+        ON.set(mutant);
+    }
+}
+
+#[cfg(feature = "mutants")]
+pub use switch::{on, plant};
+
+/// Always false: this build has no mutants.
+#[cfg(not(feature = "mutants"))]
+pub const fn on(_: Mutant) -> bool {
+    false
+}

@@ -1,0 +1,150 @@
+//! Redis as one process sees it: a runner of scripts behind the network.
+//!
+//! Every script that is carried out is one step of the schedule: the oracle looks right after it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cells::script::Call;
+use cells::value::Value;
+use cells::{CellError, CellResult, Runner};
+use domain::CellId;
+use futures::FutureExt;
+
+use crate::net::{Failed, Trip, Work, trip};
+use crate::node::Node;
+use crate::plan::Target;
+
+/// The library gives up after so many ms.
+const LIMIT: u64 = 100;
+
+/// Runs scripts for one process.
+pub struct NodeRunner {
+    /// Whose.
+    pub node: Arc<Node>,
+}
+
+#[async_trait]
+impl Runner for NodeRunner {
+    async fn run(&self, cell: &CellId, call: Call) -> CellResult<Value> {
+        let at = Trip { target: Target::Redis, name: call.script.name, limit: LIMIT };
+        let (node, here, call) = (self.node.clone(), cell.clone(), Arc::new(call));
+        let work: Work<CellResult<Value>> = Box::new(move || {
+            let (node, here, call) = (node.clone(), here.clone(), call.clone());
+            async move { step(&node, &here, &call) }.boxed()
+        });
+        match trip(&self.node, at, work).await {
+            Ok(reply) => reply,
+            Err(Failed::NotSent) => Err(CellError::NotSent(cell.clone(), "refused".to_owned())),
+            Err(Failed::Unknown) => Err(CellError::Unknown(cell.clone())),
+        }
+    }
+
+    async fn ping(&self) -> bool {
+        true
+    }
+}
+
+fn step(node: &Arc<Node>, cell: &CellId, call: &Call) -> CellResult<Value> {
+    let world = &node.world;
+    let reply = world.redis.run(world.now_ms(), cell, call);
+    let codes = match &reply {
+        Ok(value) => codes(call, value),
+        Err(_) => vec!["broken"],
+    };
+    for code in &codes {
+        world.met(call.script.name, code);
+    }
+    let script = call.script.name;
+    world.tell(&node.name, || format!("{script} {cell} {} -> {}", about(call), codes.join(" ")));
+    world.check(|oracle, w| oracle.cell(w, cell, node, (call, &codes)));
+    reply
+}
+
+const RESERVE: [&str; 12] = [
+    "new",
+    "held",
+    "verdict",
+    "fenced",
+    "conflict",
+    "late",
+    "returning",
+    "not_open",
+    "closed",
+    "paused",
+    "limit",
+    "sold_out",
+];
+
+fn int(value: Option<&Value>) -> i64 {
+    match value {
+        Some(Value::Int(i)) => *i,
+        _ => -9,
+    }
+}
+
+/// The codes of a reply, by their names.
+fn codes(call: &Call, value: &Value) -> Vec<&'static str> {
+    let Value::Array(items) = value else { return vec!["odd"] };
+    let first = int(items.first());
+    let pick = |names: &[&'static str], code: i64| {
+        let name = usize::try_from(code).ok().and_then(|c| names.get(c).copied());
+        name.unwrap_or("odd")
+    };
+    match call.script.name {
+        "reserve" if items.len() == 2 => vec!["missing"],
+        "reserve" => {
+            let codes = items.iter().skip(5).collect::<Vec<_>>();
+            codes.chunks(3).map(|c| pick(&RESERVE, int(c.get(1).copied()))).collect()
+        }
+        "apply" => vec![pick(&["ok", "missing", "gap", "fork"], first)],
+        "resolve" => vec![match first {
+            -1 => "missing",
+            0 => "kept",
+            _ => "dropped",
+        }],
+        "load" | "mend" | "drop" => vec![pick(&["ok", "changed", "exists", "missing"], first)],
+        "snapshot" => vec![if items.len() == 2 { "missing" } else { "ok" }],
+        "cancel" | "fence" | "unseal" => vec!["met"],
+        _ => vec!["ok"],
+    }
+}
+
+/// Eight hex digits of an id: enough to follow an order through a story.
+pub fn short(id: &[u8]) -> String {
+    id.iter().skip(8).take(4).map(|b| format!("{b:02x}")).collect()
+}
+
+/// What a call is about, for the story.
+fn about(call: &Call) -> String {
+    let args = &call.args;
+    let text = |i: usize| String::from_utf8_lossy(args.get(i).map_or(&[], |a| a)).into_owned();
+    match call.script.name {
+        "reserve" => {
+            let ids = args.iter().skip(4).collect::<Vec<_>>();
+            let one = |c: &[&bytes::Bytes]| {
+                let buyer = String::from_utf8_lossy(c[4]).into_owned();
+                let flags = String::from_utf8_lossy(c[2]).into_owned();
+                format!("{} by {buyer} {flags}", short(c[1]))
+            };
+            ids.chunks_exact(7).map(one).collect::<Vec<_>>().join(", ")
+        }
+        "apply" => {
+            let entries = args.iter().skip(2).collect::<Vec<_>>();
+            let one =
+                |c: &[&bytes::Bytes]| format!("{}{}", String::from_utf8_lossy(c[0]), short(c[2]));
+            let list = entries.chunks_exact(7).map(one).collect::<Vec<_>>().join(" ");
+            format!("after {}: {list}", text(0))
+        }
+        "resolve" => {
+            let list = args
+                .chunks_exact(3)
+                .map(|c| format!("{}@{}", short(&c[1]), String::from_utf8_lossy(&c[2])));
+            list.collect::<Vec<_>>().join(" ")
+        }
+        "load" => format!("W {} ticket {}", text(2), text(8)),
+        "ticket" => text(0),
+        "drop" | "mend" => format!("seen W {}", text(1)),
+        _ => String::new(),
+    }
+}

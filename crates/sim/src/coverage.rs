@@ -1,0 +1,147 @@
+//! What was met how often: reply codes of scripts, kinds of faults, branches of the relay, answers.
+//!
+//! A run of some thousand schedules that never meets one of [`EXPECTED`] has not tested what it
+//! says, and fails. What cannot be met is listed in [`IMPOSSIBLE`] with the reason.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// Counts by group and name.
+#[derive(Debug, Clone, Default)]
+pub struct Coverage(BTreeMap<(&'static str, &'static str), u64>);
+
+/// What every longer run must meet.
+pub const EXPECTED: [(&str, &[&str]); 13] = [
+    (
+        "reserve",
+        &[
+            "new",
+            "held",
+            "verdict",
+            "conflict",
+            "late",
+            "returning",
+            "not_open",
+            "closed",
+            "paused",
+            "limit",
+            "sold_out",
+            "missing",
+        ],
+    ),
+    ("apply", &["ok", "missing", "gap"]),
+    ("resolve", &["kept", "dropped", "missing"]),
+    ("load", &["ok", "changed", "exists"]),
+    ("mend", &["ok", "changed"]),
+    ("drop", &["ok", "changed"]),
+    ("snapshot", &["ok", "missing"]),
+    ("call", &["refused", "lost_request", "lost_reply", "late", "twice"]),
+    ("log", &["frame_lost", "redelivered", "ack_lost", "session_ended"]),
+    (
+        "fault",
+        &[
+            "kill_gate",
+            "kill_writer",
+            "kill_reconciler",
+            "stop_gate",
+            "stop_writer",
+            "stop_reconciler",
+            "slow_process",
+            "slow_store",
+            "redis_down",
+            "database_down",
+            "log_down",
+            "failover",
+            "redis_lost",
+            "offer_lost",
+            "old_snapshot",
+            "tombstones_lost",
+            "falsified",
+        ],
+    ),
+    (
+        "reconciler",
+        &[
+            "relayed",
+            "swept_claim",
+            "swept_reject",
+            "phantom_dropped",
+            "phantom_was_gone",
+            "applied",
+            "gap",
+            "loaded",
+            "load_with_old_ticket",
+            "load_of_living_cell",
+            "dropped_cell",
+            "mended",
+            "finished_transfer",
+        ],
+    ),
+    (
+        "answer",
+        &[
+            "accepted",
+            "unconfirmed",
+            "rejected",
+            "sold_out",
+            "limit_reached",
+            "paused",
+            "closed",
+            "not_open",
+            "key_conflict",
+            "dependency_down",
+            "overloaded",
+            "nothing",
+        ],
+    ),
+    ("writer", &["handed_over"]),
+];
+
+/// What is never met, and why.
+pub const IMPOSSIBLE: [(&str, &str, &str); 7] = [
+    ("reserve", "fenced", "only carts are fenced, and carts are not built yet"),
+    ("reserve", "broken", "a script refuses only arguments that no caller makes"),
+    ("apply", "fork", "no fault of a schedule cuts the ledger (it has tests of its own)"),
+    ("cancel", "met", "only carts cancel lines, and carts are not built yet"),
+    ("fence", "met", "only carts are fenced, and carts are not built yet"),
+    ("unseal", "met", "only carts are unsealed, and carts are not built yet"),
+    ("mend", "missing", "needs a loss between two calls of one repair: met or not, all the same"),
+];
+
+impl Coverage {
+    /// One more.
+    pub fn count(&mut self, group: &'static str, name: &'static str) {
+        *self.0.entry((group, name)).or_default() += 1;
+    }
+
+    /// Adds another schedule's.
+    pub fn add(&mut self, other: &Coverage) {
+        for (key, n) in &other.0 {
+            *self.0.entry(*key).or_default() += n;
+        }
+    }
+
+    /// How often.
+    pub fn of(&self, group: &'static str, name: &'static str) -> u64 {
+        self.0.get(&(group, name)).copied().unwrap_or(0)
+    }
+
+    /// What should have been met and was not.
+    pub fn missing(&self) -> Vec<String> {
+        let all = EXPECTED.iter().flat_map(|(g, names)| names.iter().map(move |n| (*g, *n)));
+        all.filter(|(g, n)| self.of(g, n) == 0).map(|(g, n)| format!("{g} {n}")).collect()
+    }
+
+    /// A line per group.
+    pub fn table(&self) -> String {
+        let mut groups: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for ((group, name), n) in &self.0 {
+            groups.entry(group).or_default().push(format!("{name} {n}"));
+        }
+        let mut out = String::new();
+        for (group, names) in groups {
+            let _ = writeln!(out, "  {group:<11} {}", names.join(", "));
+        }
+        out
+    }
+}

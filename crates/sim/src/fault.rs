@@ -1,0 +1,138 @@
+//! The faults of the world, at their times.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::CellId;
+use tokio::time::sleep;
+
+use crate::net::spawn;
+use crate::node::Node;
+use crate::plan::{Fault, Role, Target};
+use crate::process::Fleet;
+use crate::rng::mix;
+use crate::world::{START_MS, World};
+
+/// All of them.
+pub async fn run(fleet: Arc<Fleet>) {
+    let plan = fleet.world.plan.clone();
+    for (n, (at, fault)) in plan.faults.iter().enumerate() {
+        if plan.tweaks.faults.contains(&n) {
+            continue;
+        }
+        fleet.world.until(*at).await;
+        fleet.world.tell("WORLD", || format!("fault {n}: {fault:?}"));
+        fleet.world.met("fault", name(*fault));
+        apply(&fleet, n as u64, *fault);
+    }
+}
+
+fn name(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Kill(Role::Gate, ..) => "kill_gate",
+        Fault::Kill(Role::Writer, ..) => "kill_writer",
+        Fault::Kill(Role::Reconciler, ..) => "kill_reconciler",
+        Fault::Stop(Role::Gate, ..) => "stop_gate",
+        Fault::Stop(Role::Writer, ..) => "stop_writer",
+        Fault::Stop(Role::Reconciler, ..) => "stop_reconciler",
+        Fault::Slow(..) => "slow_process",
+        Fault::SlowTarget(..) => "slow_store",
+        Fault::Down(Target::Redis, _) => "redis_down",
+        Fault::Down(Target::Db(_), _) => "database_down",
+        Fault::Down(Target::Log, _) => "log_down",
+        Fault::Failover(_) => "failover",
+        Fault::Lose(None) => "redis_lost",
+        Fault::Lose(Some(_)) => "offer_lost",
+        Fault::OldSnapshot(_) => "old_snapshot",
+        Fault::Tombstones => "tombstones_lost",
+        Fault::Falsify(_) => "falsified",
+    }
+}
+
+fn apply(fleet: &Arc<Fleet>, n: u64, fault: Fault) {
+    let world = &fleet.world;
+    match fault {
+        Fault::Kill(role, index, down) => {
+            fleet.with(role, index, Node::kill);
+            let fleet = fleet.clone();
+            spawn(async move {
+                sleep(Duration::from_millis(down)).await;
+                fleet.start(role, index);
+            });
+        }
+        Fault::Stop(role, index, ms) => fleet.with(role, index, |p| p.stop(ms)),
+        Fault::Slow(role, index, (by, ms)) => fleet.with(role, index, |p| p.slow(by, ms)),
+        Fault::SlowTarget(target, by, ms) => world.slow(target, by, ms),
+        Fault::Down(target, ms) => world.down(target, ms),
+        Fault::Failover(most) => failover(world, n, most),
+        Fault::Lose(offer) => lose(world, offer),
+        Fault::OldSnapshot(age) => old_snapshot(world, age),
+        Fault::Tombstones => {
+            for cell in cells(world) {
+                world.redis.forget_verdicts(&cell);
+            }
+        }
+        Fault::Falsify(which) => falsify(world, n, which),
+    }
+}
+
+fn cells(world: &World) -> Vec<CellId> {
+    world.oracle.lock().cell_ids()
+}
+
+/// Each slot loses a suffix of its writes, most of them a short one.
+fn failover(world: &World, n: u64, most: u64) {
+    for (i, cell) in cells(world).into_iter().enumerate() {
+        let lost = mix(&[world.plan.seed, 13, n, i as u64]) % (most + 1);
+        let lost = world.redis.regress(&cell, lost);
+        world.tell("WORLD", || format!("{cell} loses its last {lost} writes"));
+        world.check(|oracle, w| {
+            oracle.redis_lost |= lost > 0;
+            oracle.overwritten(w, &cell);
+        });
+    }
+}
+
+fn lose(world: &World, offer: Option<usize>) {
+    let offer = offer.map(|o| world.plan.offers[o % world.plan.offers.len()].name.as_str());
+    for cell in cells(world) {
+        if offer.is_some_and(|o| o != cell.offer.as_str()) {
+            continue;
+        }
+        world.redis.lose(&cell);
+        world.check(|oracle, w| {
+            oracle.redis_lost = true;
+            oracle.overwritten(w, &cell);
+        });
+    }
+}
+
+fn old_snapshot(world: &World, age: u64) {
+    let before = (START_MS + world.at()).saturating_sub(age);
+    for cell in cells(world) {
+        if !world.redis.restore_dump(&cell, before) {
+            world.redis.lose(&cell);
+        }
+        world.check(|oracle, w| {
+            oracle.redis_lost = true;
+            oracle.overwritten(w, &cell);
+        });
+    }
+}
+
+/// A hand that writes is a loss of data: what Redis promised may be wrong until it is mended.
+fn falsify(world: &World, n: u64, which: usize) {
+    let field = ["supply", "net", "held"][which % 3];
+    let Some(cell) = cells(world).into_iter().next() else { return };
+    let value = (mix(&[world.plan.seed, 17, n]) % 5) as i64;
+    if !matches!(world.redis.look(&cell), Ok(Some(_))) {
+        return;
+    }
+    world.redis.falsify(&cell, field, value);
+    world.tell("WORLD", || format!("a hand sets {field} of {cell} to {value}"));
+    world.check(|oracle, w| {
+        oracle.redis_lost = true;
+        oracle.falsified(&cell);
+        oracle.overwritten(w, &cell);
+    });
+}

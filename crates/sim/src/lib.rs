@@ -1,0 +1,29 @@
+//! The deterministic simulator: production gates, writers and reconcilers in one thread on a paused
+//! clock, over the real scripts and stores in memory, with faults from a seed.
+//!
+//! Same seed, same story. Every call of a process goes through its own ports ([`net`]), where it is
+//! delayed, lost, carried out late or twice; processes die, stop and crawl; stores lose data. The
+//! [`oracle`] looks after every step. Nothing here decides anything about an order.
+
+pub mod cells;
+pub mod cli;
+pub mod client;
+pub mod coverage;
+pub mod fault;
+pub mod log;
+pub mod mutants;
+pub mod net;
+pub mod node;
+pub mod operator;
+pub mod oracle;
+pub mod plan;
+pub mod plant;
+pub mod process;
+pub mod redis;
+pub mod rng;
+pub mod run;
+pub mod shrink;
+pub mod store;
+pub mod story;
+pub mod sweep;
+pub mod world;

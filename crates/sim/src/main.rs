@@ -1,0 +1,30 @@
+//! `sluicegate-sim`: parses, runs, turns the result into an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use sluicegate_sim::cli;
+
+/// Exit code of a wrong command line.
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let args = match cli::Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return refuse(&error),
+    };
+    cli::run(&args).unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Prints what clap has to say; help and version are no failure.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let shown = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion if shown.is_ok() => ExitCode::SUCCESS,
+        _ => ExitCode::from(USAGE),
+    }
+}

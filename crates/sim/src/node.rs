@@ -1,0 +1,163 @@
+//! One incarnation of one process: whether it lives, is stopped or crawls, and what it sees of the
+//! world.
+//!
+//! A dead incarnation never gets an answer again, so nothing it still has in memory can act. A
+//! stopped one finds, when it goes on, that the world has moved.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use runtime::Clock;
+use runtime::unique::Unique;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::plan::Role;
+use crate::rng::mix;
+use crate::world::World;
+
+/// How it stands with a process.
+#[derive(Debug, Clone, Copy)]
+struct Condition {
+    stopped_until: Instant,
+    slow: (u64, Instant),
+}
+
+/// One incarnation.
+pub struct Node {
+    /// Everything around it.
+    pub world: Arc<World>,
+    /// What it is.
+    pub role: Role,
+    /// Which of its role.
+    pub index: u64,
+    /// 0 for the first.
+    pub life: u64,
+    /// In the story.
+    pub name: String,
+    skew_ms: i64,
+    calls: AtomicU64,
+    uniques: AtomicU64,
+    condition: Mutex<Condition>,
+    state: watch::Sender<State>,
+}
+
+/// What its consumers must know at once.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct State {
+    dead: bool,
+    stops: u64,
+}
+
+impl Node {
+    /// A process that has just started.
+    pub fn new(world: &Arc<World>, role: Role, index: u64, life: u64) -> Arc<Self> {
+        let letter = match role {
+            Role::Gate => "gate",
+            Role::Writer => "writer",
+            Role::Reconciler => "recon",
+        };
+        let skew = i64::try_from(world.plan.skew).unwrap_or(0);
+        let dice = mix(&[world.plan.seed, 7, role as u64, index]);
+        let skew_ms = (dice % (2 * skew as u64 + 1)) as i64 - skew;
+        let now = Instant::now();
+        Arc::new(Self {
+            world: world.clone(),
+            role,
+            index,
+            life,
+            name: format!("{letter}-{index}{}", "'".repeat(life as usize)),
+            skew_ms,
+            calls: AtomicU64::new(0),
+            uniques: AtomicU64::new(0),
+            condition: Mutex::new(Condition { stopped_until: now, slow: (1, now) }),
+            state: watch::Sender::new(State::default()),
+        })
+    }
+
+    /// A number that is the same in every run of the seed.
+    pub fn dice(&self) -> u64 {
+        let n = self.calls.fetch_add(1, Ordering::Relaxed);
+        mix(&[self.world.plan.seed, self.role as u64, self.index, self.life, n])
+    }
+
+    /// Never acts again.
+    pub fn kill(&self) {
+        self.state.send_modify(|s| s.dead = true);
+    }
+
+    /// True after [`Node::kill`].
+    pub fn is_dead(&self) -> bool {
+        self.state.borrow().dead
+    }
+
+    /// Waits for its death.
+    pub async fn died(&self) {
+        let mut state = self.state.subscribe();
+        // The sender lives in self, so this only ends when it is dead.
+        let _ = state.wait_for(|s| s.dead).await;
+    }
+
+    /// Stops it for so long.
+    pub fn stop(&self, ms: u64) {
+        self.condition.lock().stopped_until = Instant::now() + Duration::from_millis(ms);
+        self.state.send_modify(|s| s.stops += 1);
+    }
+
+    /// Tells of its death and of its stops.
+    pub fn changes(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
+    }
+
+    /// When it goes on, if it is stopped now.
+    pub fn stopped_until(&self) -> Option<Instant> {
+        let until = self.condition.lock().stopped_until;
+        (until > Instant::now()).then_some(until)
+    }
+
+    /// Makes it crawl for so long.
+    pub fn slow(&self, factor: u64, ms: u64) {
+        self.condition.lock().slow = (factor, Instant::now() + Duration::from_millis(ms));
+    }
+
+    /// Ends what [`Node::stop`] and [`Node::slow`] began.
+    pub fn heal(&self) {
+        let now = Instant::now();
+        *self.condition.lock() = Condition { stopped_until: now, slow: (1, now) };
+    }
+
+    /// How long something of `base` ms takes it now.
+    pub fn stretched(&self, base: u64) -> u64 {
+        let (factor, until) = self.condition.lock().slow;
+        let left = until.saturating_duration_since(Instant::now()).as_millis() as u64;
+        if left == 0 { base } else { (base * factor).min(left + base) }
+    }
+
+    /// Goes on when the process runs: at once, after its stop, or never.
+    pub async fn running(&self) {
+        loop {
+            if self.is_dead() {
+                return std::future::pending().await;
+            }
+            match self.stopped_until() {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => return,
+            }
+        }
+    }
+}
+
+impl Clock for Node {
+    fn now_ms(&self) -> u64 {
+        self.world.now_ms().saturating_add_signed(self.skew_ms)
+    }
+}
+
+impl Unique for Node {
+    fn next(&self) -> u64 {
+        let n = self.uniques.fetch_add(1, Ordering::Relaxed);
+        mix(&[self.world.plan.seed, 11, self.role as u64, self.index, self.life, n])
+    }
+}

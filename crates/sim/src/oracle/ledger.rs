@@ -1,0 +1,155 @@
+//! After every transaction: INV-1, 2, 5, 6, 8, 10, 12.
+
+use std::collections::BTreeMap;
+
+use domain::ledger::Class;
+use domain::{CellId, Entry, Kind, OrderId, Totals, invariant};
+use store::port::OrderRow;
+
+use super::{Oracle, RowFacts};
+use crate::world::World;
+
+impl Oracle {
+    /// The stores may have changed.
+    pub fn store(&mut self, world: &World) {
+        let commits = world.store.commits();
+        if commits == self.commits {
+            return;
+        }
+        self.commits = commits;
+        world.store.each_row(|row| self.row(row));
+        world.store.each_cell(|cell, head, entries| self.ledger(cell, head, entries));
+        self.rows_fit();
+    }
+
+    fn row(&mut self, row: &OrderRow) {
+        let same = |seen: &RowFacts| seen.status == row.status && seen.amount == row.amount;
+        if self.rows.get(&row.order).is_some_and(same) {
+            return;
+        }
+        let cells = row.lines.iter().map(|l| l.0.cell(l.1)).collect();
+        let (status, reason) = (row.status, row.reason.clone());
+        let fresh = RowFacts { status, reason, amount: row.amount, cells };
+        if let Some(old) = self.rows.insert(row.order, fresh) {
+            // No product code changes a row yet: payments, expiry and refunds are not built.
+            let text = format!("{}: {:?} became {:?}", row.order, old.status, row.status);
+            self.bad("INV-9", text);
+        }
+        self.one_live_order(row);
+    }
+
+    fn one_live_order(&mut self, row: &OrderRow) {
+        if !row.status.is_live() {
+            return;
+        }
+        let who = self.orders.get(&row.order).and_then(|f| f.who.clone());
+        let Some(who) = who else { return };
+        let live = |(id, r): &(&OrderId, &RowFacts)| {
+            r.status.is_live() && self.orders.get(*id).is_some_and(|f| f.who.as_ref() == Some(&who))
+        };
+        let n = self.rows.iter().filter(live).count();
+        if n > 1 {
+            self.bad("INV-8", format!("{n} live orders of {} key {}", who.0, who.1));
+        }
+    }
+
+    fn ledger(&mut self, cell: &CellId, head: Totals, entries: &[Entry]) {
+        let known = self.cell_of(cell).prefix.len() - 1;
+        if entries.len() < known {
+            return self.bad("INV-2", format!("{cell}: {} entries, were {known}", entries.len()));
+        }
+        let found = self.cell_of(cell).watch.fold(&entries[known..], head);
+        self.all(
+            found
+                .into_iter()
+                .map(|mut v| {
+                    v.detail = format!("{cell}: {}", v.detail);
+                    v
+                })
+                .collect(),
+        );
+        for e in &entries[known..] {
+            self.entry(cell, e);
+        }
+    }
+
+    fn entry(&mut self, cell: &CellId, e: &Entry) {
+        let facts = self.cell_of(cell);
+        facts.prefix.push(e.totals());
+        let mut sums = facts.sums.last().cloned().unwrap_or_default();
+        let sign = match e.kind {
+            Kind::Claim => 1,
+            Kind::Release => -1,
+            Kind::Supply | Kind::Reject | Kind::TransferOut | Kind::Flag => 0,
+        };
+        if sign != 0 {
+            *sums.entry(e.buyer.clone()).or_insert(0) += sign * e.qty;
+        }
+        let has = sums.get(&e.buyer).copied().unwrap_or(0);
+        facts.sums.push(sums);
+        if let (Some(limit), Kind::Claim) = (self.limited(cell), e.kind)
+            && has > limit
+            && !self.redis_lost
+        {
+            self.bad("INV-12", format!("{cell}: {} has {has} of at most {limit}", e.buyer));
+        }
+        match e.kind {
+            Kind::Release => self.released(e.order),
+            Kind::Supply | Kind::TransferOut => self.moved(e),
+            Kind::Claim | Kind::Reject | Kind::Flag => {}
+        }
+    }
+
+    /// INV-6, first half.
+    fn released(&mut self, order: OrderId) {
+        let dead = self.rows.get(&order).is_some_and(|r| !r.status.is_live());
+        if !dead {
+            self.bad("INV-6", format!("{order} released without a dead row"));
+        }
+    }
+
+    /// INV-10: units come and go only as asked, each request once.
+    fn moved(&mut self, e: &Entry) {
+        let units = if e.kind == Kind::Supply { e.qty } else { -e.qty };
+        // The allotment of several buckets has one id in several cells.
+        match self.asked.get(&e.order) {
+            None => self.bad("INV-10", format!("nobody asked for {units} units ({})", e.order)),
+            Some(0) => {}
+            Some(asked) if *asked != units => {
+                let text = format!("{units} units were moved, {asked} were asked for");
+                self.bad("INV-10", text);
+            }
+            Some(_) if !self.supplied.insert(e.order) => {
+                self.bad("INV-10", format!("{units} units were moved twice ({})", e.order));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// INV-5 for all rows.
+    fn rows_fit(&mut self) {
+        let mut found = Vec::new();
+        for (order, row) in &self.rows {
+            let lines: Vec<_> = row.cells.iter().map(|c| self.verdict(c, *order)).collect();
+            found.extend(invariant::row(*order, row.status, &lines));
+        }
+        self.all(found);
+    }
+
+    /// The verdict of an order in a cell, and whether it was released.
+    pub(super) fn verdict(&self, cell: &CellId, order: OrderId) -> (Option<Kind>, bool) {
+        let Some(facts) = self.cells.get(cell) else { return (None, false) };
+        let kind = facts.watch.kind(order, Class::Verdict);
+        (kind, facts.watch.kind(order, Class::Release).is_some())
+    }
+
+    /// Live units per cell, for the end.
+    pub(super) fn live_units(&self) -> BTreeMap<CellId, i64> {
+        let mut out = BTreeMap::new();
+        for (cell, facts) in &self.cells {
+            let net = facts.prefix.last().map_or(0, |t| t.net);
+            out.insert(cell.clone(), net);
+        }
+        out
+    }
+}

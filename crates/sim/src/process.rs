@@ -1,0 +1,180 @@
+//! The production processes: gates with their operators' listener, writers, reconcilers, each
+//! incarnation over ports of its own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::cells::Engine;
+use gate::Gate;
+use gate::admin::Admin;
+use metrics_exporter_prometheus::PrometheusHandle;
+use parking_lot::Mutex;
+use reconciler::Reconciler;
+use runtime::{Config, Tasks};
+use view::Ports;
+
+use crate::cells::NodeRunner;
+use crate::log::NodeLog;
+use crate::net::spawn;
+use crate::node::Node;
+use crate::plan::Role;
+use crate::store::NodeStore;
+use crate::world::World;
+
+/// `publish.max_age` of the simulated deployment.
+pub const MAX_AGE_MS: u64 = 300;
+
+/// The operators' token.
+pub const ADMIN_TOKEN: &str = "the operators of every schedule";
+
+/// The configuration of every process: the defaults with a tenth of their times, and batches so
+/// small that several happen.
+pub fn config() -> Config {
+    let mut c = Config::default();
+    c.auth.hs256_secret = "the buyers' secret of every schedule".to_owned();
+    c.admin.token = ADMIN_TOKEN.to_owned();
+    c.reserve.batch = 4;
+    c.reserve.queue = 16;
+    c.reserve.budget_ms = 250;
+    c.publish.frame_orders = 4;
+    c.publish.in_flight = 2;
+    c.publish.queue = 6;
+    c.publish.max_age_ms = MAX_AGE_MS;
+    c.publish.timeout_ms = 250;
+    c.writer.batch_frames = 4;
+    c.writer.batch_orders = 64;
+    c.writer.patience_ms = 250;
+    c.reconciler.interval_ms = 300;
+    c.reconciler.relay_after_ms = 400;
+    c.reconciler.sweep_after_ms = 800;
+    c.reconciler.parallel = 2;
+    c.reconciler.lease_ms = 1000;
+    c
+}
+
+/// Numbers of the reconcilers inside gates.
+const DESK: u64 = 10;
+
+struct Process {
+    node: Arc<Node>,
+    /// The operators' reconciler in a gate: the same process, told apart by what it may do.
+    desk: Option<Arc<Node>>,
+    gate: Option<(Arc<Gate>, Admin)>,
+}
+
+/// All processes of a schedule.
+pub struct Fleet {
+    /// Their world.
+    pub world: Arc<World>,
+    config: Config,
+    metrics: PrometheusHandle,
+    cast: Mutex<BTreeMap<(Role, u64), Process>>,
+}
+
+impl Fleet {
+    /// Nobody yet.
+    pub fn new(world: Arc<World>, config: Config, metrics: PrometheusHandle) -> Arc<Self> {
+        Arc::new(Self { world, config, metrics, cast: Mutex::default() })
+    }
+
+    /// Starts the next incarnation of a process that is not there or dead.
+    pub fn start(&self, role: Role, index: u64) {
+        let life = match self.cast.lock().get(&(role, index)) {
+            Some(p) if !p.node.is_dead() => return,
+            Some(p) => p.node.life + 1,
+            None => 0,
+        };
+        let node = Node::new(&self.world, role, index, life);
+        self.world.tell(&node.name, || "starts".to_owned());
+        let tasks = Tasks::new();
+        let ports = ports(&node);
+        let gate = match role {
+            Role::Gate => self.gate_over(&node, &ports, &tasks),
+            Role::Writer => {
+                writer::spawn(&tasks, &ports, &(&self.config.writer).into());
+                None
+            }
+            Role::Reconciler => {
+                self.reconciler(&ports).spawn(&tasks);
+                None
+            }
+        };
+        let (gate, desk) = match gate {
+            Some((gate, admin, desk)) => (Some((gate, admin)), Some(desk)),
+            None => (None, None),
+        };
+        self.cast.lock().insert((role, index), Process { node, desk, gate });
+    }
+
+    fn reconciler(&self, ports: &Ports) -> Arc<Reconciler> {
+        let settings = (&self.config.reconciler).into();
+        Reconciler::new(ports.clone(), settings, &self.config.publish)
+    }
+
+    fn gate_over(
+        &self,
+        node: &Node,
+        ports: &Ports,
+        tasks: &Tasks,
+    ) -> Option<(Arc<Gate>, Admin, Arc<Node>)> {
+        let gate = match Gate::new(&self.config, ports.clone(), tasks) {
+            Ok(gate) => gate,
+            Err(e) => {
+                self.world.tell(&node.name, || format!("does not start: {e}"));
+                return None;
+            }
+        };
+        let desk = Node::new(&self.world, Role::Reconciler, DESK + node.index, node.life);
+        let mended = self.reconciler(&crate::process::ports(&desk));
+        let admin = Admin::new(gate.clone(), mended, self.metrics.clone());
+        let starting = gate.clone();
+        spawn(async move {
+            while starting.start().await.is_err() {
+                tokio::time::sleep(Duration::from_millis(30)).await;
+            }
+            starting.set_ready();
+        });
+        Some((gate, admin, desk))
+    }
+
+    /// Does something to a living process.
+    pub fn with(&self, role: Role, index: u64, act: impl Fn(&Node)) {
+        if let Some(p) = self.cast.lock().get(&(role, index))
+            && !p.node.is_dead()
+        {
+            act(&p.node);
+            if let Some(desk) = &p.desk {
+                act(desk);
+            }
+        }
+    }
+
+    /// A living gate.
+    pub fn gate(&self, index: u64) -> Option<(Arc<Node>, Arc<Gate>, Admin)> {
+        let cast = self.cast.lock();
+        let p = cast.get(&(Role::Gate, index)).filter(|p| !p.node.is_dead())?;
+        p.gate.clone().map(|(gate, admin)| (p.node.clone(), gate, admin))
+    }
+
+    /// Everybody goes on, the dead start again.
+    pub fn heal(&self) {
+        let all: Vec<(Role, u64)> = self.cast.lock().keys().copied().collect();
+        for (role, index) in all {
+            self.with(role, index, Node::heal);
+            self.start(role, index);
+        }
+    }
+}
+
+fn ports(node: &Arc<Node>) -> Ports {
+    let world = &node.world;
+    Ports {
+        cells: Arc::new(Engine::new(NodeRunner { node: node.clone() })),
+        store: Arc::new(NodeStore { node: node.clone(), inner: world.store.clone() }),
+        log: Arc::new(NodeLog { node: node.clone(), inner: world.log.clone() }),
+        identity: world.identity.clone(),
+        clock: node.clone(),
+        unique: node.clone(),
+    }
+}

@@ -1,0 +1,180 @@
+//! Redis: the production scripts in process, with a history of every slot.
+//!
+//! A failover puts a slot back to what it was some writes ago; because a script is a function of
+//! its arguments and its time, that state is a saved one plus the same calls again. The Lua state
+//! is used for schedule after schedule; [`Redis::reset`] empties it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cells::embedded::{self, Embedded, Saved};
+use cells::look::{self, Look};
+use cells::script::{Call, Script};
+use cells::value::Value;
+use cells::{CellError, Runner};
+use domain::CellId;
+use futures::FutureExt;
+use parking_lot::Mutex;
+use runtime::Clock;
+
+/// Writes between two saved states.
+const EPOCH: usize = 12;
+/// Saved states kept; a failover loses at most `EPOCH * (EPOCHS - 1)` writes.
+const EPOCHS: usize = 3;
+
+/// Redis time, set before each call.
+#[derive(Default)]
+struct RedisClock(AtomicU64);
+
+impl Clock for RedisClock {
+    fn now_ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+struct Write {
+    at: u64,
+    call: Call,
+}
+
+struct Epoch {
+    from: Saved,
+    writes: Vec<Write>,
+}
+
+#[derive(Default)]
+struct Slot {
+    epochs: VecDeque<Epoch>,
+    /// (when, state): what a dump on disk would have.
+    dumps: VecDeque<(u64, Saved)>,
+}
+
+/// A whole Redis Cluster.
+pub struct Redis {
+    lua: Embedded,
+    clock: Arc<RedisClock>,
+    slots: Mutex<BTreeMap<CellId, Slot>>,
+}
+
+/// The same call again: a script never sees who holds its bytes.
+pub fn again(call: &Call) -> Call {
+    Call { script: call.script, keys: call.keys.clone(), args: call.args.clone() }
+}
+
+fn writes(name: &str) -> bool {
+    !matches!(name, "snapshot" | "scan" | "lookup")
+}
+
+impl Redis {
+    /// With scripts edited by a mutant; `Err` when they do not compile.
+    pub fn new(edit: &dyn Fn(&Script) -> String) -> Result<Self, String> {
+        let clock = Arc::new(RedisClock::default());
+        let lua = embedded::edited(clock.clone(), edit)?;
+        Ok(Self { lua, clock, slots: Mutex::default() })
+    }
+
+    /// Empty, as new.
+    pub fn reset(&self) {
+        self.lua.wipe_all();
+        self.slots.lock().clear();
+    }
+
+    /// Runs a script at `now`.
+    pub fn run(&self, now: u64, cell: &CellId, call: &Call) -> Result<Value, CellError> {
+        let mut slots = self.slots.lock();
+        if writes(call.script.name) {
+            let slot = slots.entry(cell.clone()).or_default();
+            self.remember(now, cell, slot, call);
+        }
+        self.raw(now, cell, again(call))
+    }
+
+    fn raw(&self, now: u64, cell: &CellId, call: Call) -> Result<Value, CellError> {
+        self.clock.0.store(now, Ordering::Relaxed);
+        // The embedded runner has nothing to wait for.
+        let done = self.lua.run(cell, call).now_or_never();
+        done.unwrap_or_else(|| Err(CellError::Unknown(cell.clone())))
+    }
+
+    fn remember(&self, now: u64, cell: &CellId, slot: &mut Slot, call: &Call) {
+        let full = slot.epochs.back().is_none_or(|e| e.writes.len() >= EPOCH);
+        if full {
+            let from = self.lua.save(cell);
+            slot.dumps.push_back((now, from.clone()));
+            slot.epochs.push_back(Epoch { from, writes: Vec::new() });
+            if slot.epochs.len() > EPOCHS {
+                slot.epochs.pop_front();
+            }
+        }
+        if let Some(epoch) = slot.epochs.back_mut() {
+            epoch.writes.push(Write { at: now, call: again(call) });
+        }
+    }
+
+    /// The cell as it is.
+    pub fn look(&self, cell: &CellId) -> Result<Option<Look>, String> {
+        look::look(&self.lua, cell)
+    }
+
+    /// The slot loses its last `n` writes (or as many as are remembered); how many it lost.
+    pub fn regress(&self, cell: &CellId, n: u64) -> u64 {
+        let mut slots = self.slots.lock();
+        let Some(slot) = slots.get_mut(cell) else { return 0 };
+        let mut left = n;
+        while let Some(epoch) = slot.epochs.back_mut() {
+            let keep = epoch.writes.len().saturating_sub(left as usize);
+            left -= (epoch.writes.len() - keep) as u64;
+            epoch.writes.truncate(keep);
+            if left == 0 || slot.epochs.len() == 1 {
+                break;
+            }
+            slot.epochs.pop_back();
+        }
+        if let Some(epoch) = slot.epochs.back() {
+            self.lua.restore(cell, &epoch.from);
+            for w in &epoch.writes {
+                drop(self.raw(w.at, cell, again(&w.call)));
+            }
+        }
+        n - left
+    }
+
+    /// The slot is what a dump of `before` had; false when there is none so old.
+    pub fn restore_dump(&self, cell: &CellId, before: u64) -> bool {
+        let mut slots = self.slots.lock();
+        let Some(slot) = slots.get_mut(cell) else { return false };
+        let dump = slot.dumps.iter().rev().find(|d| d.0 <= before).map(|d| d.1.clone());
+        let Some(dump) = dump else { return false };
+        self.lua.restore(cell, &dump);
+        slot.epochs.clear();
+        true
+    }
+
+    /// The slot is empty.
+    pub fn lose(&self, cell: &CellId) {
+        self.lua.wipe_cell(cell);
+        if let Some(slot) = self.slots.lock().get_mut(cell) {
+            slot.epochs.clear();
+        }
+    }
+
+    /// The caches of verdicts are gone.
+    pub fn forget_verdicts(&self, cell: &CellId) {
+        self.lua.remove(cell, &["d0", "d1"]);
+        self.cut(cell);
+    }
+
+    /// A hand writes a counter.
+    pub fn falsify(&self, cell: &CellId, field: &str, value: i64) {
+        self.lua.falsify(cell, "c", field.as_bytes(), value.to_string().as_bytes());
+        self.cut(cell);
+    }
+
+    /// What was done without a script cannot be played again: the history starts here.
+    fn cut(&self, cell: &CellId) {
+        if let Some(slot) = self.slots.lock().get_mut(cell) {
+            slot.epochs.clear();
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! One schedule from its plan to its verdict.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::cells::Cells;
+use ::cells::Engine;
+use ::cells::port::LoadCall;
+use async_trait::async_trait;
+use domain::invariant::Violation;
+use domain::{Buyer, Campaign, CampaignNo, CellId, Offer, OfferId, Price};
+use futures::future::join_all;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use orderlog::port::OrderLog;
+use runtime::Config;
+use store::{Catalog, Ledger};
+use tokio::time::sleep;
+
+use crate::client::Client;
+use crate::coverage::Coverage;
+use crate::fault;
+use crate::operator;
+use crate::plan::{HEAL_MS, OfferPlan, Plan, Role};
+use crate::plant::Plant;
+use crate::process::{ADMIN_TOKEN, Fleet, config};
+use crate::redis::Redis;
+use crate::world::{START_MS, World};
+
+/// Quiet must come so long after the faults ended, simulated ms. A barrier may take two minutes.
+const QUIET_MS: u64 = 300_000;
+/// Buyers of the plans.
+const BUYERS: u64 = 7;
+
+/// What one thread uses for schedule after schedule.
+pub struct Lab {
+    redis: Arc<Redis>,
+    config: Config,
+    metrics: PrometheusHandle,
+    tokens: Vec<(Buyer, String)>,
+    plant: Plant,
+}
+
+/// How a schedule ended.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// What was broken first.
+    pub violation: Option<Violation>,
+    /// Simulated ms until then, or until all was quiet.
+    pub at: u64,
+    /// A line per step, when asked for.
+    pub story: Vec<String>,
+    /// What was met.
+    pub cover: Coverage,
+    /// The faults of calls that were met.
+    pub met: Vec<u64>,
+}
+
+impl Lab {
+    /// With a planted fault, or none; `Err` when it cannot be planted.
+    pub fn new(plant: Plant) -> Result<Self, String> {
+        let config = config();
+        let redis = Arc::new(Redis::new(&|s| plant.edit(s))?);
+        plant.check()?;
+        let clock = Arc::new(Still);
+        let tokens = gate::Tokens::new(&config.auth, ADMIN_TOKEN, clock)?;
+        let mint = |n: u64| {
+            let buyer: Buyer = format!("b{n}").parse().map_err(|e| format!("{e}"))?;
+            let token = tokens.mint_buyer(&buyer, 86_400).ok_or("no secret to sign with")?;
+            Ok((buyer, format!("Bearer {token}")))
+        };
+        let tokens = (0..BUYERS).map(mint).collect::<Result<_, String>>()?;
+        let metrics = PrometheusBuilder::new().build_recorder().handle();
+        Ok(Self { redis, config, metrics, tokens, plant })
+    }
+
+    /// Runs a plan; `told` keeps its story.
+    pub fn run(&self, plan: Plan, told: bool) -> Result<Outcome, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .map_err(|e| e.to_string())?;
+        self.plant.switch_on();
+        let outcome = runtime.block_on(async {
+            let world = World::new(plan, self.redis.clone(), told);
+            self.plant.break_store(&world.store);
+            let fleet = Fleet::new(world.clone(), self.config.clone(), self.metrics.clone());
+            tokio::select! {
+                biased;
+                () = world.broken.notified() => {}
+                () = self.schedule(&fleet) => {}
+            }
+            self.close(&world)
+        });
+        Plant::switch_off();
+        Ok(outcome)
+    }
+
+    fn close(&self, world: &World) -> Outcome {
+        Outcome {
+            violation: world.oracle.lock().violation.clone(),
+            at: world.at(),
+            story: world.story(),
+            cover: world.cover.lock().clone(),
+            met: world.met.lock().clone(),
+        }
+    }
+
+    async fn schedule(&self, fleet: &Arc<Fleet>) {
+        let world = &fleet.world;
+        if let Err(e) = open(world).await {
+            world.check(|oracle, _| oracle.broken_setup(e));
+            return;
+        }
+        let plan = &world.plan;
+        let roles = [
+            (Role::Gate, plan.gates),
+            (Role::Writer, plan.writers),
+            (Role::Reconciler, plan.reconcilers),
+        ];
+        for (role, n) in roles {
+            (0..n).for_each(|i| fleet.start(role, i));
+        }
+        let clients = (0..plan.clients.len())
+            .filter(|n| !plan.tweaks.clients.contains(n))
+            .map(|n| Client::new(fleet, n, &self.tokens).run());
+        let healing = async {
+            fault::run(fleet.clone()).await;
+            let faulty = !plan.faults.is_empty() || plan.calls.any();
+            world.until(if faulty { HEAL_MS } else { 0 }).await;
+            world.heal();
+            fleet.heal();
+        };
+        tokio::join!(join_all(clients), operator::run(fleet.clone()), healing);
+        settle(world).await;
+    }
+}
+
+/// The campaigns, the offers, their cells in the ledger and in Redis.
+async fn open(world: &World) -> Result<(), String> {
+    let text = |e: &dyn std::fmt::Display| e.to_string();
+    let store = &world.store;
+    store.init(&world.identity.fingerprint_hex()).await.map_err(|e| text(&e))?;
+    world.log.init(world.plan.databases).await.map_err(|e| text(&e))?;
+    let setup = Engine::new(Setup(world.redis.clone()));
+    for offer in &world.plan.offers {
+        let cells = create(world, offer).await?;
+        for cell in cells {
+            let head = store.head(&cell).await.map_err(|e| text(&e))?.unwrap_or_default();
+            let call = LoadCall {
+                totals: head,
+                inc: 1,
+                adds: 0,
+                ticket: None,
+                staged: None,
+                staged_len: 0,
+                limited: offer.limit > 0,
+            };
+            setup.load(&cell, call).await.map_err(|e| text(&e))?;
+            world.check(|oracle, w| {
+                oracle.store(w);
+                oracle.overwritten(w, &cell);
+            });
+        }
+    }
+    Ok(())
+}
+
+async fn create(world: &World, plan: &OfferPlan) -> Result<Vec<CellId>, String> {
+    let text = |e: &dyn std::fmt::Display| e.to_string();
+    let store = &world.store;
+    let id: OfferId = plan.name.parse().map_err(|e| text(&e))?;
+    let at = |ms: Option<u64>| ms.map(|ms| (START_MS + ms) as i64);
+    let campaign = Campaign {
+        id: format!("c-{}", plan.name),
+        number: CampaignNo(0),
+        opens_at_ms: at(plan.window.0),
+        closes_at_ms: at(plan.window.1),
+        payment_window_s: 900,
+    };
+    store.put_campaign(&campaign).await.map_err(|e| text(&e))?;
+    let offer = Offer {
+        id: id.clone(),
+        campaign: campaign.id,
+        sku: plan.name.clone(),
+        price: Price { currency: "EUR".to_owned(), minor: 250 },
+        allotment: plan.units.iter().sum(),
+        limit_per_buyer: (plan.limit > 0).then_some(plan.limit),
+        buckets: plan.units.len() as u8,
+    };
+    store.put_offer(&offer).await.map_err(|e| text(&e))?;
+    let cells: Vec<(CellId, i64)> =
+        (0u8..).zip(&plan.units).map(|(n, u)| (id.cell(n), *u)).collect();
+    let request = |kind| world.identity.request_id(&id, kind, "");
+    let ids = (request("allotment"), request("open"));
+    // 0: any units, because several buckets share the id.
+    world.check(|oracle, _| oracle.asks(ids.0, 0));
+    store.create_cells(&cells, ids).await.map_err(|e| text(&e))?;
+    Ok(cells.into_iter().map(|c| c.0).collect())
+}
+
+/// Waits until nothing moves any more, then looks for the last time.
+async fn settle(world: &World) {
+    let mut quiet = 0;
+    let last = world.at() + QUIET_MS;
+    loop {
+        match world.check(|oracle, w| oracle.restless(w)) {
+            None => quiet += 1,
+            Some(what) if world.at() > last => {
+                return world.check(|oracle, _| oracle.never_quiet(what));
+            }
+            Some(_) => quiet = 0,
+        }
+        if quiet >= 2 && world.strays() == 0 {
+            world.tell("WORLD", || "all is quiet".to_owned());
+            return world.check(|oracle, w| oracle.end(w));
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Runs the scripts of the setup beside the network.
+struct Setup(Arc<Redis>);
+
+#[async_trait]
+impl ::cells::Runner for Setup {
+    async fn run(
+        &self,
+        cell: &CellId,
+        call: ::cells::script::Call,
+    ) -> ::cells::CellResult<::cells::value::Value> {
+        self.0.run(START_MS, cell, &call)
+    }
+    async fn ping(&self) -> bool {
+        true
+    }
+}
+
+/// The clock that stands at the start: tokens are minted once for all schedules.
+struct Still;
+
+impl runtime::Clock for Still {
+    fn now_ms(&self) -> u64 {
+        START_MS
+    }
+}

@@ -1,0 +1,210 @@
+//! The databases as one process sees them: the store's port behind the network.
+//!
+//! Every transaction that is carried out is one step of the schedule: the oracle looks right after
+//! it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::frame::Sealed;
+use domain::{Buyer, Campaign, CellId, Entry, Flag, IdempotencyKey, Offer, OfferId};
+use domain::{OrderId, Totals};
+use futures::FutureExt;
+use store::port::{
+    Appended, CellAsks, CellVerdicts, Change, InitOutcome, LedgerPage, OrderRow, RowAsk, RowState,
+    UnrowedRange, Verdict,
+};
+use store::{Catalog, Ledger, Marks, Orders, StoreError, StoreResult};
+use testkit::memory::MemoryStore;
+
+use crate::net::{Trip, Work, trip};
+use crate::node::Node;
+use crate::plan::{Role, Target};
+
+/// A transaction that takes longer has an unknown outcome, ms.
+const LIMIT: u64 = 150;
+
+/// The store of one process.
+pub struct NodeStore {
+    /// Whose.
+    pub node: Arc<Node>,
+    /// The data.
+    pub inner: MemoryStore,
+}
+
+impl NodeStore {
+    async fn call<T: Send + 'static>(
+        &self,
+        (name, db): (&'static str, u16),
+        work: Work<StoreResult<T>>,
+    ) -> StoreResult<T> {
+        let at = Trip { target: Target::Db(db), name, limit: LIMIT };
+        match trip(&self.node, at, work).await {
+            Ok(done) => done,
+            Err(failed) => Err(StoreError::Transient { db, what: format!("{name}: {failed:?}") }),
+        }
+    }
+}
+
+/// A call that changed something: a line of the story, and the oracle looks.
+fn wrote(node: &Node, name: &'static str, what: String) {
+    if name == "transfer" && node.role == Role::Reconciler {
+        node.world.met("reconciler", "finished_transfer");
+    }
+    node.world.tell(&node.name, || format!("{name} {what}"));
+    node.world.check(|oracle, world| oracle.store(world));
+}
+
+type Found = Vec<Option<(Verdict, Option<Sealed>)>>;
+type Flags<'a> = (Flag, &'a [Flag]);
+type Ids = (OrderId, OrderId);
+
+/// Each argument is made one's own at the call, and passed on as it came at each execution.
+macro_rules! calls {
+    ($port:ident for $s:ident {
+        $($how:ident $name:ident($($arg:ident: $ty:ty = $own:expr => $pass:expr),*) -> $ret:ty,
+            $db:expr;)*
+    } $($rest:tt)*) => {
+        #[async_trait]
+        impl $port for NodeStore {
+            $(async fn $name(&self $(, $arg: $ty)*) -> StoreResult<$ret> {
+                let $s = &self.inner;
+                let _ = $s;
+                let db: u16 = $db;
+                let node = self.node.clone();
+                let inner = self.inner.clone();
+                $(let $arg = $own;)*
+                let work: Work<StoreResult<$ret>> = Box::new(move || {
+                    let (inner, node) = (inner.clone(), node.clone());
+                    $(let $arg = $arg.clone();)*
+                    async move {
+                        let done = inner.$name($($pass),*).await;
+                        seen!($how, node, stringify!($name), db, &done);
+                        done
+                    }
+                    .boxed()
+                });
+                self.call((stringify!($name), db), work).await
+            })*
+            $($rest)*
+        }
+    };
+}
+
+macro_rules! seen {
+    (reads, $node:ident, $name:expr, $db:ident, $done:expr) => {
+        let _ = &$node;
+    };
+    (writes, $node:ident, $name:expr, $db:ident, $done:expr) => {
+        let text = if $node.world.is_told() { shown($done, $db) } else { String::new() };
+        wrote(&$node, $name, text);
+    };
+}
+
+fn shown<T: std::fmt::Debug>(done: &StoreResult<T>, db: u16) -> String {
+    match done {
+        Ok(value) => {
+            let text = crate::story::brief(&format!("{value:?}"));
+            format!("db-{db} -> {text}")
+        }
+        Err(e) => format!("db-{db} -> {e}"),
+    }
+}
+
+fn own<T: Clone>(list: &[T]) -> Arc<Vec<T>> {
+    Arc::new(list.to_vec())
+}
+
+calls!(Ledger for s {
+    writes verdicts(batch: &[CellAsks] = own(batch) => &batch) -> Vec<CellVerdicts>,
+        batch.first().map_or(0, |b| s.cell_db(&b.cell.offer));
+    writes release(cell: &CellId = cell.clone() => &cell, orders: &[OrderId] = own(orders) => &orders)
+        -> Appended, s.cell_db(&cell.offer);
+    writes finish_unrowed(db: u16 = db => db, ranges: &[UnrowedRange] = own(ranges) => &ranges)
+        -> (), db;
+    reads unrowed(db: u16 = db => db, before_ms: u64 = before_ms => before_ms,
+        limit: u64 = limit => limit) -> Vec<UnrowedRange>, db;
+    writes create_cells(cells: &[(CellId, i64)] = own(cells) => &cells, ids: Ids = ids => ids)
+        -> Vec<Appended>, cells.first().map_or(0, |c| s.cell_db(&c.0.offer));
+    writes supply(cells: &[(CellId, i64)] = own(cells) => &cells, id: OrderId = id => id) -> Change,
+        cells.first().map_or(0, |c| s.cell_db(&c.0.offer));
+    writes flag(cells: &[CellId] = own(cells) => &cells, id: OrderId = id => id,
+        to: Flags<'_> = (to.0, own(to.1)) => (to.0, &to.1), note: &[u8] = own(note) => &note)
+        -> Change, cells.first().map_or(0, |c| s.cell_db(&c.offer));
+    reads last_flag(cell: &CellId = cell.clone() => &cell) -> Option<Entry>, s.cell_db(&cell.offer);
+    writes restore_flag(cell: &CellId = cell.clone() => &cell, id: OrderId = id => id,
+        pause_seq: u64 = pause_seq => pause_seq) -> Change, s.cell_db(&cell.offer);
+    writes transfer(id: OrderId = id => id, from: &CellId = from.clone() => &from,
+        to: Option<&CellId> = to.cloned() => to.as_ref(), units: u32 = units => units) -> Change,
+        s.cell_db(&from.offer);
+    reads head(cell: &CellId = cell.clone() => &cell) -> Option<Totals>, s.cell_db(&cell.offer);
+    reads at(cell: &CellId = cell.clone() => &cell, seq: u64 = seq => seq) -> Option<Totals>,
+        s.cell_db(&cell.offer);
+    reads after(cell: &CellId = cell.clone() => &cell, seq: u64 = seq => seq,
+        limit: u64 = limit => limit) -> Option<LedgerPage>, s.cell_db(&cell.offer);
+    reads find_verdicts(cell: &CellId = cell.clone() => &cell,
+        orders: &[OrderId] = own(orders) => &orders) -> Found, s.cell_db(&cell.offer);
+    reads buyer_sums(cell: &CellId = cell.clone() => &cell, seq: u64 = seq => seq,
+        after: Option<&str> = after.map(str::to_owned) => after.as_deref(), limit: u64 = limit => limit)
+        -> Vec<(String, i64)>, s.cell_db(&cell.offer);
+    reads cells(db: u16 = db => db, after: Option<&CellId> = after.cloned() => after.as_ref(),
+        limit: u64 = limit => limit) -> Vec<CellId>, db;
+}
+fn cell_db(&self, offer: &OfferId) -> u16 {
+    self.inner.cell_db(offer)
+}
+fn databases(&self) -> u16 {
+    self.inner.databases()
+}
+async fn ping(&self, db: u16) -> bool {
+    !self.node.world.is_down(Target::Db(db))
+});
+
+calls!(Orders for s {
+    writes rows(db: u16 = db => db, asks: &[RowAsk] = own(asks) => &asks) -> Vec<RowState>, db;
+    reads statuses(db: u16 = db => db, orders: &[OrderId] = own(orders) => &orders)
+        -> Vec<Option<RowState>>, db;
+    reads order(order: OrderId = order => order) -> Option<OrderRow>, s.order_db(order);
+    reads order_of_key(buyer: &Buyer = buyer.clone() => &buyer,
+        key: &IdempotencyKey = key.clone() => &key) -> Option<OrderRow>, s.buyer_db(buyer);
+    reads scan_rows(db: u16 = db => db, offer: &OfferId = offer.clone() => &offer,
+        after: Option<OrderId> = after => after, limit: u64 = limit => limit) -> Vec<RowState>, db;
+}
+fn order_db(&self, order: OrderId) -> u16 {
+    self.inner.order_db(order)
+}
+fn buyer_db(&self, buyer: &Buyer) -> u16 {
+    self.inner.buyer_db(buyer)
+});
+
+calls!(Catalog for s {
+    reads init(fingerprint: &str = fingerprint.to_owned() => &fingerprint) -> InitOutcome,
+        s.databases().min(0);
+    reads catalog_version() -> u64, s.databases().min(0);
+    reads campaigns() -> Vec<Campaign>, s.databases().min(0);
+    reads offers() -> Vec<Offer>, s.databases().min(0);
+    reads offer(id: &OfferId = id.clone() => &id) -> Option<(Offer, Campaign)>, s.databases().min(0);
+    reads put_campaign(c: &Campaign = c.clone() => &c) -> bool, s.databases().min(0);
+    reads put_offer(o: &Offer = o.clone() => &o) -> bool, s.databases().min(0);
+});
+
+calls!(Marks for s {
+    reads set_progress(partition: &str = partition.to_owned() => &partition,
+        finished_until: u64 = finished_until => finished_until) -> (), s.databases().min(0);
+    reads progress() -> Vec<(String, u64)>, s.databases().min(0);
+    writes mark_barrier(barrier: &str = barrier.to_owned() => &barrier,
+        partition: &str = partition.to_owned() => &partition) -> (), s.databases().min(0);
+    reads barrier_seen(barrier: &str = barrier.to_owned() => &barrier) -> Vec<String>,
+        s.databases().min(0);
+    reads lease(name: &str = name.to_owned() => &name, holder: &str = holder.to_owned() => &holder,
+        ttl_ms: u64 = ttl_ms => ttl_ms) -> bool, s.databases().min(0);
+    writes park(order: OrderId = order => order, reason: &str = reason.to_owned() => &reason,
+        sealed: &Sealed = sealed.clone() => &sealed) -> (), s.databases().min(0);
+    reads parked_among(orders: &[OrderId] = own(orders) => &orders) -> Vec<OrderId>,
+        s.databases().min(0);
+    writes park_frame(partition: &str = partition.to_owned() => &partition,
+        reason: &str = reason.to_owned() => &reason, frame: &Bytes = frame.clone() => &frame) -> (),
+        s.databases().min(0);
+    reads parked_counts() -> (u64, u64), s.databases().min(0);
+});

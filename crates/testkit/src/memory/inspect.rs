@@ -1,0 +1,138 @@
+//! What only a simulator does to the store: looking inside without a step, and disasters.
+//!
+//! The oracle calls these between steps, so none of them waits; they see every commit and nothing
+//! that is not committed.
+
+use bytes::Bytes;
+use domain::{CellId, Entry, OrderId, Totals};
+use store::StoreResult;
+use store::port::{OrderRow, Parked, UnrowedRange};
+
+use super::mutant::StoreMutant;
+use super::state::{MemoryStore, State};
+use super::{orders, reads};
+
+/// A frame that a writer put aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedFrame {
+    /// Where it came from.
+    pub partition: String,
+    /// Why it cannot be read.
+    pub reason: String,
+    /// Its bytes.
+    pub frame: Bytes,
+}
+
+impl MemoryStore {
+    /// One atomic step that writes nothing.
+    pub(super) async fn look<T>(
+        &self,
+        work: impl FnOnce(&State) -> StoreResult<T> + Send,
+    ) -> StoreResult<T> {
+        tokio::task::yield_now().await;
+        work(&self.shared.state.lock())
+    }
+
+    /// Breaks a rule from now on, or keeps it again.
+    pub fn set_mutant(&self, mutant: StoreMutant, on: bool) {
+        self.shared.state.lock().mutants.set(mutant, on);
+    }
+
+    /// True while this rule is broken.
+    pub fn is_broken(&self, mutant: StoreMutant) -> bool {
+        self.shared.state.lock().mutants.has(mutant)
+    }
+
+    /// Write transactions that succeeded so far: an oracle looks again when this has grown.
+    pub fn commits(&self) -> u64 {
+        self.shared.state.lock().commits
+    }
+
+    /// Shows every cell with its row and its whole ledger, in the order of the databases.
+    pub fn each_cell(&self, mut see: impl FnMut(&CellId, Totals, &[Entry])) {
+        let state = self.shared.state.lock();
+        for cell in state.dbs.iter().flat_map(|d| d.cells.values()) {
+            see(&cell.id, cell.head, &cell.entries);
+        }
+    }
+
+    /// A cell's row and whole ledger.
+    pub fn ledger_of(&self, cell: &CellId) -> Option<(Totals, Vec<Entry>)> {
+        let db = usize::from(self.db_of_offer(&cell.offer));
+        let state = self.shared.state.lock();
+        let found = reads::cell(state.dbs.get(db)?, cell)?;
+        Some((found.head, found.entries.clone()))
+    }
+
+    /// Shows every order row.
+    pub fn each_row(&self, mut see: impl FnMut(&OrderRow)) {
+        let state = self.shared.state.lock();
+        for row in state.dbs.iter().flat_map(|d| d.rows.values()) {
+            see(&row.row);
+        }
+    }
+
+    /// One order row.
+    pub fn row_of(&self, order: OrderId) -> Option<OrderRow> {
+        let db = usize::from(self.db_of_order(order));
+        let state = self.shared.state.lock();
+        state.dbs.get(db)?.rows.get(&order).map(|r| r.row.clone())
+    }
+
+    /// All order rows by id.
+    pub fn rows_now(&self) -> Vec<OrderRow> {
+        orders::all(&self.shared.state.lock().dbs).into_values().collect()
+    }
+
+    /// Verdict ranges whose rows may be missing.
+    pub fn unrowed_now(&self) -> Vec<UnrowedRange> {
+        let state = self.shared.state.lock();
+        state.dbs.iter().flat_map(|d| d.unrowed.values().cloned()).collect()
+    }
+
+    /// Progress of every partition.
+    pub fn progress_now(&self) -> Vec<(String, u64)> {
+        self.shared.state.lock().progress.iter().map(|(p, n)| (p.clone(), *n)).collect()
+    }
+
+    /// (barrier, partition) of every barrier seen.
+    pub fn barriers_now(&self) -> Vec<(String, String)> {
+        self.shared.state.lock().barriers.keys().cloned().collect()
+    }
+
+    /// Parked orders.
+    pub fn parked_now(&self) -> Vec<Parked> {
+        self.shared.state.lock().parked.values().cloned().collect()
+    }
+
+    /// Parked frames.
+    pub fn parked_frames_now(&self) -> Vec<ParkedFrame> {
+        self.shared.state.lock().parked_frames.values().cloned().collect()
+    }
+
+    /// (name, holder, until) of every lease, also of those that ran out.
+    pub fn leases_now(&self) -> Vec<(String, String, u64)> {
+        let state = self.shared.state.lock();
+        state.leases.iter().map(|(n, (h, until))| (n.clone(), h.clone(), *until)).collect()
+    }
+
+    /// A fork: the database loses the commits of one cell after `seq`. The rows of the orders are
+    /// elsewhere and stay. How many entries are gone.
+    pub fn fork(&self, cell: &CellId, seq: u64) -> usize {
+        let (db, key) = (usize::from(self.db_of_offer(&cell.offer)), cell.to_string());
+        let mut state = self.shared.state.lock();
+        let Some(db) = state.dbs.get_mut(db) else { return 0 };
+        let Some(found) = db.cells.get_mut(&key) else { return 0 };
+        let before = found.entries.len();
+        found.cut(seq);
+        let lost = before - found.entries.len();
+        db.unrowed.retain(|(k, first), _| *k != key || *first <= seq);
+        for ((k, _), range) in &mut db.unrowed {
+            if *k == key {
+                range.last_seq = range.last_seq.min(seq);
+            }
+        }
+        state.commits += 1;
+        lost
+    }
+}

@@ -1,0 +1,160 @@
+//! The port's `Ledger`: every call is one step.
+
+use async_trait::async_trait;
+use domain::frame::Sealed;
+use domain::ledger::Class;
+use domain::{CellId, Entry, Flag, OfferId, OrderId, Totals};
+use store::port::{
+    Appended, CellAsks, CellVerdicts, Change, Ledger, LedgerPage, MAX_CELLS, MAX_ORDERS,
+    UnrowedRange, Verdict,
+};
+use store::{StoreError, StoreResult};
+
+use super::mutant::StoreMutant;
+use super::state::MemoryStore;
+use super::{reads, units, verdicts};
+
+#[async_trait]
+impl Ledger for MemoryStore {
+    fn cell_db(&self, offer: &OfferId) -> u16 {
+        self.db_of_offer(offer)
+    }
+    fn databases(&self) -> u16 {
+        self.shared.map.databases
+    }
+    async fn verdicts(&self, batch: &[CellAsks]) -> StoreResult<Vec<CellVerdicts>> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let db = self.home(batch.iter().map(|c| &c.cell))?;
+        let asks: usize = batch.iter().map(|c| c.asks.len()).sum();
+        if batch.len() > MAX_CELLS || asks > MAX_ORDERS {
+            let what = format!("{} cells, {asks} orders in one call", batch.len());
+            return Err(StoreError::corrupt(db, what));
+        }
+        let stale = if self.is_broken(StoreMutant::ReadBeforeLock) {
+            Some(self.read(db, |d| Ok(verdicts::known(d, batch))).await?)
+        } else {
+            None
+        };
+        self.tx(db, |tx| verdicts::run(tx, batch, stale.as_ref())).await
+    }
+    async fn release(&self, cell: &CellId, orders: &[OrderId]) -> StoreResult<Appended> {
+        self.tx(self.home([cell])?, |tx| units::release(tx, cell, orders)).await
+    }
+    async fn finish_unrowed(&self, db: u16, ranges: &[UnrowedRange]) -> StoreResult<()> {
+        self.tx(db, |tx| {
+            for r in ranges {
+                tx.db.unrowed.remove(&(r.cell.to_string(), r.first_seq));
+            }
+            Ok(())
+        })
+        .await
+    }
+    async fn unrowed(&self, db: u16, before_ms: u64, limit: u64) -> StoreResult<Vec<UnrowedRange>> {
+        self.read(db, |d| {
+            let old = d.unrowed.values().filter(|r| r.at_ms < before_ms);
+            let mut all: Vec<UnrowedRange> = old.cloned().collect();
+            all.sort_by_key(|r| r.at_ms);
+            all.truncate(limit as usize);
+            Ok(all)
+        })
+        .await
+    }
+    async fn create_cells(
+        &self,
+        cells: &[(CellId, i64)],
+        ids: (OrderId, OrderId),
+    ) -> StoreResult<Vec<Appended>> {
+        let db = self.home(cells.iter().map(|c| &c.0))?;
+        self.tx(db, |tx| units::create(tx, cells, ids)).await
+    }
+    async fn supply(&self, cells: &[(CellId, i64)], id: OrderId) -> StoreResult<Change> {
+        let db = self.home(cells.iter().map(|c| &c.0))?;
+        self.tx(db, |tx| units::supply(tx, cells, id)).await
+    }
+    async fn flag(
+        &self,
+        cells: &[CellId],
+        id: OrderId,
+        to: (Flag, &[Flag]),
+        note: &[u8],
+    ) -> StoreResult<Change> {
+        self.tx(self.home(cells)?, |tx| units::flag(tx, cells, id, to, note)).await
+    }
+    async fn last_flag(&self, cell: &CellId) -> StoreResult<Option<Entry>> {
+        let db = self.home([cell])?;
+        self.read(db, |d| Ok(reads::cell(d, cell).and_then(|c| c.last_flag()).cloned())).await
+    }
+    async fn restore_flag(
+        &self,
+        cell: &CellId,
+        id: OrderId,
+        pause_seq: u64,
+    ) -> StoreResult<Change> {
+        self.tx(self.home([cell])?, |tx| units::restore(tx, cell, id, pause_seq)).await
+    }
+    async fn transfer(
+        &self,
+        id: OrderId,
+        from: &CellId,
+        to: Option<&CellId>,
+        units: u32,
+    ) -> StoreResult<Change> {
+        let db = self.home(std::iter::once(from).chain(to))?;
+        self.tx(db, |tx| units::transfer(tx, id, (from, to), i64::from(units))).await
+    }
+    async fn head(&self, cell: &CellId) -> StoreResult<Option<Totals>> {
+        let db = self.home([cell])?;
+        self.read(db, |d| Ok(reads::cell(d, cell).map(|c| c.head))).await
+    }
+    async fn at(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Totals>> {
+        self.read(self.home([cell])?, |d| Ok(reads::at(reads::cell(d, cell), seq))).await
+    }
+    async fn after(&self, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Option<LedgerPage>> {
+        let db = self.home([cell])?;
+        self.read(db, |d| Ok(reads::cell(d, cell).map(|c| reads::after(c, seq, limit)))).await
+    }
+    async fn find_verdicts(
+        &self,
+        cell: &CellId,
+        orders: &[OrderId],
+    ) -> StoreResult<Vec<Option<(Verdict, Option<Sealed>)>>> {
+        self.read(self.home([cell])?, |d| {
+            let of = |order: &OrderId| {
+                let e = reads::cell(d, cell)?.find(Class::Verdict, *order)?;
+                let verdict = Verdict { kind: e.kind, seq: e.seq, fresh: false };
+                Some((verdict, Sealed::from_ledger(&e.payload)))
+            };
+            Ok(orders.iter().map(of).collect())
+        })
+        .await
+    }
+    async fn buyer_sums(
+        &self,
+        cell: &CellId,
+        seq: u64,
+        after: Option<&str>,
+        limit: u64,
+    ) -> StoreResult<Vec<(String, i64)>> {
+        let after = after.unwrap_or("");
+        let db = self.home([cell])?;
+        self.read(db, |d| {
+            let sums = reads::cell(d, cell).map(|c| reads::buyer_sums(c, seq, after, limit));
+            Ok(sums.unwrap_or_default())
+        })
+        .await
+    }
+    async fn cells(&self, db: u16, after: Option<&CellId>, limit: u64) -> StoreResult<Vec<CellId>> {
+        let from = after.map(CellId::to_string).unwrap_or_default();
+        self.read(db, |d| {
+            let later = d.cells.iter().filter(|(key, _)| **key > from);
+            Ok(later.take(limit as usize).map(|(_, c)| c.id.clone()).collect())
+        })
+        .await
+    }
+    async fn ping(&self, db: u16) -> bool {
+        tokio::task::yield_now().await;
+        db < self.shared.map.databases
+    }
+}

@@ -1,0 +1,268 @@
+//! The order log in memory: positions, receipts, one active consumer per partition.
+//!
+//! A frame stays until its ack; the active consumer gets every frame once, in order, and its
+//! successor everything unacked again. Consumers take over in the order in which they were made.
+//! Publish times never go back. A publish waits one step in a bounded queue before it is stored:
+//! dropped in between, it is not in the log.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use orderlog::{Consumer, Delivery, DeliveryId, LogError, MAX_FRAME, OrderLog, Partition};
+use parking_lot::Mutex;
+use runtime::Clock;
+use tokio::sync::Notify;
+
+use super::log_control::Pick;
+
+/// Publishes that may wait at once, unless told otherwise; more are refused.
+const QUEUE: usize = 2048;
+/// Acked frames that a partition remembers for a redelivery.
+const RETAIN: usize = 64;
+
+/// The log in memory; clones share everything.
+#[derive(Clone)]
+pub struct MemoryLog {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    main: u16,
+    queue: usize,
+    clock: Arc<dyn Clock>,
+    pub state: Mutex<State>,
+}
+
+pub(super) struct State {
+    pub parts: BTreeMap<Partition, Part>,
+    pub pick: Option<Pick>,
+    /// Publishes between their call and their receipt.
+    queued: usize,
+    last_ms: u64,
+    next_seq: u64,
+    next_consumer: u64,
+    ready: bool,
+}
+
+/// One partition.
+#[derive(Default)]
+pub(super) struct Part {
+    /// Not acked.
+    pub frames: BTreeMap<u64, Frame>,
+    /// Acked, the oldest first, at most [`RETAIN`].
+    pub acked: VecDeque<(u64, Frame)>,
+    /// The first is active, the others stand by.
+    consumers: VecDeque<u64>,
+    /// Rung by every change that a waiting consumer may wait for.
+    pub bell: Arc<Notify>,
+}
+
+/// A frame in the log.
+#[derive(Debug, Clone)]
+pub(super) struct Frame {
+    pub body: Bytes,
+    pub published_ms: u64,
+    /// The active consumer has it.
+    pub out: bool,
+}
+
+impl MemoryLog {
+    /// Empty, with so many main partitions; [`OrderLog::init`] adds the retry partitions.
+    pub fn new(partitions: u16, clock: Arc<dyn Clock>) -> Self {
+        Self::with_queue(partitions, clock, QUEUE)
+    }
+
+    /// As [`MemoryLog::new`], with another bound on publishes that wait at once.
+    pub fn with_queue(partitions: u16, clock: Arc<dyn Clock>, queue: usize) -> Self {
+        let parts = (0..partitions).map(|n| (Partition::Main(n), Part::default())).collect();
+        let state = State {
+            parts,
+            pick: None,
+            queued: 0,
+            last_ms: 0,
+            next_seq: 1,
+            next_consumer: 0,
+            ready: false,
+        };
+        Self {
+            shared: Arc::new(Shared { main: partitions, queue, clock, state: Mutex::new(state) }),
+        }
+    }
+
+    fn queue_up(&self, p: Partition, len: usize) -> Result<Queued<'_>, LogError> {
+        let not_stored = |why: &str| Err(LogError::NotStored(p, why.to_owned()));
+        if len > MAX_FRAME {
+            return not_stored("the frame is too large");
+        }
+        let mut state = self.shared.state.lock();
+        if !state.parts.contains_key(&p) {
+            return not_stored("no such partition");
+        }
+        if state.queued >= self.shared.queue {
+            return not_stored("the queue is full");
+        }
+        state.queued += 1;
+        Ok(Queued(&self.shared))
+    }
+}
+
+/// A place in the queue; given back when dropped.
+struct Queued<'a>(&'a Shared);
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().queued -= 1;
+    }
+}
+
+#[async_trait]
+impl OrderLog for MemoryLog {
+    fn partitions(&self) -> u16 {
+        self.shared.main
+    }
+
+    async fn init(&self, databases: u16) -> Result<(), LogError> {
+        tokio::task::yield_now().await;
+        let mut state = self.shared.state.lock();
+        for n in 0..databases {
+            state.parts.entry(Partition::Retry(n)).or_default();
+        }
+        state.ready = true;
+        Ok(())
+    }
+
+    async fn ready(&self) -> Result<(), LogError> {
+        tokio::task::yield_now().await;
+        if self.shared.state.lock().ready {
+            Ok(())
+        } else {
+            Err(LogError::Unavailable("init never ran on this log".into()))
+        }
+    }
+
+    async fn publish(&self, partition: Partition, frame: Bytes) -> Result<(), LogError> {
+        let place = self.queue_up(partition, frame.len())?;
+        tokio::task::yield_now().await;
+        let now = self.shared.clock.now_ms();
+        {
+            let mut state = self.shared.state.lock();
+            state.last_ms = state.last_ms.max(now);
+            let (seq, published_ms) = (state.next_seq, state.last_ms);
+            state.next_seq += 1;
+            if let Some(part) = state.parts.get_mut(&partition) {
+                part.frames.insert(seq, Frame { body: frame, published_ms, out: false });
+                part.bell.notify_waiters();
+            }
+        }
+        drop(place);
+        Ok(())
+    }
+
+    async fn consumer(&self, partition: Partition) -> Result<Box<dyn Consumer>, LogError> {
+        tokio::task::yield_now().await;
+        let mut state = self.shared.state.lock();
+        state.next_consumer += 1;
+        let id = state.next_consumer;
+        let none = || LogError::Unavailable(format!("partition {partition} does not exist"));
+        let part = state.parts.get_mut(&partition).ok_or_else(none)?;
+        part.consumers.push_back(id);
+        let bell = Arc::clone(&part.bell);
+        Ok(Box::new(MemoryConsumer { partition, id, bell, shared: Arc::clone(&self.shared) }))
+    }
+
+    async fn backlog(&self) -> Result<u64, LogError> {
+        tokio::task::yield_now().await;
+        Ok(self.shared.state.lock().parts.values().map(|p| p.frames.len() as u64).sum())
+    }
+}
+
+/// One reader of one partition.
+struct MemoryConsumer {
+    partition: Partition,
+    id: u64,
+    bell: Arc<Notify>,
+    shared: Arc<Shared>,
+}
+
+impl MemoryConsumer {
+    /// The next frame, if this consumer is active and there is one.
+    fn take(&self) -> Result<Option<Delivery>, LogError> {
+        let mut state = self.shared.state.lock();
+        let State { parts, pick, .. } = &mut *state;
+        let Some(part) = parts.get_mut(&self.partition) else { return Ok(None) };
+        if !part.consumers.contains(&self.id) {
+            return Err(LogError::Ended(self.partition, "the log ended it".into()));
+        }
+        if part.consumers.front() != Some(&self.id) {
+            return Ok(None);
+        }
+        let waiting = || part.frames.iter().filter(|(_, f)| !f.out);
+        let nth = match pick {
+            Some(pick) => {
+                let count = waiting().count();
+                if count == 0 { 0 } else { pick(self.partition, count) % count }
+            }
+            None => 0,
+        };
+        let Some(seq) = waiting().nth(nth).map(|(seq, _)| *seq) else { return Ok(None) };
+        Ok(part.frames.get_mut(&seq).map(|f| {
+            f.out = true;
+            let (frame, published_ms) = (f.body.clone(), f.published_ms);
+            Delivery { id: DeliveryId([seq, 0, 0]), frame, published_ms }
+        }))
+    }
+}
+
+#[async_trait]
+impl Consumer for MemoryConsumer {
+    async fn next(&mut self) -> Result<Delivery, LogError> {
+        loop {
+            // Made before the look: a change after it rings this bell.
+            let rung = self.bell.notified();
+            if let Some(delivery) = self.take()? {
+                return Ok(delivery);
+            }
+            rung.await;
+        }
+    }
+
+    async fn ack(&mut self, id: &DeliveryId) -> Result<(), LogError> {
+        let mut state = self.shared.state.lock();
+        if let Some(part) = state.parts.get_mut(&self.partition)
+            && let Some(frame) = part.frames.remove(&id.0[0])
+        {
+            part.acked.push_back((id.0[0], frame));
+            if part.acked.len() > RETAIN {
+                part.acked.pop_front();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Part {
+    /// Ends a consumer; what the active one had is for its successor.
+    pub fn end(&mut self, id: u64) {
+        if self.consumers.front() == Some(&id) {
+            for frame in self.frames.values_mut() {
+                frame.out = false;
+            }
+        }
+        self.consumers.retain(|c| *c != id);
+        self.bell.notify_waiters();
+    }
+
+    pub fn active(&self) -> Option<u64> {
+        self.consumers.front().copied()
+    }
+}
+
+impl Drop for MemoryConsumer {
+    fn drop(&mut self) {
+        if let Some(part) = self.shared.state.lock().parts.get_mut(&self.partition) {
+            part.end(self.id);
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Store and log in memory, for the deterministic simulator and for tests of thousands of short
+//! schedules.
+//!
+//! They obey the ports' contracts: the conformance suites that run on the databases and on the
+//! real logs run on them (`tests/memory.rs`). Every call is one atomic step behind one yield;
+//! nothing here spawns, looks at a clock of its own or iterates in an order that is not fixed, so
+//! the same polls give the same answers. Faults are deliberately absent: a wrapper adds them. What
+//! only a simulator needs (looking inside without waiting, cutting a ledger, losing a frame,
+//! breaking a rule on purpose) are inherent methods.
+
+mod catalog;
+mod clock;
+mod inspect;
+mod ledger;
+mod log;
+mod log_control;
+mod marks;
+mod mutant;
+mod orders;
+mod reads;
+mod state;
+mod units;
+mod verdicts;
+
+pub use clock::PausedClock;
+pub use inspect::ParkedFrame;
+pub use log::MemoryLog;
+pub use log_control::{Pick, StoredFrame};
+pub use mutant::StoreMutant;
+pub use state::MemoryStore;

@@ -1,0 +1,122 @@
+//! The port's `Orders`: rows are inserted where they are absent and never updated.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use domain::order::RejectReason;
+use domain::{Buyer, IdempotencyKey, OfferId, OrderId, Status};
+use store::port::{MAX_ORDERS, OrderRow, Orders, RowAsk, RowState};
+use store::{StoreError, StoreResult};
+
+use super::mutant::StoreMutant;
+use super::state::{Database, MemoryStore, Row, Tx};
+
+fn state(row: &OrderRow) -> RowState {
+    RowState { order: row.order, status: row.status, reason: row.reason.clone(), fresh: false }
+}
+
+fn row(ask: &RowAsk, rejected: Option<RejectReason>, owns_key: bool, now_ms: u64) -> Row {
+    let p = &ask.payload;
+    let line = |l: &domain::Line| (l.cell.offer.clone(), l.cell.bucket, l.qty, l.unit_minor);
+    let row = OrderRow {
+        order: p.order,
+        buyer: p.buyer.clone(),
+        key: owns_key.then(|| p.key.clone()),
+        status: if rejected.is_some() { Status::Rejected } else { Status::Pending },
+        reason: rejected.map(|r| r.as_str().to_owned()),
+        version: 1,
+        lines: p.lines.iter().map(line).collect(),
+        currency: p.currency.clone(),
+        amount: p.amount_minor(),
+        metadata: p.metadata.clone(),
+        created_at: ask.t_ms,
+        updated_at: now_ms,
+        expires_at: ask.t_ms + p.window_ms,
+    };
+    Row { row, offer: p.anchor_line().cell.offer.clone() }
+}
+
+fn insert(tx: &mut Tx<'_>, ask: &RowAsk) {
+    let p = &ask.payload;
+    let key = (p.buyer.clone(), p.key.clone());
+    let owner = *tx.db.keys.entry(key).or_insert(p.order);
+    let owns_key = owner == p.order || tx.has(StoreMutant::NoKeyUnique);
+    let lost = (!owns_key && !tx.has(StoreMutant::KeyConflictLeavesLive))
+        .then_some(RejectReason::KeyConflict);
+    let row = row(ask, lost.or(ask.rejected), owns_key, tx.at_ms);
+    tx.db.rows.insert(p.order, row);
+}
+
+fn run(mut tx: Tx<'_>, asks: &[RowAsk]) -> StoreResult<Vec<RowState>> {
+    let upsert = tx.has(StoreMutant::RowUpsert);
+    let mut fresh: BTreeSet<OrderId> = BTreeSet::new();
+    for ask in asks {
+        let is_new = !tx.db.rows.contains_key(&ask.payload.order);
+        if is_new || upsert {
+            insert(&mut tx, ask);
+        }
+        if is_new {
+            fresh.insert(ask.payload.order);
+        }
+    }
+    let answer = |ask: &RowAsk| {
+        let found = tx.db.rows.get(&ask.payload.order).map(|r| state(&r.row))?;
+        Some(RowState { fresh: fresh.remove(&found.order), ..found })
+    };
+    Ok(asks.iter().filter_map(answer).collect())
+}
+
+fn by_key(db: &Database, key: &(Buyer, IdempotencyKey)) -> Option<OrderRow> {
+    db.keys.get(key).and_then(|id| db.rows.get(id)).map(|r| r.row.clone())
+}
+
+#[async_trait]
+impl Orders for MemoryStore {
+    fn order_db(&self, order: OrderId) -> u16 {
+        self.db_of_order(order)
+    }
+    fn buyer_db(&self, buyer: &Buyer) -> u16 {
+        self.db_of_buyer(buyer)
+    }
+    async fn rows(&self, db: u16, asks: &[RowAsk]) -> StoreResult<Vec<RowState>> {
+        if asks.len() > MAX_ORDERS {
+            return Err(StoreError::corrupt(db, format!("{} orders in one call", asks.len())));
+        }
+        self.tx(db, |tx| run(tx, asks)).await
+    }
+    async fn statuses(&self, db: u16, ids: &[OrderId]) -> StoreResult<Vec<Option<RowState>>> {
+        self.read(db, |d| Ok(ids.iter().map(|id| d.rows.get(id).map(|r| state(&r.row))).collect()))
+            .await
+    }
+    async fn order(&self, order: OrderId) -> StoreResult<Option<OrderRow>> {
+        let db = self.db_of_order(order);
+        self.read(db, |d| Ok(d.rows.get(&order).map(|r| r.row.clone()))).await
+    }
+    async fn order_of_key(
+        &self,
+        buyer: &Buyer,
+        key: &IdempotencyKey,
+    ) -> StoreResult<Option<OrderRow>> {
+        let pair = (buyer.clone(), key.clone());
+        self.read(self.db_of_buyer(buyer), |d| Ok(by_key(d, &pair))).await
+    }
+    async fn scan_rows(
+        &self,
+        db: u16,
+        offer: &OfferId,
+        after: Option<OrderId>,
+        limit: u64,
+    ) -> StoreResult<Vec<RowState>> {
+        self.read(db, |d| {
+            let later =
+                d.rows.iter().filter(|(id, r)| after.is_none_or(|a| **id > a) && r.offer == *offer);
+            Ok(later.take(limit as usize).map(|(_, r)| state(&r.row)).collect())
+        })
+        .await
+    }
+}
+
+/// Rows by order, as the oracle sees them.
+pub(super) fn all(dbs: &[Database]) -> BTreeMap<OrderId, OrderRow> {
+    dbs.iter().flat_map(|d| d.rows.iter().map(|(id, r)| (*id, r.row.clone()))).collect()
+}

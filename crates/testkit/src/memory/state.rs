@@ -1,0 +1,281 @@
+//! The tables, and the transaction that every ledger write of the in-memory store is.
+//!
+//! The counters and the chain are computed by `domain::Totals::append`, as on the real databases.
+//! A transaction stages its entries and keeps them all at once, so a call that fails changes
+//! nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use domain::ledger::{Class, Draft};
+use domain::{Buyer, Campaign, CellId, Entry, IdempotencyKey, Identity, LogicalShard};
+use domain::{Offer, OfferId, OrderId, ShardMap, Totals};
+use parking_lot::Mutex;
+use runtime::Clock;
+use store::port::{Appended, OrderRow, Parked, UnrowedRange};
+use store::{StoreError, StoreResult};
+
+use super::inspect::ParkedFrame;
+use super::mutant::{Mutants, StoreMutant};
+
+/// The store in memory; clones share everything, as processes share a database.
+#[derive(Clone)]
+pub struct MemoryStore {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub map: ShardMap,
+    pub identity: Identity,
+    pub clock: Arc<dyn Clock>,
+    pub state: Mutex<State>,
+}
+
+/// Everything that a real deployment keeps on disk.
+#[derive(Default)]
+pub(super) struct State {
+    pub dbs: Vec<Database>,
+    pub meta: BTreeMap<String, String>,
+    pub catalog_version: u64,
+    pub campaigns: BTreeMap<String, Campaign>,
+    pub offers: BTreeMap<OfferId, Offer>,
+    pub progress: BTreeMap<String, u64>,
+    pub barriers: BTreeMap<(String, String), u64>,
+    pub leases: BTreeMap<String, (String, u64)>,
+    pub parked: BTreeMap<OrderId, Parked>,
+    pub parked_frames: BTreeMap<String, ParkedFrame>,
+    pub mutants: Mutants,
+    pub commits: u64,
+}
+
+/// A cell's name as the databases order it: by bytes, so that `.10` is before `.2`.
+pub(super) type CellKey = String;
+
+/// One database: its cells and its buyers' rows.
+#[derive(Default)]
+pub(super) struct Database {
+    pub cells: BTreeMap<CellKey, Cell>,
+    pub unrowed: BTreeMap<(CellKey, u64), UnrowedRange>,
+    pub rows: BTreeMap<OrderId, Row>,
+    pub keys: BTreeMap<(Buyer, IdempotencyKey), OrderId>,
+}
+
+/// A row, and the offer of its anchor.
+pub(super) struct Row {
+    pub row: OrderRow,
+    pub offer: OfferId,
+}
+
+/// A cell row with its ledger; `entries[n]` has position n + 1.
+pub(super) struct Cell {
+    pub id: CellId,
+    pub head: Totals,
+    pub entries: Vec<Entry>,
+    index: BTreeMap<(Class, OrderId), usize>,
+}
+
+impl Cell {
+    /// The entry of a class that an order has.
+    pub fn find(&self, class: Class, order: OrderId) -> Option<&Entry> {
+        self.index.get(&(class, order)).map(|at| &self.entries[*at])
+    }
+
+    pub fn last_flag(&self) -> Option<&Entry> {
+        self.entries.iter().rev().find(|e| e.kind.class() == Class::Flag)
+    }
+
+    fn keep(&mut self, now: Totals, entries: &[Entry]) {
+        for e in entries {
+            // The first of a class counts, when a mutant writes a second.
+            self.index.entry((e.kind.class(), e.order)).or_insert(self.entries.len());
+            self.entries.push(e.clone());
+        }
+        self.head = now;
+    }
+
+    /// Forgets what follows `seq`.
+    pub fn cut(&mut self, seq: u64) {
+        self.entries.truncate(seq as usize);
+        self.head = self.entries.last().map(Entry::totals).unwrap_or_default();
+        let left = self.entries.len();
+        self.index.retain(|_, at| *at < left);
+    }
+}
+
+/// What a transaction has made of one cell so far.
+pub(super) struct Staged {
+    pub id: CellId,
+    pub prev: Totals,
+    pub now: Totals,
+    pub entries: Vec<Entry>,
+}
+
+/// A transaction on the cells of one database.
+pub(super) struct Tx<'a> {
+    pub no: u16,
+    pub db: &'a mut Database,
+    pub at_ms: u64,
+    pub mutants: Mutants,
+    pub staged: BTreeMap<CellKey, Staged>,
+}
+
+impl Tx<'_> {
+    /// Reads cells for writing; a cell without a row stays unread. True when all have one.
+    pub fn lock<'c>(&mut self, cells: impl IntoIterator<Item = &'c CellId>) -> bool {
+        let mut all = true;
+        for id in cells {
+            let key = id.to_string();
+            match self.db.cells.get(&key) {
+                Some(c) => {
+                    let (id, head) = (id.clone(), c.head);
+                    let fresh = Staged { id, prev: head, now: head, entries: Vec::new() };
+                    self.staged.entry(key).or_insert(fresh);
+                }
+                None => all = false,
+            }
+        }
+        all
+    }
+
+    /// A cell that does not exist yet.
+    pub fn create(&mut self, id: &CellId) {
+        let (prev, now) = (Totals::default(), Totals::default());
+        let fresh = Staged { id: id.clone(), prev, now, entries: Vec::new() };
+        self.staged.insert(id.to_string(), fresh);
+    }
+
+    pub fn has(&self, m: StoreMutant) -> bool {
+        self.mutants.has(m)
+    }
+
+    /// Appends to a locked cell; the position.
+    pub fn append(&mut self, key: &str, draft: Draft) -> StoreResult<u64> {
+        let (no, at_ms) = (self.no, self.at_ms as i64);
+        let corrupt = |what: String| StoreError::corrupt(no, what);
+        let cell = self.staged.get_mut(key).ok_or_else(|| corrupt(format!("{key} not locked")))?;
+        let entry = cell.now.append(draft, at_ms).map_err(|e| corrupt(e.to_string()))?;
+        cell.entries.push(entry);
+        Ok(cell.now.seq)
+    }
+
+    /// Appends what INV-1 forbids: only a mutant does this.
+    pub fn append_unchecked(&mut self, key: &str, draft: Draft) -> StoreResult<u64> {
+        const FAR: i64 = 1_000_000;
+        let shift = |t: &mut Totals, by: i64| (t.supply, t.net) = (t.supply + 2 * by, t.net + by);
+        if let Some(cell) = self.staged.get_mut(key) {
+            shift(&mut cell.now, FAR);
+        }
+        let seq = self.append(key, draft)?;
+        if let Some(cell) = self.staged.get_mut(key) {
+            shift(&mut cell.now, -FAR);
+            if let Some(e) = cell.entries.last_mut() {
+                (e.supply_after, e.net_after) = (cell.now.supply, cell.now.net);
+            }
+        }
+        Ok(seq)
+    }
+
+    /// An entry of a class, committed or staged by this transaction.
+    pub fn find(&self, key: &str, class: Class, order: OrderId) -> Option<&Entry> {
+        let staged = || {
+            let entries = &self.staged.get(key)?.entries;
+            entries.iter().find(|e| e.order == order && e.kind.class() == class)
+        };
+        self.db.cells.get(key).and_then(|c| c.find(class, order)).or_else(staged)
+    }
+
+    /// Keeps everything.
+    pub fn commit(&mut self) {
+        for (key, s) in &self.staged {
+            let cell = self.db.cells.entry(key.clone()).or_insert_with(|| Cell {
+                id: s.id.clone(),
+                head: s.prev,
+                entries: Vec::new(),
+                index: BTreeMap::new(),
+            });
+            cell.keep(s.now, &s.entries);
+        }
+    }
+
+    /// What the call answers about these cells.
+    pub fn appended<'c>(&mut self, cells: impl IntoIterator<Item = &'c CellId>) -> Vec<Appended> {
+        let one = |id: &CellId| {
+            let s = self.staged.remove(&id.to_string())?;
+            Some(Appended { cell: id.clone(), prev: s.prev, entries: s.entries })
+        };
+        cells.into_iter().filter_map(one).collect()
+    }
+}
+
+impl MemoryStore {
+    /// Empty databases, 1 to 256. As with the real store, [`store::Catalog::init`] comes first.
+    pub fn new(databases: u16, identity: Identity, clock: Arc<dyn Clock>) -> Self {
+        let map = ShardMap::even(databases);
+        let dbs = (0..map.databases).map(|_| Database::default()).collect();
+        let state = Mutex::new(State { dbs, ..State::default() });
+        Self { shared: Arc::new(Shared { map, identity, clock, state }) }
+    }
+
+    pub(super) fn db_of_offer(&self, offer: &OfferId) -> u16 {
+        self.shared.map.database(self.shared.identity.offer_shard(offer))
+    }
+    pub(super) fn db_of_buyer(&self, buyer: &Buyer) -> u16 {
+        self.shared.map.database(self.shared.identity.buyer_shard(buyer))
+    }
+    pub(super) fn db_of_order(&self, order: OrderId) -> u16 {
+        self.shared.map.database(LogicalShard(order.shard()))
+    }
+
+    /// The database of all these cells.
+    pub(super) fn home<'c>(&self, cells: impl IntoIterator<Item = &'c CellId>) -> StoreResult<u16> {
+        let mut cells = cells.into_iter();
+        let first = cells.next().ok_or_else(|| StoreError::corrupt(0, "a call without cells"))?;
+        let no = self.db_of_offer(&first.offer);
+        if cells.any(|c| self.db_of_offer(&c.offer) != no) {
+            return Err(StoreError::corrupt(no, "one call, cells of two databases"));
+        }
+        Ok(no)
+    }
+
+    /// One atomic step on the tables of one database.
+    pub(super) async fn read<T>(
+        &self,
+        no: u16,
+        work: impl FnOnce(&Database) -> StoreResult<T> + Send,
+    ) -> StoreResult<T> {
+        tokio::task::yield_now().await;
+        let state = self.shared.state.lock();
+        work(state.dbs.get(usize::from(no)).ok_or_else(|| no_database(no))?)
+    }
+
+    /// One atomic step that may write everything; it counts as a commit when it succeeds.
+    pub(super) async fn write<T>(
+        &self,
+        work: impl FnOnce(&mut State, u64) -> StoreResult<T> + Send,
+    ) -> StoreResult<T> {
+        tokio::task::yield_now().await;
+        let now = self.shared.clock.now_ms();
+        let mut state = self.shared.state.lock();
+        let done = work(&mut state, now)?;
+        state.commits += 1;
+        Ok(done)
+    }
+
+    /// One transaction on the cells of one database.
+    pub(super) async fn tx<T>(
+        &self,
+        no: u16,
+        work: impl FnOnce(Tx<'_>) -> StoreResult<T> + Send,
+    ) -> StoreResult<T> {
+        self.write(|state, at_ms| {
+            let mutants = state.mutants;
+            let db = state.dbs.get_mut(usize::from(no)).ok_or_else(|| no_database(no))?;
+            work(Tx { no, db, at_ms, mutants, staged: BTreeMap::new() })
+        })
+        .await
+    }
+}
+
+pub(super) fn no_database(no: u16) -> StoreError {
+    StoreError::corrupt(no, "the shard map names a database that is not configured")
+}

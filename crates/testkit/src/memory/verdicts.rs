@@ -1,0 +1,119 @@
+//! The verdict transaction and its list of verdicts whose rows may be missing.
+
+use std::collections::BTreeMap;
+
+use domain::frame::Mode;
+use domain::ledger::{Class, Draft, Kind};
+use domain::{CellId, OrderId};
+use store::StoreResult;
+use store::port::{Ask, CellAsks, CellVerdicts, UnrowedRange, Verdict};
+
+use super::mutant::StoreMutant;
+use super::state::{CellKey, Database, Tx};
+
+/// Verdicts as somebody read them once.
+pub(super) type Known = BTreeMap<(CellKey, OrderId), (Kind, u64)>;
+
+/// What is there now, for the mutant that decides by what was there before.
+pub(super) fn known(db: &Database, batch: &[CellAsks]) -> Known {
+    let mut known = Known::new();
+    for c in batch {
+        let key = c.cell.to_string();
+        let Some(cell) = db.cells.get(&key) else { continue };
+        for ask in &c.asks {
+            if let Some(e) = cell.find(Class::Verdict, ask.order) {
+                known.insert((key.clone(), ask.order), (e.kind, e.seq));
+            }
+        }
+    }
+    known
+}
+
+/// Decides a batch; `stale` replaces the read under the lock.
+pub(super) fn run(
+    mut tx: Tx<'_>,
+    batch: &[CellAsks],
+    stale: Option<&Known>,
+) -> StoreResult<Vec<CellVerdicts>> {
+    tx.lock(batch.iter().map(|c| &c.cell));
+    let mut out = Vec::with_capacity(batch.len());
+    for c in batch {
+        let key = c.cell.to_string();
+        let Some(prev) = tx.staged.get(&key).map(|s| s.prev) else {
+            out.push(no_cell(&c.cell));
+            continue;
+        };
+        let mut verdicts = Vec::with_capacity(c.asks.len());
+        for ask in &c.asks {
+            let old = existing(&tx, &key, ask.order, stale);
+            verdicts.push(match old {
+                Some(v) => v,
+                None => decide(&mut tx, &key, ask)?,
+            });
+        }
+        let unrowed = range(c, &verdicts, tx.at_ms);
+        let entries = tx.staged.get(&key).map(|s| s.entries.clone()).unwrap_or_default();
+        let cell = c.cell.clone();
+        out.push(CellVerdicts { cell, prev: Some(prev), entries, verdicts, unrowed });
+    }
+    tx.commit();
+    if !tx.has(StoreMutant::NoUnrowed) {
+        for r in out.iter().filter_map(|c| c.unrowed.as_ref()) {
+            tx.db.unrowed.insert((r.cell.to_string(), r.first_seq), r.clone());
+        }
+    }
+    Ok(out)
+}
+
+fn no_cell(cell: &CellId) -> CellVerdicts {
+    CellVerdicts {
+        cell: cell.clone(),
+        prev: None,
+        entries: Vec::new(),
+        verdicts: Vec::new(),
+        unrowed: None,
+    }
+}
+
+fn existing(tx: &Tx<'_>, key: &str, order: OrderId, stale: Option<&Known>) -> Option<Verdict> {
+    let staged = || tx.staged.get(key)?.entries.iter().find(|e| e.order == order);
+    let found = match stale {
+        Some(known) => known
+            .get(&(key.to_owned(), order))
+            .copied()
+            .or_else(|| staged().map(|e| (e.kind, e.seq))),
+        None => tx.find(key, Class::Verdict, order).map(|e| (e.kind, e.seq)),
+    };
+    found.map(|(kind, seq)| Verdict { kind, seq, fresh: false })
+}
+
+fn decide(tx: &mut Tx<'_>, key: &str, ask: &Ask) -> StoreResult<Verdict> {
+    let qty = i64::from(ask.qty);
+    let now = tx.staged.get(key).map(|s| s.now).unwrap_or_default();
+    let unguarded = tx.has(StoreMutant::NoGuard);
+    let claim = ask.mode == Mode::Full && (now.fits(qty) || unguarded);
+    if !claim && tx.has(StoreMutant::RejectNotPersisted) {
+        return Ok(Verdict { kind: Kind::Reject, seq: now.seq, fresh: true });
+    }
+    let draft = Draft {
+        kind: if claim { Kind::Claim } else { Kind::Reject },
+        order: ask.order,
+        buyer: ask.buyer.as_str().to_owned(),
+        qty: if claim { qty } else { 0 },
+        payload: ask.sealed.to_ledger(),
+    };
+    let kind = draft.kind;
+    let seq = if claim && !now.fits(qty) {
+        tx.append_unchecked(key, draft)?
+    } else {
+        tx.append(key, draft)?
+    };
+    Ok(Verdict { kind, seq, fresh: true })
+}
+
+fn range(c: &CellAsks, verdicts: &[Verdict], at_ms: u64) -> Option<UnrowedRange> {
+    let fresh = c.asks.iter().zip(verdicts).filter(|(a, v)| a.anchor && v.fresh);
+    let seqs: Vec<u64> = fresh.map(|(_, v)| v.seq).collect();
+    let (first_seq, last_seq) = (*seqs.iter().min()?, *seqs.iter().max()?);
+    Some(UnrowedRange { cell: c.cell.clone(), first_seq, last_seq, at_ms })
+}
