@@ -133,6 +133,9 @@ enum Failure {
 impl Runner for RedisRs {
     async fn run(&self, cell: &CellId, call: Call) -> CellResult<Value> {
         let mut source = false;
+        // A connection that broke while nobody used it shows at the first call. All scripts may be
+        // repeated, and of all but reserve nobody needs to know how often they ran.
+        let mut again = call.script.name != "reserve";
         for turn in 0..=REDIRECTIONS {
             let failure = match self.attempt(&call, source).await {
                 Ok(v) => return value(v).map_err(|t| CellError::Broken(cell.clone(), t)),
@@ -146,6 +149,7 @@ impl Runner for RedisRs {
                 ErrorKind::Server(ServerErrorKind::Moved) if turn < REDIRECTIONS => {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
+                _ if again && e.is_connection_dropped() => again = false,
                 _ => return Err(error(cell, &call, failure)),
             }
         }

@@ -7,12 +7,16 @@ use futures::stream::{self, StreamExt};
 use view::{Drift, Followed, HoldStatus, OperateError, Report};
 
 use crate::check::Compared;
-use crate::{Reconciler, down, metrics};
+use crate::metrics::{self, Units};
+use crate::{Reconciler, down};
 
 /// Cells of one page.
 const PAGE: u64 = 256;
 /// Scheduled passes compare held and b of a cell every so many rounds.
 const QUIET_EVERY: u64 = 15;
+
+/// A cell as it was found, and its drift.
+type Looked = Result<(Compared, Vec<Drift>), OperateError>;
 
 /// What is looked at in a pass.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +32,7 @@ impl Reconciler {
     pub async fn scheduled(&self, round: u64) {
         self.tick_idle().await;
         let mut status = HoldStatus::default();
+        let mut units = Units::default();
         let mut missing = Vec::new();
         for db in 0..self.ports.store.databases() {
             let name = format!("reconcile:{db}");
@@ -40,7 +45,7 @@ impl Reconciler {
                     continue;
                 }
             }
-            match self.database(db, round, &mut status).await {
+            match self.database(db, round, (&mut status, &mut units)).await {
                 Ok(cells) => missing.push(cells),
                 Err(e) => tracing::debug!(db, error = %e, "the pass will be repeated"),
             }
@@ -48,6 +53,7 @@ impl Reconciler {
         // Databases apart, at once: each waits for its own retry partition alone.
         join_all(missing.into_iter().map(|cells| self.build_missing(cells))).await;
         metrics::holds(&status);
+        units.show();
         *self.seen.lock() = status;
     }
 
@@ -55,7 +61,7 @@ impl Reconciler {
         &self,
         db: u16,
         round: u64,
-        status: &mut HoldStatus,
+        (status, units): (&mut HoldStatus, &mut Units),
     ) -> Result<Vec<CellId>, OperateError> {
         let how = How { dry_run: false, quiet: round % QUIET_EVERY == QUIET_EVERY - 1 };
         let mut missing = Vec::new();
@@ -64,7 +70,8 @@ impl Reconciler {
             let cells = self.ports.store.cells(db, after.as_ref(), PAGE).await.map_err(down)?;
             let Some(last) = cells.last().cloned() else { break };
             for (cell, found) in self.look_at(&cells, how).await {
-                let found = found.unwrap_or_default();
+                let Ok((compared, found)) = found else { continue };
+                units.add(&compared);
                 status.diverged += u64::from(found.iter().any(|d| !d.applied));
                 if found.iter().any(|d| d.kind == DriftKind::Missing) {
                     missing.push(cell);
@@ -106,11 +113,7 @@ impl Reconciler {
         }
     }
 
-    async fn look_at(
-        &self,
-        cells: &[CellId],
-        how: How,
-    ) -> Vec<(CellId, Result<Vec<Drift>, OperateError>)> {
+    async fn look_at(&self, cells: &[CellId], how: How) -> Vec<(CellId, Looked)> {
         let look = |cell: CellId| async move {
             let found = self.cell(&cell, how).await;
             (cell, found)
@@ -158,7 +161,7 @@ impl Reconciler {
             for (cell, found) in self.look_at(&cells, how).await {
                 report.cells += 1;
                 match found {
-                    Ok(drift) => {
+                    Ok((_, drift)) => {
                         report.compared += 1;
                         report.drift.extend(drift);
                     }
@@ -183,7 +186,7 @@ impl Reconciler {
     }
 
     /// One cell: compare, and repair what can be repaired at once.
-    async fn cell(&self, cell: &CellId, how: How) -> Result<Vec<Drift>, OperateError> {
+    async fn cell(&self, cell: &CellId, how: How) -> Looked {
         let mut compared = self.compare(cell).await?;
         let mut found = Vec::new();
         if compared.kind == Some(DriftKind::Behind) {
@@ -206,7 +209,7 @@ impl Reconciler {
                 found.push(self.note(&compared, cell, kind, applied));
             }
         }
-        Ok(found)
+        Ok((compared, found))
     }
 
     async fn catch_up(&self, cell: &CellId) -> bool {
@@ -255,9 +258,12 @@ impl Reconciler {
             }
             return Ok(found);
         }
-        if compared.head.open == Flag::Paused && self.is_repair_pause(cell).await? {
-            let applied = !how.dry_run && self.restore(cell).await?;
-            found.push(self.note(compared, cell, DriftKind::RepairPause, applied));
+        if compared.head.open == Flag::Paused
+            && let Some(kind) = self.paused_by(cell).await?
+        {
+            let over = kind == DriftKind::RepairPause;
+            let applied = over && !how.dry_run && self.restore(cell).await?;
+            found.push(self.note(compared, cell, kind, applied));
         }
         Ok(found)
     }
@@ -280,13 +286,20 @@ impl Reconciler {
             }
             // Missing cells are built together, behind one barrier.
             DriftKind::Missing => Ok(false),
+            DriftKind::Ledger => {
+                // Once more: a database that lost commits between the two reads looks the same.
+                let again = self.compare(cell).await?;
+                if again.kind == Some(kind) && again.head.open == Flag::Open {
+                    self.stop_selling(cell, kind.invariant().unwrap_or_default()).await?;
+                }
+                Ok(false)
+            }
             DriftKind::Behind
             | DriftKind::Held
             | DriftKind::Buyers
             | DriftKind::Phantom
             | DriftKind::LostHold
-            | DriftKind::RepairPause
-            | DriftKind::Ledger => Ok(false),
+            | DriftKind::RepairPause => Ok(false),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! such a pause as the last flag entry restores it; an operator's entry ends the chain.
 
 use cells::port::{Changed, MAX_MEND, MendCall};
-use domain::drift;
+use domain::drift::{self, DriftKind};
 use domain::{CellId, Flag, OrderId};
 use view::{Followed, OperateError};
 
@@ -33,10 +33,33 @@ impl Reconciler {
         Ok(())
     }
 
-    /// True when a repair's pause is the last word about the flag.
-    pub(crate) async fn is_repair_pause(&self, cell: &CellId) -> Result<bool, OperateError> {
+    /// Who paused a paused cell: a repair that is over, a broken invariant, or (`None`) a person.
+    pub(crate) async fn paused_by(&self, cell: &CellId) -> Result<Option<DriftKind>, OperateError> {
         let last = self.ports.store.last_flag(cell).await.map_err(down)?;
-        Ok(last.is_some_and(|e| drift::repaired_flag(&e.payload).is_some()))
+        Ok(last.and_then(|e| match drift::repaired_flag(&e.payload) {
+            Some(_) => Some(DriftKind::RepairPause),
+            None => drift::is_broken(&e.payload).then_some(DriftKind::Ledger),
+        }))
+    }
+
+    /// An invariant of the ledger is broken: nothing more is sold from this cell until a person
+    /// has looked. The entry says why, and no reconciler ends this pause.
+    pub(crate) async fn stop_selling(
+        &self,
+        cell: &CellId,
+        invariant: &str,
+    ) -> Result<(), OperateError> {
+        tracing::error!(
+            %cell, invariant,
+            "broken: the cell is paused; see `An invariant is broken` in docs/operations.md"
+        );
+        let id = self.fresh_id(cell, "broken");
+        let to: (Flag, &[Flag]) = (Flag::Paused, &[Flag::Open]);
+        let cells = std::slice::from_ref(cell);
+        let note = drift::broken_note(invariant);
+        self.ports.store.flag(cells, id, to, &note).await.map_err(down)?;
+        self.follow.catch_up(cell).await;
+        Ok(())
     }
 
     /// Restores the flag of a repair's pause, if that pause is the last word. True when it did.

@@ -104,6 +104,9 @@ fn cargo(args: &[&str], config: Option<&Path>) -> Result<u8> {
     command.args(args).current_dir(layout::workspace_root());
     if let Some(config) = config {
         command.env("SLUICEGATE_STACK", config);
+        if let Ok(me) = std::env::current_exe() {
+            command.env("SLUICEGATE_XTASK", me);
+        }
     }
     let status = command.status().context("cannot run cargo")?;
     // A cargo that a signal ended has no code of its own.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use runtime::Tasks;
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::stack::{self, Disruption};
 
 use crate::proxy::Proxy;
@@ -204,6 +204,35 @@ impl Deployment {
             found.extend(bad.map(|l| format!("{}: {l}", p.log.display())));
         }
         Ok(found)
+    }
+
+    /// Makes a new offer; while a server is just coming back it is asked for again.
+    pub fn offer(&self, units: u32, limit: Option<u32>) -> Result<String> {
+        let id = format!("chaos-{:08x}", rand::random::<u32>());
+        let mut body = json!({
+            "campaign": "evergreen", "sku": "chaos", "allotment": units,
+            "price": {"currency": "EUR", "minor": 100},
+        });
+        if let Some(limit) = limit {
+            body["limit_per_buyer"] = limit.into();
+        }
+        let url = format!("http://{}/admin/offers/{id}", self.admin);
+        let bearer = format!("Authorization: Bearer {}", stack::config()?.admin.token);
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let out = Command::new("curl")
+                .args(["-s", "-m", "20", "-X", "PUT", "-H", &bearer, &url, "-d", &body.to_string()])
+                .args(["-H", "Content-Type: application/json"])
+                .output()
+                .context("curl")?;
+            let answer: Value = serde_json::from_slice(&out.stdout).unwrap_or(Value::Null);
+            let missing = answer["cells"][0]["missing"].as_bool();
+            if answer["offer"] == id.as_str() && missing == Some(false) {
+                return Ok(id);
+            }
+            ensure!(Instant::now() < until, "no offer: {answer}");
+            std::thread::sleep(Duration::from_millis(300));
+        }
     }
 
     /// Starts a crowd; what it saw goes to files in `dir`.

@@ -29,7 +29,11 @@ pub(crate) struct Done {
 impl Done {
     /// What was hurt, for the report.
     pub fn target(&self) -> String {
-        self.server.clone().unwrap_or_else(|| format!("copy {}", self.fault.pick % 2 + 1))
+        match (&self.server, self.fault.kind.is_of_a_service()) {
+            (Some(server), _) => server.clone(),
+            (None, true) => format!("copy {}", self.fault.pick % 2 + 1),
+            (None, false) => "all".to_owned(),
+        }
     }
 }
 

@@ -67,6 +67,19 @@ impl Kind {
         self.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
     }
 
+    /// True for what is done to one copy of a service.
+    pub fn is_of_a_service(self) -> bool {
+        matches!(
+            self,
+            Kind::GateKill
+                | Kind::GatePause
+                | Kind::WriterKill
+                | Kind::WriterPause
+                | Kind::ReconcilerKill
+                | Kind::ReconcilerPause
+        )
+    }
+
     /// These take long to come back from; a schedule has one of them at most.
     fn is_heavy(self) -> bool {
         matches!(self, Kind::RedisEmpty | Kind::RedisOld | Kind::PulsarKill | Kind::PulsarPause)

@@ -32,8 +32,9 @@ pub(crate) fn run(d: &mut Deployment, faults: &Faults, plan: &Plan, dir: &Path) 
     if plan.faults.iter().any(|f| f.kind == Kind::RedisOld) {
         testkit::stack::stack("keep", "redis")?;
     }
+    let offer = d.offer(plan.units, plan.limit)?;
     let began = Instant::now();
-    let crowd = d.crowd(&arguments(plan), dir)?;
+    let crowd = d.crowd(&arguments(plan, &offer), dir)?;
     let trouble = trouble(d, faults, plan, began);
     let out = crowd.wait_with_output()?;
     trouble?;
@@ -52,17 +53,16 @@ pub(crate) fn run(d: &mut Deployment, faults: &Faults, plan: &Plan, dir: &Path) 
         .extend(checked.violations.iter().map(|w| format!("{}: {} {}", w.rule, w.key, w.detail)));
     violations.extend(still_drifting(d)?);
     violations.extend(d.panics()?);
-    let offer = summary["offer"].as_str().unwrap_or_default().to_owned();
     let seconds = began.elapsed().as_secs_f64();
     let outcome = outcome(plan, &summary, &checked, (seconds, violations));
     Ok(Ran { outcome, offer, history, wrong: checked.violations })
 }
 
-fn arguments(plan: &Plan) -> Vec<String> {
-    let mut args: Vec<String> = [
+fn arguments(plan: &Plan, offer: &str) -> Vec<String> {
+    [
+        ("--offer", offer.to_owned()),
         ("--requests", plan.requests.to_string()),
         ("--rate", plan.rate.to_string()),
-        ("--units", plan.units.to_string()),
         ("--buyers", plan.buyers.to_string()),
         ("--duplicates", plan.duplicates.to_string()),
         ("--seed", plan.seed.to_string()),
@@ -71,11 +71,7 @@ fn arguments(plan: &Plan) -> Vec<String> {
     ]
     .into_iter()
     .flat_map(|(name, value)| [name.to_owned(), value])
-    .collect();
-    if let Some(limit) = plan.limit {
-        args.extend(["--limit-per-buyer".to_owned(), limit.to_string()]);
-    }
-    args
+    .collect()
 }
 
 /// Begins and ends the faults at their times; at the end everything works again.

@@ -26,7 +26,7 @@ pub enum DriftKind {
     LostHold,
     /// A repair left the cell paused and the view is exact again.
     RepairPause,
-    /// The cell's row is not the fold of its ledger (INV-2).
+    /// The cell's row is not the fold of its ledger (INV-2), now or when it was paused for that.
     Ledger,
 }
 
@@ -56,7 +56,8 @@ impl DriftKind {
             DriftKind::Counters | DriftKind::Held | DriftKind::Buyers => Repair::PauseAndMend,
             DriftKind::Phantom => Repair::Resolve,
             DriftKind::RepairPause => Repair::RestoreFlag,
-            DriftKind::LostHold | DriftKind::Ledger => Repair::Alarm,
+            DriftKind::LostHold => Repair::Alarm,
+            DriftKind::Ledger => Repair::StopSelling,
         }
     }
 }
@@ -76,8 +77,27 @@ pub enum Repair {
     Resolve,
     /// Append the flag that the repair's pause stored.
     RestoreFlag,
+    /// Pause the cell until a person has looked: an invariant of the ledger itself is broken.
+    StopSelling,
     /// Nothing can be repaired here; tell.
     Alarm,
+}
+
+impl DriftKind {
+    /// The invariant that this drift breaks; `None` for what is normal after a fault.
+    pub fn invariant(self) -> Option<&'static str> {
+        match self {
+            DriftKind::Counters => Some("INV-3"),
+            DriftKind::Held | DriftKind::Buyers => Some("INV-4"),
+            DriftKind::Ledger => Some("INV-2"),
+            DriftKind::Missing
+            | DriftKind::Behind
+            | DriftKind::Fork
+            | DriftKind::Phantom
+            | DriftKind::LostHold
+            | DriftKind::RepairPause => None,
+        }
+    }
 }
 
 impl Repair {
@@ -90,6 +110,7 @@ impl Repair {
             Repair::PauseAndMend => "pause_and_mend",
             Repair::Resolve => "resolve",
             Repair::RestoreFlag => "restore_flag",
+            Repair::StopSelling => "stop_selling",
             Repair::Alarm => "alarm",
         }
     }
@@ -113,6 +134,16 @@ pub fn compare(view: Totals, at_w: Option<Totals>, head: Totals) -> Option<Drift
 /// The note of a repair's pause entry: it stores the flag that was in force.
 pub fn repair_note(former: Flag) -> Vec<u8> {
     format!("repair:{}", former as i8).into_bytes()
+}
+
+/// The note of the pause entry that follows a broken invariant; only an operator ends it.
+pub fn broken_note(invariant: &str) -> Vec<u8> {
+    format!("broken:{invariant}").into_bytes()
+}
+
+/// True for a [`broken_note`].
+pub fn is_broken(note: &[u8]) -> bool {
+    note.starts_with(b"broken:")
 }
 
 /// Reads [`repair_note`]; `None` when the entry is an operator's.

@@ -272,7 +272,7 @@ fn drift_is_told_apart() {
         (DriftKind::Phantom, "phantom", Repair::Resolve, "resolve"),
         (DriftKind::LostHold, "lost_hold", Repair::Alarm, "alarm"),
         (DriftKind::RepairPause, "repair_pause", Repair::RestoreFlag, "restore_flag"),
-        (DriftKind::Ledger, "ledger", Repair::Alarm, "alarm"),
+        (DriftKind::Ledger, "ledger", Repair::StopSelling, "stop_selling"),
     ];
     for (kind, name, repair, repair_name) in plans {
         assert_eq!((kind.as_str(), kind.repair()), (name, repair));

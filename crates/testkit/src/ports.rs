@@ -21,6 +21,7 @@ use domain::{Offer, OfferId, Payload, Price, Totals, frame};
 use orderlog::EmbeddedLog;
 use orderlog::port::{OrderLog, Partition};
 use runtime::{Phase, Tasks};
+use sea_orm::ConnectionTrait;
 use store::{Catalog, Ledger, Orders, SqlStore, StoreConfig};
 use view::Ports;
 
@@ -44,7 +45,7 @@ pub struct Site {
     pub clock: Arc<HandClock>,
     /// Ends with the site.
     pub tasks: Tasks,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Drop for Site {
@@ -89,7 +90,7 @@ impl Site {
             clock: clock.clone(),
             unique: runtime::unique::random(),
         };
-        Self { ports, cells, store, log, clock, tasks, _dir: dir }
+        Self { ports, cells, store, log, clock, tasks, dir }
     }
 
     /// The offer `name`: bucket n has `units[n]` units and is loaded; `limit` 0 = none.
@@ -129,6 +130,14 @@ impl Site {
         let ids = (request("allotment"), request("open"));
         self.store.create_cells(&cells, ids).await.expect("cells");
         cells.into_iter().map(|c| c.0).collect()
+    }
+
+    /// Changes a database behind the product's back.
+    pub async fn sql(&self, db: u16, statement: &str) {
+        let file = self.dir.path().join(format!("db-{db}.sqlite"));
+        let url = format!("sqlite://{}", file.display());
+        let connection = sea_orm::Database::connect(url).await.expect("the file of a database");
+        connection.execute_unprepared(statement).await.expect("a statement");
     }
 
     /// A name whose offers live on this database.

@@ -119,8 +119,16 @@ fn stands_still(pid: &str) -> Result<bool> {
 
 /// `cargo xtask stack WHAT SERVER` on the stack that the tests use.
 pub fn stack(what: &str, server: &str) -> Result<()> {
-    let mut xtask = Command::new("cargo");
-    xtask.current_dir(workspace()).args(["xtask", "stack"]);
+    // Under `cargo xtask` its own program is named: cargo would wait for every build under way.
+    let mut xtask = match std::env::var_os("SLUICEGATE_XTASK") {
+        Some(program) => Command::new(program),
+        None => {
+            let mut cargo = Command::new("cargo");
+            cargo.arg("xtask");
+            cargo
+        }
+    };
+    xtask.current_dir(workspace()).arg("stack");
     let folder = file().parent().and_then(|p| p.file_name()).map(|n| n.to_string_lossy().into());
     let folder: String = folder.unwrap_or_default();
     if let Some(base) = folder.strip_prefix("stack-") {
