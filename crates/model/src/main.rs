@@ -1,6 +1,6 @@
 //! Explores every scope to exhaustion and prints what it saw, as the table of the documentation.
 //! `sluicegate-model [NAME]... [KNOB=N]...` explores the named scopes only, with other numbers of
-//! `writers`, `ghosts`, `tries`, `redeliveries`, `failovers`, `losses`; exit code 1 when anything
+//! `writers`, `ghosts`, `tries`, `copies`, `redeliveries`, `failovers`, `losses`; exit code 1 when anything
 //! is wrong.
 
 use std::process::ExitCode;
@@ -50,6 +50,7 @@ fn turn(scope: &mut Scope, knob: &str) {
         "writers" => scope.writers = usize::from(n.min(2)),
         "ghosts" => scope.ghosts = n,
         "tries" => scope.tries = n,
+        "copies" => scope.copies = n.clamp(1, 2),
         "redeliveries" => scope.redeliveries = n,
         "failovers" => scope.failovers = n,
         "losses" => scope.losses = n,

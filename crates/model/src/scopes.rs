@@ -20,6 +20,7 @@ fn base() -> Scope {
         rebuilders: 0,
         relay: true,
         tries: 1,
+        copies: 2,
         ghosts: 1,
         redeliveries: 1,
         failovers: 0,
@@ -91,6 +92,7 @@ pub fn cart_retry() -> Scope {
         attempts: vec![0, 0, 1],
         writers: 1,
         tries: 0,
+        copies: 1,
         ghosts: 0,
         redeliveries: 0,
         ..base()

@@ -88,8 +88,11 @@ pub struct Scope {
     pub rebuilders: usize,
     /// True when a relay runs among the others (recovery always has one).
     pub relay: bool,
-    /// How often one command is sent by one attempt.
+    /// How often a command of one attempt may have no answer; 0: the writers' calls to Redis are
+    /// not lost either.
     pub tries: u8,
+    /// Copies of one order's `full` frame that may lie in the log at once, 1 or 2.
+    pub copies: u8,
     /// Commands that run later than their sender thinks, over all.
     pub ghosts: u8,
     /// Acked frames that come again, over all.

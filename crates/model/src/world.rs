@@ -95,7 +95,10 @@ impl World {
         }
         let orders = 0..scope.orders.len() as u8;
         for w in 0..scope.writers as u8 {
-            actions.extend([Action::Writer(w), Action::WriterSkips(w), Action::WriterDies(w)]);
+            actions.extend([Action::Writer(w), Action::WriterDies(w)]);
+            if scope.tries > 0 {
+                actions.push(Action::WriterSkips(w));
+            }
             let copies = |o| (0..3).map(move |c| Action::Take(w, o, c));
             actions.extend(orders.clone().flat_map(copies));
         }
@@ -281,8 +284,8 @@ impl Run<'_> {
         let frames = &mut self.s.log[order];
         frames.published = self.scope.coverage;
         // A third copy adds nothing: two are one that is taken and one that comes later.
-        let copy = if frames.there & 1 == 0 { 1 } else { 2 };
-        frames.there |= copy;
+        let second = frames.there & 1 != 0 && self.scope.copies > 1;
+        frames.there |= if second { 2 } else { 1 };
     }
 
     /// Puts an `abort` frame of an order into the log.
