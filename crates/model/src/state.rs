@@ -69,6 +69,8 @@ pub enum Mutant {
     NoTicket,
     /// A dead row's claims are not released.
     NoRelease,
+    /// Nobody looks for verdicts without rows.
+    NoSweeper,
 }
 
 /// What a scope contains.

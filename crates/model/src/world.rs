@@ -304,7 +304,8 @@ impl Run<'_> {
 
     /// The sweeper: a verdict without a row whose frame may be gone.
     pub(crate) fn sweep(&mut self, order: usize) -> bool {
-        if self.s.unrowed & (1 << order) == 0 || self.s.log[order].there != 0 {
+        let done = self.s.unrowed & (1 << order) == 0 || self.s.log[order].there != 0;
+        if done || self.scope.broken(Mutant::NoSweeper) {
             return false;
         }
         let anchor = self.scope.orders[order].anchor();
