@@ -140,6 +140,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("xtask", vec![]),
         ("sluicegate-view", with(&ports)),
         ("sluicegate-testkit", service.clone()),
+        ("sluicegate-model", vec!["sluicegate-domain"]),
     ]);
     for port in ports {
         map.insert(port, base.clone());
