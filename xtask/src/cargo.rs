@@ -30,6 +30,15 @@ fn run_tests(config: &Path, args: &[String]) -> Result<u8> {
     cargo(&words, Some(config))
 }
 
+/// The chaos of `ci`: a failover, a black hole, cut networks, broken frames, Redis coming back
+/// empty. `docs/faults.md` has the long runs.
+const SMOKE: [&str; 4] = ["--schedules", "5", "--first-seed", "6"];
+
+/// `cargo xtask soak`: the same program, for long.
+pub fn soak(base: u16, minutes: u64) -> Result<u8> {
+    chaos(base, &["--soak".to_owned(), minutes.to_string()])
+}
+
 /// `cargo xtask ci`.
 pub fn ci(base: u16) -> Result<u8> {
     let progress = Progress::begin();
@@ -38,11 +47,12 @@ pub fn ci(base: u16) -> Result<u8> {
     let mut clippy = vec!["clippy", "--all-targets"];
     clippy.extend(ALL);
     clippy.extend(["--", "-D", "warnings"]);
-    let steps: [Step<'_>; 4] = [
+    let steps: [Step<'_>; 5] = [
         ("fmt", Box::new(|| cargo(&["fmt", "--all", "--check"], None))),
         ("clippy", Box::new(move || cargo(&clippy, None))),
         ("stack up", Box::new(move || stack::up(base, &progress).map(|_| 0))),
         ("test", Box::new(move || run_tests(&layout::Layout::new(base).config_file(), &[]))),
+        ("chaos", Box::new(move || chaos(base, &SMOKE.map(str::to_owned)))),
     ];
     let mut table = String::new();
     let mut first_failure = 0;

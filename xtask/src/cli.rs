@@ -72,6 +72,15 @@ pub enum Command {
         #[arg(last = true)]
         args: Vec<String>,
     },
+    /// Brings the stack up and lets a deployment endure constant load with a fault each minute.
+    Soak {
+        /// Where the servers listen.
+        #[command(flatten)]
+        port: PortBase,
+        /// How long.
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+        minutes: u64,
+    },
     /// Brings the stack up, runs the benchmark on it and writes target/bench/report.json.
     Bench {
         /// Where the servers listen.

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::Test { port, args } => cargo::test(port.port_base, &args),
         Command::Ci { port } => cargo::ci(port.port_base),
         Command::Chaos { port, args } => cargo::chaos(port.port_base, &args),
+        Command::Soak { port, minutes } => cargo::soak(port.port_base, minutes),
         Command::Bench { port, args } => cargo::bench(port.port_base, &args),
     };
     match result {

@@ -194,6 +194,31 @@ impl Deployment {
         Ok(())
     }
 
+    /// Names and pids of what runs.
+    pub fn pids(&self) -> Vec<(String, u32)> {
+        let name = |p: &Process| p.log.file_stem().map(|n| n.to_string_lossy().into_owned());
+        let pid = |p: &Process| Some((name(p)?, p.child.as_ref()?.id()));
+        self.processes.iter().filter_map(pid).collect()
+    }
+
+    /// Over all databases: live orders, bytes of tables and indexes, rows of `unrowed`.
+    pub fn tables(&self) -> Result<[u64; 3]> {
+        let mut sums = [0; 3];
+        for (server, database) in &self.databases {
+            let ask = format!(
+                "SELECT COUNT(*) FROM {database}.orders WHERE status = {}; \
+                 SELECT SUM(data_length + index_length) FROM information_schema.tables \
+                 WHERE table_schema = '{database}'; SELECT COUNT(*) FROM {database}.unrowed",
+                domain::Status::Pending as u8
+            );
+            let answer = sql(server, &ask)?;
+            for (sum, line) in sums.iter_mut().zip(answer.lines()) {
+                *sum += line.trim().parse::<u64>().unwrap_or(0);
+            }
+        }
+        Ok(sums)
+    }
+
     /// Lines of the services' logs that say that something is broken in the product.
     pub fn panics(&self) -> Result<Vec<String>> {
         let mut found = Vec::new();
@@ -226,8 +251,8 @@ impl Deployment {
                 .output()
                 .context("curl")?;
             let answer: Value = serde_json::from_slice(&out.stdout).unwrap_or(Value::Null);
-            let missing = answer["cells"][0]["missing"].as_bool();
-            if answer["offer"] == id.as_str() && missing == Some(false) {
+            let cell = &answer["cells"][0];
+            if answer["offer"] == id.as_str() && cell.is_object() && cell["missing"] != true {
                 return Ok(id);
             }
             ensure!(Instant::now() < until, "no offer: {answer}");
@@ -285,16 +310,17 @@ impl Drop for Deployment {
     }
 }
 
-/// One statement through the server's own client.
-fn sql(server: &str, statement: &str) -> Result<()> {
+/// Statements through the server's own client; its answer without headings.
+fn sql(server: &str, statement: &str) -> Result<String> {
     let rest = server.strip_prefix("mysql://").context("mysql://")?;
     let (login, place) = rest.split_once('@').context("user:password@host")?;
     let (user, password) = login.split_once(':').context("user:password")?;
     let (host, port) = place.split_once(':').context("host:port")?;
     let out = Command::new("mariadb")
-        .args(["-h", host, "-P", port, "-u", user, &format!("-p{password}"), "-e", statement])
+        .args(["-h", host, "-P", port, "-u", user, &format!("-p{password}"), "-N", "-e"])
+        .arg(statement)
         .output()
         .context("the `mariadb` client")?;
     ensure!(out.status.success(), "{statement}: {}", String::from_utf8_lossy(&out.stderr));
-    Ok(())
+    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }

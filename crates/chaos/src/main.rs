@@ -9,8 +9,11 @@ mod deployment;
 mod faults;
 mod plan;
 mod proxy;
+mod sample;
 mod schedule;
+mod soak;
 mod story;
+mod svg;
 mod table;
 
 use std::io::Write;
@@ -63,6 +66,13 @@ struct Args {
     /// Only faults of these kinds.
     #[arg(long, value_enum, value_delimiter = ',')]
     faults: Vec<Kind>,
+    /// Instead of schedules: constant load for so many minutes, a fault each minute, and nothing
+    /// may grow but what was sold (`cargo xtask soak`).
+    #[arg(long, value_name = "MINUTES", conflicts_with_all = ["schedules", "first_seed", "seed"])]
+    soak: Option<u64>,
+    /// Where the plot of `--soak` goes.
+    #[arg(long, value_name = "FILE", default_value = "target/chaos/soak.html")]
+    page: PathBuf,
     /// The product, built with the feature `pulsar`.
     #[arg(long, default_value = "target/debug/sluicegate")]
     binary: PathBuf,
@@ -83,11 +93,7 @@ fn main() -> ExitCode {
         }
     };
     match all(&args) {
-        Ok(outcomes) => {
-            print!("{}", table::table(&outcomes));
-            let bad = outcomes.iter().any(|o| !o.violations.is_empty());
-            ExitCode::from(u8::from(bad))
-        }
+        Ok(fine) => ExitCode::from(u8::from(!fine)),
         Err(e) => {
             eprintln!("error: {e:#}");
             ExitCode::from(69)
@@ -95,38 +101,53 @@ fn main() -> ExitCode {
     }
 }
 
-fn all(args: &Args) -> Result<Vec<Outcome>> {
-    let kinds = if args.faults.is_empty() { Kind::value_variants() } else { &args.faults[..] };
-    let seeds: Vec<u64> = match args.seed {
-        Some(seed) => vec![seed],
-        None => (args.first_seed..).take(args.schedules as usize).collect(),
-    };
+/// True when nothing was violated.
+fn all(args: &Args) -> Result<bool> {
     let temporary = tempfile::tempdir()?;
     let dir = args.keep.as_deref().unwrap_or(temporary.path());
     std::fs::create_dir_all(dir)?;
     let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let tasks = Tasks::new();
-    let began = Instant::now();
     eprintln!("starting two gates, two writers, two reconcilers");
     let mut deployment = threads.block_on(Deployment::start(&tasks, &args.binary, dir))?;
     let log = threads.block_on(connect(&deployment, &tasks))?;
     let faults = Faults { log, threads: threads.handle().clone() };
+    let Some(minutes) = args.soak else {
+        return schedules(args, &mut deployment, &faults, dir);
+    };
+    if let Some(folder) = args.page.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let endured = soak::run(&mut deployment, &faults, minutes, (dir, &args.page))?;
+    endured.wrong.iter().for_each(|w| println!("! {w}"));
+    let word = if endured.wrong.is_empty() { "flat" } else { "NOT FLAT" };
+    println!("{word} over {} minutes; plot: {}", endured.samples.len(), args.page.display());
+    Ok(endured.wrong.is_empty())
+}
+
+fn schedules(args: &Args, d: &mut Deployment, faults: &Faults, dir: &Path) -> Result<bool> {
+    let kinds = if args.faults.is_empty() { Kind::value_variants() } else { &args.faults[..] };
+    let seeds: Vec<u64> = match args.seed {
+        Some(seed) => vec![seed],
+        None => (args.first_seed..).take(args.schedules as usize).collect(),
+    };
+    let began = Instant::now();
     let mut outcomes = Vec::new();
     for (n, seed) in seeds.iter().enumerate() {
         let plan = Plan::of(*seed, kinds);
         eprintln!("[{}/{}] seed {seed}: {}", n + 1, seeds.len(), plan.line());
-        let ran =
-            schedule::run(&mut deployment, &faults, &plan, &dir.join(format!("seed-{seed}")))?;
+        let ran = schedule::run(d, faults, &plan, &dir.join(format!("seed-{seed}")))?;
         report(&ran, began.elapsed());
         if !ran.outcome.violations.is_empty() {
-            threads.block_on(stories(&deployment, &ran))?;
+            faults.threads.block_on(stories(d, &ran))?;
         }
         if let Some(file) = &args.results {
             append(file, &ran.outcome)?;
         }
         outcomes.push(ran.outcome);
     }
-    Ok(outcomes)
+    print!("{}", table::table(&outcomes));
+    Ok(outcomes.iter().all(|o| o.violations.is_empty()))
 }
 
 fn report(ran: &Ran, elapsed: Duration) {
