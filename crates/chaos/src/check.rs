@@ -125,12 +125,16 @@ fn one(name: &str, key: &Key, out: &mut Checked) {
     }
 }
 
-/// Between two acceptances, from the first call to the last acceptance.
+/// Between two acceptances; after the last one as long as somebody still got neither an
+/// acceptance nor a refusal.
 fn longest_gap(keys: &BTreeMap<String, Key>) -> f64 {
     let mut at: Vec<u64> = keys
         .values()
         .filter_map(|k| k.answers.iter().find(|a| a.1 == "accepted").map(|a| a.0))
         .collect();
+    let open = |what: &str| !REFUSALS.contains(&what) && !what.starts_with("decided_");
+    let answers = keys.values().flat_map(|k| &k.answers);
+    at.extend(answers.filter(|a| open(&a.1)).map(|a| a.0).max());
     at.push(0);
     at.sort_unstable();
     let gaps = at.windows(2).map(|w| w[1] - w[0]);
@@ -199,6 +203,23 @@ mod tests {
         let never = [call("a"), answer("a", 1, "no_answer", "1"), fate("a", "no_answer", "1", "")];
         assert_eq!(rules(&never), ["every outcome is learned"]);
         assert!(check("nonsense").is_err());
+    }
+
+    #[test]
+    fn an_outage_lasts_until_the_last_open_answer() {
+        let lines = [
+            call("a"),
+            answer("a", 1_000_000, "accepted", "1"),
+            fate("a", "pending", "1", ""),
+            call("b"),
+            answer("b", 7_000_000, "unconfirmed", "2"),
+            fate("b", "pending", "2", ""),
+            call("c"),
+            answer("c", 9_000_000, "sold_out", "3"),
+            fate("c", "no_order", "3", ""),
+        ];
+        let seen = check(&lines.join("\n")).unwrap();
+        assert!((seen.without_sales_s - 6.0).abs() < 1e-9, "{seen:?}");
     }
 
     #[test]
