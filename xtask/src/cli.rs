@@ -78,7 +78,8 @@ pub enum Command {
         #[command(flatten)]
         port: PortBase,
         /// How long.
-        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+        #[arg(long, default_value_t = 30,
+              value_parser = clap::value_parser!(u64).range(1..=10_000))]
         minutes: u64,
     },
     /// Brings the stack up, runs the benchmark on it and writes target/bench/report.json.

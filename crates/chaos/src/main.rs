@@ -52,7 +52,7 @@ is not there.";
 
 /// Hurts a running deployment and proves that nothing was oversold, lost or doubled.
 #[derive(Parser)]
-#[command(name = "cargo xtask chaos --", bin_name = "cargo xtask chaos --", after_long_help = AFTER)]
+#[command(name = "chaos", bin_name = "cargo xtask chaos --", after_long_help = AFTER)]
 struct Args {
     /// How many schedules.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100_000))]
