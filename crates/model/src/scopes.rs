@@ -47,7 +47,7 @@ pub fn failover() -> Scope {
     Scope {
         name: "failover",
         failovers: 1,
-        ghosts: 0,
+        copies: 1,
         redeliveries: 0,
         no_rejection: false,
         coverage: false,
@@ -55,9 +55,9 @@ pub fn failover() -> Scope {
     }
 }
 
-/// As [`failover`] with one writer and a command that runs late.
-pub fn failover_late() -> Scope {
-    Scope { name: "failover, late", writers: 1, ghosts: 1, ..failover() }
+/// As [`failover`] with one writer and a second copy of each frame.
+pub fn failover_copies() -> Scope {
+    Scope { name: "failover, copies", writers: 1, copies: 2, ..failover() }
 }
 
 /// As [`sale`]; the log loses a frame.
@@ -149,7 +149,7 @@ pub fn all() -> Vec<Scope> {
         sale(),
         retry(),
         failover(),
-        failover_late(),
+        failover_copies(),
         frame_lost(),
         rebuild(),
         rebuild_twice(),
