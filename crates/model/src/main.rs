@@ -1,7 +1,7 @@
 //! Explores every scope to exhaustion and prints what it saw, as the table of the documentation.
 //! `sluicegate-model [NAME]... [KNOB=N]...` explores the named scopes only, with other numbers of
-//! `writers`, `ghosts`, `tries`, `copies`, `redeliveries`, `failovers` or `losses`. Exit code 1 when
-//! anything is wrong or not exhausted.
+//! `writers`, `ghosts`, `tries`, `copies`, `redeliveries`, `failovers` or `losses`. Exit code 1
+//! when anything is wrong or not exhausted.
 
 use std::process::ExitCode;
 
