@@ -78,9 +78,9 @@ pub fn rebuild() -> Scope {
     }
 }
 
-/// As [`rebuild`] with two rebuilders.
+/// As [`rebuild`] with two rebuilders and one copy of each frame.
 pub fn rebuild_twice() -> Scope {
-    Scope { name: "two rebuilders", rebuilders: 2, ghosts: 0, tries: 0, ..rebuild() }
+    Scope { name: "two rebuilders", rebuilders: 2, copies: 1, ..rebuild() }
 }
 
 /// One cart on two cells with one unit each, asked for twice, and another buyer of its line.
@@ -116,6 +116,14 @@ pub fn crossed() -> Scope {
 pub fn crossed_retry() -> Scope {
     let attempts = vec![0, 0, 1];
     Scope { name: "crossed carts, retry", attempts, writers: 0, tries: 1, ghosts: 1, ..crossed() }
+}
+
+/// As [`crossed`], with a third cart and one of them asked for twice; a command runs late. The
+/// writer works in recovery only.
+pub fn three_carts() -> Scope {
+    let orders = vec![cart(1, 0), cart(0, 1), cart(1, 2)];
+    let attempts = vec![0, 0, 1, 2];
+    Scope { name: "three carts", orders, attempts, writers: 0, ghosts: 1, ..crossed() }
 }
 
 /// As [`cart_retry`], asked for once; Redis fails over once.
@@ -157,6 +165,7 @@ pub fn all() -> Vec<Scope> {
         cart_late(),
         crossed(),
         crossed_retry(),
+        three_carts(),
         cart_failover(),
         one_key(),
     ]
@@ -170,6 +179,7 @@ pub fn mutants() -> Vec<(Scope, &'static str)> {
         (failover().with(Mutant::AckBeforeCommit), "INV-7"),
         (crossed_retry().with(Mutant::CancelWithoutNonce), "INV-14"),
         (crossed_retry().with(Mutant::NonceOverwritten), "INV-14"),
+        (three_carts().with(Mutant::UnsealUnchecked), "INV-14"),
         (crossed_retry().with(Mutant::NoCompletion), "INV-14"),
         (cart_retry().with(Mutant::RelayFullCart), "INV-14"),
         (cart_retry().with(Mutant::NoFence), "INV-13"),

@@ -6,9 +6,9 @@ use crate::redis::View;
 /// The most cells of a scope.
 pub const CELLS: usize = 2;
 /// The most orders of a scope.
-pub const ORDERS: usize = 2;
+pub const ORDERS: usize = 3;
 /// The most attempts of gates in a scope.
-pub const ATTEMPTS: usize = 3;
+pub const ATTEMPTS: usize = 4;
 /// The most writers of a scope.
 pub const WRITERS: usize = 2;
 /// The most rebuilders of a scope.
@@ -55,6 +55,8 @@ pub enum Mutant {
     CancelWithoutNonce,
     /// A retry takes a hold over instead of sharing it.
     NonceOverwritten,
+    /// unseal does not compare att.
+    UnsealUnchecked,
     /// The relay publishes a sealed cart without completing it.
     NoCompletion,
     /// The relay publishes the whole cart from a line's hold.
