@@ -9,6 +9,7 @@
 //! windows, RETURNING and CONFLICT, retry partitions, batches. The random simulator has those.
 
 pub mod check;
+mod fault;
 pub mod gate;
 pub mod ledger;
 pub mod ops;
@@ -16,6 +17,7 @@ pub mod oracle;
 pub mod rebuild;
 pub mod redis;
 pub mod relay;
+mod scope;
 pub mod scopes;
 pub mod state;
 pub mod walk;

@@ -104,8 +104,9 @@ impl Run<'_> {
             return Pass::Full;
         }
         let (anchor, buyer) = (def.anchor(), self.buyer(order));
+        let unchecked = self.scope.broken(Mutant::UnsealUnchecked);
         let had = self.s.redis[anchor].hold[order].state != 0;
-        let reply = self.s.redis[anchor].unseal(order, buyer, r.att);
+        let reply = self.s.redis[anchor].unseal(order, buyer, r.att, unchecked);
         self.note(Op::Unseal(anchor as u8, order as u8, r.att), reply);
         if had && self.s.redis[anchor].hold[order].state == 0 {
             self.dropped(anchor, order);

@@ -47,7 +47,7 @@ pub fn failover() -> Scope {
     Scope {
         name: "failover",
         failovers: 1,
-        ghosts: 0,
+        copies: 1,
         redeliveries: 0,
         no_rejection: false,
         coverage: false,
@@ -55,9 +55,9 @@ pub fn failover() -> Scope {
     }
 }
 
-/// As [`failover`] with one writer and a command that runs late.
-pub fn failover_late() -> Scope {
-    Scope { name: "failover, late", writers: 1, ghosts: 1, ..failover() }
+/// As [`failover`] with one writer and a second copy of each frame.
+pub fn failover_copies() -> Scope {
+    Scope { name: "failover, copies", writers: 1, copies: 2, ..failover() }
 }
 
 /// As [`sale`]; the log loses a frame.
@@ -78,9 +78,9 @@ pub fn rebuild() -> Scope {
     }
 }
 
-/// As [`rebuild`] with two rebuilders.
+/// As [`rebuild`] with two rebuilders and one copy of each frame.
 pub fn rebuild_twice() -> Scope {
-    Scope { name: "two rebuilders", rebuilders: 2, ghosts: 0, tries: 0, ..rebuild() }
+    Scope { name: "two rebuilders", rebuilders: 2, copies: 1, ..rebuild() }
 }
 
 /// One cart on two cells with one unit each, asked for twice, and another buyer of its line.
@@ -118,6 +118,14 @@ pub fn crossed_retry() -> Scope {
     Scope { name: "crossed carts, retry", attempts, writers: 0, tries: 1, ghosts: 1, ..crossed() }
 }
 
+/// As [`crossed`], with a third cart and one of them asked for twice; a command runs late. The
+/// writer works in recovery only.
+pub fn three_carts() -> Scope {
+    let orders = vec![cart(1, 0), cart(0, 1), cart(1, 2)];
+    let attempts = vec![0, 0, 1, 2];
+    Scope { name: "three carts", orders, attempts, writers: 0, ghosts: 1, ..crossed() }
+}
+
 /// As [`cart_retry`], asked for once; Redis fails over once.
 pub fn cart_failover() -> Scope {
     Scope {
@@ -149,7 +157,7 @@ pub fn all() -> Vec<Scope> {
         sale(),
         retry(),
         failover(),
-        failover_late(),
+        failover_copies(),
         frame_lost(),
         rebuild(),
         rebuild_twice(),
@@ -157,6 +165,7 @@ pub fn all() -> Vec<Scope> {
         cart_late(),
         crossed(),
         crossed_retry(),
+        three_carts(),
         cart_failover(),
         one_key(),
     ]
@@ -170,6 +179,7 @@ pub fn mutants() -> Vec<(Scope, &'static str)> {
         (failover().with(Mutant::AckBeforeCommit), "INV-7"),
         (crossed_retry().with(Mutant::CancelWithoutNonce), "INV-14"),
         (crossed_retry().with(Mutant::NonceOverwritten), "INV-14"),
+        (three_carts().with(Mutant::UnsealUnchecked), "INV-14"),
         (crossed_retry().with(Mutant::NoCompletion), "INV-14"),
         (cart_retry().with(Mutant::RelayFullCart), "INV-14"),
         (cart_retry().with(Mutant::NoFence), "INV-13"),

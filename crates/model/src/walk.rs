@@ -72,7 +72,7 @@ fn any(run: &mut Run<'_>, dice: &mut Dice, (cell, order): (usize, usize)) {
         }
         8 => {
             let att = if dice.below(2) == 0 { nonce } else { SHARED | nonce };
-            let reply = run.s.redis[cell].unseal(order, buyer, att);
+            let reply = run.s.redis[cell].unseal(order, buyer, att, false);
             run.note(Op::Unseal(c, o, att), reply);
         }
         9 | 10 => {
