@@ -88,10 +88,7 @@ impl Reconciler {
                 return Ok(());
             }
             self.settle_decided(cell, decided).await?;
-            if seen.elapsed() > self.max_age {
-                return Err(down(format!("{cell}: too slow to publish holds again")));
-            }
-            self.publish_open(cell, open).await?;
+            self.publish_open(cell, open, seen).await?;
         }
         Ok(())
     }
@@ -114,7 +111,12 @@ impl Reconciler {
         Ok(())
     }
 
-    async fn publish_open(&self, cell: &CellId, open: Vec<&Hold>) -> Result<(), OperateError> {
+    async fn publish_open(
+        &self,
+        cell: &CellId,
+        open: Vec<&Hold>,
+        seen: Instant,
+    ) -> Result<(), OperateError> {
         let mut items = Vec::new();
         let mut orders = Vec::new();
         let mut transfers = Vec::new();
@@ -134,7 +136,7 @@ impl Reconciler {
         let partitions = self.ports.log.partitions();
         let home = Partition::Main(self.ports.identity.partition(&cell.offer, partitions));
         let items: Vec<Item> = items.into_iter().map(|(_, s)| Item::Order(Mode::Full, s)).collect();
-        self.publish(home, items).await?;
+        self.publish(home, items, Some(seen)).await?;
         metrics::relayed(orders.len());
         self.remember(&orders);
         for hold in transfers {
@@ -145,13 +147,18 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Publishes entries in frames within the bounds.
+    /// Publishes entries in frames within the bounds. Each frame of holds that were looked at
+    /// `seen` must start before it is older than a gate's may be; verdicts never grow old.
     pub(crate) async fn publish(
         &self,
         to: Partition,
         items: Vec<Item>,
+        seen: Option<Instant>,
     ) -> Result<(), OperateError> {
         for frame in domain::frame::pack(&items) {
+            if seen.is_some_and(|at| at.elapsed() > self.max_age) {
+                return Err(down(format!("{to}: too slow to publish holds again")));
+            }
             let publish = self.ports.log.publish(to, frame);
             let receipt = tokio::time::timeout(self.publish_timeout, publish).await;
             receipt.map_err(|_| down("no receipt in time"))?.map_err(down)?;

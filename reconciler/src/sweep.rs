@@ -126,7 +126,7 @@ impl Reconciler {
         let home = Partition::Main(self.ports.identity.partition(&cell.offer, partitions));
         let mode = |kind| if kind == Kind::Claim { Mode::Full } else { Mode::Abort };
         let items = all.into_iter().map(|a| Item::Order(mode(a.kind), a.sealed)).collect();
-        self.publish(home, items).await
+        self.publish(home, items, None).await
     }
 }
 
