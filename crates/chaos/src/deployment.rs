@@ -148,7 +148,8 @@ impl Deployment {
             if ended.is_some() || Instant::now() > until {
                 let _ = child.kill();
                 let _ = child.wait();
-                bail!("{service} does not start:\n{text}");
+                self.processes[at].child = None;
+                bail!("{service} does not start: {}", text.trim());
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -180,18 +181,32 @@ impl Deployment {
         Ok(())
     }
 
-    /// Starts every process that does not run, as a supervisor does.
+    /// Starts every process that does not run, as a supervisor does. One that gives up because a
+    /// server is away on purpose is left for the next time.
     pub fn revive(&mut self) -> Result<()> {
         for at in 0..self.processes.len() {
             let running = match &mut self.processes[at].child {
                 Some(child) => child.try_wait()?.is_none(),
                 None => false,
             };
-            if !running {
-                self.start_process(at)?;
+            if !running && let Err(e) = self.start_process(at) {
+                eprintln!("  {e:#}");
             }
         }
         Ok(())
+    }
+
+    /// Until everything runs.
+    pub fn revive_all(&mut self) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            self.revive()?;
+            if self.processes.iter().all(|p| p.child.is_some()) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < until, "not all processes start");
+            std::thread::sleep(Duration::from_millis(500));
+        }
     }
 
     /// Names and pids of what runs.

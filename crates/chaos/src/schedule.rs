@@ -28,7 +28,7 @@ enum Step {
 /// Runs it; files go to `dir`.
 pub(crate) fn run(d: &mut Deployment, faults: &Faults, plan: &Plan, dir: &Path) -> Result<Ran> {
     std::fs::create_dir_all(dir)?;
-    d.revive()?;
+    d.revive_all()?;
     if plan.faults.iter().any(|f| f.kind == Kind::RedisOld) {
         testkit::stack::stack("keep", "redis")?;
     }
@@ -105,7 +105,7 @@ fn trouble(d: &mut Deployment, faults: &Faults, plan: &Plan, began: Instant) -> 
         // A fault that could not be made is told at the end; the others are undone all the same.
         result = result.and(done);
     }
-    result.and(d.revive())
+    result.and(d.revive_all())
 }
 
 fn read_json(file: &Path) -> Result<Value> {

@@ -43,8 +43,12 @@ impl SqlStore {
             _ => None,
         };
         for db in self.dbs.iter() {
-            let conn = db.conn().await?;
-            Migrator::up(&*conn, None).await.map_err(|e| db.err(e))?;
+            match self.migrate_one(db).await {
+                Err(e) if e.is_transient() && self.is_migrated(db.no).await? => {
+                    tracing::warn!(db = db.no, error = %e, "away; it has its tables already");
+                }
+                done => done?,
+            }
         }
         if let Some(tx) = guard {
             tx.execute_unprepared("DO RELEASE_LOCK('sluicegate_init')")
@@ -53,6 +57,38 @@ impl SqlStore {
             first.commit(tx).await?;
         }
         Ok(())
+    }
+
+    /// Brings the tables of one database up to date and notes that in database 0.
+    async fn migrate_one(&self, db: &Db) -> StoreResult<()> {
+        // Its deadline tells a database that hangs; a migration itself may take its time.
+        db.run(|| async {
+            let conn = db.conn().await?;
+            conn.execute_unprepared("SELECT 1").await.map_err(|e| db.err(e))
+        })
+        .await?;
+        let conn = db.conn().await?;
+        Migrator::up(&*conn, None).await.map_err(|e| db.err(e))?;
+        if !self.is_migrated(db.no).await? {
+            let first = self.db(0)?;
+            let row = meta::ActiveModel { name: Set(tables_of(db.no)), value: Set(newest()) };
+            let tx = first.begin().await?;
+            let old = meta::Entity::delete_by_id(tables_of(db.no)).exec(&tx).await;
+            old.map_err(|e| first.err(e))?;
+            let done = meta::Entity::insert(row).exec_without_returning(&tx).await;
+            done.map_err(|e| first.err(e))?;
+            first.commit(tx).await?;
+        }
+        Ok(())
+    }
+
+    /// True when some process saw that this database has all its tables: then a start does not
+    /// need it, and the cells of the others are sold while it is away.
+    async fn is_migrated(&self, no: u16) -> StoreResult<bool> {
+        let first = self.db(0)?;
+        let conn = first.conn().await?;
+        let noted = meta::Entity::find_by_id(tables_of(no)).one(&*conn).await;
+        Ok(noted.map_err(|e| first.err(e))?.is_some_and(|m| m.value == newest()))
     }
 
     pub(super) async fn facts(&self, fingerprint: &str) -> StoreResult<InitOutcome> {
@@ -83,6 +119,16 @@ impl SqlStore {
         })
         .await
     }
+}
+
+/// The name of the fact that a database has its tables.
+fn tables_of(no: u16) -> String {
+    format!("tables_{no}")
+}
+
+/// The newest migration.
+fn newest() -> String {
+    Migrator::migrations().last().map(|m| m.name().to_owned()).unwrap_or_default()
 }
 
 async fn named_lock(db: &Db) -> StoreResult<DatabaseTransaction> {
