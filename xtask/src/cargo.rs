@@ -1,4 +1,4 @@
-//! What runs cargo: `test`, `ci` and `bench`, each on a stack that is up.
+//! What runs cargo: `test`, `ci` and `bench` on a stack that is up, `sim` without any.
 //!
 //! Exit codes are cargo's own. `ci` goes on after a failed step, so that one run tells everything
 //! there is to repair.
@@ -38,9 +38,10 @@ pub fn ci(base: u16) -> Result<u8> {
     let mut clippy = vec!["clippy", "--all-targets"];
     clippy.extend(ALL);
     clippy.extend(["--", "-D", "warnings"]);
-    let steps: [Step<'_>; 4] = [
+    let steps: [Step<'_>; 5] = [
         ("fmt", Box::new(|| cargo(&["fmt", "--all", "--check"], None))),
         ("clippy", Box::new(move || cargo(&clippy, None))),
+        ("simulator", Box::new(|| sim(&[]))),
         ("stack up", Box::new(move || stack::up(base, &progress).map(|_| 0))),
         ("test", Box::new(move || run_tests(&layout::Layout::new(base).config_file(), &[]))),
     ];
@@ -65,6 +66,18 @@ pub fn ci(base: u16) -> Result<u8> {
 
 /// A step of `ci`: its name and what returns its exit code.
 type Step<'a> = (&'a str, Box<dyn Fn() -> Result<u8> + 'a>);
+
+/// `cargo xtask sim`: 20,000 schedules unless told otherwise.
+pub fn sim(args: &[String]) -> Result<u8> {
+    let mut words = vec!["run", "--release", "--quiet", "-p", "sluicegate-sim"];
+    // Planted faults are compiled in only where they are asked for.
+    if args.iter().any(|a| a == "--mutants") {
+        words.extend(["--features", "mutants"]);
+    }
+    words.push("--");
+    words.extend(args.iter().map(String::as_str));
+    cargo(&words, None)
+}
 
 /// `cargo xtask bench`.
 pub fn bench(base: u16, args: &[String]) -> Result<u8> {

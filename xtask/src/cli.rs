@@ -56,11 +56,19 @@ pub enum Command {
         #[arg(last = true)]
         args: Vec<String>,
     },
-    /// Checks formatting, runs clippy with warnings denied, then `test`; prints the time of each.
+    /// Checks formatting, runs clippy with warnings denied, the simulator, then `test`; prints the
+    /// time of each.
     Ci {
         /// Where the servers listen.
         #[command(flatten)]
         port: PortBase,
+    },
+    /// Simulates schedules of faults in one thread each: production services, real scripts.
+    #[command(disable_help_flag = true)]
+    Sim {
+        /// Passed on to the simulator as they are; --help explains them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
     },
     /// Brings the stack up, runs the benchmark on it and writes target/bench/report.json.
     Bench {

@@ -1,7 +1,7 @@
 //! The project's only task runner: `cargo xtask <command>`.
 //!
 //! It starts the real servers natively (`stack`), runs the tests against them (`test`), everything
-//! a change must pass (`ci`), and the benchmark (`bench`). Parsing lives in `cli`, the work in one
+//! a change must pass (`ci`), the simulator (`sim`), and the benchmark (`bench`). Parsing lives in `cli`, the work in one
 //! module per concern; this file only dispatches and turns a failure into an exit code.
 #![allow(
     clippy::disallowed_methods,
@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Command::Stack { command, port } => stack::run(command, port.port_base),
         Command::Test { port, args } => cargo::test(port.port_base, &args),
         Command::Ci { port } => cargo::ci(port.port_base),
+        Command::Sim { args } => cargo::sim(&args),
         Command::Bench { port, args } => cargo::bench(port.port_base, &args),
     };
     match result {

@@ -46,7 +46,11 @@ pub fn shrink(lab: &Lab, plan: Plan) -> Result<Option<Shrunk>, String> {
 
 impl Search<'_> {
     /// Leaves things out one by one.
-    fn without(&mut self, n: usize, leave: impl Fn(&mut Tweaks, usize) -> bool) -> Result<(), String> {
+    fn without(
+        &mut self,
+        n: usize,
+        leave: impl Fn(&mut Tweaks, usize) -> bool,
+    ) -> Result<(), String> {
         for i in 0..n {
             let mut tweaks = self.plan.tweaks.clone();
             leave(&mut tweaks, i);
