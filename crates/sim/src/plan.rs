@@ -162,6 +162,8 @@ pub enum Target {
 pub enum Fault {
     /// `kill -9`; a new one starts after so many ms.
     Kill(Role, u64, u64),
+    /// A writer dies, and the log loses what it had and had not acked.
+    KillWithFrames(u64, u64),
     /// SIGSTOP for so many ms.
     Stop(Role, u64, u64),
     /// A process is so many times slower, for so many ms.
@@ -308,6 +310,8 @@ fn offers(r: &mut Rng) -> Vec<OfferPlan> {
 
 fn clients(r: &mut Rng, offers: u64, profile: Profile) -> Vec<ClientPlan> {
     let buyers = if profile == Profile::Forget { 2 } else { 7 };
+    // After a loss it takes a while until there is a cell to buy from again.
+    let late = if profile.has(Profile::Loss) { 1900 } else { 900 };
     let n = r.range(5, 11);
     (0..n)
         .map(|_| {
@@ -315,7 +319,7 @@ fn clients(r: &mut Rng, offers: u64, profile: Profile) -> Vec<ClientPlan> {
             ClientPlan {
                 buyer: r.below(buyers),
                 offer: r.below(offers) as usize,
-                at: r.below(900),
+                at: r.below(late),
                 acts: (0..acts).map(|i| (r.below(500), act(r, i == 0))).collect(),
             }
         })
@@ -397,7 +401,7 @@ fn faults(r: &mut Rng, plan: &Plan) -> Vec<(u64, Fault)> {
         add(r, 3, &|r| Fault::Failover(r.range(1, 20)));
     }
     if p.has(Profile::Loss) {
-        add(r, 2, &|r| match r.below(6) {
+        add(r, 3, &|r| match r.below(6) {
             0..3 => Fault::Lose(None),
             3 | 4 => Fault::Lose(Some(0)),
             _ => Fault::OldSnapshot(r.range(50, 800)),
@@ -409,6 +413,10 @@ fn faults(r: &mut Rng, plan: &Plan) -> Vec<(u64, Fault)> {
     }
     if p.has(Profile::Hand) {
         add(r, 2, &|r| Fault::Falsify(r.below(3) as usize));
+    }
+    if p.has(Profile::Log) {
+        let writers = plan.writers;
+        add(r, 3, &|r| Fault::KillWithFrames(r.below(writers), r.range(20, 300)));
     }
     if p.has(Profile::Log) && r.chance(500) {
         out.push((r.below(1500), Fault::Down(Target::Log, r.range(50, 800))));

@@ -7,7 +7,7 @@ use sluicegate_sim::shrink::shrink;
 use sluicegate_sim::sweep::{Range, sweep};
 
 fn lab() -> Lab {
-    Lab::new(Plant::none()).unwrap()
+    Lab::new(Plant::none()).expect("nothing is planted")
 }
 
 #[test]
