@@ -1,8 +1,9 @@
 //! The project's only task runner: `cargo xtask <command>`.
 //!
 //! It starts the real servers natively (`stack`), runs the tests against them (`test`), everything
-//! a change must pass (`ci`), the simulator (`sim`), and the benchmark (`bench`). Parsing lives in `cli`, the work in one
-//! module per concern; this file only dispatches and turns a failure into an exit code.
+//! a change must pass (`ci`), the simulator (`sim`), and the benchmark (`bench`). Parsing lives in
+//! `cli`, the work in one module per concern; this file only dispatches and turns a failure into an
+//! exit code.
 #![allow(
     clippy::disallowed_methods,
     reason = "a developer's tool: real clocks, threads and environment are its job"
