@@ -129,13 +129,12 @@ impl Attempt<'_> {
             };
             self.unknown |= done.unknown;
             let result = match done.result {
-                Ok(Reserved::Returning) if !checked => match self.row_of_key().await {
-                    Ok(Some(row)) => return self.row_under_key(row),
-                    Ok(None) => {
+                Ok(Reserved::Returning) if !checked => match self.returning().await {
+                    Some(ended) => return ended,
+                    None => {
                         checked = true;
                         continue;
                     }
-                    Err(()) => return self.shed(down("the buyer's orders cannot be read")),
                 },
                 Ok(result) => result,
                 Err(e) => return self.no_answer(&e),
@@ -159,6 +158,22 @@ impl Attempt<'_> {
                 }
                 other => self.decided(other).await,
             };
+        }
+    }
+
+    /// A buyer who has or had something here: what the database knows of this key, or nothing. The
+    /// ledger too: a decided order whose row is still to come must not take a second hold, with
+    /// the price of today.
+    async fn returning(&mut self) -> Option<Ended> {
+        match self.row_of_key().await {
+            Ok(Some(row)) => return Some(self.row_under_key(row)),
+            Ok(None) => {}
+            Err(()) => return Some(self.shed(down("the buyer's orders cannot be read"))),
+        }
+        match self.verdict().await {
+            Ok(Some((kind, t_ms))) => Some(self.verdict_without_row(kind, t_ms)),
+            Ok(None) => None,
+            Err(()) => Some(self.shed(down("the ledger cannot be read"))),
         }
     }
 

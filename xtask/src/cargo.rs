@@ -1,4 +1,4 @@
-//! What runs cargo: `test`, `ci` and `bench`, each on a stack that is up.
+//! What runs cargo: `test`, `ci` and `bench` on a stack that is up, `sim` without any.
 //!
 //! Exit codes are cargo's own. `ci` goes on after a failed step, so that one run tells everything
 //! there is to repair.
@@ -14,7 +14,7 @@ use crate::progress::Progress;
 use crate::stack::{self, layout};
 
 /// Everything is checked with the Pulsar backend compiled in.
-const ALL: [&str; 3] = ["--workspace", "--features", "sluicegate/pulsar"];
+const ALL: [&str; 3] = ["--workspace", "--features", "sluicegate/pulsar,sluicegate-chaos/pulsar"];
 
 /// `cargo xtask test`.
 pub fn test(base: u16, args: &[String]) -> Result<u8> {
@@ -47,9 +47,10 @@ pub fn ci(base: u16) -> Result<u8> {
     let mut clippy = vec!["clippy", "--all-targets"];
     clippy.extend(ALL);
     clippy.extend(["--", "-D", "warnings"]);
-    let steps: [Step<'_>; 5] = [
+    let steps: [Step<'_>; 6] = [
         ("fmt", Box::new(|| cargo(&["fmt", "--all", "--check"], None))),
         ("clippy", Box::new(move || cargo(&clippy, None))),
+        ("simulator", Box::new(|| sim(&[]))),
         ("stack up", Box::new(move || stack::up(base, &progress).map(|_| 0))),
         ("test", Box::new(move || run_tests(&layout::Layout::new(base).config_file(), &[]))),
         ("chaos", Box::new(move || chaos(base, &SMOKE.map(str::to_owned)))),
@@ -76,6 +77,18 @@ pub fn ci(base: u16) -> Result<u8> {
 /// A step of `ci`: its name and what returns its exit code.
 type Step<'a> = (&'a str, Box<dyn Fn() -> Result<u8> + 'a>);
 
+/// `cargo xtask sim`: 20,000 schedules unless told otherwise.
+pub fn sim(args: &[String]) -> Result<u8> {
+    let mut words = vec!["run", "--release", "--quiet", "-p", "sluicegate-sim"];
+    // Planted faults are compiled in only where they are asked for.
+    if args.iter().any(|a| a == "--mutants") {
+        words.extend(["--features", "mutants"]);
+    }
+    words.push("--");
+    words.extend(args.iter().map(String::as_str));
+    cargo(&words, None)
+}
+
 /// `cargo xtask bench`.
 pub fn bench(base: u16, args: &[String]) -> Result<u8> {
     let config = stack::up(base, &Progress::begin())?;
@@ -94,17 +107,19 @@ pub fn bench(base: u16, args: &[String]) -> Result<u8> {
 /// `cargo xtask chaos`: the product with Pulsar, then the run.
 pub fn chaos(base: u16, args: &[String]) -> Result<u8> {
     let config = stack::up(base, &Progress::begin())?;
-    let code = cargo(&["build", "-p", "sluicegate", "--features", "pulsar"], None)?;
+    // Built as the tests are: nothing compiles twice.
+    let mut build = vec!["build", "--quiet"];
+    build.extend(ALL);
+    let code = cargo(&build, None)?;
     if code != 0 {
         return Ok(code);
     }
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let target = target.unwrap_or_else(|| layout::workspace_root().join("target"));
-    let binary = target.join("debug/sluicegate").display().to_string();
-    let mut words = vec!["run", "-q", "-p", "sluicegate-chaos", "--features", "pulsar", "--"];
-    words.extend(["--binary", &binary]);
-    words.extend(args.iter().map(String::as_str));
-    cargo(&words, Some(&config))
+    let built = target.unwrap_or_else(|| layout::workspace_root().join("target")).join("debug");
+    let mut chaos = Command::new(built.join("sluicegate-chaos"));
+    chaos.arg("--binary").arg(built.join("sluicegate")).args(args);
+    chaos.current_dir(layout::workspace_root());
+    run(chaos, Some(&config), "sluicegate-chaos")
 }
 
 /// Runs cargo in the workspace's root; the result is its exit code.
@@ -112,13 +127,18 @@ fn cargo(args: &[&str], config: Option<&Path>) -> Result<u8> {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     command.args(args).current_dir(layout::workspace_root());
+    run(command, config, "cargo")
+}
+
+/// Runs a program on the stack of `config`; the result is its exit code.
+fn run(mut command: Command, config: Option<&Path>, name: &str) -> Result<u8> {
     if let Some(config) = config {
         command.env("SLUICEGATE_STACK", config);
         if let Ok(me) = std::env::current_exe() {
             command.env("SLUICEGATE_XTASK", me);
         }
     }
-    let status = command.status().context("cannot run cargo")?;
-    // A cargo that a signal ended has no code of its own.
+    let status = command.status().with_context(|| format!("cannot run {name}"))?;
+    // A program that a signal ended has no code of its own.
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }

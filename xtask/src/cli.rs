@@ -57,7 +57,8 @@ pub enum Command {
         #[arg(last = true)]
         args: Vec<String>,
     },
-    /// Checks formatting, runs clippy with warnings denied, then `test`; prints the time of each.
+    /// Checks formatting, runs clippy with warnings denied, the simulator, then `test`; prints the
+    /// time of each.
     Ci {
         /// Where the servers listen.
         #[command(flatten)]
@@ -81,6 +82,13 @@ pub enum Command {
         #[arg(long, default_value_t = 30,
               value_parser = clap::value_parser!(u64).range(1..=10_000))]
         minutes: u64,
+    },
+    /// Simulates schedules of faults in one thread each: production services, real scripts.
+    #[command(disable_help_flag = true)]
+    Sim {
+        /// Passed on to the simulator as they are; --help explains them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
     },
     /// Brings the stack up, runs the benchmark on it and writes target/bench/report.json.
     Bench {

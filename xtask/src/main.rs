@@ -1,8 +1,9 @@
 //! The project's only task runner: `cargo xtask <command>`.
 //!
 //! It starts the real servers natively (`stack`), runs the tests against them (`test`), everything
-//! a change must pass (`ci`), and the benchmark (`bench`). Parsing lives in `cli`, the work in one
-//! module per concern; this file only dispatches and turns a failure into an exit code.
+//! a change must pass (`ci`), the simulator (`sim`), and the benchmark (`bench`). Parsing lives in
+//! `cli`, the work in one module per concern; this file only dispatches and turns a failure into an
+//! exit code.
 #![allow(
     clippy::disallowed_methods,
     reason = "a developer's tool: real clocks, threads and environment are its job"
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Ci { port } => cargo::ci(port.port_base),
         Command::Chaos { port, args } => cargo::chaos(port.port_base, &args),
         Command::Soak { port, minutes } => cargo::soak(port.port_base, minutes),
+        Command::Sim { args } => cargo::sim(&args),
         Command::Bench { port, args } => cargo::bench(port.port_base, &args),
     };
     match result {

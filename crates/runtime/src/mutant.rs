@@ -16,7 +16,9 @@ macro_rules! mutants {
             /// The name in tables.
             pub fn name(self) -> &'static str { match self { $(Mutant::$variant => $name,)* } }
             /// What it does.
-            pub fn meaning(self) -> &'static str { match self { $(Mutant::$variant => $meaning,)* } }
+            pub fn meaning(self) -> &'static str {
+                match self { $(Mutant::$variant => $meaning,)* }
+            }
         }
     };
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::CellId;
+use domain::frame::{self, Item};
 use tokio::time::sleep;
 
 use crate::net::spawn;
@@ -32,6 +33,7 @@ fn name(fault: Fault) -> &'static str {
         Fault::Kill(Role::Gate, ..) => "kill_gate",
         Fault::Kill(Role::Writer, ..) => "kill_writer",
         Fault::Kill(Role::Reconciler, ..) => "kill_reconciler",
+        Fault::KillWithFrames(..) => "kill_with_frames",
         Fault::Stop(Role::Gate, ..) => "stop_gate",
         Fault::Stop(Role::Writer, ..) => "stop_writer",
         Fault::Stop(Role::Reconciler, ..) => "stop_reconciler",
@@ -52,13 +54,10 @@ fn name(fault: Fault) -> &'static str {
 fn apply(fleet: &Arc<Fleet>, n: u64, fault: Fault) {
     let world = &fleet.world;
     match fault {
-        Fault::Kill(role, index, down) => {
-            fleet.with(role, index, Node::kill);
-            let fleet = fleet.clone();
-            spawn(async move {
-                sleep(Duration::from_millis(down)).await;
-                fleet.start(role, index);
-            });
+        Fault::Kill(role, index, down) => kill(fleet, (role, index), down),
+        Fault::KillWithFrames(index, down) => {
+            lose_frames(world);
+            kill(fleet, (Role::Writer, index), down);
         }
         Fault::Stop(role, index, ms) => fleet.with(role, index, |p| p.stop(ms)),
         Fault::Slow(role, index, (by, ms)) => fleet.with(role, index, |p| p.slow(by, ms)),
@@ -73,6 +72,33 @@ fn apply(fleet: &Arc<Fleet>, n: u64, fault: Fault) {
             }
         }
         Fault::Falsify(which) => falsify(world, n, which),
+    }
+}
+
+fn kill(fleet: &Arc<Fleet>, (role, index): (Role, u64), down: u64) {
+    fleet.with(role, index, Node::kill);
+    let fleet = fleet.clone();
+    spawn(async move {
+        sleep(Duration::from_millis(down)).await;
+        fleet.start(role, index);
+    });
+}
+
+/// Frames of orders that a consumer has and has not acked are gone.
+fn lose_frames(world: &World) {
+    for p in world.log.all_partitions() {
+        let frames = world.log.unacked(p);
+        for (n, frame) in frames.iter().enumerate().rev().filter(|(_, f)| f.out) {
+            let items = frame::decode(&frame.frame).unwrap_or_default();
+            if !items.iter().all(|i| matches!(i, Item::Order(..))) {
+                continue;
+            }
+            if world.log.lose(p, n).is_some() {
+                world.met("log", "unacked_lost");
+                world.tell("LOG", || format!("loses a frame of {p} that was not acked"));
+                world.check(|oracle, _| oracle.frame_lost(&items));
+            }
+        }
     }
 }
 

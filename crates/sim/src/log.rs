@@ -113,8 +113,9 @@ impl NodeConsumer {
         let (watched, held) = (node.clone(), inner.clone());
         // A session ends also while its process does not ask for anything.
         spawn(async move {
-            let mut changes = watched.changes();
-            while changes.changed().await.is_ok() {
+            let mut seen = watched.version();
+            loop {
+                watched.changed(&mut seen).await;
                 if let (true, Ok(mut inner)) = (is_gone(&watched), held.try_lock()) {
                     inner.take();
                 }
@@ -159,7 +160,7 @@ fn is_gone(node: &Node) -> bool {
 #[async_trait]
 impl Consumer for NodeConsumer {
     async fn next(&mut self) -> Result<Delivery, LogError> {
-        let mut changes = self.node.changes();
+        let mut seen = self.node.version();
         loop {
             let mut inner = self.inner.lock().await;
             if is_gone(&self.node) && inner.take().is_some() {
@@ -175,7 +176,7 @@ impl Consumer for NodeConsumer {
             // Cancel safe: what the inner consumer gives is handed on without another wait.
             tokio::select! {
                 biased;
-                _ = changes.changed() => {}
+                () = self.node.changed(&mut seen) => {}
                 delivery = consumer.next() => return delivery,
             }
         }

@@ -34,8 +34,38 @@ const fn lua(
     Case { name, meaning, spot, profile: None, excuse: "" }
 }
 
+/// The family that shows a script's mutant soonest, or why it may survive.
+fn known(case: Case) -> Case {
+    let profile = match case.name {
+        "mend_held_0" | "mend_uncond" | "drop_uncond" => Some(Profile::Hand),
+        "load_no_ticket" => Some(Profile::Loss),
+        "load_over" => Some(Profile::All),
+        _ => None,
+    };
+    let excuse = match case.name {
+        "drop_uncond" => {
+            "two layers: the rebuild empties a paused cell before it drops it; without that layer \
+             it is opreb_nowait, which is found"
+        }
+        "reject_keeps_hold" => {
+            "the relay resolves the hold that stays (no_resolve is found): units are only blocked \
+             for a while"
+        }
+        "load_over" => {
+            "rarely found: it loses the holds made between two loads after one loss (INV-14); the \
+             ledger replays the rest"
+        }
+        "load_no_ticket" => {
+            "needs a load that is late by a whole loss and its rebuild; the conformance suite of \
+             the cells holds the rule on every backend"
+        }
+        _ => "",
+    };
+    Case { profile, excuse, ..case }
+}
+
 /// Mutants of the scripts.
-const LUA: [Case; 14] = [
+const LUA: [Case; 16] = [
     lua(
         ("apply_no_watermark", "apply folds in what it has already"),
         "apply",
@@ -81,8 +111,8 @@ const LUA: [Case; 14] = [
     lua(
         ("no_conflict", "reserve takes other content under a key for the same request"),
         "reserve",
-        "if sub(v, 2, 5) ~= sub(ARGV[a + 1], 13) or sub(v, 49, 48 + sub(v, 46, 48)) ~= ARGV[a + 4] then",
-        "if sub(v, 49, 48 + sub(v, 46, 48)) ~= ARGV[a + 4] then",
+        "if sub(v, 2, 5) ~= sub(ARGV[a + 1], 13) or sub(v, 49,",
+        "if sub(v, 49,",
     ),
     lua(
         ("sells_what_is_held", "reserve looks at supply - net only"),
@@ -115,35 +145,25 @@ const LUA: [Case; 14] = [
         "",
     ),
     lua(("mend_held_0", "mend sets held to 0"), "mend", "held = held + q", "held = 0"),
-];
-
-/// Conditions of mend and drop, which need a race to matter.
-const CONDITIONS: [Case; 2] = [
-    Case {
-        profile: Some(Profile::Hand),
-        ..lua(
-            ("mend_uncond", "mend without comparing inc, W and tok"),
-            "mend",
-            "if c[1] ~= ARGV[1] or c[2] ~= ARGV[2] or c[3] ~= ARGV[3] then return { 1 } end",
-            "",
-        )
-    },
-    Case {
-        profile: Some(Profile::Hand),
-        ..lua(
-            ("drop_uncond", "drop without its conditions"),
-            "drop",
-            "if ARGV[4] ~= '1' and call('HLEN', KEYS[2]) > 0 then return { 1 } end",
-            "",
-        )
-    },
+    lua(
+        ("mend_uncond", "mend without comparing inc, W and tok"),
+        "mend",
+        "if c[1] ~= ARGV[1] or c[2] ~= ARGV[2] or c[3] ~= ARGV[3] then return { 1 } end",
+        "",
+    ),
+    lua(
+        ("drop_uncond", "drop of a cell that has holds"),
+        "drop",
+        "if ARGV[4] ~= '1' and call('HLEN', KEYS[2]) > 0 then return { 1 } end",
+        "",
+    ),
 ];
 
 fn code(mutant: Mutant) -> Case {
     use Mutant as M;
     let profile = match mutant {
-        M::MaxAgeIgnored | M::AcceptWithoutReceipt => Some(Profile::Process),
-        M::AckBeforeCommit => Some(Profile::All),
+        M::MaxAgeIgnored => Some(Profile::Process),
+        M::AckBeforeCommit | M::AcceptWithoutReceipt => Some(Profile::All),
         M::AckBeforeRow | M::NoSweep => Some(Profile::Log),
         M::HopAny | M::HandOverLost => Some(Profile::All),
         M::BarrierEarly | M::NoBarrier | M::BarrierMains | M::NoGrace => Some(Profile::All),
@@ -157,6 +177,9 @@ fn code(mutant: Mutant) -> Case {
              with Redis"
         }
         M::AckBeforeRow => "the sweeper publishes again what has a verdict and no row",
+        M::BarrierEarly => {
+            "a load comes 50 ms after the mark at the earliest, and a batch rarely takes longer"
+        }
         M::HopAny => "needs two databases down in turn during a rebuild",
         M::BarrierMains => "needs a database that is down before a loss and answers after it",
         M::NoGrace => "only widens the window of section 8: a gate publishes after the barrier",
@@ -173,7 +196,11 @@ fn stored(mutant: StoreMutant) -> Case {
         S::ReleaseNotIdempotent => ("release_not_idempotent", "release without its unique key", ""),
         S::NoKeyUnique => ("no_key_unique", "no UNIQUE(buyer, key)", ""),
         S::ReadBeforeLock => ("read_before_lock", "verdicts are read before the row lock", ""),
-        S::RowUpsert => ("row_upsert", "a redelivery overwrites the row", ""),
+        S::RowUpsert => (
+            "row_upsert",
+            "a redelivery overwrites the row",
+            "writes the same again: nothing changes a row before payments are built",
+        ),
         S::RejectNotPersisted => ("reject_not_persisted", "a reject is not in the ledger", ""),
         S::FlagOnlyInRedis => ("flag_only_in_redis", "a flag is not in the ledger", ""),
         S::NoUnrowed => ("no_unrowed", "verdicts without unrowed ranges", ""),
@@ -200,8 +227,7 @@ pub fn all() -> Vec<Case> {
     if cfg!(feature = "mutants") {
         out.extend(Mutant::ALL.iter().map(|m| code(*m)));
     }
-    out.extend(LUA);
-    out.extend(CONDITIONS);
+    out.extend(LUA.map(known));
     out.extend(StoreMutant::ALL.map(stored));
     out
 }

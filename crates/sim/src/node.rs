@@ -11,7 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use runtime::Clock;
 use runtime::unique::Unique;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::plan::Role;
@@ -41,14 +41,16 @@ pub struct Node {
     calls: AtomicU64,
     uniques: AtomicU64,
     condition: Mutex<Condition>,
-    state: watch::Sender<State>,
+    state: Mutex<State>,
+    /// A watch channel would wake its receivers in any order, this one in theirs.
+    bell: Notify,
 }
 
 /// What its consumers must know at once.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct State {
+struct State {
     dead: bool,
-    stops: u64,
+    version: u64,
 }
 
 impl Node {
@@ -73,7 +75,8 @@ impl Node {
             calls: AtomicU64::new(0),
             uniques: AtomicU64::new(0),
             condition: Mutex::new(Condition { stopped_until: now, slow: (1, now) }),
-            state: watch::Sender::new(State::default()),
+            state: Mutex::default(),
+            bell: Notify::new(),
         })
     }
 
@@ -85,30 +88,49 @@ impl Node {
 
     /// Never acts again.
     pub fn kill(&self) {
-        self.state.send_modify(|s| s.dead = true);
+        let mut state = self.state.lock();
+        (state.dead, state.version) = (true, state.version + 1);
+        drop(state);
+        self.bell.notify_waiters();
     }
 
     /// True after [`Node::kill`].
     pub fn is_dead(&self) -> bool {
-        self.state.borrow().dead
+        self.state.lock().dead
     }
 
     /// Waits for its death.
     pub async fn died(&self) {
-        let mut state = self.state.subscribe();
-        // The sender lives in self, so this only ends when it is dead.
-        let _ = state.wait_for(|s| s.dead).await;
+        let mut seen = self.version();
+        while !self.is_dead() {
+            self.changed(&mut seen).await;
+        }
     }
 
     /// Stops it for so long.
     pub fn stop(&self, ms: u64) {
         self.condition.lock().stopped_until = Instant::now() + Duration::from_millis(ms);
-        self.state.send_modify(|s| s.stops += 1);
+        self.state.lock().version += 1;
+        self.bell.notify_waiters();
     }
 
     /// Tells of its death and of its stops.
-    pub fn changes(&self) -> watch::Receiver<State> {
-        self.state.subscribe()
+    pub async fn changed(&self, seen: &mut u64) {
+        loop {
+            let mut rung = std::pin::pin!(self.bell.notified());
+            rung.as_mut().enable();
+            let now = self.version();
+            if now != *seen {
+                *seen = now;
+                return;
+            }
+            rung.await;
+        }
+    }
+
+    /// Grows with its death and with each stop.
+    pub fn version(&self) -> u64 {
+        self.state.lock().version
     }
 
     /// When it goes on, if it is stopped now.

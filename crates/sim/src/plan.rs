@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use crate::rng::Rng;
 
 /// Faults end here; what is broken then heals.
-pub const HEAL_MS: u64 = 2500;
+pub const HEAL_MS: u64 = 2100;
 
 /// Which family of faults a schedule has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,20 +28,23 @@ pub enum Profile {
     Database,
     /// Hands falsify counters, operators rebuild living cells.
     Hand,
+    /// As `Process`, few buyers, and the caches of verdicts are lost again and again.
+    Forget,
     /// All of it.
     All,
 }
 
 impl Profile {
     /// All of them, with their share of a thousand schedules.
-    pub const ALL: [(Profile, u64); 8] = [
+    pub const ALL: [(Profile, u64); 9] = [
         (Profile::Calm, 60),
-        (Profile::Process, 260),
+        (Profile::Process, 200),
         (Profile::Log, 130),
         (Profile::Failover, 150),
         (Profile::Loss, 150),
         (Profile::Database, 100),
         (Profile::Hand, 80),
+        (Profile::Forget, 60),
         (Profile::All, 70),
     ];
 
@@ -159,6 +162,8 @@ pub enum Target {
 pub enum Fault {
     /// `kill -9`; a new one starts after so many ms.
     Kill(Role, u64, u64),
+    /// A writer dies, and the log loses what it had and had not acked.
+    KillWithFrames(u64, u64),
     /// SIGSTOP for so many ms.
     Stop(Role, u64, u64),
     /// A process is so many times slower, for so many ms.
@@ -270,7 +275,7 @@ impl Plan {
             reconcilers: r.range(1, 2),
             databases: r.range(1, 2) as u16 + u16::from(profile.has(Profile::Database)),
             partitions: r.range(1, 2) as u16,
-            clients: clients(&mut r, offers.len() as u64),
+            clients: clients(&mut r, offers.len() as u64, profile),
             orders: orders(&mut r, offers.len(), profile),
             offers,
             faults: Vec::new(),
@@ -303,15 +308,18 @@ fn offers(r: &mut Rng) -> Vec<OfferPlan> {
         .collect()
 }
 
-fn clients(r: &mut Rng, offers: u64) -> Vec<ClientPlan> {
+fn clients(r: &mut Rng, offers: u64, profile: Profile) -> Vec<ClientPlan> {
+    let buyers = if profile == Profile::Forget { 2 } else { 7 };
+    // After a loss it takes a while until there is a cell to buy from again.
+    let late = if profile.has(Profile::Loss) { 1900 } else { 900 };
     let n = r.range(5, 11);
     (0..n)
         .map(|_| {
             let acts = r.range(1, 3);
             ClientPlan {
-                buyer: r.below(7),
+                buyer: r.below(buyers),
                 offer: r.below(offers) as usize,
-                at: r.below(900),
+                at: r.below(late),
                 acts: (0..acts).map(|i| (r.below(500), act(r, i == 0))).collect(),
             }
         })
@@ -359,7 +367,7 @@ fn call_faults(r: &mut Rng, profile: Profile) -> CallFaults {
     CallFaults {
         lost_request: level / 2,
         lost_reply: level,
-        late: level / 2,
+        late: if profile == Profile::Forget { 60 } else { level / 2 },
         twice: level,
         refused: level / 2,
         slow: r.pick(&[0, 20, 60]),
@@ -393,7 +401,7 @@ fn faults(r: &mut Rng, plan: &Plan) -> Vec<(u64, Fault)> {
         add(r, 3, &|r| Fault::Failover(r.range(1, 20)));
     }
     if p.has(Profile::Loss) {
-        add(r, 2, &|r| match r.below(6) {
+        add(r, 3, &|r| match r.below(6) {
             0..3 => Fault::Lose(None),
             3 | 4 => Fault::Lose(Some(0)),
             _ => Fault::OldSnapshot(r.range(50, 800)),
@@ -406,14 +414,19 @@ fn faults(r: &mut Rng, plan: &Plan) -> Vec<(u64, Fault)> {
     if p.has(Profile::Hand) {
         add(r, 2, &|r| Fault::Falsify(r.below(3) as usize));
     }
+    if p.has(Profile::Log) {
+        let writers = plan.writers;
+        add(r, 3, &|r| Fault::KillWithFrames(r.below(writers), r.range(20, 300)));
+    }
     if p.has(Profile::Log) && r.chance(500) {
         out.push((r.below(1500), Fault::Down(Target::Log, r.range(50, 800))));
     }
     if r.chance(200) {
         out.push((r.below(1500), Fault::Down(Target::Redis, r.range(30, 400))));
     }
-    if r.chance(300) {
-        out.push((r.range(300, 2000), Fault::Tombstones));
+    let forgets = if p == Profile::Forget { 14 } else { u64::from(r.chance(300)) };
+    for _ in 0..forgets {
+        out.push((r.range(100, HEAL_MS - 100), Fault::Tombstones));
     }
     out.sort_by_key(|f| f.0);
     out

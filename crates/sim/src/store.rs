@@ -66,6 +66,7 @@ macro_rules! calls {
         $($how:ident $name:ident($($arg:ident: $ty:ty = $own:expr => $pass:expr),*) -> $ret:ty,
             $db:expr;)*
     } $($rest:tt)*) => {
+        #[allow(clippy::redundant_locals, reason = "an argument that is a value is its own")]
         #[async_trait]
         impl $port for NodeStore {
             $(async fn $name(&self $(, $arg: $ty)*) -> StoreResult<$ret> {
@@ -119,8 +120,8 @@ fn own<T: Clone>(list: &[T]) -> Arc<Vec<T>> {
 calls!(Ledger for s {
     writes verdicts(batch: &[CellAsks] = own(batch) => &batch) -> Vec<CellVerdicts>,
         batch.first().map_or(0, |b| s.cell_db(&b.cell.offer));
-    writes release(cell: &CellId = cell.clone() => &cell, orders: &[OrderId] = own(orders) => &orders)
-        -> Appended, s.cell_db(&cell.offer);
+    writes release(cell: &CellId = cell.clone() => &cell,
+        orders: &[OrderId] = own(orders) => &orders) -> Appended, s.cell_db(&cell.offer);
     writes finish_unrowed(db: u16 = db => db, ranges: &[UnrowedRange] = own(ranges) => &ranges)
         -> (), db;
     reads unrowed(db: u16 = db => db, before_ms: u64 = before_ms => before_ms,
@@ -146,8 +147,8 @@ calls!(Ledger for s {
     reads find_verdicts(cell: &CellId = cell.clone() => &cell,
         orders: &[OrderId] = own(orders) => &orders) -> Found, s.cell_db(&cell.offer);
     reads buyer_sums(cell: &CellId = cell.clone() => &cell, seq: u64 = seq => seq,
-        after: Option<&str> = after.map(str::to_owned) => after.as_deref(), limit: u64 = limit => limit)
-        -> Vec<(String, i64)>, s.cell_db(&cell.offer);
+        after: Option<&str> = after.map(str::to_owned) => after.as_deref(),
+        limit: u64 = limit => limit) -> Vec<(String, i64)>, s.cell_db(&cell.offer);
     reads cells(db: u16 = db => db, after: Option<&CellId> = after.cloned() => after.as_ref(),
         limit: u64 = limit => limit) -> Vec<CellId>, db;
 }
@@ -180,31 +181,31 @@ fn buyer_db(&self, buyer: &Buyer) -> u16 {
 
 calls!(Catalog for s {
     reads init(fingerprint: &str = fingerprint.to_owned() => &fingerprint) -> InitOutcome,
-        s.databases().min(0);
-    reads catalog_version() -> u64, s.databases().min(0);
-    reads campaigns() -> Vec<Campaign>, s.databases().min(0);
-    reads offers() -> Vec<Offer>, s.databases().min(0);
-    reads offer(id: &OfferId = id.clone() => &id) -> Option<(Offer, Campaign)>, s.databases().min(0);
-    reads put_campaign(c: &Campaign = c.clone() => &c) -> bool, s.databases().min(0);
-    reads put_offer(o: &Offer = o.clone() => &o) -> bool, s.databases().min(0);
+        0;
+    reads catalog_version() -> u64, 0;
+    reads campaigns() -> Vec<Campaign>, 0;
+    reads offers() -> Vec<Offer>, 0;
+    reads offer(id: &OfferId = id.clone() => &id) -> Option<(Offer, Campaign)>, 0;
+    reads put_campaign(c: &Campaign = c.clone() => &c) -> bool, 0;
+    reads put_offer(o: &Offer = o.clone() => &o) -> bool, 0;
 });
 
 calls!(Marks for s {
     reads set_progress(partition: &str = partition.to_owned() => &partition,
-        finished_until: u64 = finished_until => finished_until) -> (), s.databases().min(0);
-    reads progress() -> Vec<(String, u64)>, s.databases().min(0);
+        finished_until: u64 = finished_until => finished_until) -> (), 0;
+    reads progress() -> Vec<(String, u64)>, 0;
     writes mark_barrier(barrier: &str = barrier.to_owned() => &barrier,
-        partition: &str = partition.to_owned() => &partition) -> (), s.databases().min(0);
+        partition: &str = partition.to_owned() => &partition) -> (), 0;
     reads barrier_seen(barrier: &str = barrier.to_owned() => &barrier) -> Vec<String>,
-        s.databases().min(0);
+        0;
     reads lease(name: &str = name.to_owned() => &name, holder: &str = holder.to_owned() => &holder,
-        ttl_ms: u64 = ttl_ms => ttl_ms) -> bool, s.databases().min(0);
+        ttl_ms: u64 = ttl_ms => ttl_ms) -> bool, 0;
     writes park(order: OrderId = order => order, reason: &str = reason.to_owned() => &reason,
-        sealed: &Sealed = sealed.clone() => &sealed) -> (), s.databases().min(0);
+        sealed: &Sealed = sealed.clone() => &sealed) -> (), 0;
     reads parked_among(orders: &[OrderId] = own(orders) => &orders) -> Vec<OrderId>,
-        s.databases().min(0);
+        0;
     writes park_frame(partition: &str = partition.to_owned() => &partition,
         reason: &str = reason.to_owned() => &reason, frame: &Bytes = frame.clone() => &frame) -> (),
-        s.databases().min(0);
-    reads parked_counts() -> (u64, u64), s.databases().min(0);
+        0;
+    reads parked_counts() -> (u64, u64), 0;
 });

@@ -104,7 +104,7 @@ impl Oracle {
     fn refused(&mut self, world: &World, ask: &Ask, (reason, status): (Option<Reason>, u16)) {
         let facts = self.orders.entry(ask.order).or_default();
         facts.refused += 1;
-        // The sold-out flag may be so old (section 8): what was accepted since is not in its filter.
+        // The sold-out flag may be so old (section 8): its filter lacks what was accepted since.
         let young = facts.accepted_at.is_some_and(|at| at + FLAG_MS >= world.at());
         if young && reason == Some(Reason::SoldOut) {
             return world.met("client", "sold_out_window");

@@ -42,6 +42,10 @@ impl Oracle {
         if script == "load" && codes == ["ok"] {
             self.loaded(cell);
         }
+        if script == "mend" && codes == ["ok"] {
+            // What a hand wrote is gone from this very step on.
+            self.cell_of(cell).falsified = false;
+        }
         self.see(cell, now);
     }
 

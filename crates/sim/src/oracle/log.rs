@@ -51,6 +51,13 @@ impl Oracle {
         }
     }
 
+    /// The log lost a frame that it had.
+    pub fn frame_lost(&mut self, items: &[Item]) {
+        for (_, _, payload) in orders(items) {
+            self.orders.entry(payload.order).or_default().frame_lost = true;
+        }
+    }
+
     fn covered(&mut self, mode: Mode, sealed: &Sealed, payload: &Payload) {
         if mode != Mode::Full || self.redis_lost {
             return;
