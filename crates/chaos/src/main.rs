@@ -79,6 +79,9 @@ struct Args {
     /// Appends one JSON line per schedule.
     #[arg(long, value_name = "FILE")]
     results: Option<PathBuf>,
+    /// Runs nothing: prints the table of a file that `--results` wrote.
+    #[arg(long, value_name = "FILE")]
+    table: Option<PathBuf>,
     /// Keeps histories, summaries and logs here; a temporary folder when left out.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -103,6 +106,11 @@ fn main() -> ExitCode {
 
 /// True when nothing was violated.
 fn all(args: &Args) -> Result<bool> {
+    if let Some(file) = &args.table {
+        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        let outcomes = text.lines().map(serde_json::from_str).collect::<Result<Vec<_>, _>>()?;
+        return Ok(judge(&outcomes));
+    }
     let temporary = tempfile::tempdir()?;
     let dir = args.keep.as_deref().unwrap_or(temporary.path());
     std::fs::create_dir_all(dir)?;
@@ -146,8 +154,12 @@ fn schedules(args: &Args, d: &mut Deployment, faults: &Faults, dir: &Path) -> Re
         }
         outcomes.push(ran.outcome);
     }
-    print!("{}", table::table(&outcomes));
-    Ok(outcomes.iter().all(|o| o.violations.is_empty()))
+    Ok(judge(&outcomes))
+}
+
+fn judge(outcomes: &[Outcome]) -> bool {
+    print!("{}", table::table(outcomes));
+    outcomes.iter().all(|o| o.violations.is_empty())
 }
 
 fn report(ran: &Ran, elapsed: Duration) {
