@@ -135,7 +135,9 @@ fn run(mut command: Command, config: Option<&Path>, name: &str) -> Result<u8> {
     if let Some(config) = config {
         command.env("SLUICEGATE_STACK", config);
         if let Ok(me) = std::env::current_exe() {
-            command.env("SLUICEGATE_XTASK", me);
+            // A build may have put a new one in this one's place; that one will do.
+            let me = me.display().to_string();
+            command.env("SLUICEGATE_XTASK", me.trim_end_matches(" (deleted)"));
         }
     }
     let status = command.status().with_context(|| format!("cannot run {name}"))?;
