@@ -79,7 +79,7 @@ async fn buy(ports: &Ports, request: Request<Incoming>) -> Option<()> {
         closes_at_ms: 0,
         items: vec![item],
     };
-    let reply = ports.cells.reserve(&cell, call).await.ok()?;
+    let reply = ports.cells.reserve(&cell, &call).await.ok()?;
     let Reserved::New { t_ms } = reply.results.first()? else { return None };
     let frame = frame::encode(&[Item::Order(Mode::Full, Sealed { t_ms: *t_ms, payload })]);
     let partition = ports.identity.partition(&offer, ports.log.partitions());

@@ -167,5 +167,9 @@ pub(crate) fn raw(status: u16, media: &'static str, body: Bytes) -> Answer {
 }
 
 fn to_bytes(body: &impl Serialize) -> Bytes {
-    serde_json::to_vec(body).map(Bytes::from).unwrap_or_default()
+    let mut bytes = Vec::with_capacity(512);
+    match serde_json::to_writer(&mut bytes, body) {
+        Ok(()) => bytes.into(),
+        Err(_) => Bytes::new(),
+    }
 }

@@ -5,7 +5,6 @@
 //! and again; the expiry is checked each time. A buyer's token opens nothing on the admin
 //! listener and an operator's token buys nothing.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use domain::Buyer;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use parking_lot::RwLock;
+use parking_lot::Mutex;
 use runtime::Clock;
 use runtime::config::AuthConfig;
 use serde::{Deserialize, Serialize};
@@ -24,7 +23,7 @@ pub const ADMIN_AUDIENCE: &str = "sluicegate-admin";
 const LEEWAY_S: u64 = 30;
 /// The longest token that is looked at, bytes.
 const MAX_TOKEN: usize = 4096;
-/// Tokens remembered at once.
+/// Tokens remembered at once, at most: each has one place where it may lie.
 const REMEMBERED: usize = 65_536;
 
 /// What a token says.
@@ -101,7 +100,7 @@ pub struct Tokens {
     admin_token: String,
     clock: Arc<dyn Clock>,
     hasher: RandomState,
-    seen: RwLock<HashMap<u64, Remembered>>,
+    seen: Box<[Mutex<Option<Remembered>>]>,
 }
 
 impl Tokens {
@@ -129,16 +128,16 @@ impl Tokens {
             admin_token: admin.to_owned(),
             clock,
             hasher: RandomState::new(),
-            seen: RwLock::default(),
+            seen: (0..REMEMBERED).map(|_| Mutex::new(None)).collect(),
         })
     }
 
     /// The buyer of an `Authorization` header's value.
     pub fn buyer(&self, header: &[u8]) -> Option<Buyer> {
         let token = bearer(header)?;
-        let slot = self.hasher.hash_one(token);
+        let slot = &self.seen[self.hasher.hash_one(token) as usize % REMEMBERED];
         let now = self.clock.now_ms() / 1000;
-        if let Some(r) = self.seen.read().get(&slot)
+        if let Some(r) = &*slot.lock()
             && *r.token == *token
         {
             let valid = now <= r.exp.saturating_add(LEEWAY_S) && now + LEEWAY_S >= r.nbf;
@@ -153,14 +152,8 @@ impl Tokens {
             return None;
         }
         let buyer: Buyer = claims.sub.parse().ok()?;
-        let mut seen = self.seen.write();
-        if seen.len() >= REMEMBERED {
-            seen.clear();
-        }
-        let nbf = claims.nbf.unwrap_or(0);
-        let remembered =
-            Remembered { token: token.into(), buyer: buyer.clone(), exp: claims.exp, nbf };
-        seen.insert(slot, remembered);
+        let (exp, nbf) = (claims.exp, claims.nbf.unwrap_or(0));
+        *slot.lock() = Some(Remembered { token: token.into(), buyer: buyer.clone(), exp, nbf });
         Some(buyer)
     }
 

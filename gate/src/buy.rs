@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cells::port::{CellError, Refusal, ReserveItem, Reserved};
+use cells::port::{CellError, Mark, Refusal, ReserveItem, Reserved};
 use domain::frame::Sealed;
 use domain::{
     Buyer, CellId, HoldState, IdempotencyKey, Kind, Line, Nonce, OrderId, Payload, Reason, Status,
@@ -16,11 +16,13 @@ use domain::{
 use runtime::mutant::{self, Mutant};
 use serde::Serialize;
 use store::port::OrderRow;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 use view::Known;
 
 use crate::answer::{self, Answer, Links, Problem};
 use crate::body::BuyBody;
-use crate::emit::Place;
+use crate::emit::{Held, Place, Tell};
 use crate::metrics::Outcome;
 use crate::orders::{self, Money};
 use crate::reserve::{Done, Lane};
@@ -120,43 +122,29 @@ pub(crate) fn problem(p: Problem) -> Ended {
 }
 
 impl Attempt<'_> {
-    async fn run(mut self, place: Place) -> Ended {
+    async fn run(mut self, mut place: Place) -> Ended {
         let mut checked = false;
         loop {
-            let Some(done) = self.reserve(checked).await else {
+            let Some(mut done) = self.reserve(checked, place).await else {
                 let text = "too many requests wait for this offer";
                 return self.shed(Problem::with(Reason::Overloaded, text));
             };
             self.unknown |= done.unknown;
-            let result = match done.result {
-                Ok(Reserved::Returning) if !checked => match self.returning().await {
-                    Some(ended) => return ended,
-                    None => {
-                        checked = true;
-                        continue;
-                    }
-                },
-                Ok(result) => result,
-                Err(e) => return self.no_answer(&e),
-            };
-            let age = |t_ms: u64| Duration::from_millis(done.mark.redis_ms.saturating_sub(t_ms));
-            return match result {
-                Reserved::New { t_ms } => {
-                    let bytes = self.bytes.clone();
-                    let sealed = Sealed { t_ms, payload: bytes };
-                    self.publish(place, sealed, (age(t_ms), done.at)).await
+            let mark = (done.mark, done.at);
+            return match (done.result, done.place.take()) {
+                (Ok(Reserved::New { t_ms }), _) => self.told(done.receipt, t_ms).await,
+                (Ok(Reserved::Held { t_ms, payload }), Some(own)) => {
+                    self.held(own, Sealed { t_ms, payload }, mark).await
                 }
-                Reserved::Held { t_ms, payload } => {
-                    // The first attempt's bytes are what is promised, also after a price change.
-                    match Payload::decode(&payload) {
-                        Ok(first) => self.payload = first,
-                        Err(e) => tracing::error!(order = %self.order, error = %e, "hold payload"),
+                (Ok(Reserved::Returning), Some(own)) if !checked => {
+                    if let Some(ended) = Box::pin(self.returning()).await {
+                        return ended;
                     }
-                    let own = mutant::on(Mutant::RetryBytes);
-                    let payload = if own { self.bytes.clone() } else { payload };
-                    self.publish(place, Sealed { t_ms, payload }, (age(t_ms), done.at)).await
+                    (checked, place) = (true, own);
+                    continue;
                 }
-                other => self.decided(other).await,
+                (Ok(other), _) => Box::pin(self.decided(other)).await,
+                (Err(e), _) => self.no_answer(&e),
             };
         }
     }
@@ -177,7 +165,7 @@ impl Attempt<'_> {
         }
     }
 
-    async fn reserve(&self, checked: bool) -> Option<Done> {
+    async fn reserve(&self, checked: bool, place: Place) -> Option<Done> {
         let item = ReserveItem {
             order: self.order,
             buyer: Some(self.request.buyer.clone()),
@@ -189,27 +177,47 @@ impl Attempt<'_> {
             checked,
             relay: false,
         };
-        let waiting = self.gate.reserve.enter(&self.lane, &self.request.known, item)?;
+        let waiting = self.gate.reserve.enter(&self.lane, &self.request.known, item, place)?;
         match waiting.await {
             Ok(done) => Some(done),
             // The lane's task died, which is a bug; the call may have run.
             Err(_) => Some(Done {
                 result: Err(CellError::Unknown(self.cell.clone())),
                 unknown: true,
-                mark: cells::Mark::default(),
-                at: tokio::time::Instant::now(),
+                mark: Mark::default(),
+                at: Instant::now(),
+                place: None,
+                receipt: None,
             }),
         }
     }
 
-    async fn publish(
-        &self,
+    /// Publishes a hold that was there already. The first attempt's bytes are what is promised,
+    /// also after a price change.
+    async fn held(
+        &mut self,
         place: Place,
-        sealed: Sealed,
-        age: (Duration, tokio::time::Instant),
+        mut sealed: Sealed,
+        (mark, seen): (Mark, Instant),
     ) -> Ended {
+        match Payload::decode(&sealed.payload) {
+            Ok(first) => self.payload = first,
+            Err(e) => tracing::error!(order = %self.order, error = %e, "hold payload"),
+        }
+        if mutant::on(Mutant::RetryBytes) {
+            sealed.payload = self.bytes.clone();
+        }
         let t_ms = sealed.t_ms;
-        let receipt = self.gate.emit.publish(place, sealed, age).await.unwrap_or(false);
+        let age = Duration::from_millis(mark.redis_ms.saturating_sub(t_ms));
+        let (tell, receipt) = oneshot::channel();
+        self.gate.emit.publish(vec![Held { place, sealed, age, seen, tell: Tell::Receipt(tell) }]);
+        let receipt = receipt.await.ok();
+        self.told(receipt, t_ms).await
+    }
+
+    /// What the log said of the frame.
+    async fn told(&self, receipt: Option<bool>, t_ms: u64) -> Ended {
+        let receipt = receipt == Some(true);
         if receipt && mutant::on(Mutant::DropOnReceipt) {
             let _ = self.gate.ports.cells.resolve(&self.cell, &[(self.order, 0)]).await;
         }

@@ -18,23 +18,53 @@ use runtime::mutant::{self, Mutant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
+use crate::reserve::Done;
+
 /// A place in a partition's queue; held until the receipt.
+#[derive(Debug)]
 pub(crate) struct Place {
     partition: u16,
     _permit: OwnedSemaphorePermit,
 }
 
-struct Waiting {
-    sealed: Sealed,
+/// Who hears of the receipt.
+pub(crate) enum Tell {
+    /// A request that found its hold there and publishes it again.
+    Receipt(oneshot::Sender<bool>),
+    /// A request that took a new hold: it is woken once, with hold and receipt.
+    Reserved(oneshot::Sender<Done>, Done),
+}
+
+impl Tell {
+    /// `true` = receipt, anything else is unknown. Nobody may be listening any more.
+    fn receipt(self, got: bool) {
+        match self {
+            Tell::Receipt(tell) => drop(tell.send(got)),
+            Tell::Reserved(tell, done) => drop(tell.send(Done { receipt: Some(got), ..done })),
+        }
+    }
+}
+
+/// One held order on its way to the log.
+pub(crate) struct Held {
+    pub place: Place,
+    pub sealed: Sealed,
+    /// How old the first hold was when the script answered, at `seen`.
+    pub age: Duration,
+    pub seen: Instant,
+    pub tell: Tell,
+}
+
+impl Held {
     /// The first publish must start before this.
-    until: Instant,
-    tell: oneshot::Sender<bool>,
-    _place: Place,
+    fn until(&self, max_age_ms: u64) -> Instant {
+        self.seen + Duration::from_millis(max_age_ms).saturating_sub(self.age)
+    }
 }
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<Held>,
     in_flight: usize,
 }
 
@@ -65,21 +95,12 @@ impl Emit {
         Some(Place { partition, _permit: permit })
     }
 
-    /// Publishes one held order; `true` = receipt, anything else is unknown.
-    /// `age` is how old the first hold was when the script answered, at `seen`.
-    pub fn publish(
-        self: &Arc<Self>,
-        place: Place,
-        sealed: Sealed,
-        (age, seen): (Duration, Instant),
-    ) -> oneshot::Receiver<bool> {
-        let (tell, receipt) = oneshot::channel();
-        let left = Duration::from_millis(self.cfg.max_age_ms).saturating_sub(age);
-        let partition = place.partition;
-        let waiting = Waiting { sealed, until: seen + left, tell, _place: place };
+    /// Publishes held orders of one partition.
+    pub fn publish(self: &Arc<Self>, held: Vec<Held>) {
+        let Some(partition) = held.first().map(|h| h.place.partition) else { return };
         let start = {
             let mut q = self.lanes[usize::from(partition)].queue.lock();
-            q.waiting.push_back(waiting);
+            q.waiting.extend(held);
             let free = q.in_flight < self.cfg.in_flight;
             q.in_flight += usize::from(free);
             free
@@ -88,7 +109,6 @@ impl Emit {
             let me = self.clone();
             self.tasks.spawn_request(async move { me.drive(partition).await });
         }
-        receipt
     }
 
     /// Sends frames until nothing waits. Several of these run per partition.
@@ -108,7 +128,7 @@ impl Emit {
     }
 
     /// The next frame's orders, within its bounds; too old ones are answered `unknown`.
-    fn take(&self, waiting: &mut VecDeque<Waiting>) -> Vec<Waiting> {
+    fn take(&self, waiting: &mut VecDeque<Held>) -> Vec<Held> {
         let now = Instant::now();
         let mut bytes = 64;
         let mut batch = Vec::new();
@@ -119,9 +139,9 @@ impl Emit {
                 break;
             }
             let Some(next) = waiting.pop_front() else { break };
-            if next.until < now && !mutant::on(Mutant::MaxAgeIgnored) {
+            if next.until(self.cfg.max_age_ms) < now && !mutant::on(Mutant::MaxAgeIgnored) {
                 crate::metrics::too_old();
-                let _ = next.tell.send(false);
+                next.tell.receipt(false);
                 continue;
             }
             bytes += size;
@@ -130,7 +150,7 @@ impl Emit {
         batch
     }
 
-    async fn send(&self, partition: u16, batch: Vec<Waiting>) {
+    async fn send(&self, partition: u16, batch: Vec<Held>) {
         let items: Vec<Item> =
             batch.iter().map(|w| Item::Order(Mode::Full, w.sealed.clone())).collect();
         let frame = frame::encode(&items);
@@ -149,8 +169,8 @@ impl Emit {
                 false
             }
         };
-        for w in batch {
-            let _ = w.tell.send(receipt);
+        for held in batch {
+            held.tell.receipt(receipt);
         }
     }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use domain::{Buyer, Reason};
 use hyper::body::Body;
 use hyper::header::{AUTHORIZATION, CONNECTION, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Version};
 use runtime::Phase;
 use tokio::time::Instant;
@@ -29,19 +30,18 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     let began = Instant::now();
-    let head = request.method() == Method::HEAD;
-    let version = request.version();
-    let route = route::find(request.method(), request.uri().path());
-    let label = route.as_ref().map_or("none", Route::label);
+    let (parts, incoming) = request.into_parts();
+    let route = route::find(&parts.method, parts.uri.path());
+    let label = route::label(&route);
     let (mut answer, outcome) = match route {
         Ok(Route::Live) => (answer::text(200, "ok\n"), Outcome::Answered),
         Ok(Route::Ready) => ready(&gate),
-        Ok(_) | Err(_) => admitted(&gate, peer, request).await,
+        route => admitted(&gate, peer, (route, &parts, incoming)).await,
     };
-    if head {
+    if parts.method == Method::HEAD {
         *answer.body_mut() = http_body_util::Full::default();
     }
-    if gate.tasks.phase() >= Phase::NotReady && version < Version::HTTP_2 {
+    if gate.tasks.is_at(Phase::NotReady) && parts.version < Version::HTTP_2 {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     gate.requests.ended(label, outcome, began.elapsed().as_secs_f64());
@@ -61,34 +61,40 @@ pub(crate) fn not_serving(gate: &Gate) -> Reason {
     if gate.is_open() { Reason::Draining } else { Reason::Starting }
 }
 
-async fn admitted<B>(gate: &Gate, peer: IpAddr, request: Request<B>) -> Ended
+type Routed<'a> = Result<Route<'a>, (Reason, &'static str)>;
+
+async fn admitted<B>(
+    gate: &Gate,
+    peer: IpAddr,
+    (route, parts, incoming): (Routed<'_>, &Parts, B),
+) -> Ended
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    if !gate.is_open() || gate.tasks.phase() >= Phase::FlushLog {
+    if !gate.is_open() || gate.tasks.is_at(Phase::FlushLog) {
         return problem(Problem::new(not_serving(gate)));
     }
     if let Err(p) = gate.admission.arrive(peer) {
         return problem(p);
     }
-    let (parts, incoming) = request.into_parts();
-    match route::find(&parts.method, parts.uri.path()) {
+    // Only the way of a purchase has its state in here: this future is moved with each request.
+    match route {
         Err((reason, allowed)) => problem(Problem::new(reason).allow(allowed)),
-        Ok(Route::Offer(id)) => offers::get(gate, id).await,
-        Ok(Route::Buy(id)) => buy_route(gate, id, &parts, incoming).await,
-        Ok(Route::Order(id)) => match buyer(gate, &parts) {
-            Ok(buyer) => orders::by_id(gate, &buyer, id, parts.uri.query()).await,
+        Ok(Route::Offer(id)) => Box::pin(offers::get(gate, id)).await,
+        Ok(Route::Buy(id)) => buy_route(gate, id, parts, incoming).await,
+        Ok(Route::Order(id)) => match buyer(gate, parts) {
+            Ok(buyer) => Box::pin(orders::by_id(gate, &buyer, id, parts.uri.query())).await,
             Err(p) => problem(p),
         },
-        Ok(Route::Orders) => match buyer(gate, &parts) {
-            Ok(buyer) => orders::by_key(gate, &buyer, parts.uri.query()).await,
+        Ok(Route::Orders) => match buyer(gate, parts) {
+            Ok(buyer) => Box::pin(orders::by_key(gate, &buyer, parts.uri.query())).await,
             Err(p) => problem(p),
         },
         Ok(Route::Live | Route::Ready) => problem(Problem::new(Reason::UnknownRoute)),
     }
 }
 
-fn buyer(gate: &Gate, parts: &hyper::http::request::Parts) -> Result<Buyer, Problem> {
+fn buyer(gate: &Gate, parts: &Parts) -> Result<Buyer, Problem> {
     let header = parts.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
     let refused = || Problem::with(Reason::Unauthenticated, "send a valid Bearer token");
     let buyer = header.and_then(|h| gate.tokens.buyer(h)).ok_or_else(refused)?;
@@ -96,17 +102,12 @@ fn buyer(gate: &Gate, parts: &hyper::http::request::Parts) -> Result<Buyer, Prob
     Ok(buyer)
 }
 
-async fn buy_route<B>(
-    gate: &Gate,
-    offer: &str,
-    parts: &hyper::http::request::Parts,
-    incoming: B,
-) -> Ended
+async fn buy_route<B>(gate: &Gate, offer: &str, parts: &Parts, incoming: B) -> Ended
 where
     B: Body<Data = Bytes> + Unpin,
 {
     match understand(gate, offer, parts, incoming).await {
-        Ok(request) => buy::buy(gate, request).await,
+        Ok(request) => Box::pin(buy::buy(gate, request)).await,
         Err(p) => problem(p),
     }
 }
@@ -115,7 +116,7 @@ where
 async fn understand<B>(
     gate: &Gate,
     offer: &str,
-    parts: &hyper::http::request::Parts,
+    parts: &Parts,
     incoming: B,
 ) -> Result<buy::Request, Problem>
 where

@@ -8,6 +8,7 @@
 
 pub mod admin;
 mod admission;
+mod alarm;
 mod answer;
 mod auth;
 mod body;

@@ -1,6 +1,6 @@
 //! The gate's metrics: names, help, and one function per thing that is counted.
 
-use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use cells::port::CellError;
 use domain::Reason;
@@ -8,7 +8,8 @@ use metrics::{
     Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
     histogram,
 };
-use parking_lot::RwLock;
+
+use crate::route::LABELS;
 
 /// Names and help texts.
 pub(crate) fn describe() {
@@ -48,33 +49,50 @@ impl Outcome {
             Outcome::Problem(r) => r.as_str(),
         }
     }
+
+    /// Its place in a row of [`Requests`].
+    fn index(self) -> usize {
+        match self {
+            Outcome::Accepted => 0,
+            Outcome::Unconfirmed => 1,
+            Outcome::Answered => 2,
+            Outcome::Problem(r) => 3 + r as usize,
+        }
+    }
 }
 
 /// Handles of the request metrics, made when first counted: a look-up in the registry costs more
 /// than a refusal by path.
-#[derive(Default)]
 pub(crate) struct Requests {
-    counters: RwLock<HashMap<(&'static str, &'static str), Counter>>,
-    seconds: RwLock<HashMap<&'static str, Histogram>>,
+    routes: [Handles; LABELS.len()],
+}
+
+struct Handles {
+    by_outcome: Box<[OnceLock<Counter>]>,
+    seconds: OnceLock<Histogram>,
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        let routes = std::array::from_fn(|_| Handles {
+            by_outcome: (0..3 + Reason::ALL.len()).map(|_| OnceLock::new()).collect(),
+            seconds: OnceLock::new(),
+        });
+        Self { routes }
+    }
 }
 
 impl Requests {
-    pub fn ended(&self, route: &'static str, outcome: Outcome, seconds: f64) {
-        let key = (route, outcome.label());
-        if let Some(counter) = self.counters.read().get(&key) {
-            counter.increment(1);
-        } else {
-            let fresh = counter!("sluicegate_requests_total", "route" => key.0, "outcome" => key.1);
-            fresh.increment(1);
-            self.counters.write().insert(key, fresh);
-        }
-        if let Some(histogram) = self.seconds.read().get(route) {
-            histogram.record(seconds);
-        } else {
-            let fresh = histogram!("sluicegate_request_seconds", "route" => route);
-            fresh.record(seconds);
-            self.seconds.write().insert(route, fresh);
-        }
+    /// Counts a request of the route with this place in [`LABELS`].
+    pub fn ended(&self, route: usize, outcome: Outcome, seconds: f64) {
+        let (handles, label) = (&self.routes[route], LABELS[route]);
+        let fresh = || {
+            let outcome = outcome.label();
+            counter!("sluicegate_requests_total", "route" => label, "outcome" => outcome)
+        };
+        handles.by_outcome[outcome.index()].get_or_init(fresh).increment(1);
+        let fresh = || histogram!("sluicegate_request_seconds", "route" => label);
+        handles.seconds.get_or_init(fresh).record(seconds);
     }
 }
 

@@ -4,13 +4,15 @@
 //! What arrives while a call is in flight becomes the next call; there is no timer. A call that
 //! gets no answer is repeated with the same nonces, and its items then carry `unknown`: nobody may
 //! say a definitive "no" to them (PROTOCOL 6.3). The combiner remembers the last Redis time it
-//! saw, from which deadlines and window checks are reckoned.
+//! saw, from which deadlines and window checks are reckoned. New holds go on to the frame combiner
+//! from here: their requests are woken once, by the receipt.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cells::port::{CellError, Cells, Mark, Refusal, ReserveCall, ReserveItem, Reserved};
+use domain::frame::Sealed;
 use domain::{CellId, Identity};
 use parking_lot::{Mutex, RwLock};
 use runtime::Tasks;
@@ -19,10 +21,11 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use view::Known;
 
+use crate::emit::{Emit, Held, Place, Tell};
 use crate::soldout::SoldOut;
 
 /// What became of one reserve.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Done {
     /// The script's word, or why there is none.
     pub result: Result<Reserved, CellError>,
@@ -32,11 +35,51 @@ pub(crate) struct Done {
     pub mark: Mark,
     /// When the answered call was sent: what its answer tells may be as old as this.
     pub at: Instant,
+    /// The request's place in the log's queue, if it was not used.
+    pub place: Option<Place>,
+    /// Of a new hold: whether the log gave its receipt.
+    pub receipt: Option<bool>,
+}
+
+impl Done {
+    /// How old a hold from `t_ms` was when the script answered.
+    pub fn age(&self, t_ms: u64) -> Duration {
+        Duration::from_millis(self.mark.redis_ms.saturating_sub(t_ms))
+    }
 }
 
 struct Waiting {
     item: ReserveItem,
+    caller: Caller,
+}
+
+struct Caller {
+    place: Place,
     tell: oneshot::Sender<Done>,
+}
+
+impl Caller {
+    fn done(
+        self,
+        result: Result<Reserved, CellError>,
+        unknown: bool,
+        (mark, at): (Mark, Instant),
+    ) -> (oneshot::Sender<Done>, Done) {
+        let place = Some(self.place);
+        (self.tell, Done { result, unknown, mark, at, place, receipt: None })
+    }
+}
+
+/// A new hold goes on to the log, with its request; anything else is told at once.
+fn hand_on(item: ReserveItem, (tell, mut done): (oneshot::Sender<Done>, Done)) -> Option<Held> {
+    let Ok(Reserved::New { t_ms }) = done.result else {
+        let _ = tell.send(done);
+        return None;
+    };
+    let place = done.place.take()?;
+    let sealed = Sealed { t_ms, payload: item.payload };
+    let (age, seen) = (done.age(t_ms), done.at);
+    Some(Held { place, sealed, age, seen, tell: Tell::Reserved(tell, done) })
 }
 
 #[derive(Default)]
@@ -67,6 +110,7 @@ impl Lane {
 /// All lanes of a gate.
 pub(crate) struct Reserve {
     cells: Arc<dyn Cells>,
+    emit: Arc<Emit>,
     identity: Identity,
     cfg: ReserveConfig,
     tasks: Tasks,
@@ -81,11 +125,12 @@ const ATTEMPTS: u32 = 3;
 impl Reserve {
     pub fn new(
         cells: Arc<dyn Cells>,
+        emit: Arc<Emit>,
         identity: Identity,
         cfg: ReserveConfig,
         tasks: Tasks,
     ) -> Self {
-        Self { cells, identity, cfg, tasks, lanes: RwLock::default() }
+        Self { cells, emit, identity, cfg, tasks, lanes: RwLock::default() }
     }
 
     /// The lane of a cell of a known offer (so their number is bounded by the catalog).
@@ -111,6 +156,7 @@ impl Reserve {
         lane: &Arc<Lane>,
         known: &Arc<Known>,
         item: ReserveItem,
+        place: Place,
     ) -> Option<oneshot::Receiver<Done>> {
         let (tell, done) = oneshot::channel();
         let start = {
@@ -118,7 +164,7 @@ impl Reserve {
             if q.waiting.len() >= self.cfg.queue {
                 return None;
             }
-            q.waiting.push(Waiting { item, tell });
+            q.waiting.push(Waiting { item, caller: Caller { place, tell } });
             // The newest view of the offer speaks for all: a changed window counts at once.
             q.known = Some(known.clone());
             let start = q.running == 0 || (q.running < CALLS && q.waiting.len() >= self.cfg.batch);
@@ -153,8 +199,8 @@ impl Reserve {
     }
 
     async fn call(&self, lane: &Arc<Lane>, known: &Known, batch: Vec<Waiting>) {
-        let (items, tellers): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|w| (w.item, w.tell)).unzip();
+        let (items, callers): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|w| (w.item, w.caller)).unzip();
         crate::metrics::reserve_batch(items.len());
         let window = |at: Option<i64>| at.unwrap_or(0).max(0) as u64;
         let deadline_ms = lane.redis_now().map_or(0, |now| now + self.cfg.budget_ms);
@@ -170,15 +216,19 @@ impl Reserve {
             Ok(reply) => {
                 *lane.clock.lock() = Some((reply.mark.redis_ms, Instant::now()));
                 self.note_stock(lane, &reply.mark, &reply.results);
-                let mark = reply.mark;
-                for (tell, result) in tellers.into_iter().zip(reply.results) {
-                    let _ = tell.send(Done { result: Ok(result), unknown, mark, at });
+                let mut held = Vec::new();
+                for ((caller, item), result) in
+                    callers.into_iter().zip(call.items).zip(reply.results)
+                {
+                    let done = caller.done(Ok(result), unknown, (reply.mark, at));
+                    held.extend(hand_on(item, done));
                 }
+                self.emit.publish(held);
             }
             Err(e) => {
-                for tell in tellers {
-                    let (result, mark) = (Err(e.clone()), Mark::default());
-                    let _ = tell.send(Done { result, unknown, mark, at });
+                for caller in callers {
+                    let (tell, done) = caller.done(Err(e.clone()), unknown, (Mark::default(), at));
+                    let _ = tell.send(done);
                 }
             }
         }
@@ -195,7 +245,7 @@ impl Reserve {
         let mut attempt = 1;
         loop {
             let sent = Instant::now();
-            let error = match self.cells.reserve(&lane.cell, call.clone()).await {
+            let error = match self.cells.reserve(&lane.cell, call).await {
                 Ok(reply) => return (Ok(reply), unknown, sent),
                 Err(e) => e,
             };

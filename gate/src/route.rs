@@ -21,16 +21,18 @@ pub(crate) enum Route<'a> {
     Ready,
 }
 
-impl Route<'_> {
-    /// The label in metrics.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Route::Buy(_) => "buy",
-            Route::Offer(_) => "offer",
-            Route::Order(_) => "order",
-            Route::Orders => "orders",
-            Route::Live | Route::Ready => "probe",
-        }
+/// Labels of routes in metrics; the last one is for what is no route.
+pub(crate) const LABELS: [&str; 6] = ["buy", "offer", "order", "orders", "probe", "none"];
+
+/// The place of a route in [`LABELS`].
+pub(crate) fn label<E>(route: &Result<Route<'_>, E>) -> usize {
+    match route {
+        Ok(Route::Buy(_)) => 0,
+        Ok(Route::Offer(_)) => 1,
+        Ok(Route::Order(_)) => 2,
+        Ok(Route::Orders) => 3,
+        Ok(Route::Live | Route::Ready) => 4,
+        Err(_) => 5,
     }
 }
 

@@ -5,8 +5,10 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use runtime::{Phase, Tasks};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
+use crate::alarm::Alarm;
 use crate::http;
 use crate::metrics;
 use crate::state::Gate;
@@ -141,31 +144,39 @@ async fn connection(gate: Arc<Gate>, stream: TcpStream, ip: IpAddr) {
     let io = TokioIo::new(stream);
     if h2 {
         let conn = h2_builder(&cfg).serve_connection(io, service);
-        let mut conn = std::pin::pin!(conn);
-        tokio::select! {
-            done = conn.as_mut() => drop(done),
-            () = tasks.reached(Phase::StopAccept) => {
-                conn.as_mut().graceful_shutdown();
-                let _ = conn.await;
-            }
-        }
+        run(conn, &tasks, |c| c.graceful_shutdown()).await;
     } else {
         let conn = h1_builder(&cfg).serve_connection(io, service);
-        let mut conn = std::pin::pin!(conn);
-        tokio::select! {
-            done = conn.as_mut() => drop(done),
-            () = tasks.reached(Phase::StopAccept) => {
-                conn.as_mut().graceful_shutdown();
-                let _ = conn.await;
-            }
-        }
+        run(conn, &tasks, |c| c.graceful_shutdown()).await;
     }
 }
 
+/// Runs a connection to its end; from `StopAccept` on it only finishes what it has begun.
+async fn run<C: Future>(conn: C, tasks: &Tasks, stop: fn(Pin<&mut C>)) {
+    let mut conn = pin!(conn);
+    // The first poll leaves this task's waker with the phase; from then on a load tells enough.
+    let mut reached = pin!(tokio::task::unconstrained(tasks.reached(Phase::StopAccept)));
+    let (mut asked, mut stopping) = (false, false);
+    poll_fn(|cx| {
+        if !stopping && (!asked || tasks.is_at(Phase::StopAccept)) {
+            asked = true;
+            stopping = reached.as_mut().poll(cx).is_ready();
+            if stopping {
+                stop(conn.as_mut());
+            }
+        }
+        conn.as_mut().poll(cx).map(drop)
+    })
+    .await;
+}
+
 fn h1_builder(cfg: &GateConfig) -> hyper::server::conn::http1::Builder {
+    let timeout = Duration::from_millis(cfg.header_timeout_ms);
     let mut b = hyper::server::conn::http1::Builder::new();
-    b.timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(cfg.header_timeout_ms))
+    // Answers are small: one buffer and one plain write cost less than two and a vectored one.
+    b.timer(Alarm::new(timeout))
+        .header_read_timeout(timeout)
+        .writev(false)
         .max_buf_size(H1_BUFFER)
         .max_headers(64)
         .half_close(false);

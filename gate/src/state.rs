@@ -44,8 +44,11 @@ impl Gate {
         let clock = ports.clock.clone();
         let tokens = Tokens::new(&config.auth, &config.admin.token, clock).map_err(Starting)?;
         let catalog = CatalogCache::new(ports.store.clone());
+        let emit = Emit::new(ports.log.clone(), config.publish.clone(), tasks.clone());
+        let emit = Arc::new(emit);
         let reserve = Reserve::new(
             ports.cells.clone(),
+            emit.clone(),
             ports.identity.clone(),
             config.reserve.clone(),
             tasks.clone(),
@@ -56,7 +59,7 @@ impl Gate {
             tokens,
             admission: Admission::new(&config.limits),
             reserve: Arc::new(reserve),
-            emit: Arc::new(Emit::new(ports.log.clone(), config.publish.clone(), tasks.clone())),
+            emit,
             offers: Offers::default(),
             waiters,
             requests: Default::default(),

@@ -78,15 +78,17 @@ impl Stripe {
         Ok(Self { lua, functions, keys })
     }
 
+    fn list<'a>(&self, items: impl Iterator<Item = &'a [u8]>) -> mlua::Result<Table> {
+        let table = self.lua.create_table()?;
+        for item in items {
+            table.raw_push(self.lua.create_string(item)?)?;
+        }
+        Ok(table)
+    }
+
     fn run(&self, call: &Call) -> mlua::Result<Value> {
-        let list = |items: &[Bytes]| {
-            let table = self.lua.create_table_with_capacity(items.len(), 0)?;
-            for item in items {
-                table.raw_push(self.lua.create_string(item)?)?;
-            }
-            Ok::<Table, mlua::Error>(table)
-        };
-        let arguments = (list(&call.keys)?, list(&call.args)?);
+        let keys = call.keys.iter().map(|k| &k[..]);
+        let arguments = (self.list(keys)?, self.list(call.args())?);
         to_value(self.functions[call.script.index].call(arguments)?)
     }
 }

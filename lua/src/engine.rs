@@ -63,8 +63,8 @@ impl<R: Runner> Engine<R> {
 
 #[async_trait]
 impl<R: Runner> Cells for Engine<R> {
-    async fn reserve(&self, cell: &CellId, call: ReserveCall) -> CellResult<ReserveReply> {
-        self.run(cell, reserve::encode(cell, &call), |v| reserve::decode(&call, v)).await
+    async fn reserve(&self, cell: &CellId, call: &ReserveCall) -> CellResult<ReserveReply> {
+        self.run(cell, reserve::encode(cell, call), |v| reserve::decode(call, v)).await
     }
 
     async fn apply(&self, cell: &CellId, call: ApplyCall) -> CellResult<Applied> {

@@ -125,10 +125,10 @@ impl Lane {
     }
 
     async fn eval(&self, what: &'static str, first: &str, call: &Call) -> Result<Reply, Error> {
-        let mut args: Vec<Reply> = Vec::with_capacity(2 + call.keys.len() + call.args.len());
+        let mut args: Vec<Reply> = Vec::with_capacity(2 + call.keys.len() + call.argc());
         args.push(Reply::from(first));
         args.push(Reply::Integer(call.keys.len() as i64));
-        args.extend(call.keys.iter().chain(&call.args).map(|b| Reply::Bytes(b.clone())));
+        args.extend(call.keys.iter().cloned().chain(call.shared()).map(Reply::Bytes));
         // The first key follows the hash and the number of keys.
         let command = CustomCommand::new_static(what, ClusterHash::Offset(2), false);
         self.quick.custom(command, args).await

@@ -317,7 +317,7 @@ pub struct MendCall {
 #[async_trait]
 pub trait Cells: Send + Sync {
     /// Takes holds. See the table of replies at [`Reserved`].
-    async fn reserve(&self, cell: &CellId, call: ReserveCall) -> CellResult<ReserveReply>;
+    async fn reserve(&self, cell: &CellId, call: &ReserveCall) -> CellResult<ReserveReply>;
     /// Folds ledger entries in (the only way counters follow the ledger).
     async fn apply(&self, cell: &CellId, call: ApplyCall) -> CellResult<Applied>;
     /// Drops holds whose verdict (at the given seq) is folded in already: `s <= W`.

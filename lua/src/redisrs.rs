@@ -111,8 +111,8 @@ impl RedisRs {
             cmd.arg(self.hashes[call.script.index].as_str());
         }
         cmd.arg(call.keys.len());
-        for part in call.keys.iter().chain(&call.args) {
-            cmd.arg(&part[..]);
+        for part in call.keys.iter().map(|k| &k[..]).chain(call.args()) {
+            cmd.arg(part);
         }
         // The library's own timeout does not cover its reconnecting, so this one is ours.
         let query = tokio::time::timeout(RESPONSE, cmd.query_async(&mut connection));

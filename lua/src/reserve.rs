@@ -41,7 +41,7 @@ fn push(out: &mut Call, item: &ReserveItem) -> Result<(), String> {
     out.text(format_args!("{:010}-{}{:03}", item.qty, item.nonce, buyer.len()));
     out.bytes(buyer.as_bytes());
     out.text(item.buyer_hash & ADDS_MASK);
-    out.args.push(item.payload.clone());
+    out.bytes(&item.payload);
     Ok(())
 }
 

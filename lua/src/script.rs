@@ -3,7 +3,10 @@
 //! Every key of a call carries the cell's hash tag, so a call never leaves its slot. Sources are
 //! compiled in: two processes of one build run the same Lua.
 
-use bytes::Bytes;
+use std::fmt::Write;
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
 use domain::CellId;
 
 /// One Lua script.
@@ -50,42 +53,69 @@ scripts! {
 }
 
 /// A script with its keys and arguments.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Call {
     /// Which script.
     pub script: &'static Script,
     /// KEYS, all in one slot; at least one.
     pub keys: Vec<Bytes>,
-    /// ARGV.
-    pub args: Vec<Bytes>,
+    /// ARGV, one behind the other: a call of 64 orders has 452 of them, too many to allocate each.
+    packed: BytesMut,
+    /// Where each argument ends in `packed`.
+    ends: Vec<usize>,
 }
 
 impl Call {
     /// A call with keys named by their short suffixes.
     pub(crate) fn new(script: &'static Script, cell: &CellId, keys: &[&str]) -> Self {
         let keys = keys.iter().map(|k| Bytes::from(format!("{{{cell}}}:{k}"))).collect();
-        Self { script, keys, args: Vec::new() }
+        Self { script, keys, packed: BytesMut::new(), ends: Vec::new() }
     }
 
-    /// With room for `n` arguments.
+    /// With room for `n` arguments, most of them short.
     pub(crate) fn room(mut self, n: usize) -> Self {
-        self.args.reserve(n);
+        self.ends.reserve(n);
+        self.packed.reserve(40 * n);
         self
     }
 
     /// Adds raw bytes.
     pub(crate) fn bytes(&mut self, b: &[u8]) {
-        self.args.push(Bytes::copy_from_slice(b));
+        self.packed.extend_from_slice(b);
+        self.ends.push(self.packed.len());
     }
 
     /// Adds a text form.
     pub(crate) fn text(&mut self, x: impl std::fmt::Display) {
-        self.args.push(Bytes::from(x.to_string()));
+        // A buffer that grows takes everything.
+        let _ = write!(self.packed, "{x}");
+        self.ends.push(self.packed.len());
     }
 
     /// Adds a constant.
     pub(crate) fn word(&mut self, x: &'static str) {
-        self.args.push(Bytes::from_static(x.as_bytes()));
+        self.bytes(x.as_bytes());
+    }
+
+    /// How many arguments ARGV has.
+    pub fn argc(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// ARGV in order.
+    pub fn args(&self) -> impl Iterator<Item = &[u8]> {
+        self.ranges().map(|r| &self.packed[r])
+    }
+
+    /// ARGV in order, as slices of one copy.
+    pub fn shared(&self) -> impl Iterator<Item = Bytes> {
+        let all = Bytes::copy_from_slice(&self.packed);
+        self.ranges().map(move |r| all.slice(r))
+    }
+
+    fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        begins.zip(&self.ends).map(|(from, to)| from..*to)
     }
 }
 

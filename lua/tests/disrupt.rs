@@ -67,7 +67,7 @@ async fn crowd(cells: &dyn Cells, cell: &CellId, stop: &AtomicBool) -> (u64, Dur
         let start = Instant::now();
         let item = item(order((count % 4000) as u16, count, 1), count);
         loop {
-            match cells.reserve(cell, call(0, vec![item.clone()])).await {
+            match cells.reserve(cell, &call(0, vec![item.clone()])).await {
                 Ok(reply) => {
                     let new = matches!(reply.results[0], Reserved::New { .. });
                     assert!(new, "{:?}", reply.results);

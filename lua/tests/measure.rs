@@ -37,7 +37,7 @@ async fn reserve(cells: &dyn Cells, cell: &CellId, n: u64) {
     for batch in 0..ORDERS / n {
         let call = call(5, (0..n).map(|i| one(batch * n + i)).collect());
         let start = Instant::now();
-        cells.reserve(cell, call).await.unwrap();
+        cells.reserve(cell, &call).await.unwrap();
         took += start.elapsed();
     }
     println!("reserve N={n}: {:.2} us/order as called", took.as_secs_f64() * 1e6 / ORDERS as f64);

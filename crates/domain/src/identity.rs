@@ -7,7 +7,6 @@
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use siphasher::sip::SipHasher13;
-use std::fmt::Write;
 use std::hash::Hasher;
 
 use crate::ids::{Buyer, CampaignNo, IdempotencyKey, OfferId, OrderId};
@@ -90,9 +89,11 @@ impl Identity {
         let parts =
             [b"receipt".as_slice(), &order.0, buyer.as_str().as_bytes(), &at_s.to_be_bytes()];
         let mac = digest(&self.mac, &parts);
-        let mut token = format!("{at_s:08x}");
-        for b in &mac[..12] {
-            let _ = write!(token, "{b:02x}");
+        let mut token = String::with_capacity(32);
+        for b in at_s.to_be_bytes().iter().chain(&mac[..12]) {
+            for half in [b >> 4, b & 15] {
+                token.extend(char::from_digit(u32::from(half), 16));
+            }
         }
         token
     }

@@ -4,6 +4,8 @@
 //! a gauge. A second signal exits at once.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -11,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 /// Where a process stands on its way down. Later phases are larger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
 pub enum Phase {
     /// Working.
     Running,
@@ -33,6 +36,8 @@ pub enum Phase {
 pub struct Tasks {
     tracker: TaskTracker,
     phase: watch::Sender<Phase>,
+    /// The phase again, for those who ask with every request: reading the watch takes a lock.
+    now: Arc<AtomicU8>,
 }
 
 impl Default for Tasks {
@@ -44,7 +49,11 @@ impl Default for Tasks {
 impl Tasks {
     /// No tasks, phase `Running`.
     pub fn new() -> Self {
-        Self { tracker: TaskTracker::new(), phase: watch::Sender::new(Phase::Running) }
+        Self {
+            tracker: TaskTracker::new(),
+            phase: watch::Sender::new(Phase::Running),
+            now: Arc::default(),
+        }
     }
 
     /// Spawns a task that the shutdown waits for. `name` stands in logs when it panics.
@@ -74,12 +83,19 @@ impl Tasks {
         *self.phase.borrow()
     }
 
+    /// True when the phase is at least this one; costs one load.
+    pub fn is_at(&self, phase: Phase) -> bool {
+        self.now.load(Ordering::Acquire) >= phase as u8
+    }
+
     /// Moves on to a later phase; an earlier one is ignored.
     pub fn enter(&self, phase: Phase) {
         let moved = self.phase.send_if_modified(|p| {
             let later = phase > *p;
             if later {
                 *p = phase;
+                // Before the watch wakes anybody, so that whoever is woken sees it.
+                self.now.store(phase as u8, Ordering::Release);
             }
             later
         });

@@ -117,29 +117,26 @@ pub fn short(id: &[u8]) -> String {
 
 /// What a call is about, for the story.
 fn about(call: &Call) -> String {
-    let args = &call.args;
+    let args: Vec<&[u8]> = call.args().collect();
     let text = |i: usize| String::from_utf8_lossy(args.get(i).map_or(&[], |a| a)).into_owned();
     match call.script.name {
         "reserve" => {
-            let ids = args.iter().skip(4).collect::<Vec<_>>();
-            let one = |c: &[&bytes::Bytes]| {
+            let one = |c: &[&[u8]]| {
                 let buyer = String::from_utf8_lossy(c[4]).into_owned();
                 let flags = String::from_utf8_lossy(c[2]).into_owned();
                 format!("{} by {buyer} {flags}", short(c[1]))
             };
-            ids.chunks_exact(7).map(one).collect::<Vec<_>>().join(", ")
+            args[4..].chunks_exact(7).map(one).collect::<Vec<_>>().join(", ")
         }
         "apply" => {
-            let entries = args.iter().skip(2).collect::<Vec<_>>();
-            let one =
-                |c: &[&bytes::Bytes]| format!("{}{}", String::from_utf8_lossy(c[0]), short(c[2]));
-            let list = entries.chunks_exact(7).map(one).collect::<Vec<_>>().join(" ");
+            let one = |c: &[&[u8]]| format!("{}{}", String::from_utf8_lossy(c[0]), short(c[2]));
+            let list = args[2..].chunks_exact(7).map(one).collect::<Vec<_>>().join(" ");
             format!("after {}: {list}", text(0))
         }
         "resolve" => {
             let list = args
                 .chunks_exact(3)
-                .map(|c| format!("{}@{}", short(&c[1]), String::from_utf8_lossy(&c[2])));
+                .map(|c| format!("{}@{}", short(c[1]), String::from_utf8_lossy(c[2])));
             list.collect::<Vec<_>>().join(" ")
         }
         "load" => format!("W {} ticket {}", text(2), text(8)),

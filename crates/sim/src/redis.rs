@@ -59,7 +59,7 @@ pub struct Redis {
 
 /// The same call again: a script never sees who holds its bytes.
 pub fn again(call: &Call) -> Call {
-    Call { script: call.script, keys: call.keys.clone(), args: call.args.clone() }
+    call.clone()
 }
 
 fn writes(name: &str) -> bool {

@@ -200,7 +200,7 @@ impl Site {
             closes_at_ms: 0,
             items: vec![item],
         };
-        let reply = self.ports.cells.reserve(&l.cell, call).await.expect("reserve");
+        let reply = self.ports.cells.reserve(&l.cell, &call).await.expect("reserve");
         reply.results.into_iter().next().expect("one result per item")
     }
 

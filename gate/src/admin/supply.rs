@@ -81,7 +81,7 @@ async fn hold(admin: &Admin, request: OrderId, cell: &CellId, units: u32) -> Res
         items: vec![item],
     };
     let down = |text: String| Problem::with(Reason::DependencyDown, text);
-    let reply = ports.cells.reserve(cell, call).await.map_err(|e| down(e.to_string()))?;
+    let reply = ports.cells.reserve(cell, &call).await.map_err(|e| down(e.to_string()))?;
     match reply.results.into_iter().next() {
         Some(Reserved::New { .. } | Reserved::Verdict(Kind::TransferOut | Kind::Reject)) => Ok(()),
         Some(Reserved::Held { payload: stored, .. }) if stored == payload => Ok(()),

@@ -67,7 +67,7 @@ impl<'a> Case<'a> {
     }
 
     pub(super) async fn reserve(&self, call: ReserveCall) -> Vec<Reserved> {
-        self.cells.reserve(&self.cell, call).await.expect("reserve").results
+        self.cells.reserve(&self.cell, &call).await.expect("reserve").results
     }
 
     /// One item alone.
@@ -119,7 +119,7 @@ pub async fn conformance(cells: &dyn Cells, offer: &(dyn Fn(u32) -> CellId + Syn
 /// A cell that is not there: every operation says so and changes nothing.
 async fn missing(cells: &dyn Cells, cell: CellId) {
     let id = order(1, 1, 1);
-    let reply = cells.reserve(&cell, call(1, vec![item(id, 1)])).await.expect("reserve");
+    let reply = cells.reserve(&cell, &call(1, vec![item(id, 1)])).await.expect("reserve");
     assert_eq!(reply.results, [Reserved::Missing]);
     assert!(reply.mark.redis_ms > 0, "the time comes with every reply");
     assert_eq!(cells.fence(&cell, id, b"").await.expect("fence"), FenceReply::Missing);
@@ -131,7 +131,7 @@ async fn missing(cells: &dyn Cells, cell: CellId) {
     assert_eq!(cells.drop_cell(&cell, seen, true).await.expect("drop"), Changed::Missing);
     assert_eq!(cells.snapshot(&cell).await.expect("snapshot"), None);
     assert_eq!(cells.find_holds(&cell, &[id]).await.expect("find"), [None]);
-    let empty = cells.reserve(&cell, call(1, vec![])).await;
+    let empty = cells.reserve(&cell, &call(1, vec![])).await;
     assert!(empty.is_err_and(|e| !e.is_transient()), "an empty call is a bug");
 }
 

@@ -199,7 +199,7 @@ impl Run<'_> {
             closes_at_ms: [far, 0, 1][usize::from(window) % 3 * usize::from(window < 3)],
             items: items.iter().map(item).collect(),
         };
-        let got = self.bench.cells.reserve(&self.bench.cell, call.clone()).await;
+        let got = self.bench.cells.reserve(&self.bench.cell, &call).await;
         let got = got.map_err(|e| e.to_string())?;
         let want = self.model.reserve(self.now(), &call);
         same(&self.times(got), &self.times(want))
