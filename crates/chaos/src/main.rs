@@ -191,7 +191,7 @@ async fn stories(d: &Deployment, ran: &Ran) -> Result<()> {
     let identity = Identity::new(config.identity.secret.as_bytes());
     let store = SqlStore::new(&settings, identity, clock)?;
     let cells = cells::redisrs::connect(&config.cells.nodes).await?;
-    for wrong in ran.wrong.iter().take(3) {
+    for wrong in ran.wrong.iter().filter(|w| !w.key.is_empty()).take(3) {
         let lines = check::lines_of(&ran.history, &wrong.key);
         let order = lines.iter().find_map(|l| {
             let line: serde_json::Value = serde_json::from_str(l).ok()?;
