@@ -87,8 +87,9 @@ fn load_data(config: &Config, rows: usize) -> Result<f64> {
     }
     out.flush()?;
     let sql = format!(
-        "USE {database}; DROP TABLE IF EXISTS bench_load; CREATE TABLE bench_load (id BINARY(16) PRIMARY KEY, \
-         buyer VARBINARY(128), idem VARBINARY(128), status TINYINT, version INT, \
+        "USE {database}; DROP TABLE IF EXISTS bench_load; \
+         CREATE TABLE bench_load (id BINARY(16) PRIMARY KEY, buyer VARBINARY(128), \
+         idem VARBINARY(128), status TINYINT, version INT, \
          offer VARBINARY(64), currency VARCHAR(3), amount BIGINT, metadata TEXT, a BIGINT, \
          b BIGINT, c BIGINT, UNIQUE(buyer, idem)); SET @t = NOW(6); \
          LOAD DATA LOCAL INFILE '{}' INTO TABLE bench_load FIELDS TERMINATED BY ','; \

@@ -48,7 +48,7 @@ Examples:
   cargo xtask chaos -- --schedules 20 --faults redis-empty,pulsar-kill
   cargo xtask chaos -- --schedules 200 --results target/chaos/results.jsonl
 
-mariadb-full and pulsar-full need a stack whose servers have small disks, and are left out on others:
+mariadb-full and pulsar-full need a stack whose servers have small disks; others go without them:
   cargo xtask stack up --port-base 23000 --small-disks
   cargo xtask chaos --port-base 23000 -- --faults mariadb-full,pulsar-full
 

@@ -1,8 +1,8 @@
 //! `cargo xtask stack`: the real servers, natively, under `target/stack/`.
 //!
 //! Commands that change which servers run hold a lock, so two of them at once do not start
-//! anything twice. `kill`, `pause`, `resume`, `fill` and `empty` do not: a fault must strike at once,
-//! also while another command waits for a server.
+//! anything twice. `kill`, `pause`, `resume`, `fill` and `empty` do not: a fault must strike at
+//! once, also while another command waits for a server.
 
 mod config;
 mod disks;
