@@ -4,7 +4,6 @@
 //! size as an order row into an empty table of the same server with the same durability.
 
 use std::io::Write;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -13,6 +12,7 @@ use domain::frame::{self, Item, Mode, Sealed};
 use domain::{Buyer, CampaignNo, IdempotencyKey, Line, Payload};
 use orderlog::port::Partition;
 use runtime::{Config, Phase, Tasks};
+use testkit::mariadb::Server;
 use tokio::time::Instant;
 
 use crate::report::Row;
@@ -79,11 +79,7 @@ fn frames(ports: &view::Ports, offers: &[String], orders: usize) -> Result<Vec<(
 /// Rows per second of LOAD DATA through the server's own client.
 fn load_data(config: &Config, rows: usize) -> Result<f64> {
     let url = config.store.databases.first().context("store.databases")?;
-    let rest = url.strip_prefix("mysql://").context("a MySQL database")?;
-    let (login, place) = rest.split_once('@').context("user:password@host")?;
-    let (user, password) = login.split_once(':').context("user:password")?;
-    let (server, database) = place.split_once('/').context("host/database")?;
-    let (host, port) = server.split_once(':').context("host:port")?;
+    let (server, database) = Server::of(url)?;
     let file = std::env::temp_dir().join(format!("sluicegate-bench-{}.csv", std::process::id()));
     let mut out = std::io::BufWriter::new(std::fs::File::create(&file)?);
     for n in 0..rows {
@@ -91,22 +87,17 @@ fn load_data(config: &Config, rows: usize) -> Result<f64> {
     }
     out.flush()?;
     let sql = format!(
-        "DROP TABLE IF EXISTS bench_load; CREATE TABLE bench_load (id BINARY(16) PRIMARY KEY, \
-         buyer VARBINARY(128), idem VARBINARY(128), status TINYINT, version INT, \
+        "USE {database}; DROP TABLE IF EXISTS bench_load; \
+         CREATE TABLE bench_load (id BINARY(16) PRIMARY KEY, buyer VARBINARY(128), \
+         idem VARBINARY(128), status TINYINT, version INT, \
          offer VARBINARY(64), currency VARCHAR(3), amount BIGINT, metadata TEXT, a BIGINT, \
          b BIGINT, c BIGINT, UNIQUE(buyer, idem)); SET @t = NOW(6); \
          LOAD DATA LOCAL INFILE '{}' INTO TABLE bench_load FIELDS TERMINATED BY ','; \
          SELECT TIMESTAMPDIFF(MICROSECOND, @t, NOW(6)); DROP TABLE bench_load;",
         file.display()
     );
-    let done = Command::new("mariadb")
-        .args(["--local-infile=1", "-N", "-h", host, "-P", port, "-u", user])
-        .arg(format!("-p{password}"))
-        .args([database, "-e", &sql])
-        .output()
-        .context("the `mariadb` client")?;
+    let took = server.sql(&sql);
     let _ = std::fs::remove_file(&file);
-    ensure!(done.status.success(), "LOAD DATA: {}", String::from_utf8_lossy(&done.stderr));
-    let micros: f64 = String::from_utf8_lossy(&done.stdout).trim().parse().context("LOAD DATA")?;
+    let micros: f64 = took?.trim().parse().context("LOAD DATA")?;
     Ok(rows as f64 / (micros / 1e6))
 }

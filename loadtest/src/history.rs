@@ -1,6 +1,7 @@
 //! `--history FILE`: what every client saw, one JSON object a line, for outside checkers.
 //!
-//! - `{"event":"start","run","offer","unix_ms","quantity","requests","seed"}` is the first line.
+//! - `{"event":"start","run","offer","unix_ms","quantity","requests","duplicates","seed"}` is the
+//!   first line: `requests` keys will leave, `duplicates` of them twice.
 //! - `{"event":"call","at_us","buyer","key","copy","attempt"}`: a request leaves. `copy` 1 is the
 //!   second of two that left at once with one key; `attempt` counts from 0 per copy.
 //! - `{"event":"answer","at_us","buyer","key","copy","attempt","outcome","order_id"}`: it ended.
@@ -27,7 +28,15 @@ use serde_json::Value;
 #[serde(tag = "event", rename_all = "lowercase")]
 pub(crate) enum Event<'a> {
     /// See the top of the module.
-    Start { run: &'a str, offer: &'a str, unix_ms: u64, quantity: u32, requests: u32, seed: u64 },
+    Start {
+        run: &'a str,
+        offer: &'a str,
+        unix_ms: u64,
+        quantity: u32,
+        requests: u32,
+        duplicates: u32,
+        seed: u64,
+    },
     /// See the top of the module.
     Call { at_us: u64, buyer: &'a str, key: &'a str, copy: u8, attempt: u16 },
     /// See the top of the module.

@@ -105,15 +105,16 @@ fn writable(path: &Path) -> anyhow::Result<()> {
 
 fn gather(ground: setup::Ground, args: &LoadtestArgs) -> anyhow::Result<Crowd> {
     let history = History::open(args.history.as_deref())?;
+    let jobs = plan::arrivals(args.requests, args.rate, args.duplicates, ground.seed);
     history.write(&Event::Start {
         run: &ground.names.run,
         offer: &ground.offer,
         unix_ms: ground.clock.now_ms(),
         quantity: args.quantity,
         requests: args.requests,
+        duplicates: jobs.iter().filter(|j| j.copy == 1).count() as u32,
         seed: ground.seed,
     });
-    let jobs = plan::arrivals(args.requests, args.rate, args.duplicates, ground.seed);
     let bounds = Bounds {
         quantity: args.quantity,
         connections: args.connections,

@@ -1,16 +1,14 @@
 //! Gate, writer and reconciler as processes on the real servers.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helper")]
 
-use std::fs::File;
-use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use testkit::process::{self, Databases, PATIENCE, Service};
 use testkit::stack::{self, Disruption};
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const TOKEN: &str = "stack-operator-token";
 
 /// One deployment; its processes end with it, what was done to servers is undone.
@@ -18,14 +16,14 @@ pub struct Stand {
     pub servers: Disruption,
     dir: tempfile::TempDir,
     sets: Vec<String>,
-    services: Vec<(&'static str, Child)>,
+    services: Vec<Service>,
     gate: String,
     admin: String,
-    databases: Vec<(String, String)>,
+    databases: Databases,
 }
 
 fn port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    process::free_port().unwrap()
 }
 
 /// The object that `loadtest --json` wrote.
@@ -37,17 +35,10 @@ pub fn last_json(stdout: &str) -> Value {
 impl Stand {
     pub fn start(name: &str) -> Self {
         let servers = stack::disrupt().unwrap();
-        let config = stack::config().unwrap();
-        let run = format!("{name}_{:08x}", std::process::id() ^ u32::from(port()) << 8);
-        let mut databases = Vec::new();
-        for (n, url) in config.store.databases.iter().enumerate() {
-            let (server, _) = url.rsplit_once('/').unwrap();
-            databases.push((server.to_owned(), format!("sluice_test_{run}_{n}")));
-        }
-        for (server, database) in &databases {
-            mariadb(server, &format!("CREATE DATABASE {database}"));
-        }
-        let urls: Vec<String> = databases.iter().map(|(s, d)| format!("\"{s}/{d}\"")).collect();
+        let run = format!("test_{name}_{:08x}", std::process::id() ^ u32::from(port()) << 8);
+        let databases = process::create_databases(&run).unwrap();
+        let url = |d: &(testkit::mariadb::Server, String)| d.0.url(&d.0.place(), &d.1);
+        let urls: Vec<String> = databases.iter().map(|d| format!("\"{}\"", url(d))).collect();
         let (gate, admin) = (format!("127.0.0.1:{}", port()), format!("127.0.0.1:{}", port()));
         let sets = vec![
             format!("gate.listen={gate}"),
@@ -55,10 +46,12 @@ impl Stand {
             format!("writer.listen=127.0.0.1:{}", port()),
             format!("reconciler.listen=127.0.0.1:{}", port()),
             format!("store.databases=[{}]", urls.join(",")),
-            format!("log.topic_prefix=test-{run}"),
+            format!("log.topic_prefix={run}"),
         ];
         let dir = tempfile::tempdir().unwrap();
-        let mut me = Self { servers, dir, sets, services: Vec::new(), gate, admin, databases };
+        let log = |name: &str| dir.path().join(format!("{name}.log"));
+        let services = ["gate", "writer", "reconciler"].map(|s| Service::new(s, log(s))).into();
+        let mut me = Self { servers, dir, sets, services, gate, admin, databases };
         for service in ["gate", "writer", "reconciler"] {
             me.start_service(service);
         }
@@ -66,43 +59,22 @@ impl Stand {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut c = Command::new(env!("CARGO_BIN_EXE_sluicegate"));
-        c.arg("--config").arg(stack::file()).args(args).stdin(Stdio::null());
-        self.sets.iter().for_each(|s| {
-            c.args(["--set", s]);
-        });
-        c
+        process::command(Path::new(env!("CARGO_BIN_EXE_sluicegate")), &self.sets, args)
     }
 
-    fn log(&self, service: &str) -> PathBuf {
-        self.dir.path().join(format!("{service}.log"))
+    fn service(&mut self, name: &str) -> &mut Service {
+        self.services.iter_mut().find(|s| s.name == name).expect("a service")
     }
 
     /// Starts a service and waits until it says that it works.
-    pub fn start_service(&mut self, service: &'static str) {
-        let log = self.log(service);
-        let out = File::options().create(true).append(true).open(&log).unwrap();
-        let before = std::fs::read_to_string(&log).unwrap().len();
-        let child =
-            self.command(&[service]).stdout(out.try_clone().unwrap()).stderr(out).spawn().unwrap();
-        self.services.push((service, child));
-        let until = Instant::now() + PATIENCE;
-        loop {
-            let text = std::fs::read_to_string(&log).unwrap();
-            if text[before..].lines().any(|l| l.starts_with(service)) {
-                return;
-            }
-            assert!(Instant::now() < until, "{service} does not start:\n{text}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+    pub fn start_service(&mut self, name: &'static str) {
+        let command = self.command(&[name]);
+        self.service(name).start(command).unwrap();
     }
 
     /// kill -9.
-    pub fn stop(&mut self, service: &str) {
-        let at = self.services.iter().position(|s| s.0 == service).expect("a running service");
-        let (_, mut child) = self.services.remove(at);
-        child.kill().unwrap();
-        child.wait().unwrap();
+    pub fn stop(&mut self, name: &str) {
+        self.service(name).kill().unwrap();
     }
 
     pub fn kill_and_restart(&mut self, service: &'static str) {
@@ -124,9 +96,9 @@ impl Stand {
             let one: Value = serde_json::from_str(&json).unwrap();
             out.stdout.extend_from_slice(format!("\njson: {one}\n").as_bytes());
         }
-        for service in ["gate", "writer", "reconciler"] {
-            let text = std::fs::read_to_string(self.log(service)).unwrap();
-            assert!(!text.contains("panicked"), "{service}:\n{text}");
+        for service in &self.services {
+            let text = service.said();
+            assert!(!text.contains("panicked"), "{}:\n{text}", service.name);
         }
         out
     }
@@ -259,41 +231,23 @@ impl Stand {
 
 impl Drop for Stand {
     fn drop(&mut self) {
-        for (_, child) in &mut self.services {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        if std::thread::panicking() {
-            for service in ["gate", "writer", "reconciler"] {
-                let text = std::fs::read_to_string(self.log(service)).unwrap_or_default();
+        for service in &mut self.services {
+            let _ = service.kill();
+            if std::thread::panicking() {
+                let text = service.said();
                 let tail: Vec<&str> = text.lines().rev().take(30).collect();
-                eprintln!("== {service}");
+                eprintln!("== {}", service.name);
                 tail.iter().rev().for_each(|l| eprintln!("{l}"));
             }
         }
         for name in ["mariadb-1", "mariadb-2"] {
             let _ = self.servers.heal(name);
         }
-        for (server, database) in &self.databases {
-            mariadb(server, &format!("DROP DATABASE IF EXISTS {database}"));
-        }
+        process::drop_databases(&self.databases);
     }
 }
 
 fn run(program: &str, args: &[&str]) -> String {
     let out = Command::new(program).args(args).output().unwrap();
     String::from_utf8_lossy(&out.stdout).into_owned()
-}
-
-/// `mysql://user:password@host:port` as flags of the client.
-fn mariadb(server: &str, sql: &str) {
-    let rest = server.strip_prefix("mysql://").unwrap();
-    let (login, place) = rest.split_once('@').unwrap();
-    let (user, password) = login.split_once(':').unwrap();
-    let (host, port) = place.split_once(':').unwrap();
-    let out = Command::new("mariadb")
-        .args(["-h", host, "-P", port, "-u", user, &format!("-p{password}"), "-e", sql])
-        .output()
-        .unwrap();
-    assert!(out.status.success(), "{sql}: {}", String::from_utf8_lossy(&out.stderr));
 }

@@ -31,6 +31,7 @@ mariadb-1 and mariadb-2 (two databases each), pulsar (one broker with its bookie
 Under target/stack/ (target/stack-BASE with another --port-base):
   sluicegate.toml     the configuration with which the product runs on this stack
   NAME.pid, NAME.log  of every server; NAME/ is its data
+  NAME.img            its disk, after `up --small-disks`
 Ports, counted from the base: redis +1..+6 (bus +11..+16), mariadb +21 and +22,
 pulsar +50 (broker) and +51 (admin) and +52 (bookie); the product gets +80 (gate) and +90 (admin).
 The first `up` needs apt (as root or through sudo) and Maven Central; later ones need no network.";
@@ -123,6 +124,10 @@ pub enum StackCommand {
         /// Wipe all data first: servers that have never seen anything.
         #[arg(long)]
         fresh: bool,
+        /// MariaDB and Pulsar each on a small disk of its own (a mounted image; needs root), which
+        /// `fill` can fill. Stays so until the stack is wiped.
+        #[arg(long)]
+        small_disks: bool,
     },
     /// Ends the servers that this stack started, and nothing else.
     Down {
@@ -161,6 +166,18 @@ pub enum StackCommand {
     },
     /// Lets a paused server go on (SIGCONT).
     Resume {
+        /// Which server.
+        #[arg(value_parser = Server::from_str)]
+        name: Server,
+    },
+    /// Fills the small disk of a server to the last byte; see `up --small-disks`.
+    Fill {
+        /// Which server.
+        #[arg(value_parser = Server::from_str)]
+        name: Server,
+    },
+    /// Takes away what `fill` put on a server's disk.
+    Empty {
         /// Which server.
         #[arg(value_parser = Server::from_str)]
         name: Server,

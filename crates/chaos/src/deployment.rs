@@ -1,30 +1,26 @@
 //! The product as processes on the real servers: two gates, two writers, two reconcilers, with
 //! proxies where the network may be made bad. Databases and topics of its own, dropped at the end.
 
-use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use runtime::Tasks;
 use serde_json::{Value, json};
+use testkit::process::{self, Databases, PATIENCE, Service, free_port};
 use testkit::stack::{self, Disruption};
 
 use crate::proxy::Proxy;
 
-/// How long a service may take to say that it works.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Of each service.
 const COPIES: usize = 2;
 const SERVICES: [&str; 3] = ["gate", "writer", "reconciler"];
 
 struct Process {
-    service: &'static str,
+    service: Service,
     sets: Vec<String>,
-    log: PathBuf,
-    child: Option<Child>,
 }
 
 /// The deployment of a chaos run.
@@ -37,40 +33,26 @@ pub(crate) struct Deployment {
     binary: PathBuf,
     sets: Vec<String>,
     processes: Vec<Process>,
-    databases: Vec<(String, String)>,
+    databases: Databases,
     admin: String,
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-/// `mysql://login@host:port/database` in its three parts.
-fn parts(url: &str) -> Result<(String, String, String)> {
-    let (login, rest) = url.split_once('@').context("store.databases: login@host")?;
-    let (host, database) = rest.split_once('/').context("store.databases: host/database")?;
-    Ok((login.to_owned(), host.to_owned(), database.to_owned()))
 }
 
 impl Deployment {
     /// Starts everything; logs go to `dir`.
     pub async fn start(tasks: &Tasks, binary: &Path, dir: &Path) -> Result<Self> {
         let servers = stack::disrupt()?;
-        let config = stack::config()?;
         let run = format!("chaos_{:08x}", std::process::id() ^ u32::from(free_port()?) << 12);
+        let databases = process::create_databases(&run)?;
         let mut mariadb: Vec<(String, Proxy)> = Vec::new();
-        let (mut databases, mut urls) = (Vec::new(), Vec::new());
-        for (n, url) in config.store.databases.iter().enumerate() {
-            let (login, host, _) = parts(url)?;
-            let name = format!("sluice_{run}_{n}");
-            sql(&format!("{login}@{host}"), &format!("CREATE DATABASE {name}"))?;
-            databases.push((format!("{login}@{host}"), name.clone()));
-            if !mariadb.iter().any(|m| m.0 == host) {
-                let to: SocketAddr = host.parse().with_context(|| host.clone())?;
-                mariadb.push((host.clone(), Proxy::start(tasks, vec![to]).await?));
+        let mut urls = Vec::new();
+        for (server, name) in &databases {
+            let place = server.place();
+            if !mariadb.iter().any(|m| m.0 == place) {
+                let to: SocketAddr = place.parse().with_context(|| place.clone())?;
+                mariadb.push((place.clone(), Proxy::start(tasks, vec![to]).await?));
             }
-            let proxy = mariadb.iter().find(|m| m.0 == host).context("a proxy")?.1.address;
-            urls.push(format!("\"{login}@{proxy}/{name}\""));
+            let proxy = mariadb.iter().find(|m| m.0 == place).context("a proxy")?.1.address;
+            urls.push(format!("\"{}\"", server.url(&proxy.to_string(), name)));
         }
         let gates: Vec<SocketAddr> = (0..COPIES)
             .map(|_| Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?))))
@@ -112,70 +94,39 @@ impl Deployment {
             _ => vec![format!("{service}.listen=127.0.0.1:{}", free_port()?)],
         };
         let log = dir.join(format!("{service}-{}.log", copy + 1));
-        self.processes.push(Process { service, sets, log, child: None });
+        self.processes.push(Process { service: Service::new(service, log), sets });
         self.start_process(self.processes.len() - 1)
     }
 
     /// The product's command line with this deployment's configuration.
     fn command(&self, args: &[&str]) -> Command {
-        let mut c = Command::new(&self.binary);
-        c.arg("--config").arg(stack::file()).args(args).stdin(Stdio::null());
-        self.sets.iter().for_each(|s| {
-            c.args(["--set", s]);
-        });
-        c
+        process::command(&self.binary, &self.sets, args)
     }
 
     fn start_process(&mut self, at: usize) -> Result<()> {
-        let p = &self.processes[at];
-        let (service, log) = (p.service, p.log.clone());
-        let out = File::options().create(true).append(true).open(&log)?;
-        let before = std::fs::read(&log)?.len();
-        let mut command = self.command(&[service]);
-        p.sets.iter().for_each(|s| {
-            command.args(["--set", s]);
-        });
-        let mut child = command.stdout(out.try_clone()?).stderr(out).spawn()?;
-        let until = Instant::now() + PATIENCE;
-        loop {
-            let text = String::from_utf8_lossy(&std::fs::read(&log)?[before..]).into_owned();
-            if text.lines().any(|l| l.starts_with(service)) {
-                self.processes[at].child = Some(child);
-                return Ok(());
-            }
-            let ended = child.try_wait()?;
-            // A server that it needs may be down on purpose: it is started again by `revive`.
-            if ended.is_some() || Instant::now() > until {
-                let _ = child.kill();
-                let _ = child.wait();
-                self.processes[at].child = None;
-                bail!("{service} does not start: {}", text.trim());
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let p = &mut self.processes[at];
+        let sets = [self.sets.as_slice(), &p.sets].concat();
+        p.service.start(process::command(&self.binary, &sets, &[p.service.name]))
     }
 
     fn one_of(&self, service: &str, pick: usize) -> Result<usize> {
-        let all: Vec<usize> =
-            (0..self.processes.len()).filter(|i| self.processes[*i].service == service).collect();
+        let all: Vec<usize> = (0..self.processes.len())
+            .filter(|i| self.processes[*i].service.name == service)
+            .collect();
         all.get(pick % all.len().max(1)).copied().context("a service")
     }
 
     /// kill -9 of a copy of a service.
     pub fn kill(&mut self, service: &str, pick: usize) -> Result<()> {
         let at = self.one_of(service, pick)?;
-        if let Some(mut child) = self.processes[at].child.take() {
-            child.kill()?;
-            child.wait()?;
-        }
-        Ok(())
+        self.processes[at].service.kill()
     }
 
     /// SIGSTOP or SIGCONT of a copy of a service.
     pub fn signal(&self, service: &str, pick: usize, signal: &str) -> Result<()> {
         let at = self.one_of(service, pick)?;
-        if let Some(child) = &self.processes[at].child {
-            let done = Command::new("kill").args([signal, &child.id().to_string()]).status()?;
+        if let Some(pid) = self.processes[at].service.pid() {
+            let done = Command::new("kill").args([signal, &pid.to_string()]).status()?;
             ensure!(done.success(), "kill {signal} {service}");
         }
         Ok(())
@@ -185,10 +136,7 @@ impl Deployment {
     /// server is away on purpose is left for the next time.
     pub fn revive(&mut self) -> Result<()> {
         for at in 0..self.processes.len() {
-            let running = match &mut self.processes[at].child {
-                Some(child) => child.try_wait()?.is_none(),
-                None => false,
-            };
+            let running = self.processes[at].service.is_running()?;
             if !running && let Err(e) = self.start_process(at) {
                 eprintln!("  {e:#}");
             }
@@ -201,7 +149,7 @@ impl Deployment {
         let until = Instant::now() + PATIENCE;
         loop {
             self.revive()?;
-            if self.processes.iter().all(|p| p.child.is_some()) {
+            if self.processes.iter().all(|p| p.service.pid().is_some()) {
                 return Ok(());
             }
             ensure!(Instant::now() < until, "not all processes start");
@@ -211,8 +159,8 @@ impl Deployment {
 
     /// Names and pids of what runs.
     pub fn pids(&self) -> Vec<(String, u32)> {
-        let name = |p: &Process| p.log.file_stem().map(|n| n.to_string_lossy().into_owned());
-        let pid = |p: &Process| Some((name(p)?, p.child.as_ref()?.id()));
+        let name = |s: &Service| s.log.file_stem().map(|n| n.to_string_lossy().into_owned());
+        let pid = |p: &Process| Some((name(&p.service)?, p.service.pid()?));
         self.processes.iter().filter_map(pid).collect()
     }
 
@@ -226,7 +174,7 @@ impl Deployment {
                  WHERE table_schema = '{database}'; SELECT COUNT(*) FROM {database}.unrowed",
                 domain::Status::Pending as u8
             );
-            let answer = sql(server, &ask)?;
+            let answer = server.sql(&ask)?;
             for (sum, line) in sums.iter_mut().zip(answer.lines()) {
                 *sum += line.trim().parse::<u64>().unwrap_or(0);
             }
@@ -235,15 +183,14 @@ impl Deployment {
     }
 
     /// Lines of the services' logs that say that something is broken in the product.
-    pub fn panics(&self) -> Result<Vec<String>> {
+    pub fn panics(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for p in &self.processes {
-            let text = std::fs::read(&p.log)?;
-            let text = String::from_utf8_lossy(&text);
+        for Process { service, .. } in &self.processes {
+            let text = service.said();
             let bad = text.lines().filter(|l| l.contains("panicked"));
-            found.extend(bad.map(|l| format!("{}: {l}", p.log.display())));
+            found.extend(bad.map(|l| format!("{}: {l}", service.log.display())));
         }
-        Ok(found)
+        found
     }
 
     /// Makes a new offer; while a server is just coming back it is asked for again.
@@ -308,34 +255,10 @@ impl Deployment {
 
 impl Drop for Deployment {
     fn drop(&mut self) {
-        for p in &mut self.processes {
-            if let Some(child) = &mut p.child {
-                let _ = child.kill();
-                let _ = child.wait();
-            }
-        }
+        self.processes.clear();
         for name in ["mariadb-1", "mariadb-2"] {
             let _ = self.servers.heal(name);
         }
-        for (server, database) in &self.databases {
-            if let Err(e) = sql(server, &format!("DROP DATABASE IF EXISTS {database}")) {
-                eprintln!("{e:#}");
-            }
-        }
+        process::drop_databases(&self.databases);
     }
-}
-
-/// Statements through the server's own client; its answer without headings.
-fn sql(server: &str, statement: &str) -> Result<String> {
-    let rest = server.strip_prefix("mysql://").context("mysql://")?;
-    let (login, place) = rest.split_once('@').context("user:password@host")?;
-    let (user, password) = login.split_once(':').context("user:password")?;
-    let (host, port) = place.split_once(':').context("host:port")?;
-    let out = Command::new("mariadb")
-        .args(["-h", host, "-P", port, "-u", user, &format!("-p{password}"), "-N", "-e"])
-        .arg(statement)
-        .output()
-        .context("the `mariadb` client")?;
-    ensure!(out.status.success(), "{statement}: {}", String::from_utf8_lossy(&out.stderr));
-    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }

@@ -66,6 +66,8 @@ impl Faults {
             Kind::MariadbCut => proxy(d, pick, &mut done, Mode::Cut)?,
             Kind::MariadbDelay => proxy(d, pick, &mut done, Mode::Delay(MARIADB_DELAY))?,
             Kind::MariadbHalfOpen => proxy(d, pick, &mut done, Mode::HalfOpen)?,
+            Kind::MariadbFull => d.servers.fill(done.on(mariadb(pick)))?,
+            Kind::PulsarFull => d.servers.fill(done.on("pulsar".to_owned()))?,
             Kind::PulsarKill => d.servers.kill(done.on("pulsar".to_owned()))?,
             Kind::PulsarPause => d.servers.pause(done.on("pulsar".to_owned()))?,
             Kind::ClientCut => d.buyers.set(Mode::Cut),

@@ -22,12 +22,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use domain::Identity;
 use orderlog::port::OrderLog;
 use runtime::Tasks;
 use store::{SqlStore, StoreConfig};
+use testkit::stack;
 
 use deployment::Deployment;
 use faults::Faults;
@@ -46,6 +47,10 @@ Examples:
   cargo xtask chaos -- --seed 17                     one of them again, same crowd and same faults
   cargo xtask chaos -- --schedules 20 --faults redis-empty,pulsar-kill
   cargo xtask chaos -- --schedules 200 --results target/chaos/results.jsonl
+
+mariadb-full and pulsar-full need a stack whose servers have small disks; others go without them:
+  cargo xtask stack up --port-base 23000 --small-disks
+  cargo xtask chaos --port-base 23000 -- --faults mariadb-full,pulsar-full
 
 Exit code: 0 nothing violated, 1 something was (its story is printed), 64 wrong flags, 69 the stack
 is not there.";
@@ -111,6 +116,7 @@ fn all(args: &Args) -> Result<bool> {
         let outcomes = text.lines().map(serde_json::from_str).collect::<Result<Vec<_>, _>>()?;
         return Ok(judge(&outcomes));
     }
+    let kinds = kinds(&args.faults)?;
     let temporary = tempfile::tempdir()?;
     let dir = args.keep.as_deref().unwrap_or(temporary.path());
     std::fs::create_dir_all(dir)?;
@@ -121,7 +127,7 @@ fn all(args: &Args) -> Result<bool> {
     let log = threads.block_on(connect(&deployment, &tasks))?;
     let faults = Faults { log, threads: threads.handle().clone() };
     let Some(minutes) = args.soak else {
-        return schedules(args, &mut deployment, &faults, dir);
+        return schedules(args, &kinds, (&mut deployment, &faults), dir);
     };
     if let Some(folder) = args.page.parent() {
         std::fs::create_dir_all(folder)?;
@@ -133,8 +139,31 @@ fn all(args: &Args) -> Result<bool> {
     Ok(endured.wrong.is_empty())
 }
 
-fn schedules(args: &Args, d: &mut Deployment, faults: &Faults, dir: &Path) -> Result<bool> {
-    let kinds = if args.faults.is_empty() { Kind::value_variants() } else { &args.faults[..] };
+/// The kinds that were asked for, or all that this stack can have.
+fn kinds(asked: &[Kind]) -> Result<Vec<Kind>> {
+    let fits = |k: &Kind| k.fills().iter().all(|s| stack::disk_of(s).is_some());
+    let all = if asked.is_empty() { Kind::value_variants() } else { asked };
+    let (kinds, left): (Vec<Kind>, Vec<Kind>) = all.iter().partition(|k| fits(k));
+    if left.is_empty() {
+        return Ok(kinds);
+    }
+    let left = left.into_iter().map(Kind::name).collect::<Vec<_>>().join(", ");
+    let base = stack::port_base().map(|words| words.join(" ") + " ").unwrap_or_default();
+    let how = format!(
+        "{left}: the servers need small disks of their own, which `cargo xtask stack up \
+         {base}--small-disks --fresh` gives them (as root; their data is lost)"
+    );
+    ensure!(asked.is_empty(), "{how}");
+    eprintln!("left out: {how}");
+    Ok(kinds)
+}
+
+fn schedules(
+    args: &Args,
+    kinds: &[Kind],
+    (d, faults): (&mut Deployment, &Faults),
+    dir: &Path,
+) -> Result<bool> {
     let seeds: Vec<u64> = match args.seed {
         Some(seed) => vec![seed],
         None => (args.first_seed..).take(args.schedules as usize).collect(),
@@ -191,7 +220,7 @@ async fn stories(d: &Deployment, ran: &Ran) -> Result<()> {
     let identity = Identity::new(config.identity.secret.as_bytes());
     let store = SqlStore::new(&settings, identity, clock)?;
     let cells = cells::redisrs::connect(&config.cells.nodes).await?;
-    for wrong in ran.wrong.iter().take(3) {
+    for wrong in ran.wrong.iter().filter(|w| !w.key.is_empty()).take(3) {
         let lines = check::lines_of(&ran.history, &wrong.key);
         let order = lines.iter().find_map(|l| {
             let line: serde_json::Value = serde_json::from_str(l).ok()?;

@@ -45,10 +45,14 @@ pub(crate) enum Kind {
     MariadbDelay,
     /// The connections to a MariaDB server stay open and carry nothing.
     MariadbHalfOpen,
+    /// The disk of a MariaDB server is full.
+    MariadbFull,
     /// kill -9 of the Pulsar broker.
     PulsarKill,
     /// SIGSTOP of the Pulsar broker.
     PulsarPause,
+    /// The disk of Pulsar, broker and bookie, is full.
+    PulsarFull,
     /// The buyers' connections are cut and refused.
     ClientCut,
     /// Every packet between buyers and gates takes 300 ms more.
@@ -80,11 +84,29 @@ impl Kind {
         )
     }
 
+    /// The servers whose disk it fills: each must have a small one of its own.
+    pub fn fills(self) -> &'static [&'static str] {
+        match self {
+            Kind::MariadbFull => &["mariadb-1", "mariadb-2"],
+            Kind::PulsarFull => &["pulsar"],
+            _ => &[],
+        }
+    }
+
     /// These take long to come back from; a schedule has one of them at most.
     fn is_heavy(self) -> bool {
-        matches!(self, Kind::RedisEmpty | Kind::RedisOld | Kind::PulsarKill | Kind::PulsarPause)
+        let pulsar = matches!(self, Kind::PulsarKill | Kind::PulsarPause | Kind::PulsarFull);
+        pulsar || matches!(self, Kind::RedisEmpty | Kind::RedisOld)
+    }
+
+    /// The least that it lasts, milliseconds: a full disk is noticed when a file has to grow.
+    fn at_least(self) -> u64 {
+        if self.fills().is_empty() { 0 } else { FULL_MS }
     }
 }
+
+/// The shortest that a disk is full.
+const FULL_MS: u64 = 8_000;
 
 /// One fault of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,7 +152,7 @@ impl Plan {
             if (heavy && kind.is_heavy()) || faults.iter().any(|f| f.kind == kind) {
                 continue;
             }
-            let lasts = rng.random_range(500..=6_000);
+            let lasts = rng.random_range(500..=6_000).max(kind.at_least());
             faults.push(Fault {
                 kind,
                 at: Duration::from_millis(rng.random_range(1_500..=8_000)),

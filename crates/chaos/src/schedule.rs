@@ -48,11 +48,10 @@ pub(crate) fn run(d: &mut Deployment, faults: &Faults, plan: &Plan, dir: &Path) 
     let told = summary["violations"].as_array().cloned().unwrap_or_default();
     violations.extend(told.iter().filter_map(|v| v.as_str().map(str::to_owned)));
     let history = std::fs::read_to_string(dir.join("history.jsonl")).unwrap_or_default();
-    let checked = check::check(&history).map_err(anyhow::Error::msg)?;
-    violations
-        .extend(checked.violations.iter().map(|w| format!("{}: {} {}", w.rule, w.key, w.detail)));
+    let checked = check::check(&history, plan);
+    violations.extend(checked.violations.iter().map(ToString::to_string));
     violations.extend(still_drifting(d)?);
-    violations.extend(d.panics()?);
+    violations.extend(d.panics());
     let seconds = began.elapsed().as_secs_f64();
     let outcome = outcome(plan, &summary, &checked, (seconds, violations));
     Ok(Ran { outcome, offer, history, wrong: checked.violations })

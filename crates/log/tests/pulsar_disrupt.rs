@@ -115,3 +115,47 @@ async fn a_broker_that_hangs() {
     })
     .await;
 }
+
+/// A broker that takes long to subscribe finishes it after the client has given up. What nobody
+/// reads any more must not stay the partition's active consumer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_that_came_too_late_does_not_keep_its_partition() {
+    let mut disruption = stack::disrupt().unwrap();
+    let mut cfg = stack::config().unwrap().log;
+    cfg.topic_prefix = format!("t{:x}", RandomUnique::new().next());
+    let (limit, tasks) = (Duration::from_millis(2500), Tasks::new());
+    let connect = || PulsarLog::connect(&cfg, DATABASES, limit, &tasks, system_clock());
+    let (hurried, log) = (connect().await.unwrap(), connect().await.unwrap());
+    log.init(DATABASES).await.unwrap();
+    // A producer that is not used again: it keeps the connection open that it was made on.
+    hurried.publish(Partition::Main(1), frame(0)).await.unwrap();
+    // Many at once, so that some have asked when the broker stands still.
+    let (stop, stopped) = watch::channel(false);
+    let hasty = Tasks::new();
+    for _ in 0..16 {
+        let (log, stopped) = (Arc::clone(&hurried), stopped.clone());
+        hasty.spawn("hasty", async move {
+            while !*stopped.borrow() {
+                let _ = log.consumer(P).await;
+            }
+        });
+    }
+    sleep(Duration::from_millis(500)).await;
+    disruption.pause("pulsar").unwrap();
+    stop.send_replace(true);
+    assert!(hasty.wait(Duration::from_secs(20)).await, "a subscription hangs");
+    disruption.heal("pulsar").unwrap();
+    recovers(&log).await;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while log.publish(P, frame(7)).await.is_err() {
+        assert!(Instant::now() < deadline, "publishing does not recover");
+    }
+    loop {
+        assert!(Instant::now() < deadline, "a consumer of the past keeps the partition");
+        let Ok(mut consumer) = log.consumer(P).await else { continue };
+        if let Ok(Ok(d)) = timeout(Duration::from_secs(5), consumer.next()).await {
+            assert_eq!(number(&d).unwrap(), 7);
+            return;
+        }
+    }
+}

@@ -86,6 +86,17 @@ impl Disruption {
         }
         anyhow::bail!("{server} (process {}) does not stand still", pid.trim())
     }
+    /// Fills the disk of a server to the last byte; the server needs a small one, see [`disk_of`].
+    /// Healed, it has room again. Pulsar is started anew then, since its bookie has ended for good;
+    /// a database only if it had ended.
+    pub fn fill(&mut self, server: &str) -> Result<()> {
+        let remedies: &[_] = match server {
+            "pulsar" => &["empty", "kill", "start"],
+            _ => &["empty", "start"],
+        };
+        self.hurt.extend(remedies.iter().map(|remedy| (server.to_owned(), *remedy)));
+        stack("fill", server)
+    }
     /// Undoes what was done to a server; with `start` it waits until the server answers.
     pub fn heal(&mut self, server: &str) -> Result<()> {
         while let Some(at) = self.hurt.iter().position(|h| h.0 == server) {
@@ -103,6 +114,17 @@ impl Drop for Disruption {
             }
         }
     }
+}
+
+/// The server's small disk (`stack up --small-disks`), if it has one.
+pub fn disk_of(server: &str) -> Option<PathBuf> {
+    Some(file().with_file_name(format!("{server}.img"))).filter(|image| image.is_file())
+}
+
+/// `--port-base N` of the stack that the tests use, unless it is the default one.
+pub fn port_base() -> Option<[String; 2]> {
+    let folder = file().parent()?.file_name()?.to_string_lossy().into_owned();
+    Some(["--port-base".to_owned(), folder.strip_prefix("stack-")?.to_owned()])
 }
 
 /// True when every thread of the process is stopped (state `T`, after the name in brackets).
@@ -129,11 +151,7 @@ pub fn stack(what: &str, server: &str) -> Result<()> {
         }
     };
     xtask.current_dir(workspace()).arg("stack");
-    let folder = file().parent().and_then(|p| p.file_name()).map(|n| n.to_string_lossy().into());
-    let folder: String = folder.unwrap_or_default();
-    if let Some(base) = folder.strip_prefix("stack-") {
-        xtask.args(["--port-base", base]);
-    }
+    xtask.args(port_base().into_iter().flatten());
     let out = xtask.args([what, server]).output().context("cargo xtask")?;
     ensure!(out.status.success(), "stack {what}: {}", String::from_utf8_lossy(&out.stderr));
     Ok(())

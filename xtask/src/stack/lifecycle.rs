@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 
 use super::layout::{Layout, Server};
 use super::proc::{self, Signal, State};
-use super::{Tools, mariadb, pulsar, redis};
+use super::{Tools, disks, mariadb, pulsar, redis};
 use crate::progress::Progress;
 
 /// Starts a server that is down, resumes one that is paused, leaves one that runs alone; says
@@ -15,6 +15,7 @@ pub fn ensure_running(
     server: Server,
     progress: &Progress,
 ) -> Result<bool> {
+    disks::mount(layout, server)?;
     match proc::state(layout, server) {
         State::Up(_) => return Ok(false),
         State::Paused(pid) => {

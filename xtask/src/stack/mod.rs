@@ -1,10 +1,11 @@
 //! `cargo xtask stack`: the real servers, natively, under `target/stack/`.
 //!
 //! Commands that change which servers run hold a lock, so two of them at once do not start
-//! anything twice. `kill`, `pause` and `resume` do not: a fault must strike at once, also while
-//! another command waits for a server.
+//! anything twice. `kill`, `pause`, `resume`, `fill` and `empty` do not: a fault must strike at
+//! once, also while another command waits for a server.
 
 mod config;
+mod disks;
 pub mod layout;
 mod lifecycle;
 mod mariadb;
@@ -61,10 +62,13 @@ pub fn run(command: StackCommand, base: u16) -> Result<u8> {
     let layout = Layout::new(base);
     let progress = Progress::begin();
     match command {
-        StackCommand::Up { fresh } => {
+        StackCommand::Up { fresh, small_disks } => {
             let _lock = lock(&layout)?;
             if fresh {
                 down(&layout, true, &progress)?;
+            }
+            if small_disks {
+                disks::make(&layout, &progress)?;
             }
             bring_up(&layout, &progress)?;
         }
@@ -90,6 +94,14 @@ pub fn run(command: StackCommand, base: u16) -> Result<u8> {
         StackCommand::Resume { name } => {
             proc::signal(running(&layout, name)?, Signal::Cont)?;
             progress.say(&name.to_string(), "resumed");
+        }
+        StackCommand::Fill { name } => {
+            disks::fill(&layout, name)?;
+            progress.say(&name.to_string(), "its disk is full");
+        }
+        StackCommand::Empty { name } => {
+            disks::empty(&layout, name)?;
+            progress.say(&name.to_string(), "its disk has room");
         }
         StackCommand::Keep { kind: Kind::Redis } => redis::keep(&layout, &progress)?,
         StackCommand::RestartKept { kind: Kind::Redis } => {
@@ -180,6 +192,7 @@ fn down(layout: &Layout, wipe: bool, progress: &Progress) -> Result<()> {
         // A stale pid file is harmless, and so is a missing one.
         let _ = fs::remove_file(layout.pid_file(server));
     }
+    disks::unmount(layout)?;
     if wipe && layout.folder().exists() {
         fs::remove_dir_all(layout.folder()).context("cannot delete the stack's folder")?;
         progress.say("stack", &format!("{} deleted", layout.folder().display()));

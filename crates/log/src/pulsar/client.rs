@@ -1,5 +1,10 @@
-//! The connection to the broker, shared by all producers and consumers, and replaced when making
-//! something through it failed.
+//! Connections to the broker: one that all producers share, replaced when making something through
+//! it failed, and one for each consumer.
+//!
+//! A broker may finish a subscription long after the client gave it up. The client never closes
+//! what it does not know of, and such a consumer stays the active one of its partition while its
+//! connection lives: nobody reads the partition any more. So a consumer's connection is its own and
+//! ends with it, whether the consumer came to be or not.
 //!
 //! Work with the client always runs in a task of its own to its end: dropped half-way it can
 //! leave the client's connection table waiting for ever. Whoever asked stops waiting by time.
@@ -50,6 +55,17 @@ impl Clients {
         if let Some(client) = self.state.lock().client.clone() {
             return Ok(client);
         }
+        let pulsar = self.finish(self.connect()).await.map_err(|e| self.unreachable(&e))?;
+        let mut state = self.state.lock();
+        let generation = state.generation;
+        // Two may have connected at once; the first one is used.
+        Ok(state.client.get_or_insert(Client { generation, pulsar }).clone())
+    }
+
+    /// A connection that nobody else uses.
+    pub fn connect(
+        &self,
+    ) -> impl Future<Output = Result<Pulsar<TokioExecutor>, String>> + Send + 'static {
         let builder = Pulsar::builder(self.url.clone(), TokioExecutor)
             .with_connection_retry_options(ConnectionRetryOptions {
                 min_backoff: Duration::from_millis(50),
@@ -64,12 +80,7 @@ impl Clients {
                 retry_delay: Duration::from_millis(300),
                 max_retries: Some(3),
             });
-        let made = self.finish(async move { builder.build().await.map_err(text) });
-        let pulsar = made.await.map_err(|e| self.unreachable(&e))?;
-        let mut state = self.state.lock();
-        let generation = state.generation;
-        // Two may have connected at once; the first one is used.
-        Ok(state.client.get_or_insert(Client { generation, pulsar }).clone())
+        async move { builder.build().await.map_err(text) }
     }
 
     /// Makes the next `get` connect anew, unless somebody has done so already.

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::SUBSCRIPTION;
-use super::client::{Client, Clients, text};
+use super::client::{Clients, text};
 use crate::port::{Consumer, Delivery, DeliveryId, LogError, Partition};
 
 /// Frames that the broker may send ahead.
@@ -45,28 +45,25 @@ impl PulsarConsumer {
         (topic, name): (String, String),
         clients: Arc<Clients>,
     ) -> Result<Self, LogError> {
-        let client = clients.get().await?;
+        let connect = clients.connect();
         let options = ConsumerOptions::default()
             .durable(true)
             .with_initial_position(InitialPosition::Earliest)
             .with_receiver_queue_size(PREFETCH);
-        let builder = client
-            .pulsar
-            .consumer()
-            .with_topic(&topic)
-            .with_subscription(SUBSCRIPTION)
-            .with_subscription_type(SubType::Failover)
-            .with_consumer_name(name)
-            .with_batch_size(PREFETCH)
-            .with_options(options);
-        let made = clients.finish(async move { builder.build().await.map_err(text) }).await;
-        let inner: Inner = made.map_err(|e| {
-            clients.discard(&client);
-            LogError::Unavailable(format!("{topic}: {e}"))
-        })?;
+        let of = topic.clone();
+        // The connection goes with the subscription, also when nobody waits for it any more.
+        let subscribe = async move {
+            let builder = connect.await?.consumer().with_topic(of);
+            let builder = builder.with_subscription(SUBSCRIPTION);
+            let builder = builder.with_subscription_type(SubType::Failover);
+            let builder = builder.with_consumer_name(name).with_batch_size(PREFETCH);
+            builder.with_options(options).build().await.map_err(text)
+        };
+        let made = clients.finish(subscribe).await;
+        let inner: Inner = made.map_err(|e| LogError::Unavailable(format!("{topic}: {e}")))?;
         let (out, deliveries) = mpsc::channel(1);
         let (acks, acked) = mpsc::channel(ACKS);
-        let pump = Pump { inner, topic, client, clients: Arc::clone(&clients), acked };
+        let pump = Pump { inner, topic, acked };
         clients.spawn(pump.run(out));
         Ok(Self { partition, deliveries, acks })
     }
@@ -94,15 +91,12 @@ impl Consumer for PulsarConsumer {
 struct Pump {
     inner: Inner,
     topic: String,
-    client: Client,
-    clients: Arc<Clients>,
     acked: mpsc::Receiver<DeliveryId>,
 }
 
 impl Pump {
     async fn run(mut self, out: mpsc::Sender<Result<Delivery, String>>) {
         if let Err(e) = self.work(&out).await {
-            self.clients.discard(&self.client);
             let _ = out.send(Err(e)).await;
         }
     }

@@ -1,0 +1,68 @@
+//! A database server of a MySQL URL, reached through its own client.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// A server and how to log in to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    user: String,
+    password: String,
+    /// Name or address.
+    pub host: String,
+    /// Where it listens.
+    pub port: u16,
+}
+
+impl Server {
+    /// The server and the database of `mysql://user:password@host:port/database`.
+    pub fn of(url: &str) -> Result<(Self, String)> {
+        let rest = url.strip_prefix("mysql://").context("mysql://")?;
+        let (login, rest) = rest.split_once('@').context("user:password@host")?;
+        let (user, password) = login.split_once(':').context("user:password")?;
+        let (place, database) = rest.split_once('/').context("host:port/database")?;
+        let (host, port) = place.split_once(':').context("host:port")?;
+        let port = port.parse().with_context(|| format!("the port {port}"))?;
+        let (user, password) = (user.to_owned(), password.to_owned());
+        Ok((Self { user, password, host: host.to_owned(), port }, database.to_owned()))
+    }
+
+    /// `host:port`.
+    pub fn place(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// The URL of a database of this server, reached at `place`.
+    pub fn url(&self, place: &str, database: &str) -> String {
+        format!("mysql://{}:{}@{place}/{database}", self.user, self.password)
+    }
+
+    /// Runs statements; the answer without headings, columns separated by tabs.
+    pub fn sql(&self, statements: &str) -> Result<String> {
+        let out = Command::new("mariadb")
+            .args(["--local-infile=1", "-N", "-h", &self.host, "-P", &self.port.to_string()])
+            .args(["-u", &self.user, &format!("-p{}", self.password), "-e", statements])
+            .output()
+            .context("the `mariadb` client")?;
+        let said = String::from_utf8_lossy(&out.stderr);
+        ensure!(out.status.success(), "{statements}: {said}");
+        Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_comes_apart_and_together() {
+        let url = "mysql://me:secret@127.0.0.1:17021/sluice_0";
+        let (server, database) = Server::of(url).unwrap();
+        assert_eq!((server.place().as_str(), database.as_str()), ("127.0.0.1:17021", "sluice_0"));
+        assert_eq!(server.url(&server.place(), &database), url);
+        for bad in ["sqlite://x", "mysql://me@h:1/d", "mysql://me:s@h/d", "mysql://me:s@h:1"] {
+            assert!(Server::of(bad).is_err(), "{bad}");
+        }
+    }
+}
