@@ -225,7 +225,7 @@ impl Code {
             closes_at_ms: 0,
             items: vec![item],
         };
-        reserved(&self.cells.reserve(self.name(c), call).await.unwrap().results[0])
+        reserved(&self.cells.reserve(self.name(c), &call).await.unwrap().results[0])
     }
 
     /// The whole ledger up to a position, so that what is folded in already comes again.
