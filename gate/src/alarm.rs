@@ -23,6 +23,11 @@ impl Alarm {
     pub fn new(timeout: Duration) -> Self {
         Self(Arc::new(Mutex::new(Box::pin(tokio::time::sleep(timeout)))))
     }
+
+    /// Ready when the deadline has passed.
+    pub fn until(&self, deadline: Instant) -> Until {
+        Until { alarm: self.clone(), deadline }
+    }
 }
 
 impl hyper::rt::Timer for Alarm {
@@ -31,7 +36,7 @@ impl hyper::rt::Timer for Alarm {
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(Until { alarm: self.clone(), deadline })
+        Box::pin(self.until(deadline))
     }
 
     fn now(&self) -> Instant {
@@ -39,7 +44,8 @@ impl hyper::rt::Timer for Alarm {
     }
 }
 
-struct Until {
+/// See [`Alarm::until`].
+pub(crate) struct Until {
     alarm: Alarm,
     deadline: Instant,
 }

@@ -91,6 +91,12 @@ struct Remembered {
     nbf: u64,
 }
 
+impl Remembered {
+    fn is_valid(&self, now: u64) -> bool {
+        now <= self.exp.saturating_add(LEEWAY_S) && now + LEEWAY_S >= self.nbf
+    }
+}
+
 /// Verifies and mints tokens; share it.
 pub struct Tokens {
     keys: Vec<(Validation, DecodingKey)>,
@@ -135,13 +141,10 @@ impl Tokens {
     /// The buyer of an `Authorization` header's value.
     pub fn buyer(&self, header: &[u8]) -> Option<Buyer> {
         let token = bearer(header)?;
-        let slot = &self.seen[self.hasher.hash_one(token) as usize % REMEMBERED];
+        let slot = self.slot(token);
         let now = self.clock.now_ms() / 1000;
-        if let Some(r) = &*slot.lock()
-            && *r.token == *token
-        {
-            let valid = now <= r.exp.saturating_add(LEEWAY_S) && now + LEEWAY_S >= r.nbf;
-            return valid.then(|| r.buyer.clone());
+        if let Some(r) = slot.lock().as_ref().filter(|r| *r.token == *token) {
+            return r.is_valid(now).then(|| r.buyer.clone());
         }
         let claims = self.verify(token, now)?;
         let for_us = match &self.audience {
@@ -155,6 +158,18 @@ impl Tokens {
         let (exp, nbf) = (claims.exp, claims.nbf.unwrap_or(0));
         *slot.lock() = Some(Remembered { token: token.into(), buyer: buyer.clone(), exp, nbf });
         Some(buyer)
+    }
+
+    /// The same, of a token that was verified before and is still remembered and valid.
+    pub(crate) fn remembered(&self, header: &[u8]) -> Option<Buyer> {
+        let token = bearer(header)?;
+        let seen = self.slot(token).lock();
+        let r = seen.as_ref().filter(|r| *r.token == *token)?;
+        r.is_valid(self.clock.now_ms() / 1000).then(|| r.buyer.clone())
+    }
+
+    fn slot(&self, token: &str) -> &Mutex<Option<Remembered>> {
+        &self.seen[self.hasher.hash_one(token) as usize % REMEMBERED]
     }
 
     /// The role of an `Authorization` header's value on the admin listener.

@@ -24,10 +24,13 @@ pub(crate) enum Route<'a> {
 /// Labels of routes in metrics; the last one is for what is no route.
 pub(crate) const LABELS: [&str; 6] = ["buy", "offer", "order", "orders", "probe", "none"];
 
+/// The place of purchases in [`LABELS`].
+pub(crate) const BUY: usize = 0;
+
 /// The place of a route in [`LABELS`].
 pub(crate) fn label<E>(route: &Result<Route<'_>, E>) -> usize {
     match route {
-        Ok(Route::Buy(_)) => 0,
+        Ok(Route::Buy(_)) => BUY,
         Ok(Route::Offer(_)) => 1,
         Ok(Route::Order(_)) => 2,
         Ok(Route::Orders) => 3,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
@@ -22,8 +23,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 use crate::alarm::Alarm;
+use crate::front;
 use crate::http;
 use crate::metrics;
+use crate::prefixed::Prefixed;
 use crate::state::Gate;
 
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -132,23 +135,30 @@ impl GateListener {
     }
 }
 
-async fn connection(gate: Arc<Gate>, stream: TcpStream, ip: IpAddr) {
+async fn connection(gate: Arc<Gate>, mut stream: TcpStream, ip: IpAddr) {
     let limit = Duration::from_millis(gate.cfg.header_timeout_ms);
     let Some(h2) = is_h2(&stream, Instant::now() + limit).await else { return };
+    let mut read = BytesMut::new();
+    if !h2 {
+        // Purchases first; from something else on the connection is hyper's.
+        match front::serve(&gate, ip, &mut stream).await {
+            Some(rest) => read = rest,
+            None => return,
+        }
+    }
+    let stream = Prefixed { read, stream };
     let tasks = gate.tasks.clone();
     let cfg = gate.cfg.clone();
     let service = service_fn(move |request| {
         let answer = http::respond(gate.clone(), ip, request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
-    let io = TokioIo::new(stream);
     if h2 {
-        let conn = h2_builder(&cfg).serve_connection(io, service);
-        run(conn, &tasks, |c| c.graceful_shutdown()).await;
-    } else {
-        let conn = h1_builder(&cfg).serve_connection(io, service);
-        run(conn, &tasks, |c| c.graceful_shutdown()).await;
+        let conn = h2_builder(&cfg).serve_connection(TokioIo::new(stream), service);
+        return run(conn, &tasks, |c| c.graceful_shutdown()).await;
     }
+    let conn = h1_builder(&cfg).serve_connection(TokioIo::new(stream), service);
+    run(conn, &tasks, |c| c.graceful_shutdown()).await;
 }
 
 /// Runs a connection to its end; from `StopAccept` on it only finishes what it has begun.

@@ -1,0 +1,92 @@
+//! The short way of a purchase and hyper's give the same answers, and they share connections.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a step that fails fails the test")]
+
+mod common;
+
+use common::Dev;
+use common::http::{Conn, Reply, head};
+
+const BUY: &str = "/v1/offers/shoe/orders";
+
+/// A purchase as bytes. `te` is harmless and makes it hyper's.
+fn purchase(token: &str, key: &str, body: &str, hyper: bool) -> String {
+    let length = body.len().to_string();
+    let mut headers = vec![("content-type", "application/json"), ("content-length", &length)];
+    if !key.is_empty() {
+        headers.push(("idempotency-key", key));
+    }
+    if hyper {
+        headers.push(("te", "trailers"));
+    }
+    head("POST", BUY, (!token.is_empty()).then_some(token), &headers) + "\r\n" + body
+}
+
+fn answer(dev: &Dev, request: &str) -> Reply {
+    let mut conn = Conn::open(dev.gate).unwrap();
+    conn.send(request).unwrap();
+    conn.reply().unwrap()
+}
+
+/// Everything but the date.
+fn told(reply: &Reply) -> (u16, Vec<(String, String)>, String) {
+    let headers = reply.headers.iter().filter(|h| h.0 != "date").cloned().collect();
+    (reply.status, headers, reply.text())
+}
+
+#[test]
+fn both_ways_give_the_same_answers() {
+    let dev = Dev::start();
+    dev.offer("shoe", 1);
+    let (ann, eve) = (dev.token("ann"), dev.token("eve"));
+    let first = answer(&dev, &purchase(&ann, "k", "{}", false));
+    assert_eq!(first.status, 202, "{}", first.text());
+    dev.decided(&first, &ann);
+    let cases = [
+        ("a replay", &*ann, "k", "{}", 200),
+        ("other content", &ann, "k", "{\"quantity\":2}", 422),
+        ("sold out", &eve, "k", "{}", 409),
+        ("no JSON", &ann, "k2", "{", 400),
+        ("no key", &ann, "", "{}", 400),
+        ("no token", "", "k", "{}", 401),
+        ("a forged token", "abc.def.ghi", "k", "{}", 401),
+    ];
+    for (what, token, key, body, status) in cases {
+        let ways = [false, true].map(|hyper| {
+            // The sold-out flag comes and goes; without it the answer names the order.
+            let ask = || answer(&dev, &purchase(token, key, body, hyper));
+            let flagged = |r: &Reply| status != 409 || !r.text().contains("order_id");
+            (0..200).map(|_| ask()).find(flagged).unwrap_or_else(|| panic!("{what}: no flag"))
+        });
+        let [short, long] = ways.each_ref().map(told);
+        assert!(ways[0].header("date").is_some() && ways[1].header("date").is_some());
+        assert_eq!(short, long, "{what}");
+        assert_eq!(short.0, status, "{what}");
+    }
+}
+
+#[test]
+fn one_connection_goes_both_ways() {
+    let dev = Dev::start();
+    dev.offer("shoe", 9);
+    let ann = dev.token("ann");
+    let mut conn = Conn::open(dev.gate).unwrap();
+    // Three in one segment, then one in pieces, then something else, then a last one.
+    let three: String = ["a", "b", "c"].map(|k| purchase(&ann, k, "{}", false)).concat();
+    conn.send(three).unwrap();
+    let ids: Vec<String> = (0..3).map(|_| conn.reply().unwrap().order_id()).collect();
+    let pieces = purchase(&ann, "d", "{\"quantity\":1}", false);
+    let (one, two) = pieces.split_at(pieces.len() - 5);
+    conn.send(one).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    conn.send(two).unwrap();
+    assert_eq!(conn.reply().unwrap().status, 202);
+    let path = format!("/v1/orders/{}?offer=shoe&wait=5s", ids[0]);
+    conn.send(head("GET", &path, Some(&ann), &[]) + "\r\n").unwrap();
+    assert_eq!(conn.reply().unwrap().order_id(), ids[0]);
+    conn.send(purchase(&ann, "a", "{}", false)).unwrap();
+    assert_eq!(conn.reply().unwrap().order_id(), ids[0]);
+    let last = head("POST", BUY, Some(&ann), &[("idempotency-key", "e"), ("connection", "close")]);
+    conn.send(last + "\r\n").unwrap();
+    assert_eq!(conn.reply().unwrap().status, 202);
+    assert!(conn.is_closed());
+}
