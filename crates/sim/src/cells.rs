@@ -45,9 +45,13 @@ impl Runner for NodeRunner {
     }
 }
 
-fn step(node: &Arc<Node>, cell: &CellId, call: &Call) -> CellResult<Value> {
+fn step(node: &Arc<Node>, cell: &CellId, call: &Arc<Call>) -> CellResult<Value> {
     let world = &node.world;
-    let reply = world.redis.run(world.now_ms(), cell, call);
+    let old = world.sees_old(node);
+    let reply = match old {
+        true => world.redis.run_old(world.now_ms(), cell, call),
+        false => world.redis.run(world.now_ms(), cell, call),
+    };
     let codes = match &reply {
         Ok(value) => codes(call, value),
         Err(_) => vec!["broken"],
@@ -56,12 +60,21 @@ fn step(node: &Arc<Node>, cell: &CellId, call: &Call) -> CellResult<Value> {
         world.met(call.script.name, code);
     }
     let script = call.script.name;
-    world.tell(&node.name, || format!("{script} {cell} {} -> {}", about(call), codes.join(" ")));
-    world.check(|oracle, w| oracle.cell(w, cell, node, (call, &codes)));
+    world.tell(&node.name, || {
+        let place = if old { " (old primary)" } else { "" };
+        format!("{script} {cell} {} -> {}{place}", about(call), codes.join(" "))
+    });
+    if old {
+        world.met("old_primary", script);
+        world.check(|oracle, w| oracle.deposed(w, cell, script));
+    } else {
+        world.check(|oracle, w| oracle.cell(w, cell, node, (call, &codes)));
+    }
     reply
 }
 
-const RESERVE: [&str; 12] = [
+/// What reserve answers, by code; `missing` is said of the whole call.
+pub const RESERVE: [&str; 12] = [
     "new",
     "held",
     "verdict",

@@ -99,6 +99,8 @@ impl Fleet {
                 self.reconciler(&ports).spawn(&tasks);
                 None
             }
+            // Not a process of the fleet: see `transfer`.
+            Role::Coordinator => None,
         };
         let (gate, desk) = match gate {
             Some((gate, admin, desk)) => (Some((gate, admin)), Some(desk)),
@@ -167,7 +169,8 @@ impl Fleet {
     }
 }
 
-fn ports(node: &Arc<Node>) -> Ports {
+/// The ports of one process.
+pub fn ports(node: &Arc<Node>) -> Ports {
     let world = &node.world;
     Ports {
         cells: Arc::new(Engine::new(NodeRunner { node: node.clone() })),

@@ -8,13 +8,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use cells::CellError;
 use cells::embedded::{self, Embedded, Saved};
 use cells::look::{self, Look};
 use cells::script::{Call, Script};
 use cells::value::Value;
-use cells::{CellError, Runner};
 use domain::CellId;
-use futures::FutureExt;
 use parking_lot::Mutex;
 use runtime::Clock;
 
@@ -35,7 +34,7 @@ impl Clock for RedisClock {
 
 struct Write {
     at: u64,
-    call: Call,
+    call: Arc<Call>,
 }
 
 struct Epoch {
@@ -53,16 +52,14 @@ struct Slot {
 /// A whole Redis Cluster.
 pub struct Redis {
     lua: Embedded,
+    /// The primaries that the last failover deposed; some processes still talk to them.
+    old: Embedded,
     clock: Arc<RedisClock>,
     slots: Mutex<BTreeMap<CellId, Slot>>,
 }
 
-/// The same call again: a script never sees who holds its bytes.
-pub fn again(call: &Call) -> Call {
-    call.clone()
-}
-
-fn writes(name: &str) -> bool {
+/// False for a script that only reads.
+pub fn writes(name: &str) -> bool {
     !matches!(name, "snapshot" | "scan" | "lookup")
 }
 
@@ -71,33 +68,38 @@ impl Redis {
     pub fn new(edit: &dyn Fn(&Script) -> String) -> Result<Self, String> {
         let clock = Arc::new(RedisClock::default());
         let lua = embedded::edited(clock.clone(), edit)?;
-        Ok(Self { lua, clock, slots: Mutex::default() })
+        let old = embedded::edited(clock.clone(), edit)?;
+        Ok(Self { lua, old, clock, slots: Mutex::default() })
     }
 
     /// Empty, as new.
     pub fn reset(&self) {
         self.lua.wipe_all();
+        self.old.wipe_all();
         self.slots.lock().clear();
     }
 
     /// Runs a script at `now`.
-    pub fn run(&self, now: u64, cell: &CellId, call: &Call) -> Result<Value, CellError> {
+    pub fn run(&self, now: u64, cell: &CellId, call: &Arc<Call>) -> Result<Value, CellError> {
         let mut slots = self.slots.lock();
         if writes(call.script.name) {
             let slot = slots.entry(cell.clone()).or_default();
             self.remember(now, cell, slot, call);
         }
-        self.raw(now, cell, again(call))
+        self.raw(&self.lua, now, cell, call)
     }
 
-    fn raw(&self, now: u64, cell: &CellId, call: Call) -> Result<Value, CellError> {
+    /// Runs a script on the deposed primary: nobody will remember it.
+    pub fn run_old(&self, now: u64, cell: &CellId, call: &Call) -> Result<Value, CellError> {
+        self.raw(&self.old, now, cell, call)
+    }
+
+    fn raw(&self, at: &Embedded, now: u64, cell: &CellId, call: &Call) -> Result<Value, CellError> {
         self.clock.0.store(now, Ordering::Relaxed);
-        // The embedded runner has nothing to wait for.
-        let done = self.lua.run(cell, call).now_or_never();
-        done.unwrap_or_else(|| Err(CellError::Unknown(cell.clone())))
+        at.run_now(cell, call)
     }
 
-    fn remember(&self, now: u64, cell: &CellId, slot: &mut Slot, call: &Call) {
+    fn remember(&self, now: u64, cell: &CellId, slot: &mut Slot, call: &Arc<Call>) {
         let full = slot.epochs.back().is_none_or(|e| e.writes.len() >= EPOCH);
         if full {
             let from = self.lua.save(cell);
@@ -108,13 +110,23 @@ impl Redis {
             }
         }
         if let Some(epoch) = slot.epochs.back_mut() {
-            epoch.writes.push(Write { at: now, call: again(call) });
+            epoch.writes.push(Write { at: now, call: call.clone() });
         }
     }
 
     /// The cell as it is.
     pub fn look(&self, cell: &CellId) -> Result<Option<Look>, String> {
         look::look(&self.lua, cell)
+    }
+
+    /// The cell as the deposed primary has it.
+    pub fn look_old(&self, cell: &CellId) -> Result<Option<Look>, String> {
+        look::look(&self.old, cell)
+    }
+
+    /// The slot's primary is deposed and does not know it; [`Redis::regress`] makes the new one.
+    pub fn depose(&self, cell: &CellId) {
+        self.old.restore(cell, &self.lua.save(cell));
     }
 
     /// The slot loses its last `n` writes (or as many as are remembered); how many it lost.
@@ -134,7 +146,7 @@ impl Redis {
         if let Some(epoch) = slot.epochs.back() {
             self.lua.restore(cell, &epoch.from);
             for w in &epoch.writes {
-                drop(self.raw(w.at, cell, again(&w.call)));
+                drop(self.raw(&self.lua, w.at, cell, &w.call));
             }
         }
         n - left
