@@ -134,6 +134,16 @@ impl Layout {
         }
     }
 
+    /// The ports of outgoing connections (`from to`, as the kernel tells them), where a port of
+    /// this stack is among them.
+    pub fn among_outgoing(&self, range: &str) -> Option<(u16, u16)> {
+        let mut ends = range.split_whitespace().map(|n| n.parse::<u16>().ok());
+        let (from, to) = (ends.next()??, ends.next()??);
+        let outgoing = |port: u16| (from..=to).contains(&port);
+        let ports = Server::all().into_iter().flat_map(|s| self.bound_ports(s));
+        ports.into_iter().any(outgoing).then_some((from, to))
+    }
+
     /// The folder with everything of this stack.
     pub fn folder(&self) -> PathBuf {
         match self.base {
@@ -208,6 +218,15 @@ mod tests {
         ports.dedup();
         assert_eq!(ports.len(), given);
         assert!(ports.iter().all(|port| (20_000..20_100).contains(port)));
+    }
+
+    #[test]
+    fn a_base_among_outgoing_ports_is_told() {
+        let range = "32768\t60999\n";
+        assert_eq!(Layout::new(17_000).among_outgoing(range), None);
+        assert_eq!(Layout::new(37_000).among_outgoing(range), Some((32_768, 60_999)));
+        assert_eq!(Layout::new(61_000).among_outgoing(range), None);
+        assert_eq!(Layout::new(37_000).among_outgoing("nonsense"), None);
     }
 
     #[test]

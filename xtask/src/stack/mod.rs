@@ -138,6 +138,11 @@ fn lock(layout: &Layout) -> Result<File> {
 /// Everything that `stack up` promises. The kinds of server come up side by side; all of them
 /// are tried even if one fails, and every failure is told.
 fn bring_up(layout: &Layout, progress: &Progress) -> Result<()> {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    if let Some((from, to)) = layout.among_outgoing(&range) {
+        // A killed server could find its port taken by any connection when it comes back.
+        bail!("this machine takes outgoing ports from {from} to {to}: choose another --port-base");
+    }
     install::packages(progress)?;
     jars::ensure(progress)?;
     let tools = Tools::find()?;
