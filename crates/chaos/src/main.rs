@@ -135,7 +135,7 @@ fn all(args: &Args) -> Result<bool> {
     let endured = soak::run(&mut deployment, &faults, minutes, (dir, &args.page))?;
     endured.wrong.iter().for_each(|w| println!("! {w}"));
     let word = if endured.wrong.is_empty() { "flat" } else { "NOT FLAT" };
-    println!("{word} over {} minutes; plot: {}", endured.samples.len(), args.page.display());
+    println!("{word} over {minutes} minutes; plot: {}", args.page.display());
     Ok(endured.wrong.is_empty())
 }
 
