@@ -2,11 +2,11 @@
 //! batches wait.
 //!
 //! What arrives while a call is in flight becomes the next call; there is no timer. A call that
-//! gets no answer is repeated with the same nonces, and its items then carry `unknown`: nobody may
-//! say a definitive "no" to them (PROTOCOL 6.3). The combiner remembers the last Redis time it
-//! saw, from which deadlines and window checks are reckoned. With `reserve.wait_replicas` each call
-//! also waits for replicas; what they do not have in time is published all the same. New holds go on to the frame combiner
-//! from here: their requests are woken once, by the receipt.
+//! gets no answer is repeated with the same nonces, and its items then carry `unknown`: nobody
+//! may say a definitive "no" to them (PROTOCOL 6.3). The combiner remembers the last Redis time
+//! it saw, from which deadlines and window checks are reckoned. With `reserve.wait_replicas` each
+//! call also waits for replicas; what they do not have in time is published all the same. New
+//! holds go on to the frame combiner from here: their requests are woken once, by the receipt.
 
 use std::collections::HashMap;
 use std::sync::Arc;
