@@ -1,5 +1,12 @@
 //! The short way of a purchase and hyper's give the same answers, and they share connections.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a step that fails fails the test")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::excessive_nesting,
+    clippy::panic,
+    clippy::too_many_lines,
+    clippy::unwrap_used,
+    reason = "a test looks at the clock, and a step that fails fails the test"
+)]
 
 mod common;
 

@@ -136,3 +136,39 @@ fn one_database_server_down_does_not_stop_the_others() {
     offers.iter().for_each(|o| stand.settled(o));
     stand.no_drift();
 }
+
+#[test]
+fn an_order_that_no_replica_has_is_unconfirmed_until_it_is_decided() {
+    let sets = ["reserve.wait_replicas=1", "reserve.wait_timeout_ms=200"];
+    let mut stand = Stand::start_with("wait", &sets);
+    const SHORT: &str = "sluicegate_reserve_not_replicated_total";
+    let offer = stand.offer(10, Some(2));
+    let whole = |stand: &Stand, buyer: &str| {
+        let until = std::time::Instant::now() + Duration::from_secs(60);
+        for n in 0.. {
+            if stand.taken(&offer, buyer, &format!("k{n}"))["status"] == "accepted" {
+                return;
+            }
+            assert!(std::time::Instant::now() < until, "nothing is accepted");
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    };
+    whole(&stand, "anna");
+    let before = stand.counted(SHORT);
+
+    let replica = stand.replica_of(&offer);
+    stand.servers.pause(&replica).unwrap();
+    let answer = stand.taken(&offer, "bert", "k");
+    assert_eq!(answer["status"], "unconfirmed", "{answer}");
+    // It is published all the same, and a repeat is the same order.
+    let id = answer["order_id"].as_str().unwrap();
+    assert_eq!(stand.decided("bert", id)["status"], "pending");
+    let again = stand.curl_buy(&offer, "bert", "k");
+    assert_eq!((&again["order_id"], &again["status"]), (&answer["order_id"], &"pending".into()));
+    assert!(stand.counted(SHORT) > before, "{} {before}", stand.counted(SHORT));
+
+    stand.servers.heal(&replica).unwrap();
+    whole(&stand, "carl");
+    stand.settled(&offer);
+    stand.no_drift();
+}

@@ -77,6 +77,7 @@ async fn buy(ports: &Ports, request: Request<Incoming>) -> Option<()> {
         deadline_ms: 0,
         opens_at_ms: 0,
         closes_at_ms: 0,
+        wait: None,
         items: vec![item],
     };
     let reply = ports.cells.reserve(&cell, &call).await.ok()?;

@@ -132,9 +132,12 @@ impl Attempt<'_> {
             self.unknown |= done.unknown;
             let mark = (done.mark, done.at);
             return match (done.result, done.place.take()) {
-                (Ok(Reserved::New { t_ms }), _) => self.told(done.receipt, t_ms).await,
+                (Ok(Reserved::New { t_ms }), _) => {
+                    self.told(done.receipt, (t_ms, done.replicated)).await
+                }
                 (Ok(Reserved::Held { t_ms, payload }), Some(own)) => {
-                    self.held(own, Sealed { t_ms, payload }, mark).await
+                    let sealed = Sealed { t_ms, payload };
+                    self.held(own, (sealed, done.replicated), mark).await
                 }
                 (Ok(Reserved::Returning), Some(own)) if !checked => {
                     if let Some(ended) = Box::pin(self.returning()).await {
@@ -187,6 +190,7 @@ impl Attempt<'_> {
             Err(_) => Some(Done {
                 result: Err(CellError::Unknown(self.cell.clone())),
                 unknown: true,
+                replicated: false,
                 mark: Mark::default(),
                 at: Instant::now(),
                 place: None,
@@ -200,7 +204,7 @@ impl Attempt<'_> {
     async fn held(
         &mut self,
         place: Place,
-        mut sealed: Sealed,
+        (mut sealed, replicated): (Sealed, bool),
         (mark, seen): (Mark, Instant),
     ) -> Ended {
         match Payload::decode(&sealed.payload) {
@@ -215,17 +219,18 @@ impl Attempt<'_> {
         let (tell, receipt) = oneshot::channel();
         self.gate.emit.publish(vec![Held { place, sealed, age, seen, tell: Tell::Receipt(tell) }]);
         let receipt = receipt.await.ok();
-        self.told(receipt, t_ms).await
+        self.told(receipt, (t_ms, replicated)).await
     }
 
-    /// What the log said of the frame.
-    async fn told(&self, receipt: Option<bool>, t_ms: u64) -> Ended {
+    /// What the log said of the frame. A hold that a failover may lose is no acceptance: its
+    /// units could be promised again before the ledger decides.
+    async fn told(&self, receipt: Option<bool>, (t_ms, replicated): (u64, bool)) -> Ended {
         let receipt = receipt == Some(true);
         if receipt && mutant::on(Mutant::DropOnReceipt) {
             let _ = self.gate.ports.cells.resolve(&self.cell, &[(self.order, 0)]).await;
         }
         let receipt = receipt || mutant::on(Mutant::AcceptWithoutReceipt);
-        if receipt { self.accepted(Some(t_ms)) } else { self.unconfirmed(Some(t_ms)) }
+        if receipt && replicated { self.accepted(Some(t_ms)) } else { self.unconfirmed(Some(t_ms)) }
     }
 
     /// Everything that is neither a hold nor RETURNING.

@@ -16,6 +16,8 @@ pub(crate) fn describe() {
     describe_counter!("sluicegate_requests_total", "Finished requests by route and outcome");
     describe_histogram!("sluicegate_reserve_batch_size", "Orders per reserve call");
     describe_counter!("sluicegate_reserve_errors_total", "Reserve calls without an answer");
+    let help = "Reserve calls whose holds fewer than `reserve.wait_replicas` replicas had in time";
+    describe_counter!("sluicegate_reserve_not_replicated_total", help);
     describe_histogram!("sluicegate_frame_orders_size", "Orders per frame");
     describe_counter!("sluicegate_publish_failures_total", "Frames without a receipt");
     describe_counter!("sluicegate_publish_too_old_total", "Orders left to the relay by age");
@@ -106,6 +108,9 @@ pub(crate) fn reserve_error(e: &CellError) {
         CellError::Broken(..) => "broken",
     };
     counter!("sluicegate_reserve_errors_total", "kind" => kind).increment(1);
+}
+pub(crate) fn not_replicated() {
+    counter!("sluicegate_reserve_not_replicated_total").increment(1);
 }
 pub(crate) fn frame(orders: usize) {
     histogram!("sluicegate_frame_orders_size").record(orders as f64);

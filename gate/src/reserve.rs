@@ -2,16 +2,17 @@
 //! batches wait.
 //!
 //! What arrives while a call is in flight becomes the next call; there is no timer. A call that
-//! gets no answer is repeated with the same nonces, and its items then carry `unknown`: nobody may
-//! say a definitive "no" to them (PROTOCOL 6.3). The combiner remembers the last Redis time it
-//! saw, from which deadlines and window checks are reckoned. New holds go on to the frame combiner
-//! from here: their requests are woken once, by the receipt.
+//! gets no answer is repeated with the same nonces, and its items then carry `unknown`: nobody
+//! may say a definitive "no" to them (PROTOCOL 6.3). The combiner remembers the last Redis time
+//! it saw, from which deadlines and window checks are reckoned. With `reserve.wait_replicas` each
+//! call also waits for replicas; what they do not have in time is published all the same. New
+//! holds go on to the frame combiner from here: their requests are woken once, by the receipt.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cells::port::{CellError, Cells, Mark, Refusal, ReserveCall, ReserveItem, Reserved};
+use cells::port::{CellError, Cells, Mark, Refusal, ReserveCall, ReserveItem, Reserved, Wait};
 use domain::frame::Sealed;
 use domain::{CellId, Identity};
 use parking_lot::{Mutex, RwLock};
@@ -32,6 +33,9 @@ pub(crate) struct Done {
     pub result: Result<Reserved, CellError>,
     /// True when an attempt of this request may have run without an answer.
     pub unknown: bool,
+    /// False when the replicas that were waited for did not have the hold in time: a failover may
+    /// lose it, so nobody says `accepted`.
+    pub replicated: bool,
     /// Where the cell stood; `redis_ms` 0 without an answer.
     pub mark: Mark,
     /// When the answered call was sent: what its answer tells may be as old as this.
@@ -63,12 +67,16 @@ impl Caller {
     fn done(
         self,
         result: Result<Reserved, CellError>,
-        unknown: bool,
+        (unknown, replicated): (bool, bool),
         (mark, at): (Mark, Instant),
     ) -> (oneshot::Sender<Done>, Done) {
         let place = Some(self.place);
-        (self.tell, Done { result, unknown, mark, at, place, receipt: None })
+        (self.tell, Done { result, unknown, replicated, mark, at, place, receipt: None })
     }
+}
+
+fn is_hold(result: &Reserved) -> bool {
+    matches!(result, Reserved::New { .. } | Reserved::Held { .. })
 }
 
 /// A new hold goes on to the log, with its request; anything else is told at once.
@@ -114,6 +122,7 @@ pub(crate) struct Reserve {
     emit: Arc<Emit>,
     identity: Identity,
     cfg: ReserveConfig,
+    wait: Option<Wait>,
     tasks: Tasks,
     lanes: RwLock<HashMap<CellId, Arc<Lane>>>,
 }
@@ -131,7 +140,10 @@ impl Reserve {
         cfg: ReserveConfig,
         tasks: Tasks,
     ) -> Self {
-        Self { cells, emit, identity, cfg, tasks, lanes: RwLock::default() }
+        let timeout = Duration::from_millis(cfg.wait_timeout_ms);
+        let replicas = cfg.wait_replicas;
+        let wait = (replicas > 0).then_some(Wait { replicas, timeout });
+        Self { cells, emit, identity, cfg, wait, tasks, lanes: RwLock::default() }
     }
 
     /// The lane of a cell of a known offer (so their number is bounded by the catalog).
@@ -210,6 +222,7 @@ impl Reserve {
             deadline_ms,
             opens_at_ms: window(known.campaign.opens_at_ms),
             closes_at_ms: window(known.campaign.closes_at_ms),
+            wait: self.wait,
             items,
         };
         let (reply, unknown, mut at) = self.attempts(lane, &call).await;
@@ -220,18 +233,23 @@ impl Reserve {
             Ok(reply) => {
                 *lane.clock.lock() = Some((reply.mark.redis_ms, Instant::now()));
                 self.note_stock(lane, &reply.mark, &reply.results);
+                if !reply.replicated && reply.results.iter().any(is_hold) {
+                    crate::metrics::not_replicated();
+                }
                 let mut held = Vec::new();
                 for ((caller, item), result) in
                     callers.into_iter().zip(call.items).zip(reply.results)
                 {
-                    let done = caller.done(Ok(result), unknown, (reply.mark, at));
+                    let done =
+                        caller.done(Ok(result), (unknown, reply.replicated), (reply.mark, at));
                     held.extend(hand_on(item, done));
                 }
                 self.emit.publish(held);
             }
             Err(e) => {
                 for caller in callers {
-                    let (tell, done) = caller.done(Err(e.clone()), unknown, (Mark::default(), at));
+                    let nowhere = (Mark::default(), at);
+                    let (tell, done) = caller.done(Err(e.clone()), (unknown, false), nowhere);
                     let _ = tell.send(done);
                 }
             }

@@ -8,7 +8,7 @@ use domain::{CellId, Hold, Nonce, OrderId, Tok};
 
 use crate::port::{
     Applied, ApplyCall, CellError, CellResult, CellView, Cells, Changed, FenceReply, LoadCall,
-    MendCall, Page, ReserveCall, ReserveReply,
+    MendCall, Page, ReserveCall, ReserveReply, Wait,
 };
 use crate::script::Call;
 use crate::value::{Fields, Value};
@@ -22,6 +22,17 @@ use crate::{
 pub trait Runner: Send + Sync {
     /// One attempt. Errors say whether the script may have run.
     async fn run(&self, cell: &CellId, call: Call) -> CellResult<Value>;
+    /// One attempt, then WAIT on the connection that made it: true when enough replicas have what
+    /// it wrote. Only the gate waits, so only its backend has this; of the others, which have no
+    /// replicas (embedded) or no such caller (redis-rs), nobody vouches for anything.
+    async fn run_waiting(
+        &self,
+        cell: &CellId,
+        call: Call,
+        _wait: Wait,
+    ) -> CellResult<(Value, bool)> {
+        Ok((self.run(cell, call).await?, false))
+    }
     /// True when the backend answers at all.
     async fn ping(&self) -> bool;
 }
@@ -64,7 +75,13 @@ impl<R: Runner> Engine<R> {
 #[async_trait]
 impl<R: Runner> Cells for Engine<R> {
     async fn reserve(&self, cell: &CellId, call: &ReserveCall) -> CellResult<ReserveReply> {
-        self.run(cell, reserve::encode(cell, call), |v| reserve::decode(call, v)).await
+        let decode = |v| reserve::decode(call, v);
+        let encoded = reserve::encode(cell, call);
+        let Some(wait) = call.wait else { return self.run(cell, encoded, decode).await };
+        let broken = |text: String| CellError::Broken(cell.clone(), format!("reserve: {text}"));
+        let encoded = encoded.map_err(broken)?;
+        let (value, replicated) = self.runner.run_waiting(cell, encoded, wait).await?;
+        Ok(ReserveReply { replicated, ..decode(value).map_err(broken)? })
     }
 
     async fn apply(&self, cell: &CellId, call: ApplyCall) -> CellResult<Applied> {

@@ -4,7 +4,7 @@
 //! is in flight when a connection breaks. The library's attempts are above 1 all the same: with
 //! 1, an ASK ends its connection task for ever. They serve redirections and writes that failed,
 //! none of which ran. A slot that is being migrated answers TRYAGAIN: `NotSent`. Every wait has
-//! an end. Absent: WAIT, which would block all that shares a pipelined connection.
+//! an end. Calls that WAIT go another way: see `waiting.rs`.
 
 use ::fred::clients::WithOptions;
 use ::fred::error::{Error, ErrorKind};
@@ -23,10 +23,11 @@ use std::time::Duration;
 use ::fred::types::Value as Reply;
 
 use crate::engine::{Engine, Runner};
-use crate::port::{CellError, CellResult};
+use crate::port::{CellError, CellResult, Wait};
 use crate::refusal;
 use crate::script::{ALL, Call};
 use crate::value::Value;
+use crate::waiting::Waiting;
 
 /// What may be tuned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +73,7 @@ pub struct Fred {
     lanes: Arc<[Lane]>,
     turn: Arc<AtomicUsize>,
     hashes: Arc<Vec<String>>,
+    waiting: Arc<Waiting>,
 }
 
 struct Lane {
@@ -98,8 +100,9 @@ pub async fn connect(nodes: &[String], tuning: &Tuning) -> Result<Engine<Fred>, 
         lanes.push(lane(&builder, tuning).await?);
     }
     let hash = |s: &&crate::script::Script| ::fred::util::sha1_hash(s.source);
-    let hashes = Arc::new(ALL.iter().map(hash).collect());
-    Ok(Engine::new(Fred { lanes: lanes.into(), turn: Arc::default(), hashes }))
+    let hashes: Arc<Vec<String>> = Arc::new(ALL.iter().map(hash).collect());
+    let waiting = Arc::new(Waiting::new(nodes, tuning, hashes.clone()));
+    Ok(Engine::new(Fred { lanes: lanes.into(), turn: Arc::default(), hashes, waiting }))
 }
 
 async fn lane(builder: &Builder, tuning: &Tuning) -> Result<Lane, ConnectError> {
@@ -178,6 +181,15 @@ impl Runner for Fred {
             lane.revive();
             error(cell, script.name, &e)
         })
+    }
+
+    async fn run_waiting(
+        &self,
+        cell: &CellId,
+        call: Call,
+        wait: Wait,
+    ) -> CellResult<(Value, bool)> {
+        self.waiting.run(cell, &call, wait).await
     }
 
     async fn ping(&self) -> bool {

@@ -31,10 +31,11 @@ mod snapshot;
 mod stage;
 mod ticket;
 mod unseal;
+mod waiting;
 
 pub use engine::{Engine, Runner};
 pub use port::{
     Applied, ApplyCall, ApplyEntry, CellError, CellResult, CellView, Cells, Changed, FenceReply,
     LoadCall, MAX_BATCH, Mark, MendCall, Page, Refusal, ReserveCall, ReserveItem, ReserveReply,
-    Reserved,
+    Reserved, Wait,
 };

@@ -9,6 +9,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{Buyer, CellId, Entry, Flag, Hold, HoldState, Kind, Nonce, OrderId, Tok, Totals};
+use std::time::Duration;
 
 /// The most items of one vectorised call; more is a caller's bug and refused.
 pub const MAX_BATCH: usize = 128;
@@ -74,8 +75,20 @@ pub struct ReserveCall {
     pub opens_at_ms: u64,
     /// End of the window, ms of Redis time; 0 = none.
     pub closes_at_ms: u64,
+    /// Wait for replicas after the call; `None` = do not.
+    pub wait: Option<Wait>,
     /// 1 to [`MAX_BATCH`] items.
     pub items: Vec<ReserveItem>,
+}
+
+/// How many replicas must have what a call wrote before its reply says `replicated`, and how long
+/// they get for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    /// At least 1. Only *all* replicas of a primary protect against its failover.
+    pub replicas: u8,
+    /// At least 1 ms.
+    pub timeout: Duration,
 }
 
 /// What became of one item.
@@ -151,6 +164,9 @@ pub struct ReserveReply {
     pub mark: Mark,
     /// One result per item, in order.
     pub results: Vec<Reserved>,
+    /// False when [`ReserveCall::wait`] asked and fewer replicas have the call's writes, in time
+    /// or at all. It speaks for NEW and HELD, which wrote; also on a repeat, which writes again.
+    pub replicated: bool,
 }
 
 /// The ledger entries to fold into a cell; consecutive, the first at `prev.seq + 1`.

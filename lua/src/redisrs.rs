@@ -170,7 +170,7 @@ impl Runner for RedisRs {
     }
 }
 
-fn value(v: redis::Value) -> Result<Value, String> {
+pub(crate) fn value(v: redis::Value) -> Result<Value, String> {
     Ok(match v {
         redis::Value::Nil => Value::Nil,
         redis::Value::Int(i) => Value::Int(i),

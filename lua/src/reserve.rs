@@ -45,14 +45,15 @@ fn push(out: &mut Call, item: &ReserveItem) -> Result<(), String> {
     Ok(())
 }
 
-/// The reply to `call`.
+/// The reply to `call`; whether it is on the replicas is not the script's to say.
 pub fn decode(call: &ReserveCall, value: Value) -> Result<ReserveReply, String> {
     let mut f = Fields::of(value)?;
     let redis_ms = f.uint()?;
     let watermark = f.int()?;
     if watermark < 0 {
         let mark = Mark { redis_ms, ..Mark::default() };
-        return Ok(ReserveReply { mark, results: vec![Reserved::Missing; call.items.len()] });
+        let results = vec![Reserved::Missing; call.items.len()];
+        return Ok(ReserveReply { mark, results, replicated: true });
     }
     let (adds, inc) = (f.uint()?, f.uint()?);
     let mark = Mark { redis_ms, watermark: watermark as u64, adds, inc, available: f.int()? };
@@ -60,7 +61,7 @@ pub fn decode(call: &ReserveCall, value: Value) -> Result<ReserveReply, String> 
         return Err("reserve answered another number of items".to_owned());
     }
     let results = call.items.iter().map(|i| one(i.order, &mut f)).collect::<Result<_, _>>()?;
-    Ok(ReserveReply { mark, results })
+    Ok(ReserveReply { mark, results, replicated: true })
 }
 
 fn one(order: OrderId, f: &mut Fields) -> Result<Reserved, String> {

@@ -3,6 +3,8 @@
 //! Needs `cargo xtask stack up`. Each run uses its own offers and leaves others alone.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, missing_docs)]
 
+mod nodes;
+
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use sluicegate_lua::{Cells, fred, redisrs};
@@ -40,4 +42,10 @@ async fn fred_passes_the_suite() {
 async fn redis_rs_passes_the_suite() {
     let _quiet = stack::share();
     suite(&redisrs::connect(&stack::nodes()).await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_connections_that_wait_pass_the_suite() {
+    let _quiet = stack::share();
+    suite(&nodes::waits().await).await;
 }

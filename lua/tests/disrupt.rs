@@ -5,59 +5,16 @@
 //! neither a migration nor a manual failover loses a write.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, missing_docs)]
 
+mod nodes;
+
 use domain::CellId;
-use redis::aio::MultiplexedConnection;
-use redis::{Cmd, FromRedisValue};
+use nodes::{ask, migrate, owner, promote, topology, waits};
 use sluicegate_lua::{CellError, Cells, Reserved, fred, redisrs};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use testkit::cells::conformance::{Case, call, item, order};
 use testkit::cells::stack;
 use tokio::time::{Instant, sleep};
-
-/// One line of CLUSTER NODES.
-#[derive(Debug, Clone)]
-struct Node {
-    id: String,
-    addr: String,
-    primary: bool,
-    of: String,
-}
-
-async fn ask<T: FromRedisValue>(addr: &str, command: &str) -> Result<T, redis::RedisError> {
-    let client = redis::Client::open(format!("redis://{addr}/"))?;
-    let mut line: MultiplexedConnection = client.get_multiplexed_async_connection().await?;
-    let mut words = command.split(' ').map(|w| if w == "''" { "" } else { w });
-    let mut cmd = Cmd::new();
-    words.by_ref().for_each(|w| {
-        cmd.arg(w);
-    });
-    cmd.query_async(&mut line).await
-}
-
-async fn topology() -> Vec<Node> {
-    let text: String = ask(&stack::nodes()[0], "CLUSTER NODES").await.unwrap();
-    let node = |line: &str| {
-        let f: Vec<&str> = line.split(' ').collect();
-        let addr = f[1].split('@').next().unwrap_or_default().to_owned();
-        let primary = f[2].contains("master") && !f[2].contains("fail");
-        Node { id: f[0].into(), addr, primary, of: f[3].into() }
-    };
-    text.lines().map(node).collect()
-}
-
-async fn owner(cell: &CellId) -> (Node, u16) {
-    let slot: u16 =
-        ask(&stack::nodes()[0], &format!("CLUSTER KEYSLOT {{{cell}}}:c")).await.unwrap();
-    for node in topology().await.into_iter().filter(|n| n.primary) {
-        let count: Vec<String> =
-            ask(&node.addr, &format!("CLUSTER GETKEYSINSLOT {slot} 1")).await.unwrap();
-        if !count.is_empty() {
-            return (node, slot);
-        }
-    }
-    panic!("nobody has {cell}");
-}
 
 /// Reserves fresh orders until `stop`; how many, and the longest wait of one.
 async fn crowd(cells: &dyn Cells, cell: &CellId, stop: &AtomicBool) -> (u64, Duration) {
@@ -110,7 +67,8 @@ where
 async fn clients() -> Vec<(&'static str, Box<dyn Cells>)> {
     let fred = fred::connect(&stack::nodes(), &fred::Tuning::default()).await.unwrap();
     let redisrs = redisrs::connect(&stack::nodes()).await.unwrap();
-    vec![("fred", Box::new(fred)), ("redis-rs", Box::new(redisrs))]
+    let waits = waits().await;
+    vec![("fred", Box::new(fred)), ("redis-rs", Box::new(redisrs)), ("waiting", Box::new(waits))]
 }
 
 #[tokio::test]
@@ -123,29 +81,6 @@ async fn nodes_that_forgot_the_scripts_get_them_again() {
             }
         })
         .await;
-    }
-}
-
-async fn migrate(slot: u16, from: &Node, to: &Node) {
-    let say = async |node: &Node, text: String| {
-        ask::<redis::Value>(&node.addr, &text).await.unwrap_or_else(|e| panic!("{text}: {e}"))
-    };
-    say(to, format!("CLUSTER SETSLOT {slot} IMPORTING {}", from.id)).await;
-    say(from, format!("CLUSTER SETSLOT {slot} MIGRATING {}", to.id)).await;
-    sleep(Duration::from_millis(200)).await;
-    let (host, port) = to.addr.split_once(':').unwrap();
-    loop {
-        let list = format!("CLUSTER GETKEYSINSLOT {slot} 1");
-        let keys: Vec<String> = ask(&from.addr, &list).await.unwrap();
-        let Some(key) = keys.first() else { break };
-        say(from, format!("MIGRATE {host} {port} {key} 0 5000")).await;
-        sleep(Duration::from_millis(50)).await;
-    }
-    for node in [to, from] {
-        say(node, format!("CLUSTER SETSLOT {slot} NODE {}", to.id)).await;
-    }
-    for node in topology().await.iter().filter(|n| n.primary) {
-        say(node, format!("CLUSTER SETSLOT {slot} NODE {}", to.id)).await;
     }
 }
 
@@ -163,21 +98,6 @@ async fn a_slot_moves_under_load_and_back() {
         })
         .await;
     }
-}
-
-/// Makes `node` a primary by its own request and waits until it is one.
-async fn promote(node: &Node) {
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(20) {
-        let role: redis::Value = ask(&node.addr, "ROLE").await.unwrap();
-        if format!("{role:?}").contains("master") {
-            return;
-        }
-        // Refused while the replica is not in step yet: ask again.
-        let _asked = ask::<redis::Value>(&node.addr, "CLUSTER FAILOVER").await;
-        sleep(Duration::from_millis(500)).await;
-    }
-    panic!("{node:?} did not become a primary");
 }
 
 #[tokio::test]

@@ -246,7 +246,7 @@ async fn set_aside(site: &Site, from: &CellId, to: Option<&CellId>, id: OrderId)
     };
     let (limit, deadline_ms, opens_at_ms, closes_at_ms) = (0, 0, 0, 0);
     let items = vec![item];
-    let call = ReserveCall { limit, deadline_ms, opens_at_ms, closes_at_ms, items };
+    let call = ReserveCall { limit, deadline_ms, opens_at_ms, closes_at_ms, wait: None, items };
     let reply = site.cells.reserve(from, &call).await.unwrap();
     assert!(matches!(reply.results[0], Reserved::New { .. }));
 }

@@ -34,13 +34,18 @@ pub fn last_json(stdout: &str) -> Value {
 
 impl Stand {
     pub fn start(name: &str) -> Self {
+        Self::start_with(name, &[])
+    }
+
+    /// With some keys of the configuration set.
+    pub fn start_with(name: &str, more: &[&str]) -> Self {
         let servers = stack::disrupt().unwrap();
         let run = format!("test_{name}_{:08x}", std::process::id() ^ u32::from(port()) << 8);
         let databases = process::create_databases(&run).unwrap();
         let url = |d: &(testkit::mariadb::Server, String)| d.0.url(&d.0.place(), &d.1);
         let urls: Vec<String> = databases.iter().map(|d| format!("\"{}\"", url(d))).collect();
         let (gate, admin) = (format!("127.0.0.1:{}", port()), format!("127.0.0.1:{}", port()));
-        let sets = vec![
+        let mut sets = vec![
             format!("gate.listen={gate}"),
             format!("admin.listen={admin}"),
             format!("writer.listen=127.0.0.1:{}", port()),
@@ -48,6 +53,7 @@ impl Stand {
             format!("store.databases=[{}]", urls.join(",")),
             format!("log.topic_prefix={run}"),
         ];
+        sets.extend(more.iter().map(|s| (*s).to_owned()));
         let dir = tempfile::tempdir().unwrap();
         let log = |name: &str| dir.path().join(format!("{name}.log"));
         let services = ["gate", "writer", "reconciler"].map(|s| Service::new(s, log(s))).into();
@@ -116,6 +122,32 @@ impl Stand {
         panic!("no primary among {nodes:?}");
     }
 
+    /// The name of the replica of the offer's primary.
+    pub fn replica_of(&self, offer: &str) -> String {
+        let slot = self.redis(&["CLUSTER", "KEYSLOT", &format!("{{{offer}.0}}:c")]);
+        let slot: u32 = slot.trim().parse().unwrap();
+        let owns = |range: &str| {
+            let (from, to) = range.split_once('-').unwrap_or((range, range));
+            from.parse::<u32>().is_ok_and(|f| f <= slot)
+                && to.parse::<u32>().is_ok_and(|t| slot <= t)
+        };
+        let text = self.redis(&["CLUSTER", "NODES"]);
+        let lines: Vec<Vec<&str>> = text.lines().map(|l| l.split(' ').collect()).collect();
+        let primary = lines.iter().find(|l| l[8..].iter().any(|r| owns(r))).expect("an owner");
+        let replica = lines.iter().find(|l| l[3] == primary[0]).expect("a replica");
+        let addr = replica[1].split('@').next().unwrap();
+        let nodes = stack::config().unwrap().cells.nodes;
+        let at = nodes.iter().position(|n| n == addr).expect("a node of the stack");
+        format!("redis-{}", at + 1)
+    }
+
+    /// One value of the gate's metrics; 0 when it was never counted.
+    pub fn counted(&self, name: &str) -> f64 {
+        let text = run("curl", &["-s", "-m", "10", &format!("http://{}/metrics", self.admin)]);
+        let of = |l: &str| l.strip_prefix(name)?.trim().parse().ok();
+        text.lines().find_map(of).unwrap_or_default()
+    }
+
     pub fn empty_redis(&self) {
         stack::stack("restart-empty", "redis").unwrap();
     }
@@ -156,18 +188,27 @@ impl Stand {
 
     /// Buys until there is a 202; the order's id.
     pub fn buy(&self, offer: &str, buyer: &str, key: &str) -> String {
-        let url = format!("http://{}/v1/offers/{offer}/orders", self.gate);
-        let key = format!("Idempotency-Key: {key}");
-        let token = self.buyer_token(buyer);
+        self.taken(offer, buyer, key)["order_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Buys until there is a 202; the whole answer.
+    pub fn taken(&self, offer: &str, buyer: &str, key: &str) -> Value {
         let until = Instant::now() + PATIENCE;
         loop {
-            let answer = self.curl(&token, &["-X", "POST", "-H", &key, &url]);
+            let answer = self.curl_buy(offer, buyer, key);
             if answer["status"] == "accepted" || answer["status"] == "unconfirmed" {
-                return answer["order_id"].as_str().unwrap().to_owned();
+                return answer;
             }
             assert!(Instant::now() < until, "{answer}");
             std::thread::sleep(Duration::from_millis(200));
         }
+    }
+
+    /// One request to buy, whatever its answer.
+    pub fn curl_buy(&self, offer: &str, buyer: &str, key: &str) -> Value {
+        let url = format!("http://{}/v1/offers/{offer}/orders", self.gate);
+        let key = format!("Idempotency-Key: {key}");
+        self.curl(&self.buyer_token(buyer), &["-X", "POST", "-H", &key, &url])
     }
 
     pub fn order(&self, offer: &str, buyer: &str, id: &str) -> Value {

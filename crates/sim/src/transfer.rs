@@ -72,7 +72,7 @@ async fn hold(ports: &Ports, id: OrderId, (from, to): (&CellId, &CellId), units:
     };
     let (limit, deadline_ms, opens_at_ms, closes_at_ms) = (0, 0, 0, 0);
     let items = vec![item];
-    let call = ReserveCall { limit, deadline_ms, opens_at_ms, closes_at_ms, items };
+    let call = ReserveCall { limit, deadline_ms, opens_at_ms, closes_at_ms, wait: None, items };
     match ports.cells.reserve(from, &call).await {
         Ok(reply) => {
             matches!(reply.results.first(), Some(Reserved::New { .. } | Reserved::Held { .. }))

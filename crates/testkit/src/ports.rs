@@ -197,6 +197,7 @@ impl Site {
             deadline_ms: 0,
             opens_at_ms: 0,
             closes_at_ms: 0,
+            wait: None,
             items: vec![item],
         };
         let reply = self.ports.cells.reserve(&l.cell, &call).await.expect("reserve");

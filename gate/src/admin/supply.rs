@@ -80,6 +80,7 @@ async fn hold(admin: &Admin, request: OrderId, cell: &CellId, units: u32) -> Res
         deadline_ms: 0,
         opens_at_ms: 0,
         closes_at_ms: 0,
+        wait: None,
         items: vec![item],
     };
     let down = |text: String| Problem::with(Reason::DependencyDown, text);

@@ -223,6 +223,7 @@ impl Code {
             deadline_ms: 0,
             opens_at_ms: 0,
             closes_at_ms: 0,
+            wait: None,
             items: vec![item],
         };
         reserved(&self.cells.reserve(self.name(c), &call).await.unwrap().results[0])

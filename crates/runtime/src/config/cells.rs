@@ -41,10 +41,15 @@ pub struct ReserveConfig {
     pub queue: usize,
     /// Time a reserve may take from its first attempt; later it answers LATE.
     pub budget_ms: u64,
+    /// Replicas that must have a hold before its order is `accepted`, 0 to 5; 0 = do not wait.
+    /// Only the number of replicas that each primary has protects against a failover.
+    pub wait_replicas: u8,
+    /// The most time replicas get for it, 1 to 500; then the orders are `unconfirmed`.
+    pub wait_timeout_ms: u64,
 }
 
 impl Default for ReserveConfig {
     fn default() -> Self {
-        Self { batch: 64, queue: 4096, budget_ms: 2000 }
+        Self { batch: 64, queue: 4096, budget_ms: 2000, wait_replicas: 0, wait_timeout_ms: 100 }
     }
 }

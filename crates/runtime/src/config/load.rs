@@ -80,6 +80,9 @@ fn check(c: &Config) -> Result<(), ConfigError> {
     };
     range("reserve.batch", c.reserve.batch, 1, 128);
     range("reserve.queue", c.reserve.queue, 1, 1_000_000);
+    range("reserve.wait_replicas", usize::from(c.reserve.wait_replicas), 0, 5);
+    // The gate's idea of Redis time may be as old as this, and it refuses by it up to 1 s early.
+    range("reserve.wait_timeout_ms", c.reserve.wait_timeout_ms as usize, 1, 500);
     range("publish.frame_orders", c.publish.frame_orders, 1, 256);
     range("publish.frame_bytes", c.publish.frame_bytes, 16_384, 262_144);
     range("publish.in_flight", c.publish.in_flight, 1, 64);
@@ -110,6 +113,11 @@ fn check(c: &Config) -> Result<(), ConfigError> {
     need(redis && c.store.databases.is_empty(), "store.databases: needed with Redis");
     need(redis && c.identity.secret.is_empty(), "identity.secret: needed with Redis");
     need(redis && c.auth.hs256_secret.is_empty(), "auth.hs256_secret: needed with Redis");
+    let waits = c.reserve.wait_replicas > 0;
+    let text = "reserve.wait_replicas: embedded cells have no replicas to wait for; leave it 0";
+    need(waits && !redis, text);
+    let late = waits && c.reserve.wait_timeout_ms >= c.publish.max_age_ms;
+    need(late, "reserve.wait_timeout_ms: must be less than publish.max_age_ms");
     let pulsar = c.log.backend == LogBackend::Pulsar;
     need(pulsar && !c.log.url.starts_with("pulsar"), "log.url: pulsar://host:port");
     need(pulsar && !c.log.admin_url.starts_with("http"), "log.admin_url: http://host:port");
@@ -176,6 +184,11 @@ mod tests {
         let e = with(&["cells.backend=redis"]).unwrap_err().0;
         assert!(e.contains("cells.nodes") && e.contains("identity.secret"), "{e}");
         assert!(with(&["nonsense"]).is_err());
+        let e = with(&["reserve.wait_replicas=6"]).unwrap_err().0;
+        assert!(e.contains("reserve.wait_replicas = 6: must be 0 to 5"), "{e}");
+        let e = with(&["reserve.wait_replicas=1"]).unwrap_err().0;
+        assert_eq!(e.lines().count(), 1);
+        assert!(e.contains("embedded cells have no replicas"), "{e}");
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub fn item(order: OrderId, nonce: u64) -> ReserveItem {
 
 /// A call without window and deadline.
 pub fn call(limit: u32, items: Vec<ReserveItem>) -> ReserveCall {
-    ReserveCall { limit, deadline_ms: 0, opens_at_ms: 0, closes_at_ms: 0, items }
+    ReserveCall { limit, deadline_ms: 0, opens_at_ms: 0, closes_at_ms: 0, wait: None, items }
 }
 
 impl<'a> Case<'a> {

@@ -37,10 +37,11 @@ impl Model {
     pub fn reserve(&mut self, now: u64, call: &ReserveCall) -> ReserveReply {
         let Some(cell) = &mut self.cell else {
             let mark = Mark { redis_ms: now, ..Mark::default() };
-            return ReserveReply { mark, results: vec![Reserved::Missing; call.items.len()] };
+            let results = vec![Reserved::Missing; call.items.len()];
+            return ReserveReply { mark, results, replicated: true };
         };
         let results = call.items.iter().map(|i| cell.reserve(now, call, i)).collect();
-        ReserveReply { mark: cell.mark(now), results }
+        ReserveReply { mark: cell.mark(now), results, replicated: true }
     }
 
     /// apply.

@@ -197,6 +197,7 @@ impl Run<'_> {
             deadline_ms: if late { 1 } else { far },
             opens_at_ms: if window == 1 { far } else { 0 },
             closes_at_ms: [far, 0, 1][usize::from(window) % 3 * usize::from(window < 3)],
+            wait: None,
             items: items.iter().map(item).collect(),
         };
         let got = self.bench.cells.reserve(&self.bench.cell, &call).await;

@@ -1,0 +1,116 @@
+//! The cluster's nodes, asked and moved about by hand.
+#![allow(dead_code, reason = "each test uses what it needs")]
+
+use async_trait::async_trait;
+use domain::CellId;
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, FromRedisValue};
+use sluicegate_lua::script::Call;
+use sluicegate_lua::value::Value;
+use sluicegate_lua::{CellResult, Engine, Runner, Wait, fred};
+use std::time::Duration;
+use testkit::cells::stack;
+use tokio::time::{Instant, sleep};
+
+/// What the tests wait for: the one replica that each primary of the stack has.
+pub const WAIT: Wait = Wait { replicas: 1, timeout: Duration::from_millis(300) };
+
+/// Every script on the connections that wait.
+pub struct Waits(pub Engine<fred::Fred>);
+
+#[async_trait]
+impl Runner for Waits {
+    async fn run(&self, cell: &CellId, call: Call) -> CellResult<Value> {
+        Ok(self.0.runner().run_waiting(cell, call, WAIT).await?.0)
+    }
+    async fn ping(&self) -> bool {
+        self.0.runner().ping().await
+    }
+}
+
+/// The gate's backend, waiting.
+pub async fn waits() -> Engine<Waits> {
+    Engine::new(Waits(fred::connect(&stack::nodes(), &fred::Tuning::default()).await.unwrap()))
+}
+
+/// One line of CLUSTER NODES.
+#[derive(Debug, Clone)]
+pub struct Node {
+    pub id: String,
+    pub addr: String,
+    pub primary: bool,
+    pub of: String,
+}
+
+pub async fn ask<T: FromRedisValue>(addr: &str, command: &str) -> Result<T, redis::RedisError> {
+    let client = redis::Client::open(format!("redis://{addr}/"))?;
+    let mut line: MultiplexedConnection = client.get_multiplexed_async_connection().await?;
+    let mut words = command.split(' ').map(|w| if w == "''" { "" } else { w });
+    let mut cmd = Cmd::new();
+    words.by_ref().for_each(|w| {
+        cmd.arg(w);
+    });
+    cmd.query_async(&mut line).await
+}
+
+pub async fn topology() -> Vec<Node> {
+    let text: String = ask(&stack::nodes()[0], "CLUSTER NODES").await.unwrap();
+    let node = |line: &str| {
+        let f: Vec<&str> = line.split(' ').collect();
+        let addr = f[1].split('@').next().unwrap_or_default().to_owned();
+        let primary = f[2].contains("master") && !f[2].contains("fail");
+        Node { id: f[0].into(), addr, primary, of: f[3].into() }
+    };
+    text.lines().map(node).collect()
+}
+
+pub async fn owner(cell: &CellId) -> (Node, u16) {
+    let slot: u16 =
+        ask(&stack::nodes()[0], &format!("CLUSTER KEYSLOT {{{cell}}}:c")).await.unwrap();
+    for node in topology().await.into_iter().filter(|n| n.primary) {
+        let count: Vec<String> =
+            ask(&node.addr, &format!("CLUSTER GETKEYSINSLOT {slot} 1")).await.unwrap();
+        if !count.is_empty() {
+            return (node, slot);
+        }
+    }
+    panic!("nobody has {cell}");
+}
+
+pub async fn migrate(slot: u16, from: &Node, to: &Node) {
+    let say = async |node: &Node, text: String| {
+        ask::<redis::Value>(&node.addr, &text).await.unwrap_or_else(|e| panic!("{text}: {e}"))
+    };
+    say(to, format!("CLUSTER SETSLOT {slot} IMPORTING {}", from.id)).await;
+    say(from, format!("CLUSTER SETSLOT {slot} MIGRATING {}", to.id)).await;
+    sleep(Duration::from_millis(200)).await;
+    let (host, port) = to.addr.split_once(':').unwrap();
+    loop {
+        let list = format!("CLUSTER GETKEYSINSLOT {slot} 1");
+        let keys: Vec<String> = ask(&from.addr, &list).await.unwrap();
+        let Some(key) = keys.first() else { break };
+        say(from, format!("MIGRATE {host} {port} {key} 0 5000")).await;
+        sleep(Duration::from_millis(50)).await;
+    }
+    for node in [to, from] {
+        say(node, format!("CLUSTER SETSLOT {slot} NODE {}", to.id)).await;
+    }
+    for node in topology().await.iter().filter(|n| n.primary) {
+        say(node, format!("CLUSTER SETSLOT {slot} NODE {}", to.id)).await;
+    }
+}
+
+/// Makes `node` a primary by its own request and waits until it is one.
+pub async fn promote(node: &Node) {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(20) {
+        let role: redis::Value = ask(&node.addr, "ROLE").await.unwrap();
+        if format!("{role:?}").contains("master") {
+            return;
+        }
+        // Refused while the replica is not in step yet: ask again.
+        let _asked = ask::<redis::Value>(&node.addr, "CLUSTER FAILOVER").await;
+        sleep(Duration::from_millis(500)).await;
+    }
+    panic!("{node:?} did not become a primary");
+}
