@@ -24,6 +24,11 @@ impl Alarm {
         Self(Arc::new(Mutex::new(Box::pin(tokio::time::sleep(timeout)))))
     }
 
+    /// True when it has no waker any more and the next deadline has to be polled.
+    pub fn has_gone_off(&self) -> bool {
+        self.0.lock().is_elapsed()
+    }
+
     /// Ready when the deadline has passed.
     pub fn until(&self, deadline: Instant) -> Until {
         Until { alarm: self.clone(), deadline }

@@ -5,6 +5,7 @@
 //! and again; the expiry is checked each time. A buyer's token opens nothing on the admin
 //! listener and an operator's token buys nothing.
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -23,8 +24,10 @@ pub const ADMIN_AUDIENCE: &str = "sluicegate-admin";
 const LEEWAY_S: u64 = 30;
 /// The longest token that is looked at, bytes.
 const MAX_TOKEN: usize = 4096;
-/// Tokens remembered at once, at most: each has one place where it may lie.
-const REMEMBERED: usize = 65_536;
+/// Tokens remembered at once, at most: this many sets, and a token has its set.
+const SETS: usize = 8192;
+/// Tokens of a set; one more takes the place of the oldest.
+const WAYS: usize = 8;
 
 /// What a token says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -85,6 +88,7 @@ pub enum Refused {
 }
 
 struct Remembered {
+    hash: u64,
     token: Box<str>,
     buyer: Buyer,
     exp: u64,
@@ -106,7 +110,7 @@ pub struct Tokens {
     admin_token: String,
     clock: Arc<dyn Clock>,
     hasher: RandomState,
-    seen: Box<[Mutex<Option<Remembered>>]>,
+    seen: Box<[Mutex<VecDeque<Remembered>>]>,
 }
 
 impl Tokens {
@@ -134,16 +138,16 @@ impl Tokens {
             admin_token: admin.to_owned(),
             clock,
             hasher: RandomState::new(),
-            seen: (0..REMEMBERED).map(|_| Mutex::new(None)).collect(),
+            seen: (0..SETS).map(|_| Mutex::default()).collect(),
         })
     }
 
     /// The buyer of an `Authorization` header's value.
     pub fn buyer(&self, header: &[u8]) -> Option<Buyer> {
         let token = bearer(header)?;
-        let slot = self.slot(token);
+        let (hash, set) = self.set_of(token);
         let now = self.clock.now_ms() / 1000;
-        if let Some(r) = slot.lock().as_ref().filter(|r| *r.token == *token) {
+        if let Some(r) = set.lock().iter().find(|r| r.hash == hash && *r.token == *token) {
             return r.is_valid(now).then(|| r.buyer.clone());
         }
         let claims = self.verify(token, now)?;
@@ -156,20 +160,25 @@ impl Tokens {
         }
         let buyer: Buyer = claims.sub.parse().ok()?;
         let (exp, nbf) = (claims.exp, claims.nbf.unwrap_or(0));
-        *slot.lock() = Some(Remembered { token: token.into(), buyer: buyer.clone(), exp, nbf });
+        let token = token.into();
+        let mut set = set.lock();
+        set.truncate(WAYS - 1);
+        set.push_front(Remembered { hash, token, buyer: buyer.clone(), exp, nbf });
         Some(buyer)
     }
 
     /// The same, of a token that was verified before and is still remembered and valid.
     pub(crate) fn remembered(&self, header: &[u8]) -> Option<Buyer> {
         let token = bearer(header)?;
-        let seen = self.slot(token).lock();
-        let r = seen.as_ref().filter(|r| *r.token == *token)?;
+        let (hash, set) = self.set_of(token);
+        let set = set.lock();
+        let r = set.iter().find(|r| r.hash == hash && *r.token == *token)?;
         r.is_valid(self.clock.now_ms() / 1000).then(|| r.buyer.clone())
     }
 
-    fn slot(&self, token: &str) -> &Mutex<Option<Remembered>> {
-        &self.seen[self.hasher.hash_one(token) as usize % REMEMBERED]
+    fn set_of(&self, token: &str) -> (u64, &Mutex<VecDeque<Remembered>>) {
+        let hash = self.hasher.hash_one(token);
+        (hash, &self.seen[hash as usize % SETS])
     }
 
     /// The role of an `Authorization` header's value on the admin listener.

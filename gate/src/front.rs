@@ -73,18 +73,25 @@ pub(crate) async fn serve(
     let mut asked = false;
     loop {
         let mut late = alarm.until((Instant::now() + limit).into_std());
+        let mut woken = false;
         let read = poll_fn(|cx| {
             // The first poll leaves this task's waker with the phase; then a load tells enough.
             let stops = gate.tasks.is_at(Phase::StopAccept);
             if stops || (!asked && stop.as_mut().poll(cx).is_ready()) {
                 return Poll::Ready(0);
             }
-            asked = true;
-            if Pin::new(&mut late).poll(cx).is_ready() {
+            front.buffer.reserve(READ);
+            let read = pin!(stream.read_buf(&mut front.buffer)).poll(cx);
+            if let Poll::Ready(read) = read {
+                return Poll::Ready(read.unwrap_or_default());
+            }
+            // The alarm, too, has the waker until it goes off.
+            let ask = woken || !asked || alarm.has_gone_off();
+            (asked, woken) = (true, true);
+            if ask && Pin::new(&mut late).poll(cx).is_ready() {
                 return Poll::Ready(0);
             }
-            front.buffer.reserve(READ);
-            pin!(stream.read_buf(&mut front.buffer)).poll(cx).map(Result::unwrap_or_default)
+            Poll::Pending
         });
         if read.await == 0 {
             return None;
