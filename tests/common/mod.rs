@@ -296,7 +296,8 @@ impl Dev {
         http::call(self.gate, ("POST", &path), Some(token), &headers, body.map(str::as_bytes))
     }
 
-    /// Follows `links.self` of a 202 until the order is decided.
+    /// Follows `links.self` of a 202 until the order is decided and its hold is gone: its row is
+    /// there first, and while it is held a repeat is published again and told 202.
     #[track_caller]
     pub fn decided(&self, taken: &Reply, token: &str) -> Value {
         assert_eq!(taken.status, 202, "{taken:?}");
@@ -304,6 +305,7 @@ impl Dev {
         let glue = if link.contains('?') { '&' } else { '?' };
         let reply = self.get(&format!("{link}{glue}wait=20s"), token);
         assert_eq!(reply.status, 200, "{reply:?}");
+        self.settled(taken.json()["offer"].as_str().unwrap());
         reply.json()
     }
 

@@ -224,7 +224,8 @@ impl Deployment {
 
     /// Starts a crowd; what it saw goes to files in `dir`.
     pub fn crowd(&self, args: &[String], dir: &Path) -> Result<Child> {
-        let mut c = self.command(&["loadtest", "--quiet", "--verify", "--settle", "60s"]);
+        // From the crowd's end on, and a busy machine starts a broker in a minute and a half.
+        let mut c = self.command(&["loadtest", "--quiet", "--verify", "--settle", "180s"]);
         c.arg("--gate").arg(format!("http://{}", self.buyers.address));
         c.arg("--admin").arg(format!("http://{}", self.admin));
         c.arg("--json").arg(dir.join("summary.json"));

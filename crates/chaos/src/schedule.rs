@@ -67,8 +67,6 @@ fn arguments(plan: &Plan, offer: &str) -> Vec<String> {
         ("--seed", plan.seed.to_string()),
         ("--timeout", "3s".to_owned()),
         ("--give-up", "25s".to_owned()),
-        // From the crowd's end on, and a busy machine starts a broker in a minute and a half.
-        ("--settle", "180s".to_owned()),
     ]
     .into_iter()
     .flat_map(|(name, value)| [name.to_owned(), value])
