@@ -161,6 +161,9 @@ impl Attempt<'_> {
             Ok(None) => {}
             Err(()) => return Some(self.shed(down("the buyer's orders cannot be read"))),
         }
+        if mutant::on(Mutant::ReturningBlind) {
+            return None;
+        }
         match self.verdict().await {
             Ok(Some((kind, t_ms))) => Some(self.verdict_without_row(kind, t_ms)),
             Ok(None) => None,
@@ -227,6 +230,7 @@ impl Attempt<'_> {
             let _ = self.gate.ports.cells.resolve(&self.cell, &[(self.order, 0)]).await;
         }
         let receipt = receipt || mutant::on(Mutant::AcceptWithoutReceipt);
+        let replicated = replicated || mutant::on(Mutant::WaitIgnored);
         if receipt && replicated { self.accepted(Some(t_ms)) } else { self.unconfirmed(Some(t_ms)) }
     }
 
@@ -309,7 +313,9 @@ impl Attempt<'_> {
         };
         let first = sealed.and_then(|s| Some((Payload::decode(&s.payload).ok()?, s.t_ms)));
         let (payload, t_ms) = first.ok_or(())?;
-        self.payload = payload;
+        if !mutant::on(Mutant::OwnPrice) {
+            self.payload = payload;
+        }
         Ok(Some((verdict.kind, Some(t_ms))))
     }
 

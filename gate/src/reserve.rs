@@ -18,6 +18,7 @@ use domain::{CellId, Identity};
 use parking_lot::{Mutex, RwLock};
 use runtime::Tasks;
 use runtime::config::ReserveConfig;
+use runtime::mutant::{self, Mutant};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use view::Known;
@@ -224,7 +225,10 @@ impl Reserve {
             wait: self.wait,
             items,
         };
-        let (reply, unknown, at) = self.attempts(lane, &call).await;
+        let (reply, unknown, mut at) = self.attempts(lane, &call).await;
+        if mutant::on(Mutant::AgeFromAnswer) {
+            at = Instant::now();
+        }
         match reply {
             Ok(reply) => {
                 *lane.clock.lock() = Some((reply.mark.redis_ms, Instant::now()));

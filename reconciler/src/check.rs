@@ -2,10 +2,15 @@
 
 use cells::port::CellView;
 use domain::drift::{self, DriftKind};
+use domain::ledger::refold;
 use domain::{CellId, Totals};
+use runtime::mutant::{self, Mutant};
 use view::{Drift, OperateError};
 
 use crate::{Reconciler, down};
+
+/// Entries of one read of a ledger that may be broken.
+const PAGE: u64 = 512;
 
 /// How a cell's view stands to its ledger.
 #[derive(Debug, Clone)]
@@ -34,9 +39,44 @@ impl Reconciler {
             Some(v) => drift::compare(v.totals, at_w, head),
             None => Some(DriftKind::Missing),
         };
-        let folded = self.ports.store.at(cell, head.seq).await.map_err(down)?;
-        let kind = if folded == Some(head) { kind } else { Some(DriftKind::Ledger) };
+        // The entry at W is the last one most of the time: it is not read twice.
+        let folded = match at_w {
+            Some(t) if t.seq == head.seq => Some(t),
+            _ => self.ports.store.at(cell, head.seq).await.map_err(down)?,
+        };
+        let kind = match kind {
+            _ if folded != Some(head) => Some(DriftKind::Ledger),
+            // Which of the two is wrong? Only a ledger that folds says what a view must be.
+            Some(DriftKind::Counters) if !self.folds(cell).await? => Some(DriftKind::Ledger),
+            kind => kind,
+        };
         Ok(Compared { view, at_w, head, kind })
+    }
+
+    /// False when an entry since the last flag entry is not the fold of what was before it: a row
+    /// that was falsified, and an entry that covered it before anybody looked. Once the cell is
+    /// paused for that, the view follows the ledger whatever it says.
+    pub(crate) async fn folds(&self, cell: &CellId) -> Result<bool, OperateError> {
+        let last = self.ports.store.last_flag(cell).await.map_err(down)?;
+        let told = last.as_ref().is_some_and(|e| drift::is_broken(&e.payload));
+        if told || mutant::on(Mutant::LedgerTrusted) {
+            return Ok(true);
+        }
+        let mut at = last.map_or(0, |e| e.seq.saturating_sub(1));
+        loop {
+            let page = self.ports.store.after(cell, at, PAGE).await.map_err(down)?;
+            let Some((base, entries)) = page.and_then(|p| Some((p.base?, p.entries))) else {
+                return Ok(true);
+            };
+            if let Err(what) = refold(base, &entries) {
+                tracing::error!(%cell, what, "the ledger does not fold");
+                return Ok(false);
+            }
+            match entries.last() {
+                Some(e) => at = e.seq,
+                None => return Ok(true),
+            }
+        }
     }
 
     /// True when the view has been behind for longer than an apply takes on a bad day.

@@ -4,6 +4,7 @@ use domain::drift::DriftKind;
 use domain::{CellId, Flag, OfferId};
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
+use runtime::mutant::{self, Mutant};
 use view::{Drift, Followed, HoldStatus, OperateError, Report};
 
 use crate::check::Compared;
@@ -277,6 +278,7 @@ impl Reconciler {
     ) -> Result<bool, OperateError> {
         match kind {
             DriftKind::Counters => self.mend(cell, Vec::new()).await,
+            DriftKind::Fork if mutant::on(Mutant::ForkKept) => Ok(false),
             DriftKind::Fork => {
                 let Some(view) = &compared.view else { return Ok(false) };
                 let seen = (view.mark.inc, view.totals.seq, view.totals.tok);
@@ -289,7 +291,8 @@ impl Reconciler {
             DriftKind::Ledger => {
                 // Once more: a database that lost commits between the two reads looks the same.
                 let again = self.compare(cell).await?;
-                if again.kind == Some(kind) && again.head.open == Flag::Open {
+                let stop = again.kind == Some(kind) && again.head.open == Flag::Open;
+                if stop && !mutant::on(Mutant::NoStop) {
                     self.stop_selling(cell, kind.invariant().unwrap_or_default()).await?;
                 }
                 Ok(false)

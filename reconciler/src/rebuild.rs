@@ -152,6 +152,11 @@ impl Reconciler {
     pub(crate) async fn rebuild_living(&self, cell: &CellId) -> Result<(), OperateError> {
         let head = self.ports.store.head(cell).await.map_err(down)?;
         head.ok_or(OperateError::UnknownCell)?;
+        if self.compare(cell).await?.kind == Some(DriftKind::Ledger) {
+            // Built from what is wrong it would only look right.
+            self.stop_selling(cell, DriftKind::Ledger.invariant().unwrap_or_default()).await?;
+            return Err(down(format!("the row of {cell} is not the fold of its ledger")));
+        }
         // A name of its own: the scheduled passes of this very process must respect it too.
         let holder = format!("{:016x}", self.ports.unique.next());
         self.keep_pause(cell, &holder).await?;

@@ -34,12 +34,15 @@ impl Reconciler {
     }
 
     /// Who paused a paused cell: a repair that is over, a broken invariant, or (`None`) a person.
+    /// A repair's pause may have covered a falsified row: such a pause is not over.
     pub(crate) async fn paused_by(&self, cell: &CellId) -> Result<Option<DriftKind>, OperateError> {
         let last = self.ports.store.last_flag(cell).await.map_err(down)?;
-        Ok(last.and_then(|e| match drift::repaired_flag(&e.payload) {
-            Some(_) => Some(DriftKind::RepairPause),
-            None => drift::is_broken(&e.payload).then_some(DriftKind::Ledger),
-        }))
+        let Some(note) = last.map(|e| e.payload) else { return Ok(None) };
+        Ok(match drift::repaired_flag(&note) {
+            Some(_) if self.folds(cell).await? => Some(DriftKind::RepairPause),
+            Some(_) => Some(DriftKind::Ledger),
+            None => drift::is_broken(&note).then_some(DriftKind::Ledger),
+        })
     }
 
     /// An invariant of the ledger is broken: nothing more is sold from this cell until a person
@@ -62,12 +65,16 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Restores the flag of a repair's pause, if that pause is the last word. True when it did.
+    /// Restores the flag of a repair's pause, if that pause is the last word and the ledger folds
+    /// since. True when it did.
     pub(crate) async fn restore(&self, cell: &CellId) -> Result<bool, OperateError> {
         let last = self.ports.store.last_flag(cell).await.map_err(down)?;
         let Some(pause) = last.filter(|e| drift::repaired_flag(&e.payload).is_some()) else {
             return Ok(false);
         };
+        if !self.folds(cell).await? {
+            return Ok(false);
+        }
         // A rebuild under way holds this lease and restores by itself.
         let lease = pause_lease(cell);
         if !self.ports.store.lease(&lease, &self.holder, 1000).await.map_err(down)? {

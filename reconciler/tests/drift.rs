@@ -292,3 +292,25 @@ async fn a_broken_ledger_stops_the_sale_of_its_cell() {
     assert!(!report.is_bad(), "{report:?}");
     assert_eq!(site.head(&cell).await.open, Flag::Open);
 }
+
+/// An entry on top of a falsified row makes row and ledger agree again: it is found all the same,
+/// and nobody takes what the entry says for the truth.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_does_not_hide_a_falsified_row() {
+    let (site, cell) = site().await;
+    let r = reconciler(&site);
+    for db in [0, 1] {
+        let row = format!("cell_id = CAST('{cell}' AS BLOB)");
+        site.sql(db, &format!("UPDATE cell SET supply = supply + 5 WHERE {row}")).await;
+    }
+    let p = site.buy("eve", "k", &cell).await;
+    testkit::ports::until("a row", || async { site.row(&p).await.is_some() }).await;
+    let kinds = |report: view::Report| report.drift.into_iter().map(|d| d.kind).collect::<Vec<_>>();
+    let found = r.reconcile(None, false).await.unwrap();
+    assert_eq!(kinds(found), [DriftKind::Ledger]);
+    assert_eq!(site.entries(&cell).await.last().unwrap().payload, broken_note("INV-2"));
+    assert_eq!(site.head(&cell).await.open, Flag::Paused);
+    r.reconcile(None, false).await.unwrap();
+    let again = r.reconcile(None, false).await.unwrap();
+    assert_eq!(kinds(again), [DriftKind::Ledger], "until an operator has looked");
+}

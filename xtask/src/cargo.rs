@@ -34,6 +34,10 @@ fn run_tests(config: &Path, args: &[String]) -> Result<u8> {
 /// empty. `docs/faults.md` has the long runs.
 const SMOKE: [&str; 4] = ["--schedules", "5", "--first-seed", "6"];
 
+/// Each planted fault at its recorded seed.
+const MUTANTS: [&str; 8] =
+    ["test", "--quiet", "-p", "sluicegate-sim", "--features", "mutants", "--test", "mutants"];
+
 /// `cargo xtask soak`: the same program, for long.
 pub fn soak(base: u16, minutes: u64) -> Result<u8> {
     chaos(base, &["--soak".to_owned(), minutes.to_string()])
@@ -47,10 +51,11 @@ pub fn ci(base: u16) -> Result<u8> {
     let mut clippy = vec!["clippy", "--all-targets"];
     clippy.extend(ALL);
     clippy.extend(["--", "-D", "warnings"]);
-    let steps: [Step<'_>; 6] = [
+    let steps: [Step<'_>; 7] = [
         ("fmt", Box::new(|| cargo(&["fmt", "--all", "--check"], None))),
         ("clippy", Box::new(move || cargo(&clippy, None))),
         ("simulator", Box::new(|| sim(&[]))),
+        ("mutants", Box::new(|| cargo(&MUTANTS, None))),
         ("stack up", Box::new(move || stack::up(base, &progress).map(|_| 0))),
         ("test", Box::new(move || run_tests(&layout::Layout::new(base).config_file(), &[]))),
         ("chaos", Box::new(move || chaos(base, &SMOKE.map(str::to_owned)))),

@@ -58,8 +58,8 @@ pub enum Command {
         #[arg(last = true)]
         args: Vec<String>,
     },
-    /// Checks formatting, runs clippy with warnings denied, the simulator, then `test`; prints the
-    /// time of each.
+    /// Checks formatting, runs clippy with warnings denied, the simulator, its mutants, then `test`;
+    /// prints the time of each.
     Ci {
         /// Where the servers listen.
         #[command(flatten)]

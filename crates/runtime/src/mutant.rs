@@ -26,12 +26,16 @@ macro_rules! mutants {
 mutants! {
     RandomIds "random_ids" "a new order id for each request";
     RetryBytes "retry_bytes" "a retry publishes its own bytes, not the hold's";
+    AgeFromAnswer "age_from_answer" "the age of a hold counts from the arrival of the answer";
+    OwnPrice "verdict_own_price" "a retry that meets a verdict without a row says its own price";
+    ReturningBlind "returning_no_ledger" "a returning buyer's retry looks at rows only";
     MaxAgeIgnored "max_age_ignored" "a gate publishes a hold of any age for the first time";
     DropOnReceipt "drop_hold_on_publish" "the hold is dropped at the receipt";
     Indefinite "indefinite" "no is said although an attempt's outcome is unknown";
     NoLookup "no_lookup" "a `+` refusal is not looked up in the database";
     FlagNoFilter "flag_no_filter" "the sold-out flag refuses without its filter";
     AcceptWithoutReceipt "accept_without_receipt" "202 accepted without the log's receipt";
+    WaitIgnored "wait_ignored" "202 accepted although the replicas do not have the hold";
     AckBeforeCommit "ack_before_commit" "frames are acked before anything is written";
     AckBeforeRow "ack_before_row" "frames are acked after the verdicts, before the rows";
     NoResolve "no_resolve" "phantoms are never dropped";
@@ -47,6 +51,10 @@ mutants! {
     NoBarrier "no_barrier" "a missing cell is loaded without a barrier";
     BarrierMains "barrier_no_retry" "the barrier passes no retry partition";
     NoGrace "no_grace" "the barrier is published without waiting for the gates";
+    ForkKept "fork_kept" "a view of commits that a database lost is kept";
+    NoStop "no_stop_selling" "a broken ledger does not stop the sale of its cell";
+    LedgerTrusted "ledger_trusted" "counters are mended from a ledger that does not fold";
+    TransferNoHold "transfer_no_hold" "units leave a cell without a hold on them";
     DropUnsettled "opreb_nowait" "an operator's rebuild drops the cell without emptying it";
 }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::mutants::{self, Case};
+use crate::mutants::{self, Case, Known};
 use crate::plan::{Plan, Profile};
 use crate::plant::{Plant, Spot};
 use crate::run::Lab;
@@ -15,8 +15,6 @@ use crate::sweep::{Range, Swept, sweep};
 const LONG: u64 = 1_000_000;
 /// From so many schedules on, what was never met fails the run.
 const COVERED: u64 = 5000;
-/// Schedules that a mutant gets before it counts as a survivor.
-const MUTANT: u64 = 4000;
 
 const HELP: &str = "Examples:
   cargo xtask sim                                20,000 schedules from seed 0
@@ -147,8 +145,9 @@ fn summary(plan: &Plan) -> String {
         .offers
         .iter()
         .map(|o| format!("{} with {:?} units, limit {}", o.name, o.units, o.limit));
+    let waits = if plan.waits { ", waiting" } else { "" };
     format!(
-        "seed {}: {:?}; {} gates, {} writers, {} reconcilers, {} databases, {} partitions; {}",
+        "seed {}: {:?}{waits}; {} gates, {} writers, {} reconcilers, {} databases, {} partitions; {}",
         plan.seed,
         plan.profile,
         plan.gates,
@@ -188,47 +187,41 @@ fn table(args: &Args) -> Result<ExitCode, String> {
         eprintln!("built without the feature `mutants`: only scripts and store are broken");
     }
     println!("| mutant | meaning | found by | after schedules |\n|---|---|---|---|");
-    let mut survivors = 0;
+    let (mut survivors, mut moved, mut list) = (0, 0, Vec::new());
     for case in mutants::all() {
         if args.only.as_ref().is_some_and(|only| only != case.name) {
             continue;
         }
-        let (line, fine) = judge(&case, args)?;
-        println!("{line}");
-        survivors += u32::from(!fine);
+        let profile = case.known().and_then(|k| k.0);
+        let found = judge(&case, profile, args)?;
+        println!("{}", case.line(profile, found, mutants::SCHEDULES));
+        survivors += u32::from(found == Known::Survives && case.why().is_none());
+        moved += u32::from(case.known() != Some((profile, found)));
+        list.push(mutants::source(case.name, profile, found));
     }
     for (names, why) in mutants::NOT_BUILT {
         println!("| {names} | | not built yet: {why} | |");
     }
     println!("{survivors} survivors without an explanation");
-    Ok(if survivors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if moved > 0 {
+        println!("{moved} lines of crates/sim/src/mutants/known.rs are not what was found:");
+        list.iter().for_each(|line| println!("{line}"));
+    }
+    let fine = survivors == 0 && moved == 0;
+    Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A line of the table, and whether it is fine.
-fn judge(case: &Case, args: &Args) -> Result<(String, bool), String> {
+/// What finds a mutant first.
+fn judge(case: &Case, profile: Option<Profile>, args: &Args) -> Result<Known, String> {
     let swept = sweep(Range {
-        schedules: MUTANT,
+        schedules: mutants::SCHEDULES,
         first: 0,
-        profile: case.profile,
+        profile,
         spot: case.spot,
         threads: args.threads.unwrap_or_else(cores),
         all: false,
         bar: false,
     })
     .map_err(|e| format!("{}: {e}", case.name))?;
-    let (name, meaning) = (case.name, case.meaning);
-    Ok(match swept.bad.first() {
-        Some((seed, v)) => {
-            let family = case.profile.map_or(String::new(), |p| format!(", {p:?}"));
-            let line =
-                format!("| {name} | {meaning} | {} (seed {seed}{family}) | {} |", v.id, seed + 1);
-            (line, true)
-        }
-        None if case.excuse.is_empty() => {
-            (format!("| {name} | {meaning} | SURVIVES | {} |", swept.done), false)
-        }
-        None => {
-            (format!("| {name} | {meaning} | survives: {} | {} |", case.excuse, swept.done), true)
-        }
-    })
+    Ok(swept.bad.first().map_or(Known::Survives, |(seed, v)| Known::Found(v.id, *seed)))
 }

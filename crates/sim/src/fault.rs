@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::CellId;
 use domain::frame::{self, Item};
+use domain::{CellId, OfferId};
 use tokio::time::sleep;
 
 use crate::net::spawn;
@@ -33,6 +33,7 @@ fn name(fault: Fault) -> &'static str {
         Fault::Kill(Role::Gate, ..) => "kill_gate",
         Fault::Kill(Role::Writer, ..) => "kill_writer",
         Fault::Kill(Role::Reconciler, ..) => "kill_reconciler",
+        Fault::Kill(Role::Coordinator, ..) | Fault::Stop(Role::Coordinator, ..) => "coordinator",
         Fault::KillWithFrames(..) => "kill_with_frames",
         Fault::Stop(Role::Gate, ..) => "stop_gate",
         Fault::Stop(Role::Writer, ..) => "stop_writer",
@@ -43,6 +44,9 @@ fn name(fault: Fault) -> &'static str {
         Fault::Down(Target::Db(_), _) => "database_down",
         Fault::Down(Target::Log, _) => "log_down",
         Fault::Failover(_) => "failover",
+        Fault::OldPrimary(..) => "old_primary",
+        Fault::Fork(..) => "fork",
+        Fault::FalsifyRow(..) => "falsified_row",
         Fault::Lose(None) => "redis_lost",
         Fault::Lose(Some(_)) => "offer_lost",
         Fault::OldSnapshot(_) => "old_snapshot",
@@ -64,6 +68,13 @@ fn apply(fleet: &Arc<Fleet>, n: u64, fault: Fault) {
         Fault::SlowTarget(target, by, ms) => world.slow(target, by, ms),
         Fault::Down(target, ms) => world.down(target, ms),
         Fault::Failover(most) => failover(world, n, most),
+        Fault::OldPrimary(most, ms) => {
+            cells(world).iter().for_each(|cell| world.redis.depose(cell));
+            failover(world, n, most);
+            world.split(ms, n);
+        }
+        Fault::Fork(db, age) => fork(world, db, age),
+        Fault::FalsifyRow(offer, units) => falsify_row(world, offer, units),
         Fault::Lose(offer) => lose(world, offer),
         Fault::OldSnapshot(age) => old_snapshot(world, age),
         Fault::Tombstones => {
@@ -112,10 +123,32 @@ fn failover(world: &World, n: u64, most: u64) {
         let lost = mix(&[world.plan.seed, 13, n, i as u64]) % (most + 1);
         let lost = world.redis.regress(&cell, lost);
         world.tell("WORLD", || format!("{cell} loses its last {lost} writes"));
-        world.check(|oracle, w| {
-            oracle.redis_lost |= lost > 0;
-            oracle.overwritten(w, &cell);
-        });
+        // Until the dead node is back as a replica there is none.
+        world.redis.alone(&cell, world.now_ms() + mix(&[world.plan.seed, 23, n, i as u64]) % 200);
+        world.check(|oracle, w| oracle.failed_over(w, &cell, lost));
+    }
+}
+
+/// What is committed from now on will be gone; the log and Redis know it for a while.
+fn fork(world: &Arc<World>, db: u16, age: u64) {
+    let (saved, world) = (world.store.save(db), world.clone());
+    spawn(async move {
+        sleep(Duration::from_millis(age)).await;
+        let lost = world.store.restore(db, saved);
+        world.tell("WORLD", || format!("db-{db} comes back without {lost} entries"));
+        if lost > 0 {
+            world.met("fork", "entries_lost");
+        }
+        world.check(|oracle, w| oracle.forked(w, db));
+    });
+}
+
+fn falsify_row(world: &World, offer: usize, units: i64) {
+    let Ok(offer) = world.plan.offers[offer].name.parse::<OfferId>() else { return };
+    let cell = offer.cell(0);
+    if world.store.falsify(&cell, units) {
+        world.tell("WORLD", || format!("a hand adds {units} units to the row of {cell}"));
+        world.check(|oracle, w| oracle.row_falsified(w, &cell));
     }
 }
 
@@ -127,7 +160,7 @@ fn lose(world: &World, offer: Option<usize>) {
         }
         world.redis.lose(&cell);
         world.check(|oracle, w| {
-            oracle.redis_lost = true;
+            (oracle.redis_lost, oracle.beyond_replicas) = (true, true);
             oracle.overwritten(w, &cell);
         });
     }
@@ -140,7 +173,7 @@ fn old_snapshot(world: &World, age: u64) {
             world.redis.lose(&cell);
         }
         world.check(|oracle, w| {
-            oracle.redis_lost = true;
+            (oracle.redis_lost, oracle.beyond_replicas) = (true, true);
             oracle.overwritten(w, &cell);
         });
     }
@@ -157,7 +190,7 @@ fn falsify(world: &World, n: u64, which: usize) {
     world.redis.falsify(&cell, field, value);
     world.tell("WORLD", || format!("a hand sets {field} of {cell} to {value}"));
     world.check(|oracle, w| {
-        oracle.redis_lost = true;
+        (oracle.redis_lost, oracle.beyond_replicas) = (true, true);
         oracle.falsified(&cell);
         oracle.overwritten(w, &cell);
     });

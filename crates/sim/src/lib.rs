@@ -26,4 +26,5 @@ pub mod shrink;
 pub mod store;
 pub mod story;
 pub mod sweep;
+pub mod transfer;
 pub mod world;

@@ -6,6 +6,10 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use sluicegate_sim::cli;
 
+/// Half of a schedule's work is small allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Exit code of a wrong command line.
 const USAGE: u8 = 64;
 

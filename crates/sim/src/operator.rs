@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use crate::plan::{OfferPlan, Order};
 use crate::process::{ADMIN_TOKEN, Fleet};
+use crate::transfer;
 
 /// How long an operator waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -51,6 +52,7 @@ async fn one(fleet: &Fleet, n: u64, (offer, order): (usize, Order)) {
             let path = "/admin/reconcile".to_owned();
             call(fleet, gate, (Method::POST, path), String::new()).await;
         }
+        Order::Transfer(how) => transfer::run(&fleet.world, n, plan, how).await,
         Order::Rebuild => {
             let path = format!("/admin/cells/{}.0/rebuild", plan.name);
             call(fleet, gate, (Method::POST, path), String::new()).await;

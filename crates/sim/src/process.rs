@@ -37,6 +37,7 @@ pub fn config() -> Config {
     c.reserve.batch = 4;
     c.reserve.queue = 16;
     c.reserve.budget_ms = 250;
+    c.reserve.wait_timeout_ms = 10;
     c.publish.frame_orders = 4;
     c.publish.in_flight = 2;
     c.publish.queue = 6;
@@ -75,6 +76,8 @@ pub struct Fleet {
 impl Fleet {
     /// Nobody yet.
     pub fn new(world: Arc<World>, config: Config, metrics: PrometheusHandle) -> Arc<Self> {
+        let mut config = config;
+        config.reserve.wait_replicas = u8::from(world.plan.waits);
         Arc::new(Self { world, config, metrics, cast: Mutex::default() })
     }
 
@@ -99,6 +102,8 @@ impl Fleet {
                 self.reconciler(&ports).spawn(&tasks);
                 None
             }
+            // Not a process of the fleet: see `transfer`.
+            Role::Coordinator => None,
         };
         let (gate, desk) = match gate {
             Some((gate, admin, desk)) => (Some((gate, admin)), Some(desk)),
@@ -167,7 +172,8 @@ impl Fleet {
     }
 }
 
-fn ports(node: &Arc<Node>) -> Ports {
+/// The ports of one process.
+pub fn ports(node: &Arc<Node>) -> Ports {
     let world = &node.world;
     Ports {
         cells: Arc::new(Engine::new(NodeRunner { node: node.clone() })),

@@ -8,13 +8,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use cells::CellError;
 use cells::embedded::{self, Embedded, Saved};
 use cells::look::{self, Look};
 use cells::script::{Call, Script};
 use cells::value::Value;
-use cells::{CellError, Runner};
 use domain::CellId;
-use futures::FutureExt;
 use parking_lot::Mutex;
 use runtime::Clock;
 
@@ -35,7 +34,7 @@ impl Clock for RedisClock {
 
 struct Write {
     at: u64,
-    call: Call,
+    call: Arc<Call>,
 }
 
 struct Epoch {
@@ -46,23 +45,56 @@ struct Epoch {
 #[derive(Default)]
 struct Slot {
     epochs: VecDeque<Epoch>,
+    replica: Replica,
     /// (when, state): what a dump on disk would have.
     dumps: VecDeque<(u64, Saved)>,
+}
+
+/// What a slot's replicas are known to have.
+#[derive(Debug, Default)]
+struct Replica {
+    /// Calls that may write, since the history began.
+    calls: u64,
+    /// The first so many of them are on all replicas: WAIT said so, and no failover loses them.
+    covered: u64,
+    /// Failovers, losses and hands so far: connections from before are broken.
+    times: u64,
+    /// Until then there is none.
+    away_until: u64,
+}
+
+/// What a WAIT on the connection of a call would wait for.
+#[derive(Debug, Clone, Copy)]
+pub struct Written {
+    /// The call's number; `None` when it wrote nothing.
+    at: Option<u64>,
+    times: u64,
+}
+
+/// What WAIT says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waited {
+    /// All replicas have it.
+    Ok,
+    /// Nothing was written, so nothing is covered, and WAIT says yes.
+    Nothing,
+    /// Not in time.
+    Short,
+    /// The connection broke.
+    Broken,
 }
 
 /// A whole Redis Cluster.
 pub struct Redis {
     lua: Embedded,
+    /// The primaries that the last failover deposed; some processes still talk to them.
+    old: Embedded,
     clock: Arc<RedisClock>,
     slots: Mutex<BTreeMap<CellId, Slot>>,
 }
 
-/// The same call again: a script never sees who holds its bytes.
-pub fn again(call: &Call) -> Call {
-    call.clone()
-}
-
-fn writes(name: &str) -> bool {
+/// False for a script that only reads.
+pub fn writes(name: &str) -> bool {
     !matches!(name, "snapshot" | "scan" | "lookup")
 }
 
@@ -71,33 +103,74 @@ impl Redis {
     pub fn new(edit: &dyn Fn(&Script) -> String) -> Result<Self, String> {
         let clock = Arc::new(RedisClock::default());
         let lua = embedded::edited(clock.clone(), edit)?;
-        Ok(Self { lua, clock, slots: Mutex::default() })
+        let old = embedded::edited(clock.clone(), edit)?;
+        Ok(Self { lua, old, clock, slots: Mutex::default() })
     }
 
     /// Empty, as new.
     pub fn reset(&self) {
         self.lua.wipe_all();
+        self.old.wipe_all();
         self.slots.lock().clear();
     }
 
     /// Runs a script at `now`.
-    pub fn run(&self, now: u64, cell: &CellId, call: &Call) -> Result<Value, CellError> {
+    pub fn run(&self, now: u64, cell: &CellId, call: &Arc<Call>) -> Result<Value, CellError> {
         let mut slots = self.slots.lock();
         if writes(call.script.name) {
             let slot = slots.entry(cell.clone()).or_default();
             self.remember(now, cell, slot, call);
         }
-        self.raw(now, cell, again(call))
+        self.raw(&self.lua, now, cell, call)
     }
 
-    fn raw(&self, now: u64, cell: &CellId, call: Call) -> Result<Value, CellError> {
+    /// As [`Redis::run`], and what a WAIT behind it would wait for.
+    pub fn write(
+        &self,
+        now: u64,
+        cell: &CellId,
+        call: &Arc<Call>,
+    ) -> (Result<Value, CellError>, Written) {
+        let before = self.lua.writes(cell);
+        let reply = self.run(now, cell, call);
+        let wrote = self.lua.writes(cell) > before;
+        let mut slots = self.slots.lock();
+        let replica = &slots.entry(cell.clone()).or_default().replica;
+        (reply, Written { at: wrote.then_some(replica.calls), times: replica.times })
+    }
+
+    /// WAIT at `now`; `lagging` = the replicas do not have it in time.
+    pub fn wait(&self, now: u64, cell: &CellId, written: Written, lagging: bool) -> Waited {
+        let mut slots = self.slots.lock();
+        let replica = &mut slots.entry(cell.clone()).or_default().replica;
+        let Some(at) = written.at else { return Waited::Nothing };
+        if replica.times != written.times {
+            return Waited::Broken;
+        }
+        if lagging || now < replica.away_until {
+            return Waited::Short;
+        }
+        replica.covered = replica.covered.max(at);
+        Waited::Ok
+    }
+
+    /// The slot's new primary has no replica until then.
+    pub fn alone(&self, cell: &CellId, until: u64) {
+        self.slots.lock().entry(cell.clone()).or_default().replica.away_until = until;
+    }
+
+    /// Runs a script on the deposed primary: nobody will remember it.
+    pub fn run_old(&self, now: u64, cell: &CellId, call: &Call) -> Result<Value, CellError> {
+        self.raw(&self.old, now, cell, call)
+    }
+
+    fn raw(&self, at: &Embedded, now: u64, cell: &CellId, call: &Call) -> Result<Value, CellError> {
         self.clock.0.store(now, Ordering::Relaxed);
-        // The embedded runner has nothing to wait for.
-        let done = self.lua.run(cell, call).now_or_never();
-        done.unwrap_or_else(|| Err(CellError::Unknown(cell.clone())))
+        at.run_now(cell, call)
     }
 
-    fn remember(&self, now: u64, cell: &CellId, slot: &mut Slot, call: &Call) {
+    fn remember(&self, now: u64, cell: &CellId, slot: &mut Slot, call: &Arc<Call>) {
+        slot.replica.calls += 1;
         let full = slot.epochs.back().is_none_or(|e| e.writes.len() >= EPOCH);
         if full {
             let from = self.lua.save(cell);
@@ -108,7 +181,7 @@ impl Redis {
             }
         }
         if let Some(epoch) = slot.epochs.back_mut() {
-            epoch.writes.push(Write { at: now, call: again(call) });
+            epoch.writes.push(Write { at: now, call: call.clone() });
         }
     }
 
@@ -117,10 +190,22 @@ impl Redis {
         look::look(&self.lua, cell)
     }
 
-    /// The slot loses its last `n` writes (or as many as are remembered); how many it lost.
+    /// The cell as the deposed primary has it.
+    pub fn look_old(&self, cell: &CellId) -> Result<Option<Look>, String> {
+        look::look(&self.old, cell)
+    }
+
+    /// The slot's primary is deposed and does not know it; [`Redis::regress`] makes the new one.
+    pub fn depose(&self, cell: &CellId) {
+        self.old.restore(cell, &self.lua.save(cell));
+    }
+
+    /// The slot loses its last `n` writes (or as many as are remembered and no WAIT covered); how
+    /// many it lost.
     pub fn regress(&self, cell: &CellId, n: u64) -> u64 {
         let mut slots = self.slots.lock();
         let Some(slot) = slots.get_mut(cell) else { return 0 };
+        let n = n.min(slot.replica.calls - slot.replica.covered);
         let mut left = n;
         while let Some(epoch) = slot.epochs.back_mut() {
             let keep = epoch.writes.len().saturating_sub(left as usize);
@@ -134,9 +219,11 @@ impl Redis {
         if let Some(epoch) = slot.epochs.back() {
             self.lua.restore(cell, &epoch.from);
             for w in &epoch.writes {
-                drop(self.raw(w.at, cell, again(&w.call)));
+                drop(self.raw(&self.lua, w.at, cell, &w.call));
             }
         }
+        slot.replica.calls -= n - left;
+        slot.replica.times += 1;
         n - left
     }
 
@@ -147,16 +234,14 @@ impl Redis {
         let dump = slot.dumps.iter().rev().find(|d| d.0 <= before).map(|d| d.1.clone());
         let Some(dump) = dump else { return false };
         self.lua.restore(cell, &dump);
-        slot.epochs.clear();
+        slot.begin_again();
         true
     }
 
     /// The slot is empty.
     pub fn lose(&self, cell: &CellId) {
         self.lua.wipe_cell(cell);
-        if let Some(slot) = self.slots.lock().get_mut(cell) {
-            slot.epochs.clear();
-        }
+        self.cut(cell);
     }
 
     /// The caches of verdicts are gone.
@@ -174,7 +259,15 @@ impl Redis {
     /// What was done without a script cannot be played again: the history starts here.
     fn cut(&self, cell: &CellId) {
         if let Some(slot) = self.slots.lock().get_mut(cell) {
-            slot.epochs.clear();
+            slot.begin_again();
         }
+    }
+}
+
+impl Slot {
+    fn begin_again(&mut self) {
+        self.epochs.clear();
+        let times = self.replica.times + 1;
+        self.replica = Replica { times, ..Replica::default() };
     }
 }

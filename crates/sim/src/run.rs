@@ -229,7 +229,7 @@ impl ::cells::Runner for Setup {
         cell: &CellId,
         call: ::cells::script::Call,
     ) -> ::cells::CellResult<::cells::value::Value> {
-        self.0.run(START_MS, cell, &call)
+        self.0.run(START_MS, cell, &Arc::new(call))
     }
     async fn ping(&self) -> bool {
         true

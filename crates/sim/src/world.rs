@@ -19,6 +19,7 @@ use crate::node::Node;
 use crate::oracle::Oracle;
 use crate::plan::{HEAL_MS, Plan, Profile, Target};
 use crate::redis::Redis;
+use crate::rng::mix;
 
 /// Simulated time starts here, UTC ms.
 pub const START_MS: u64 = 1_700_000_000_000;
@@ -64,6 +65,8 @@ pub struct World {
     healed: AtomicBool,
     story: Option<Mutex<Vec<String>>>,
     weather: Mutex<BTreeMap<Target, Weather>>,
+    /// Until when some processes talk to deposed primaries, and the number that says which.
+    split: Mutex<Option<(Instant, u64)>>,
     /// Calls that nobody waits for any more.
     strays: AtomicI64,
     /// Rung at the first violation.
@@ -90,6 +93,7 @@ impl World {
             healed: AtomicBool::new(false),
             story: story.then(Mutex::default),
             weather: Mutex::default(),
+            split: Mutex::default(),
             strays: AtomicI64::new(0),
             broken: Notify::new(),
         })
@@ -158,6 +162,7 @@ impl World {
     pub fn heal(&self) {
         self.healed.store(true, Ordering::Relaxed);
         self.weather.lock().clear();
+        self.split.lock().take();
         self.tell("WORLD", || "all faults end".to_owned());
     }
 
@@ -189,6 +194,19 @@ impl World {
     /// True while the store does not answer.
     pub fn is_down(&self, target: Target) -> bool {
         self.weather(target).is_some_and(|w| Instant::now() < w.down_until)
+    }
+
+    /// About every second process talks to the deposed primaries for so long.
+    pub fn split(&self, ms: u64, number: u64) {
+        *self.split.lock() = Some((Instant::now() + Duration::from_millis(ms), number));
+    }
+
+    /// True while this process talks to the deposed primaries. Each incarnation does, as long as
+    /// its host does.
+    pub fn sees_old(&self, node: &Node) -> bool {
+        let Some((until, number)) = *self.split.lock() else { return false };
+        let dice = || mix(&[self.plan.seed, 19, number, node.role as u64, node.index]);
+        Instant::now() < until && dice().is_multiple_of(2)
     }
 
     /// How long something of `base` ms takes the store now.

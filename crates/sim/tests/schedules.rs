@@ -64,24 +64,36 @@ fn the_same_seed_is_the_same_story_in_two_processes() {
 }
 
 /// Seeds that break something without the code that mended it.
-const FOUND: [(u64, Option<Profile>, &str); 3] = [
+const FOUND: [(u64, Option<Profile>, &str); 5] = [
     (
-        96,
-        None,
+        2,
+        Some(Profile::Log),
         "a gate counted the age of a hold from the arrival of the answer, so a late answer \
                 let it publish a hold that a rebuild no longer waited for (6.1 age)",
     ),
     (
-        500,
+        1511,
         Some(Profile::Process),
         "a retry that met a verdict without a row was told its own price, not the first \
                  attempt's (6.1 bytes)",
     ),
     (
-        771,
+        262,
         Some(Profile::Forget),
         "after the cache of verdicts was lost, a returning buyer's retry \
                  took a second hold of a decided order, with the price of today (6.1 bytes)",
+    ),
+    (
+        7,
+        Some(Profile::Fork),
+        "an entry covered a falsified row before a pass looked, and the view was mended after it: \
+                the cell was sold on with units that nobody had added (INV-2)",
+    ),
+    (
+        5674,
+        None,
+        "the pause of an operator's rebuild covered a falsified row: the cell was built from it \
+                and sold on (INV-2)",
     ),
 ];
 

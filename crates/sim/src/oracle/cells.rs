@@ -46,6 +46,9 @@ impl Oracle {
             // What a hand wrote is gone from this very step on.
             self.cell_of(cell).falsified = false;
         }
+        if let Some(now) = &now {
+            self.held_again(cell, &now.holds);
+        }
         self.see(cell, now);
     }
 
@@ -59,6 +62,31 @@ impl Oracle {
         if lost {
             self.cell_of(cell).lost_at = Some(world.at());
         }
+    }
+
+    /// A script ran on a primary that a failover has deposed: its cell is exact too, and what it
+    /// is told is lost with it.
+    pub fn deposed(&mut self, world: &World, cell: &CellId, call: &Call) {
+        if !crate::redis::writes(call.script.name) {
+            return;
+        }
+        self.redis_lost = true;
+        self.held_in_vain(cell, call);
+        let look = match world.redis.look_old(cell) {
+            Ok(look) => look,
+            Err(e) => return self.bad("INV-3", format!("{cell} cannot be read: {e}")),
+        };
+        let found = look.map_or(Vec::new(), |look| self.view(cell, &look));
+        let facts = self.cell_of(cell);
+        if !facts.touched && !facts.forked {
+            self.all(found);
+        }
+    }
+
+    /// The ledger under the cell is another one.
+    pub(super) fn look_again(&mut self, world: &World, cell: &CellId) {
+        let now = world.redis.look(cell).unwrap_or_default();
+        self.see(cell, now);
     }
 
     /// A hand wrote into it.
@@ -76,7 +104,7 @@ impl Oracle {
         let found = now.as_ref().map_or(Vec::new(), |look| self.view(cell, look));
         let facts = self.cell_of(cell);
         facts.view = now;
-        if facts.falsified {
+        if facts.falsified || facts.forked {
             facts.falsified = !found.is_empty();
         } else {
             self.all(found);
@@ -107,7 +135,7 @@ impl Oracle {
                 continue;
             }
             let published = self.orders.get(&hold.order).is_some_and(|f| f.published_at.is_some());
-            if published && self.verdict(cell, hold.order).0.is_none() {
+            if published && !self.db_lost && self.verdict(cell, hold.order).0.is_none() {
                 let text = format!("{cell}: {script} dropped the hold of {}", hold.order);
                 self.bad("INV-14", text);
             }
@@ -117,6 +145,9 @@ impl Oracle {
     /// PROTOCOL 6.9: what was in the log before the loss has its verdict before the load.
     fn loaded(&mut self, cell: &CellId) {
         let Some(lost_at) = self.cell_of(cell).lost_at else { return };
+        if self.db_lost {
+            return;
+        }
         let late = self.orders.iter().find(|(id, f)| {
             let before = f.published_at.is_some_and(|at| at < lost_at) && !f.frame_lost;
             before && f.cell.as_ref() == Some(cell) && self.verdict(cell, **id).0.is_none()

@@ -3,16 +3,26 @@
 use std::collections::BTreeMap;
 
 use domain::ledger::Class;
-use domain::{CellId, Kind, OrderId, Status, invariant};
+use domain::{CellId, Entry, Flag, Kind, OrderId, Status, drift, invariant};
 
-use super::{Facts, Oracle};
+use super::{CellFacts, Facts, Oracle};
 use crate::world::World;
 
 impl Oracle {
     /// What still moves, or nothing when all is quiet.
     pub fn restless(&mut self, world: &World) -> Option<String> {
         self.store(world);
+        let forked = |(cell, facts): (&CellId, &CellFacts)| facts.forked.then(|| cell.clone());
+        for cell in self.cells.iter().filter_map(forked).collect::<Vec<_>>() {
+            self.look_again(world, &cell);
+        }
         for (cell, facts) in &self.cells {
+            match facts.hand_at.map(|at| self.sold(world, cell, at)) {
+                // Nothing is sold until an operator has looked; that is all there is to be said.
+                Some((false, _)) => continue,
+                Some((true, false)) => return Some(format!("{cell} is sold, its row is false")),
+                Some((true, true)) | None => {}
+            }
             let Some(view) = &facts.view else { return Some(format!("{cell} is missing")) };
             let head = facts.prefix.last().copied().unwrap_or_default();
             let holds = view.holds.len() as u64;
@@ -21,7 +31,7 @@ impl Oracle {
                 return Some(format!("{cell}: {}", v.detail));
             }
             if facts.falsified {
-                return Some(format!("{cell} is falsified"));
+                return Some(format!("{cell} is not its ledger's"));
             }
         }
         let unrowed = world.store.unrowed_now();
@@ -31,6 +41,9 @@ impl Oracle {
         let open = self.orders.iter().find(|(id, f)| {
             f.published_at.is_some() && !f.frame_lost && !self.rows.contains_key(id)
         });
+        if self.db_lost {
+            return None;
+        }
         open.map(|(id, _)| format!("{id} is published and has no row"))
     }
 
@@ -39,16 +52,35 @@ impl Oracle {
         self.store(world);
         let orders: Vec<(OrderId, Facts)> =
             self.orders.iter().map(|(id, f)| (*id, f.clone())).collect();
-        for (id, facts) in &orders {
-            self.promise(*id, facts);
-            self.refusals(*id, facts);
+        // Orders after a fork are for an operator and the log (PROTOCOL 6.10).
+        if !self.db_lost {
+            for (id, facts) in &orders {
+                let dead = self.rows.get(id).is_some_and(|r| r.status == Status::Rejected);
+                if self.waits && facts.accepted_at.is_some() && dead && self.is_displaced(*id) {
+                    world.met("wait", "displaced");
+                }
+                self.promise(*id, facts);
+                self.refusals(*id, facts);
+            }
+            self.dead_rows();
+            self.units();
         }
-        self.dead_rows();
-        self.units();
         let parked = (world.store.parked_now().len(), world.store.parked_frames_now().len());
         if parked != (0, 0) {
             self.bad("INV-7", format!("parked orders and frames: {parked:?}"));
         }
+    }
+
+    /// A cell whose row a hand falsified: whether it is sold, and whether somebody may say so.
+    fn sold(&self, world: &World, cell: &CellId, hand_at: usize) -> (bool, bool) {
+        let (head, entries) = world.store.ledger_of(cell).unwrap_or_default();
+        let flags = |e: &&Entry| e.kind == Kind::Flag;
+        let was = entries[..hand_at].iter().rev().find(flags).map(|e| e.open_after);
+        let later: Vec<&Entry> = entries[hand_at..].iter().filter(flags).collect();
+        let told = later.iter().any(|e| drift::is_broken(&e.payload));
+        let word =
+            later.iter().any(|e| e.payload.is_empty() && !self.given_back.contains(&e.order));
+        (head.open == Flag::Open, was != Some(Flag::Open) || told || word)
     }
 
     /// INV-7, INV-13, and that the row is what was promised.
@@ -64,7 +96,7 @@ impl Oracle {
             return;
         };
         let conflict = row.reason.as_deref() == Some("key_conflict");
-        if row.status == Status::Rejected && !conflict && !self.redis_lost {
+        if row.status == Status::Rejected && !conflict && self.is_kept(id) {
             self.bad("INV-13", format!("{id} was accepted and is rejected: {:?}", row.reason));
         }
         if facts.promised.is_some_and(|p| p != row.amount) && !self.redis_lost {

@@ -19,7 +19,47 @@ impl Oracle {
         self.commits = commits;
         world.store.each_row(|row| self.row(row));
         world.store.each_cell(|cell, head, entries| self.ledger(cell, head, entries));
-        self.rows_fit();
+        self.halves();
+        if !self.db_lost {
+            self.rows_fit();
+        }
+    }
+
+    /// A call of this name was carried out.
+    pub fn wrote(&mut self, world: &World, name: &str) {
+        self.giving_back = name == "restore_flag";
+        self.store(world);
+        self.giving_back = false;
+    }
+
+    /// A database came back without its last commits. What it still has must hold together; rows,
+    /// verdicts and views that know more are what PROTOCOL 6.10 leaves to be repaired.
+    pub fn forked(&mut self, world: &World, db: u16) {
+        (self.redis_lost, self.db_lost, self.beyond_replicas) = (true, true, true);
+        for (cell, facts) in &mut self.cells {
+            facts.watch = Default::default();
+            facts.prefix.truncate(1);
+            facts.sums.truncate(1);
+            facts.forked |= store::Ledger::cell_db(&world.store, &cell.offer) == db;
+        }
+        self.rows.clear();
+        self.supplied.clear();
+        self.halves.clear();
+        self.commits = u64::MAX;
+        self.store(world);
+        for cell in self.cell_ids() {
+            self.look_again(world, &cell);
+        }
+    }
+
+    /// A hand wrote into the row of a cell: the ledger goes on from what the row says.
+    pub fn row_falsified(&mut self, world: &World, cell: &CellId) {
+        let head = world.store.ledger_of(cell).map(|(head, _)| head).unwrap_or_default();
+        let facts = self.cell_of(cell);
+        // What it finds is what the hand did.
+        drop(facts.watch.fold(&[], head));
+        facts.hand_at = Some(facts.prefix.len() - 1);
+        facts.forked = true;
     }
 
     fn row(&mut self, row: &OrderRow) {
@@ -95,7 +135,10 @@ impl Oracle {
         }
         match e.kind {
             Kind::Release => self.released(e.order),
-            Kind::Supply | Kind::TransferOut => self.moved(e),
+            Kind::Supply | Kind::TransferOut => self.moved(cell, e),
+            Kind::Flag if self.giving_back => {
+                self.given_back.insert(e.order);
+            }
             Kind::Claim | Kind::Reject | Kind::Flag => {}
         }
     }
@@ -103,14 +146,22 @@ impl Oracle {
     /// INV-6, first half.
     fn released(&mut self, order: OrderId) {
         let dead = self.rows.get(&order).is_some_and(|r| !r.status.is_live());
-        if !dead {
+        if !dead && !self.db_lost {
             self.bad("INV-6", format!("{order} released without a dead row"));
         }
     }
 
     /// INV-10: units come and go only as asked, each request once.
-    fn moved(&mut self, e: &Entry) {
+    fn moved(&mut self, cell: &CellId, e: &Entry) {
         let units = if e.kind == Kind::Supply { e.qty } else { -e.qty };
+        if let Some((from, to, asked)) = self.transfers.get(&e.order) {
+            let out = e.kind == Kind::TransferOut;
+            let right = e.qty == *asked && cell == if out { from } else { to };
+            if !right || !self.halves.insert((e.order, out)) {
+                self.bad("INV-10", format!("{units} units of {} went to {cell}", e.order));
+            }
+            return;
+        }
         // The allotment of several buckets has one id in several cells.
         match self.asked.get(&e.order) {
             None => self.bad("INV-10", format!("nobody asked for {units} units ({})", e.order)),
@@ -123,6 +174,14 @@ impl Oracle {
                 self.bad("INV-10", format!("{units} units were moved twice ({})", e.order));
             }
             Some(_) => {}
+        }
+    }
+
+    /// INV-10: units that left one bucket have arrived in the other.
+    fn halves(&mut self) {
+        let other = |(id, out): &&(OrderId, bool)| !self.halves.contains(&(*id, !out));
+        if let Some((id, _)) = self.halves.iter().find(other).copied() {
+            self.bad("INV-10", format!("half of the transfer {id} is in the ledgers"));
         }
     }
 

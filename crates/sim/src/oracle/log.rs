@@ -103,6 +103,6 @@ fn branch(
         (Role::Reconciler, _) if mode == Mode::Full => world.met("reconciler", "swept_claim"),
         (Role::Reconciler, _) => world.met("reconciler", "swept_reject"),
         (Role::Writer, Partition::Retry(_)) => world.met("writer", "handed_over"),
-        (Role::Writer, Partition::Main(_)) | (Role::Gate, _) => {}
+        (Role::Writer, Partition::Main(_)) | (Role::Gate | Role::Coordinator, _) => {}
     }
 }

@@ -10,6 +10,7 @@ mod cells;
 mod end;
 mod ledger;
 mod log;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -37,6 +38,10 @@ struct CellFacts {
     falsified: bool,
     /// A hand wrote into it: an older state may bring that back.
     touched: bool,
+    /// Its ledger lost a suffix: until the end the view may be one of the ledger that was.
+    forked: bool,
+    /// A hand wrote into its row when the ledger had so many entries.
+    hand_at: Option<usize>,
 }
 
 /// What is known of an order.
@@ -74,6 +79,14 @@ pub struct Oracle {
     pub violation: Option<Violation>,
     /// Redis lost data: what holds only without that is not asked any more.
     pub redis_lost: bool,
+    /// Redis lost what no replica keeps, or a hand wrote into it.
+    pub beyond_replicas: bool,
+    /// Gates wait for the replicas.
+    waits: bool,
+    /// Holds that a failover lost and nobody has taken again.
+    lost_holds: BTreeSet<(CellId, OrderId)>,
+    /// A database lost commits: rows and verdicts are not each other's any more.
+    pub db_lost: bool,
     cells: BTreeMap<CellId, CellFacts>,
     orders: BTreeMap<OrderId, Facts>,
     rows: BTreeMap<OrderId, RowFacts>,
@@ -82,6 +95,13 @@ pub struct Oracle {
     /// Units an operator asked for, by request: each at most once in the ledger.
     asked: BTreeMap<OrderId, i64>,
     supplied: BTreeSet<OrderId>,
+    /// Units between buckets: from, to, how many.
+    transfers: BTreeMap<OrderId, (CellId, CellId, i64)>,
+    /// The halves of transfers that are in a ledger; true = the units left.
+    halves: BTreeSet<(OrderId, bool)>,
+    /// Flags that a repair gave back: no operator said them.
+    given_back: BTreeSet<OrderId>,
+    giving_back: bool,
 }
 
 impl Oracle {
@@ -90,6 +110,10 @@ impl Oracle {
         Self {
             violation: None,
             redis_lost: false,
+            beyond_replicas: false,
+            waits: plan.waits,
+            lost_holds: BTreeSet::new(),
+            db_lost: false,
             cells: BTreeMap::new(),
             orders: BTreeMap::new(),
             rows: BTreeMap::new(),
@@ -97,6 +121,10 @@ impl Oracle {
             limits: plan.offers.iter().map(|o| (o.name.clone(), o.limit)).collect(),
             asked: BTreeMap::new(),
             supplied: BTreeSet::new(),
+            transfers: BTreeMap::new(),
+            halves: BTreeSet::new(),
+            given_back: BTreeSet::new(),
+            giving_back: false,
         }
     }
 
@@ -113,6 +141,11 @@ impl Oracle {
     /// An operator asks for units under this id.
     pub fn asks(&mut self, id: OrderId, units: i64) {
         self.asked.insert(id, units);
+    }
+
+    /// Somebody moves units from one bucket to another under this id.
+    pub fn moves(&mut self, id: OrderId, from: CellId, to: CellId, units: i64) {
+        self.transfers.insert(id, (from, to, units));
     }
 
     /// The schedule could not begin.

@@ -115,24 +115,4 @@ impl MemoryStore {
         let state = self.shared.state.lock();
         state.leases.iter().map(|(n, (h, until))| (n.clone(), h.clone(), *until)).collect()
     }
-
-    /// A fork: the database loses the commits of one cell after `seq`. The rows of the orders are
-    /// elsewhere and stay. How many entries are gone.
-    pub fn fork(&self, cell: &CellId, seq: u64) -> usize {
-        let (db, key) = (usize::from(self.db_of_offer(&cell.offer)), cell.to_string());
-        let mut state = self.shared.state.lock();
-        let Some(db) = state.dbs.get_mut(db) else { return 0 };
-        let Some(found) = db.cells.get_mut(&key) else { return 0 };
-        let before = found.entries.len();
-        found.cut(seq);
-        let lost = before - found.entries.len();
-        db.unrowed.retain(|(k, first), _| *k != key || *first <= seq);
-        for ((k, _), range) in &mut db.unrowed {
-            if *k == key {
-                range.last_seq = range.last_seq.min(seq);
-            }
-        }
-        state.commits += 1;
-        lost
-    }
 }

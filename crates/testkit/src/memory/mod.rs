@@ -10,6 +10,7 @@
 
 mod catalog;
 mod clock;
+mod fork;
 mod inspect;
 mod ledger;
 mod log;
@@ -23,6 +24,7 @@ mod units;
 mod verdicts;
 
 pub use clock::PausedClock;
+pub use fork::SavedDatabase;
 pub use inspect::ParkedFrame;
 pub use log::MemoryLog;
 pub use log_control::{Pick, StoredFrame};

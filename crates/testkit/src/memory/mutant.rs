@@ -27,11 +27,13 @@ pub enum StoreMutant {
     ProgressGoesBack,
     /// The loser of a key conflict gets a live row (INV-8).
     KeyConflictLeavesLive,
+    /// A transfer's units leave in a transaction of their own; the second one is lost (INV-10).
+    TransferTwoTx,
 }
 
 impl StoreMutant {
     /// All of them.
-    pub const ALL: [StoreMutant; 10] = [
+    pub const ALL: [StoreMutant; 11] = [
         StoreMutant::NoGuard,
         StoreMutant::ReleaseNotIdempotent,
         StoreMutant::NoKeyUnique,
@@ -42,6 +44,7 @@ impl StoreMutant {
         StoreMutant::NoUnrowed,
         StoreMutant::ProgressGoesBack,
         StoreMutant::KeyConflictLeavesLive,
+        StoreMutant::TransferTwoTx,
     ];
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Shared {
 }
 
 /// Everything that a real deployment keeps on disk.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct State {
     pub dbs: Vec<Database>,
     pub meta: BTreeMap<String, String>,
@@ -52,7 +52,7 @@ pub(super) struct State {
 pub(super) type CellKey = String;
 
 /// One database: its cells and its buyers' rows.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Database {
     pub cells: BTreeMap<CellKey, Cell>,
     pub unrowed: BTreeMap<(CellKey, u64), UnrowedRange>,
@@ -61,12 +61,14 @@ pub(super) struct Database {
 }
 
 /// A row, and the offer of its anchor.
+#[derive(Clone)]
 pub(super) struct Row {
     pub row: OrderRow,
     pub offer: OfferId,
 }
 
 /// A cell row with its ledger; `entries[n]` has position n + 1.
+#[derive(Clone)]
 pub(super) struct Cell {
     pub id: CellId,
     pub head: Totals,

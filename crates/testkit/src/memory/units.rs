@@ -147,7 +147,7 @@ pub(super) fn transfer(
     let fits = tx.staged.get(&key).is_some_and(|s| s.now.supply - units >= s.now.net);
     if fits {
         tx.append(&key, draft(Kind::TransferOut, id, units))?;
-        if let Some(to) = to {
+        if let Some(to) = to.filter(|_| !tx.has(StoreMutant::TransferTwoTx)) {
             tx.append(&to.to_string(), draft(Kind::Supply, id, units))?;
         }
     } else {

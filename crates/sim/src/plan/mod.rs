@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 
 use crate::rng::Rng;
 
+mod draw;
+
 /// Faults end here; what is broken then heals.
 pub const HEAL_MS: u64 = 2100;
 
@@ -30,21 +32,24 @@ pub enum Profile {
     Hand,
     /// As `Process`, few buyers, and the caches of verdicts are lost again and again.
     Forget,
-    /// All of it.
+    /// As `Process`, and a database comes back without its last commits, or with a falsified row.
+    Fork,
+    /// All of it but `Fork`, after which little is promised.
     All,
 }
 
 impl Profile {
     /// All of them, with their share of a thousand schedules.
-    pub const ALL: [(Profile, u64); 9] = [
+    pub const ALL: [(Profile, u64); 10] = [
         (Profile::Calm, 60),
-        (Profile::Process, 200),
+        (Profile::Process, 160),
         (Profile::Log, 130),
         (Profile::Failover, 150),
         (Profile::Loss, 150),
         (Profile::Database, 100),
         (Profile::Hand, 80),
         (Profile::Forget, 60),
+        (Profile::Fork, 40),
         (Profile::All, 70),
     ];
 
@@ -133,6 +138,36 @@ pub enum Order {
     Reconcile,
     /// Rebuilds a cell.
     Rebuild,
+    /// Moves units from one bucket to another.
+    Transfer(Transfer),
+}
+
+/// Units that go from one bucket to another (PROTOCOL 6.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transfer {
+    /// The bucket that they leave.
+    pub from: u8,
+    /// The bucket that gets them.
+    pub to: u8,
+    /// How many.
+    pub units: u32,
+    /// How far its coordinator comes.
+    pub halt: Halt,
+    /// Ms before its last step.
+    pub then: u64,
+}
+
+/// Where the coordinator of a transfer dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Halt {
+    /// After the hold.
+    Held,
+    /// After the transaction, before its entries are applied.
+    Committed,
+    /// Nowhere.
+    Done,
+    /// Nowhere, and its hold call arrives once more when all is over.
+    Again,
 }
 
 /// Which process.
@@ -144,6 +179,8 @@ pub enum Role {
     Writer,
     /// A reconciler.
     Reconciler,
+    /// Who moves units between buckets; lives for one transfer.
+    Coordinator,
 }
 
 /// What answers calls.
@@ -174,12 +211,18 @@ pub enum Fault {
     Down(Target, u64),
     /// Each slot loses up to so many of its last writes.
     Failover(u64),
+    /// As `Failover`, and some processes talk to the old primaries for so many ms more.
+    OldPrimary(u64, u64),
+    /// A database comes back with its state of so many ms before.
+    Fork(u16, u64),
     /// All cells are gone (`None`) or those of one offer.
     Lose(Option<usize>),
     /// Redis comes back with the state of so many ms ago.
     OldSnapshot(u64),
     /// The caches of verdicts are gone.
     Tombstones,
+    /// A hand adds so many units to the row of a cell of this offer, beside its ledger.
+    FalsifyRow(usize, i64),
     /// A hand writes nonsense into a cell's counters.
     Falsify(usize),
 }
@@ -256,6 +299,8 @@ pub struct Plan {
     pub calls: CallFaults,
     /// The most a clock is off, ms.
     pub skew: u64,
+    /// Gates wait for the replicas (`reserve.wait_replicas`).
+    pub waits: bool,
     /// What is left out.
     pub tweaks: Tweaks,
 }
@@ -265,7 +310,7 @@ impl Plan {
     pub fn of(seed: u64, profile: Option<Profile>) -> Self {
         let mut r = Rng::new(seed ^ 0xabcd);
         let profile = profile.unwrap_or_else(|| Profile::of(seed));
-        let offers = offers(&mut r);
+        let offers = draw::offers(&mut r);
         let faulty = profile != Profile::Calm;
         let mut plan = Plan {
             seed,
@@ -275,167 +320,20 @@ impl Plan {
             reconcilers: r.range(1, 2),
             databases: r.range(1, 2) as u16 + u16::from(profile.has(Profile::Database)),
             partitions: r.range(1, 2) as u16,
-            clients: clients(&mut r, offers.len() as u64, profile),
-            orders: orders(&mut r, offers.len(), profile),
+            clients: draw::clients(&mut r, offers.len() as u64, profile),
+            orders: draw::orders(&mut r, offers.len(), profile),
             offers,
             faults: Vec::new(),
             calls: CallFaults::default(),
             skew: if faulty { r.pick(&[0, 0, 20, 80]) } else { 0 },
+            waits: profile == Profile::Failover && Rng::new(seed ^ 0x3a17).chance(500),
             tweaks: Tweaks::default(),
         };
         if faulty {
-            plan.calls = call_faults(&mut r, profile);
-            plan.faults = faults(&mut r, &plan);
+            plan.calls = draw::call_faults(&mut r, profile);
+            plan.faults = draw::faults(&mut r, &plan);
         }
+        draw::later(&mut Rng::new(seed ^ 0x1a7e), &mut plan);
         plan
-    }
-}
-
-fn offers(r: &mut Rng) -> Vec<OfferPlan> {
-    let n = r.range(1, 2);
-    (0..n)
-        .map(|i| {
-            let buckets = if r.chance(250) { 2 } else { 1 };
-            let opens = r.chance(60).then(|| r.range(50, 400));
-            let closes = r.chance(60).then(|| r.range(800, 2000));
-            OfferPlan {
-                name: format!("o{i}"),
-                units: (0..buckets).map(|_| r.range(1, 5) as i64).collect(),
-                limit: r.pick(&[0, 1, 2, 2]),
-                window: (opens, closes),
-            }
-        })
-        .collect()
-}
-
-fn clients(r: &mut Rng, offers: u64, profile: Profile) -> Vec<ClientPlan> {
-    let buyers = if profile == Profile::Forget { 2 } else { 7 };
-    // After a loss it takes a while until there is a cell to buy from again.
-    let late = if profile.has(Profile::Loss) { 1900 } else { 900 };
-    let n = r.range(5, 11);
-    (0..n)
-        .map(|_| {
-            let acts = r.range(1, 3);
-            ClientPlan {
-                buyer: r.below(buyers),
-                offer: r.below(offers) as usize,
-                at: r.below(late),
-                acts: (0..acts).map(|i| (r.below(500), act(r, i == 0))).collect(),
-            }
-        })
-        .collect()
-}
-
-fn act(r: &mut Rng, first: bool) -> Act {
-    let (key, qty) = (r.below(2) as u8, if r.chance(800) { 1 } else { 2 });
-    let dice = if first { r.below(65) } else { r.below(100) };
-    match dice {
-        0..52 => Act::Buy { key, qty, tries: r.range(1, 4) as u8 },
-        52..65 => Act::Race { key, qty },
-        65..88 => Act::Poll,
-        _ => Act::PollKey { key },
-    }
-}
-
-fn orders(r: &mut Rng, offers: usize, profile: Profile) -> Vec<(u64, usize, Order)> {
-    let mut out = Vec::new();
-    let rebuilds = profile.has(Profile::Hand) || r.chance(30);
-    for _ in 0..r.below(4) {
-        let what = match r.below(10) {
-            0 | 1 => Order::Supply(r.range(1, 3) as i64),
-            2 => Order::Supply(-(r.range(1, 2) as i64)),
-            3 => Order::SupplyTwice(r.pick(&[-1, 1, 2])),
-            4 => Order::Flag("pause"),
-            5 => Order::Flag("resume"),
-            6 => Order::Flag(r.pick(&["close", "open"])),
-            7 | 8 => Order::Price(r.range(1, 9) as i64 * 100),
-            _ => Order::Reconcile,
-        };
-        out.push((r.below(1800), r.below(offers as u64) as usize, what));
-    }
-    if rebuilds {
-        for _ in 0..r.range(1, 2) {
-            out.push((r.range(200, 1500), r.below(offers as u64) as usize, Order::Rebuild));
-        }
-    }
-    out
-}
-
-fn call_faults(r: &mut Rng, profile: Profile) -> CallFaults {
-    let level = r.pick(&[0, 5, 10, 25]);
-    let log = profile.has(Profile::Log);
-    CallFaults {
-        lost_request: level / 2,
-        lost_reply: level,
-        late: if profile == Profile::Forget { 60 } else { level / 2 },
-        twice: level,
-        refused: level / 2,
-        slow: r.pick(&[0, 20, 60]),
-        frame_lost: if log { r.pick(&[0, 30, 120]) } else { 0 },
-        redelivered: r.pick(&[0, 60, if log { 300 } else { 100 }]),
-    }
-}
-
-fn faults(r: &mut Rng, plan: &Plan) -> Vec<(u64, Fault)> {
-    let mut out = Vec::new();
-    for _ in 0..r.below(5) {
-        let (role, n) = process(r, plan);
-        let fault = match r.below(10) {
-            0..4 => Fault::Kill(role, n, r.range(20, 600)),
-            4..7 => Fault::Stop(role, n, r.pick(&[60, 300, 900, 2000])),
-            7 | 8 => Fault::Slow(role, n, (r.pick(&[10, 100, 1000]), r.range(100, 900))),
-            _ => {
-                let target = r.pick(&[Target::Redis, Target::Log, Target::Db(0)]);
-                Fault::SlowTarget(target, r.pick(&[10, 30, 100]), r.range(100, 700))
-            }
-        };
-        out.push((r.below(HEAL_MS - 300), fault));
-    }
-    let p = plan.profile;
-    let mut add = |r: &mut Rng, most: u64, make: &dyn Fn(&mut Rng) -> Fault| {
-        for _ in 0..r.range(1, most) {
-            out.push((r.range(50, HEAL_MS - 300), make(r)));
-        }
-    };
-    if p.has(Profile::Failover) {
-        add(r, 3, &|r| Fault::Failover(r.range(1, 20)));
-    }
-    if p.has(Profile::Loss) {
-        add(r, 3, &|r| match r.below(6) {
-            0..3 => Fault::Lose(None),
-            3 | 4 => Fault::Lose(Some(0)),
-            _ => Fault::OldSnapshot(r.range(50, 800)),
-        });
-    }
-    if p.has(Profile::Database) {
-        let dbs = u64::from(plan.databases);
-        add(r, 2, &|r| Fault::Down(Target::Db(r.below(dbs) as u16), r.range(100, 1200)));
-    }
-    if p.has(Profile::Hand) {
-        add(r, 2, &|r| Fault::Falsify(r.below(3) as usize));
-    }
-    if p.has(Profile::Log) {
-        let writers = plan.writers;
-        add(r, 3, &|r| Fault::KillWithFrames(r.below(writers), r.range(20, 300)));
-    }
-    if p.has(Profile::Log) && r.chance(500) {
-        out.push((r.below(1500), Fault::Down(Target::Log, r.range(50, 800))));
-    }
-    if r.chance(200) {
-        out.push((r.below(1500), Fault::Down(Target::Redis, r.range(30, 400))));
-    }
-    let forgets = if p == Profile::Forget { 14 } else { u64::from(r.chance(300)) };
-    for _ in 0..forgets {
-        out.push((r.range(100, HEAL_MS - 100), Fault::Tombstones));
-    }
-    out.sort_by_key(|f| f.0);
-    out
-}
-
-fn process(r: &mut Rng, plan: &Plan) -> (Role, u64) {
-    match r.below(10) {
-        0..5 => (Role::Gate, r.below(plan.gates)),
-        5..8 => (Role::Writer, r.below(plan.writers)),
-        _ => (Role::Reconciler, r.below(plan.reconcilers)),
     }
 }

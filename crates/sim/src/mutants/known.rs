@@ -1,0 +1,112 @@
+//! What finds each mutant, by family of faults and seed. `cargo xtask sim --mutants`
+//! prints the lines of [`KNOWN`] when they are not what it found.
+//!
+//! A survivor stays only with its reason in [`EXPLAINED`].
+
+use super::Known::{self, Found, Survives};
+use crate::plan::Profile::{self, self as P};
+
+/// (mutant, family of faults or all, what finds it).
+#[rustfmt::skip]
+pub(super) const KNOWN: [(&str, Option<Profile>, Known); 61] = [
+    ("random_ids", None, Found("INV-8", 0)),
+    ("retry_bytes", None, Found("6.1 bytes", 131)),
+    ("age_from_answer", Some(P::Log), Found("6.1 age", 2)),
+    ("verdict_own_price", Some(P::Process), Found("6.1 bytes", 1511)),
+    ("returning_no_ledger", Some(P::Forget), Found("6.1 bytes", 262)),
+    ("max_age_ignored", Some(P::Process), Found("6.1 age", 175)),
+    ("drop_hold_on_publish", None, Found("INV-14", 0)),
+    ("indefinite", None, Found("6.3", 1381)),
+    ("no_lookup", None, Found("6.3", 399)),
+    ("flag_no_filter", None, Found("6.3", 3)),
+    ("accept_without_receipt", Some(P::All), Found("INV-7", 53)),
+    ("wait_ignored", Some(P::Failover), Found("INV-13", 0)),
+    ("ack_before_commit", Some(P::All), Found("6.9", 74)),
+    ("ack_before_row", Some(P::Log), Survives),
+    ("no_resolve", None, Found("INV-11", 74)),
+    ("hop_any", Some(P::All), Survives),
+    ("barrier_early", Some(P::All), Survives),
+    ("ack_before_retry", Some(P::All), Found("6.9", 14)),
+    ("no_release", None, Found("INV-6", 76)),
+    ("no_ticks", None, Found("INV-11", 5)),
+    ("no_horizon", None, Survives),
+    ("no_relay", None, Found("INV-11", 17)),
+    ("no_sweeper", Some(P::Log), Found("INV-11", 5)),
+    ("timeout_giveback", None, Found("INV-14", 50)),
+    ("no_barrier", Some(P::All), Found("6.9", 11)),
+    ("barrier_no_retry", Some(P::All), Found("6.9", 65)),
+    ("no_grace", Some(P::All), Survives),
+    ("fork_kept", Some(P::Fork), Found("INV-11", 2)),
+    ("no_stop_selling", Some(P::Fork), Found("INV-11", 1)),
+    ("ledger_trusted", Some(P::Fork), Found("INV-11", 7)),
+    ("transfer_no_hold", None, Found("INV-13", 274)),
+    ("opreb_nowait", Some(P::Hand), Found("INV-14", 153)),
+    ("apply_no_watermark", None, Found("INV-3", 2)),
+    ("gap_ignored", None, Found("INV-3", 5)),
+    ("claim_skips_buyer", None, Found("INV-4", 22)),
+    ("release_keeps_units", None, Found("INV-3", 76)),
+    ("reject_keeps_hold", None, Survives),
+    ("resolve_no_w", None, Found("INV-13", 55)),
+    ("resolve_keeps_held", None, Found("INV-4", 74)),
+    ("no_conflict", None, Found("INV-7", 168)),
+    ("no_touch", Some(P::Failover), Found("INV-13", 0)),
+    ("sells_what_is_held", None, Found("INV-13", 0)),
+    ("no_limit", None, Found("INV-12", 6)),
+    ("batch_no_overlay", None, Found("INV-13", 319)),
+    ("load_no_ticket", Some(P::Loss), Survives),
+    ("load_over", Some(P::All), Survives),
+    ("mend_held_0", Some(P::Hand), Found("INV-4", 34)),
+    ("mend_uncond", Some(P::Hand), Found("INV-3", 99)),
+    ("drop_uncond", Some(P::Hand), Survives),
+    ("apply_no_token", Some(P::Fork), Survives),
+    ("noguard", Some(P::Failover), Found("INV-1", 0)),
+    ("release_not_idempotent", None, Found("INV-1", 100)),
+    ("no_key_unique", None, Found("INV-8", 76)),
+    ("read_before_lock", None, Found("INV-2", 125)),
+    ("row_upsert", None, Survives),
+    ("reject_not_persisted", None, Found("INV-11", 22)),
+    ("flag_only_in_redis", None, Found("INV-11", 16)),
+    ("no_unrowed", Some(P::Log), Found("INV-7", 5)),
+    ("progress_goes_back", None, Survives),
+    ("conflict_leaves_live", None, Found("INV-8", 76)),
+    ("transfer_two_tx", None, Found("INV-10", 2)),
+];
+
+/// Why a survivor is no hole.
+pub(super) const EXPLAINED: [(&str, &str); 12] = [
+    ("ack_before_row", "the sweeper publishes again what has a verdict and no row"),
+    ("hop_any", "needs two databases down in turn during a rebuild"),
+    (
+        "barrier_early",
+        "a load comes 50 ms after the mark at the earliest, and a batch rarely takes longer",
+    ),
+    ("no_horizon", "only costs work: frames are published again that a slow writer still has"),
+    ("no_grace", "only widens the window of section 8: a gate publishes after the barrier"),
+    (
+        "reject_keeps_hold",
+        "the relay resolves the hold that stays (no_resolve is found): units are only blocked \
+         for a while",
+    ),
+    (
+        "load_no_ticket",
+        "needs a load that is late by a whole loss and its rebuild; the conformance suite of \
+         the cells holds the rule on every backend",
+    ),
+    (
+        "load_over",
+        "rarely found: it loses the holds made between two loads after one loss (INV-14); the \
+         ledger replays the rest",
+    ),
+    (
+        "drop_uncond",
+        "two layers: the rebuild empties a paused cell before it drops it; without that layer \
+         it is opreb_nowait, which is found",
+    ),
+    (
+        "apply_no_token",
+        "two layers, rarely found: each pass compares the token at W, and keeping such a view is \
+         fork_kept, which is found",
+    ),
+    ("row_upsert", "writes the same again: nothing changes a row before payments are built"),
+    ("progress_goes_back", "only delays the relay until the next tick"),
+];

@@ -1,0 +1,82 @@
+//! Units that go from one bucket to another (PROTOCOL 6.8), by a coordinator that dies on the way.
+//!
+//! The product does not rebalance buckets yet; what it must do is finish such a transfer. The
+//! coordinator keeps to the protocol: a T hold where the units leave, one transaction for both
+//! ledgers, then apply. It dies after any of these, or its first call arrives again at the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::cells::port::{ReserveCall, ReserveItem, Reserved};
+use domain::{CellId, HoldState, Nonce, OfferId, OrderId, supply};
+use tokio::time::sleep;
+use view::{Follow, Ports};
+
+use crate::node::Node;
+use crate::plan::{Halt, OfferPlan, Role, Transfer};
+use crate::process;
+use crate::world::World;
+
+/// Runs it as far as it comes.
+pub async fn run(world: &Arc<World>, n: u64, plan: &OfferPlan, how: Transfer) {
+    let node = Node::new(world, Role::Coordinator, n, 0);
+    let ports = process::ports(&node);
+    let offer: OfferId = plan.name.parse().expect("a plan's name");
+    let (from, to) = (offer.cell(how.from), offer.cell(how.to));
+    let id = world.identity.request_id(&offer, "transfer", &format!("t{n}"));
+    world.check(|oracle, _| oracle.moves(id, from.clone(), to.clone(), i64::from(how.units)));
+    world.met("transfer", word(how.halt));
+    if !hold(&ports, id, (&from, &to), how.units).await {
+        return world.met("transfer", "no_hold");
+    }
+    sleep(Duration::from_millis(how.then)).await;
+    if how.halt == Halt::Held {
+        return node.kill();
+    }
+    let done = ports.store.transfer(id, &from, Some(&to), how.units).await;
+    if how.halt == Halt::Committed || done.is_err() {
+        return node.kill();
+    }
+    let follow = Follow::new(&ports);
+    follow.catch_up(&from).await;
+    follow.catch_up(&to).await;
+    if how.halt == Halt::Again {
+        sleep(Duration::from_millis(how.then)).await;
+        hold(&ports, id, (&from, &to), how.units).await;
+    }
+    node.kill();
+}
+
+fn word(halt: Halt) -> &'static str {
+    match halt {
+        Halt::Held => "held",
+        Halt::Committed => "committed",
+        Halt::Done => "done",
+        Halt::Again => "again",
+    }
+}
+
+/// Sets the units aside; false when they certainly are not.
+async fn hold(ports: &Ports, id: OrderId, (from, to): (&CellId, &CellId), units: u32) -> bool {
+    let payload = supply::Transfer { from: from.clone(), to: Some(to.clone()), units }.encode();
+    let item = ReserveItem {
+        order: id,
+        buyer: None,
+        buyer_hash: 0,
+        qty: units,
+        nonce: Nonce(ports.unique.next()),
+        state: HoldState::Transfer,
+        payload: payload.into(),
+        checked: true,
+        relay: true,
+    };
+    let (limit, deadline_ms, opens_at_ms, closes_at_ms) = (0, 0, 0, 0);
+    let items = vec![item];
+    let call = ReserveCall { limit, deadline_ms, opens_at_ms, closes_at_ms, wait: None, items };
+    match ports.cells.reserve(from, &call).await {
+        Ok(reply) => {
+            matches!(reply.results.first(), Some(Reserved::New { .. } | Reserved::Held { .. }))
+        }
+        Err(_) => false,
+    }
+}
