@@ -58,7 +58,7 @@ pub enum Command {
         #[arg(last = true)]
         args: Vec<String>,
     },
-    /// Checks formatting, runs clippy with warnings denied, the simulator, its mutants, then `test`;
+    /// Checks formatting, runs clippy with warnings denied, the simulator, its mutants, `test`;
     /// prints the time of each.
     Ci {
         /// Where the servers listen.

@@ -147,7 +147,8 @@ fn summary(plan: &Plan) -> String {
         .map(|o| format!("{} with {:?} units, limit {}", o.name, o.units, o.limit));
     let waits = if plan.waits { ", waiting" } else { "" };
     format!(
-        "seed {}: {:?}{waits}; {} gates, {} writers, {} reconcilers, {} databases, {} partitions; {}",
+        "seed {}: {:?}{waits}; {} gates, {} writers, {} reconcilers, {} databases, \
+         {} partitions; {}",
         plan.seed,
         plan.profile,
         plan.gates,
