@@ -160,7 +160,7 @@ fn an_order_that_no_replica_has_is_unconfirmed_until_it_is_decided() {
     stand.servers.pause(&replica).unwrap();
     let answer = stand.taken(&offer, "bert", "k");
     assert_eq!(answer["status"], "unconfirmed", "{answer}");
-    // It is published all the same, and a repeat is the same order.
+    // The relay publishes it, and a repeat is the same order.
     let id = answer["order_id"].as_str().unwrap();
     assert_eq!(stand.decided("bert", id)["status"], "pending");
     let again = stand.curl_buy(&offer, "bert", "k");

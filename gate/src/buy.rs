@@ -132,9 +132,7 @@ impl Attempt<'_> {
             self.unknown |= done.unknown;
             let mark = (done.mark, done.at);
             return match (done.result, done.place.take()) {
-                (Ok(Reserved::New { t_ms }), _) => {
-                    self.told(done.receipt, (t_ms, done.replicated)).await
-                }
+                (Ok(Reserved::New { t_ms }), _) => self.told(done.receipt, t_ms).await,
                 (Ok(Reserved::Held { t_ms, payload }), Some(own)) => {
                     let sealed = Sealed { t_ms, payload };
                     self.held(own, (sealed, done.replicated), mark).await
@@ -215,22 +213,25 @@ impl Attempt<'_> {
             sealed.payload = self.bytes.clone();
         }
         let t_ms = sealed.t_ms;
+        if !replicated {
+            return self.unconfirmed(Some(t_ms));
+        }
         let age = Duration::from_millis(mark.redis_ms.saturating_sub(t_ms));
         let (tell, receipt) = oneshot::channel();
         self.gate.emit.publish(vec![Held { place, sealed, age, seen, tell: Tell::Receipt(tell) }]);
         let receipt = receipt.await.ok();
-        self.told(receipt, (t_ms, replicated)).await
+        self.told(receipt, t_ms).await
     }
 
-    /// What the log said of the frame. A hold that a failover may lose is no acceptance: its
-    /// units could be promised again before the ledger decides.
-    async fn told(&self, receipt: Option<bool>, (t_ms, replicated): (u64, bool)) -> Ended {
+    /// What the log said of the frame; nothing, when there was none. A hold that a failover may
+    /// lose is no acceptance: its units could be promised again before the ledger decides.
+    async fn told(&self, receipt: Option<bool>, t_ms: u64) -> Ended {
         let receipt = receipt == Some(true);
         if receipt && mutant::on(Mutant::DropOnReceipt) {
             let _ = self.gate.ports.cells.resolve(&self.cell, &[(self.order, 0)]).await;
         }
         let receipt = receipt || mutant::on(Mutant::AcceptWithoutReceipt);
-        if receipt && replicated { self.accepted(Some(t_ms)) } else { self.unconfirmed(Some(t_ms)) }
+        if receipt { self.accepted(Some(t_ms)) } else { self.unconfirmed(Some(t_ms)) }
     }
 
     /// Everything that is neither a hold nor RETURNING.

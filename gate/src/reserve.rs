@@ -5,8 +5,9 @@
 //! gets no answer is repeated with the same nonces, and its items then carry `unknown`: nobody
 //! may say a definitive "no" to them (PROTOCOL 6.3). The combiner remembers the last Redis time
 //! it saw, from which deadlines and window checks are reckoned. With `reserve.wait_replicas` each
-//! call also waits for replicas; what they do not have in time is published all the same. New
-//! holds go on to the frame combiner from here: their requests are woken once, by the receipt.
+//! call also waits for replicas; what they do not have in time is not published here, but left to
+//! the relay. New holds go on to the frame combiner from here: their requests are woken once, by
+//! the receipt.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,7 +35,8 @@ pub(crate) struct Done {
     /// True when an attempt of this request may have run without an answer.
     pub unknown: bool,
     /// False when the replicas that were waited for did not have the hold in time: a failover may
-    /// lose it, so nobody says `accepted`.
+    /// lose it, so nobody says `accepted`, and nobody publishes it: it could take the unit from an
+    /// order that was accepted after the loss.
     pub replicated: bool,
     /// Where the cell stood; `redis_ms` 0 without an answer.
     pub mark: Mark,
@@ -75,15 +77,15 @@ impl Caller {
     }
 }
 
-fn is_hold(result: &Reserved) -> bool {
-    matches!(result, Reserved::New { .. } | Reserved::Held { .. })
-}
-
-/// A new hold goes on to the log, with its request; anything else is told at once.
+/// A new hold that no failover loses goes on to the log, with its request; anything else is told at
+/// once.
 fn hand_on(item: ReserveItem, (tell, mut done): (oneshot::Sender<Done>, Done)) -> Option<Held> {
-    let Ok(Reserved::New { t_ms }) = done.result else {
-        let _ = tell.send(done);
-        return None;
+    let t_ms = match done.result {
+        Ok(Reserved::New { t_ms }) if done.replicated => t_ms,
+        _ => {
+            let _ = tell.send(done);
+            return None;
+        }
     };
     let place = done.place.take()?;
     let sealed = Sealed { t_ms, payload: item.payload };
@@ -122,7 +124,8 @@ pub(crate) struct Reserve {
     emit: Arc<Emit>,
     identity: Identity,
     cfg: ReserveConfig,
-    wait: Option<Wait>,
+    /// What a hold waits for before anybody builds on it.
+    pub wait: Option<Wait>,
     tasks: Tasks,
     lanes: RwLock<HashMap<CellId, Arc<Lane>>>,
 }
@@ -230,10 +233,11 @@ impl Reserve {
             at = Instant::now();
         }
         match reply {
-            Ok(reply) => {
+            Ok(mut reply) => {
+                reply.replicated |= mutant::on(Mutant::WaitIgnored);
                 *lane.clock.lock() = Some((reply.mark.redis_ms, Instant::now()));
                 self.note_stock(lane, &reply.mark, &reply.results);
-                if !reply.replicated && reply.results.iter().any(is_hold) {
+                if !reply.replicated && reply.results.iter().any(Reserved::is_hold) {
                     crate::metrics::not_replicated();
                 }
                 let mut held = Vec::new();

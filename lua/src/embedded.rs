@@ -162,6 +162,11 @@ impl Embedded {
         stripe.run(call).map_err(broken)
     }
 
+    /// Commands that wrote so far, in the state that the cell lives in.
+    pub fn writes(&self, cell: &CellId) -> u64 {
+        self.stripe(cell).lock().keys.lock().writes()
+    }
+
     fn stripe(&self, cell: &CellId) -> &Mutex<Stripe> {
         let bytes = cell.offer.as_str().bytes();
         let sum = bytes.fold(usize::from(cell.bucket), |h, b| h.wrapping_mul(31) ^ usize::from(b));

@@ -78,9 +78,14 @@ pub struct Item {
 pub struct Keyspace {
     items: HashMap<Bytes, Item>,
     now_ms: u64,
+    writes: u64,
 }
 
 type Answer = Result<Reply, String>;
+
+/// The commands that a replica gets.
+const WRITES: [&[u8]; 8] =
+    [b"HSET", b"HDEL", b"HINCRBY", b"SET", b"UNLINK", b"RENAME", b"EXPIRE", b"PERSIST"];
 
 impl Keyspace {
     /// Runs one command at `now_ms`.
@@ -93,6 +98,7 @@ impl Keyspace {
         }
         let (key, rest) = rest.split_first().ok_or("ERR wrong number of arguments")?;
         self.bury(key);
+        self.writes += u64::from(WRITES.contains(name));
         match *name {
             b"HMGET" => self.hmget(key, rest),
             b"HGET" => self.hash(key).map(|h| bulk(h.and_then(|h| h.get(one(rest))))),
@@ -112,6 +118,11 @@ impl Keyspace {
             b"PERSIST" => Ok(self.persist(key)),
             _ => Err(format!("ERR unknown command {}", String::from_utf8_lossy(name))),
         }
+    }
+
+    /// Commands that write, so far: also those that wrote what was there already.
+    pub fn writes(&self) -> u64 {
+        self.writes
     }
 
     /// Removes every key for which `doomed` says so.

@@ -129,6 +129,13 @@ pub enum Reserved {
     },
 }
 
+impl Reserved {
+    /// True when the units are held for this order.
+    pub fn is_hold(&self) -> bool {
+        matches!(self, Self::New { .. } | Self::Held { .. })
+    }
+}
+
 /// The refusals that a `+` can follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {

@@ -86,7 +86,7 @@ type Step<'a> = (&'a str, Box<dyn Fn() -> Result<u8> + 'a>);
 pub fn sim(args: &[String]) -> Result<u8> {
     let mut words = vec!["run", "--release", "--quiet", "-p", "sluicegate-sim"];
     // Planted faults are compiled in only where they are asked for.
-    if args.iter().any(|a| a == "--mutants") {
+    if args.iter().any(|a| a == "--mutants" || a == "--mutant") {
         words.extend(["--features", "mutants"]);
     }
     words.push("--");

@@ -3,20 +3,26 @@
 //! Every script that is carried out is one step of the schedule: the oracle looks right after it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use cells::script::Call;
 use cells::value::Value;
-use cells::{CellError, CellResult, Runner};
+use cells::{CellError, CellResult, Runner, Wait};
 use domain::CellId;
 use futures::FutureExt;
+use tokio::time::sleep;
 
 use crate::net::{Failed, Trip, Work, trip};
 use crate::node::Node;
 use crate::plan::Target;
+use crate::redis::{Waited, Written};
 
 /// The library gives up after so many ms.
 const LIMIT: u64 = 100;
+
+/// Replicas that do not have a call in time, of a thousand.
+const LAG: u64 = 60;
 
 /// Runs scripts for one process.
 pub struct NodeRunner {
@@ -31,7 +37,28 @@ impl Runner for NodeRunner {
         let (node, here, call) = (self.node.clone(), cell.clone(), Arc::new(call));
         let work: Work<CellResult<Value>> = Box::new(move || {
             let (node, here, call) = (node.clone(), here.clone(), call.clone());
-            async move { step(&node, &here, &call) }.boxed()
+            async move { step(&node, &here, &call).0 }.boxed()
+        });
+        match trip(&self.node, at, work).await {
+            Ok(reply) => reply,
+            Err(Failed::NotSent) => Err(CellError::NotSent(cell.clone(), "refused".to_owned())),
+            Err(Failed::Unknown) => Err(CellError::Unknown(cell.clone())),
+        }
+    }
+
+    async fn run_waiting(
+        &self,
+        cell: &CellId,
+        call: Call,
+        wait: Wait,
+    ) -> CellResult<(Value, bool)> {
+        let most = wait.timeout.as_millis() as u64;
+        let at = Trip { target: Target::Redis, name: call.script.name, limit: LIMIT + most };
+        let dice = self.node.dice();
+        let (node, here, call) = (self.node.clone(), cell.clone(), Arc::new(call));
+        let work: Work<CellResult<(Value, bool)>> = Box::new(move || {
+            let (node, here, call) = (node.clone(), here.clone(), call.clone());
+            async move { waiting(&node, &here, &call, (dice, most)).await }.boxed()
         });
         match trip(&self.node, at, work).await {
             Ok(reply) => reply,
@@ -45,12 +72,47 @@ impl Runner for NodeRunner {
     }
 }
 
-fn step(node: &Arc<Node>, cell: &CellId, call: &Arc<Call>) -> CellResult<Value> {
+/// A script and the WAIT behind it; some replicas lag, also when nothing else is wrong.
+async fn waiting(
+    node: &Arc<Node>,
+    cell: &CellId,
+    call: &Arc<Call>,
+    (dice, most): (u64, u64),
+) -> CellResult<(Value, bool)> {
+    let world = &node.world;
+    let (reply, written) = step(node, cell, call);
+    let value = reply?;
+    let lagging = !world.is_healed() && (dice >> 8) % 1000 < LAG;
+    sleep(Duration::from_millis(if lagging { most } else { dice % 3 })).await;
+    let said = match written {
+        Some(written) => world.redis.wait(world.now_ms(), cell, written, lagging),
+        // The replica of a deposed primary is the new one: it acknowledges nothing any more.
+        None => Waited::Short,
+    };
+    let name = match said {
+        Waited::Ok => "ok",
+        Waited::Nothing => "nothing",
+        Waited::Short => "short",
+        Waited::Broken => "broken",
+    };
+    world.met("wait", name);
+    world.tell(&node.name, || format!("wait {cell} -> {name}"));
+    match said {
+        Waited::Ok | Waited::Nothing => Ok((value, true)),
+        Waited::Short => Ok((value, false)),
+        Waited::Broken => Err(CellError::Unknown(cell.clone())),
+    }
+}
+
+/// Runs a script; what a WAIT would wait for, unless it ran on a deposed primary.
+fn step(node: &Arc<Node>, cell: &CellId, call: &Arc<Call>) -> (CellResult<Value>, Option<Written>) {
     let world = &node.world;
     let old = world.sees_old(node);
-    let reply = match old {
-        true => world.redis.run_old(world.now_ms(), cell, call),
-        false => world.redis.run(world.now_ms(), cell, call),
+    let (reply, written) = if old {
+        (world.redis.run_old(world.now_ms(), cell, call), None)
+    } else {
+        let (reply, written) = world.redis.write(world.now_ms(), cell, call);
+        (reply, Some(written))
     };
     let codes = match &reply {
         Ok(value) => codes(call, value),
@@ -66,11 +128,11 @@ fn step(node: &Arc<Node>, cell: &CellId, call: &Arc<Call>) -> CellResult<Value> 
     });
     if old {
         world.met("old_primary", script);
-        world.check(|oracle, w| oracle.deposed(w, cell, script));
+        world.check(|oracle, w| oracle.deposed(w, cell, call));
     } else {
         world.check(|oracle, w| oracle.cell(w, cell, node, (call, &codes)));
     }
-    reply
+    (reply, written)
 }
 
 /// What reserve answers, by code; `missing` is said of the whole call.

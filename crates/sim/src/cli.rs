@@ -50,9 +50,10 @@ pub struct Args {
     /// Prints which check finds which planted fault.
     #[arg(long, conflicts_with_all = ["first_seed", "long"])]
     mutants: bool,
-    /// Only this mutant (with --mutants).
-    #[arg(long, requires = "mutants", value_name = "NAME")]
-    only: Option<String>,
+    /// With --mutants: only this one; with --seed: a story with this fault planted.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["first_seed", "schedules", "long"])]
+    #[arg(value_parser = mutant)]
+    mutant: Option<Case>,
     /// Only one family of faults.
     #[arg(long, value_parser = profile)]
     profile: Option<Profile>,
@@ -69,14 +70,20 @@ fn profile(text: &str) -> Result<Profile, String> {
     found.ok_or_else(|| format!("one of {}", names.join(", ")))
 }
 
+fn mutant(text: &str) -> Result<Case, String> {
+    let found = mutants::all().into_iter().find(|c| c.name == text);
+    found.ok_or_else(|| "not in the table of --mutants, or not in this build".to_owned())
+}
+
 /// Runs what was asked for.
 pub fn run(args: &Args) -> Result<ExitCode, String> {
     if args.mutants {
         return table(args);
     }
+    let lab = || Lab::new(args.mutant.map_or(Plant::none(), |m| Plant::at(m.spot)));
     match args.seed {
-        Some(seed) if args.shrink => shorter(seed, args.profile),
-        Some(seed) => story(seed, args.profile),
+        Some(seed) if args.shrink => shorter(&lab()?, seed, args.profile),
+        Some(seed) => story(&lab()?, seed, args.profile),
         None => range(args),
     }
 }
@@ -123,10 +130,10 @@ fn uncovered(args: &Args, swept: &Swept) -> bool {
     true
 }
 
-fn story(seed: u64, profile: Option<Profile>) -> Result<ExitCode, String> {
+fn story(lab: &Lab, seed: u64, profile: Option<Profile>) -> Result<ExitCode, String> {
     let plan = Plan::of(seed, profile);
     println!("{}", summary(&plan));
-    let outcome = Lab::new(Plant::none())?.run(plan, true)?;
+    let outcome = lab.run(plan, true)?;
     outcome.story.iter().for_each(|line| println!("{line}"));
     Ok(match outcome.violation {
         Some(v) => {
@@ -145,8 +152,10 @@ fn summary(plan: &Plan) -> String {
         .offers
         .iter()
         .map(|o| format!("{} with {:?} units, limit {}", o.name, o.units, o.limit));
+    let waits = if plan.waits { ", waiting" } else { "" };
     format!(
-        "seed {}: {:?}; {} gates, {} writers, {} reconcilers, {} databases, {} partitions; {}",
+        "seed {}: {:?}{waits}; {} gates, {} writers, {} reconcilers, {} databases, \
+         {} partitions; {}",
         plan.seed,
         plan.profile,
         plan.gates,
@@ -158,11 +167,11 @@ fn summary(plan: &Plan) -> String {
     )
 }
 
-fn shorter(seed: u64, profile: Option<Profile>) -> Result<ExitCode, String> {
+fn shorter(lab: &Lab, seed: u64, profile: Option<Profile>) -> Result<ExitCode, String> {
     let plan = Plan::of(seed, profile);
     println!("{}", summary(&plan));
     let (clients, faults) = (plan.clients.len(), plan.faults.len());
-    let Some(found) = shrink(&Lab::new(Plant::none())?, plan)? else {
+    let Some(found) = shrink(lab, plan)? else {
         println!("seed {seed}: no violation, nothing to shrink");
         return Ok(ExitCode::SUCCESS);
     };
@@ -188,7 +197,7 @@ fn table(args: &Args) -> Result<ExitCode, String> {
     println!("| mutant | meaning | found by | after schedules |\n|---|---|---|---|");
     let (mut survivors, mut moved, mut list) = (0, 0, Vec::new());
     for case in mutants::all() {
-        if args.only.as_ref().is_some_and(|only| only != case.name) {
+        if args.mutant.is_some_and(|only| only.name != case.name) {
             continue;
         }
         let profile = case.known().and_then(|k| k.0);

@@ -123,10 +123,9 @@ fn failover(world: &World, n: u64, most: u64) {
         let lost = mix(&[world.plan.seed, 13, n, i as u64]) % (most + 1);
         let lost = world.redis.regress(&cell, lost);
         world.tell("WORLD", || format!("{cell} loses its last {lost} writes"));
-        world.check(|oracle, w| {
-            oracle.redis_lost |= lost > 0;
-            oracle.overwritten(w, &cell);
-        });
+        // Until the dead node is back as a replica there is none.
+        world.redis.alone(&cell, world.now_ms() + mix(&[world.plan.seed, 23, n, i as u64]) % 200);
+        world.check(|oracle, w| oracle.failed_over(w, &cell, lost));
     }
 }
 
@@ -161,7 +160,7 @@ fn lose(world: &World, offer: Option<usize>) {
         }
         world.redis.lose(&cell);
         world.check(|oracle, w| {
-            oracle.redis_lost = true;
+            (oracle.redis_lost, oracle.beyond_replicas) = (true, true);
             oracle.overwritten(w, &cell);
         });
     }
@@ -174,7 +173,7 @@ fn old_snapshot(world: &World, age: u64) {
             world.redis.lose(&cell);
         }
         world.check(|oracle, w| {
-            oracle.redis_lost = true;
+            (oracle.redis_lost, oracle.beyond_replicas) = (true, true);
             oracle.overwritten(w, &cell);
         });
     }
@@ -191,7 +190,7 @@ fn falsify(world: &World, n: u64, which: usize) {
     world.redis.falsify(&cell, field, value);
     world.tell("WORLD", || format!("a hand sets {field} of {cell} to {value}"));
     world.check(|oracle, w| {
-        oracle.redis_lost = true;
+        (oracle.redis_lost, oracle.beyond_replicas) = (true, true);
         oracle.falsified(&cell);
         oracle.overwritten(w, &cell);
     });

@@ -37,6 +37,7 @@ pub fn config() -> Config {
     c.reserve.batch = 4;
     c.reserve.queue = 16;
     c.reserve.budget_ms = 250;
+    c.reserve.wait_timeout_ms = 10;
     c.publish.frame_orders = 4;
     c.publish.in_flight = 2;
     c.publish.queue = 6;
@@ -75,6 +76,8 @@ pub struct Fleet {
 impl Fleet {
     /// Nobody yet.
     pub fn new(world: Arc<World>, config: Config, metrics: PrometheusHandle) -> Arc<Self> {
+        let mut config = config;
+        config.reserve.wait_replicas = u8::from(world.plan.waits);
         Arc::new(Self { world, config, metrics, cast: Mutex::default() })
     }
 

@@ -45,8 +45,43 @@ struct Epoch {
 #[derive(Default)]
 struct Slot {
     epochs: VecDeque<Epoch>,
+    replica: Replica,
     /// (when, state): what a dump on disk would have.
     dumps: VecDeque<(u64, Saved)>,
+}
+
+/// What a slot's replicas are known to have.
+#[derive(Debug, Default)]
+struct Replica {
+    /// Calls that may write, since the history began.
+    calls: u64,
+    /// The first so many of them are on all replicas: WAIT said so, and no failover loses them.
+    covered: u64,
+    /// Failovers, losses and hands so far: connections from before are broken.
+    times: u64,
+    /// Until then there is none.
+    away_until: u64,
+}
+
+/// What a WAIT on the connection of a call would wait for.
+#[derive(Debug, Clone, Copy)]
+pub struct Written {
+    /// The call's number; `None` when it wrote nothing.
+    at: Option<u64>,
+    times: u64,
+}
+
+/// What WAIT says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waited {
+    /// All replicas have it.
+    Ok,
+    /// Nothing was written, so nothing is covered, and WAIT says yes.
+    Nothing,
+    /// Not in time.
+    Short,
+    /// The connection broke.
+    Broken,
 }
 
 /// A whole Redis Cluster.
@@ -89,6 +124,41 @@ impl Redis {
         self.raw(&self.lua, now, cell, call)
     }
 
+    /// As [`Redis::run`], and what a WAIT behind it would wait for.
+    pub fn write(
+        &self,
+        now: u64,
+        cell: &CellId,
+        call: &Arc<Call>,
+    ) -> (Result<Value, CellError>, Written) {
+        let before = self.lua.writes(cell);
+        let reply = self.run(now, cell, call);
+        let wrote = self.lua.writes(cell) > before;
+        let mut slots = self.slots.lock();
+        let replica = &slots.entry(cell.clone()).or_default().replica;
+        (reply, Written { at: wrote.then_some(replica.calls), times: replica.times })
+    }
+
+    /// WAIT at `now`; `lagging` = the replicas do not have it in time.
+    pub fn wait(&self, now: u64, cell: &CellId, written: Written, lagging: bool) -> Waited {
+        let mut slots = self.slots.lock();
+        let replica = &mut slots.entry(cell.clone()).or_default().replica;
+        let Some(at) = written.at else { return Waited::Nothing };
+        if replica.times != written.times {
+            return Waited::Broken;
+        }
+        if lagging || now < replica.away_until {
+            return Waited::Short;
+        }
+        replica.covered = replica.covered.max(at);
+        Waited::Ok
+    }
+
+    /// The slot's new primary has no replica until then.
+    pub fn alone(&self, cell: &CellId, until: u64) {
+        self.slots.lock().entry(cell.clone()).or_default().replica.away_until = until;
+    }
+
     /// Runs a script on the deposed primary: nobody will remember it.
     pub fn run_old(&self, now: u64, cell: &CellId, call: &Call) -> Result<Value, CellError> {
         self.raw(&self.old, now, cell, call)
@@ -100,6 +170,7 @@ impl Redis {
     }
 
     fn remember(&self, now: u64, cell: &CellId, slot: &mut Slot, call: &Arc<Call>) {
+        slot.replica.calls += 1;
         let full = slot.epochs.back().is_none_or(|e| e.writes.len() >= EPOCH);
         if full {
             let from = self.lua.save(cell);
@@ -129,10 +200,12 @@ impl Redis {
         self.old.restore(cell, &self.lua.save(cell));
     }
 
-    /// The slot loses its last `n` writes (or as many as are remembered); how many it lost.
+    /// The slot loses its last `n` writes (or as many as are remembered and no WAIT covered); how
+    /// many it lost.
     pub fn regress(&self, cell: &CellId, n: u64) -> u64 {
         let mut slots = self.slots.lock();
         let Some(slot) = slots.get_mut(cell) else { return 0 };
+        let n = n.min(slot.replica.calls - slot.replica.covered);
         let mut left = n;
         while let Some(epoch) = slot.epochs.back_mut() {
             let keep = epoch.writes.len().saturating_sub(left as usize);
@@ -149,6 +222,8 @@ impl Redis {
                 drop(self.raw(&self.lua, w.at, cell, &w.call));
             }
         }
+        slot.replica.calls -= n - left;
+        slot.replica.times += 1;
         n - left
     }
 
@@ -159,16 +234,14 @@ impl Redis {
         let dump = slot.dumps.iter().rev().find(|d| d.0 <= before).map(|d| d.1.clone());
         let Some(dump) = dump else { return false };
         self.lua.restore(cell, &dump);
-        slot.epochs.clear();
+        slot.begin_again();
         true
     }
 
     /// The slot is empty.
     pub fn lose(&self, cell: &CellId) {
         self.lua.wipe_cell(cell);
-        if let Some(slot) = self.slots.lock().get_mut(cell) {
-            slot.epochs.clear();
-        }
+        self.cut(cell);
     }
 
     /// The caches of verdicts are gone.
@@ -186,7 +259,15 @@ impl Redis {
     /// What was done without a script cannot be played again: the history starts here.
     fn cut(&self, cell: &CellId) {
         if let Some(slot) = self.slots.lock().get_mut(cell) {
-            slot.epochs.clear();
+            slot.begin_again();
         }
+    }
+}
+
+impl Slot {
+    fn begin_again(&mut self) {
+        self.epochs.clear();
+        let times = self.replica.times + 1;
+        self.replica = Replica { times, ..Replica::default() };
     }
 }

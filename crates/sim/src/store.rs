@@ -53,7 +53,7 @@ fn wrote(node: &Node, name: &'static str, what: String) {
         node.world.met("reconciler", "finished_transfer");
     }
     node.world.tell(&node.name, || format!("{name} {what}"));
-    node.world.check(|oracle, world| oracle.wrote(world, name));
+    node.world.check(|oracle, world| oracle.wrote(world, node.role, name));
 }
 
 type Found = Vec<Option<(Verdict, Option<Sealed>)>>;

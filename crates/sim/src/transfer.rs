@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::cells::port::{ReserveCall, ReserveItem, Reserved};
+use ::cells::port::{ReserveCall, ReserveItem, Reserved, Wait};
 use domain::{CellId, HoldState, Nonce, OfferId, OrderId, supply};
 use tokio::time::sleep;
 use view::{Follow, Ports};
@@ -26,7 +26,7 @@ pub async fn run(world: &Arc<World>, n: u64, plan: &OfferPlan, how: Transfer) {
     let id = world.identity.request_id(&offer, "transfer", &format!("t{n}"));
     world.check(|oracle, _| oracle.moves(id, from.clone(), to.clone(), i64::from(how.units)));
     world.met("transfer", word(how.halt));
-    if !hold(&ports, id, (&from, &to), how.units).await {
+    if !hold(&ports, world.plan.waits, id, (&from, &to), how.units).await {
         return world.met("transfer", "no_hold");
     }
     sleep(Duration::from_millis(how.then)).await;
@@ -42,7 +42,7 @@ pub async fn run(world: &Arc<World>, n: u64, plan: &OfferPlan, how: Transfer) {
     follow.catch_up(&to).await;
     if how.halt == Halt::Again {
         sleep(Duration::from_millis(how.then)).await;
-        hold(&ports, id, (&from, &to), how.units).await;
+        hold(&ports, world.plan.waits, id, (&from, &to), how.units).await;
     }
     node.kill();
 }
@@ -57,7 +57,13 @@ fn word(halt: Halt) -> &'static str {
 }
 
 /// Sets the units aside; false when they certainly are not.
-async fn hold(ports: &Ports, id: OrderId, (from, to): (&CellId, &CellId), units: u32) -> bool {
+async fn hold(
+    ports: &Ports,
+    waits: bool,
+    id: OrderId,
+    (from, to): (&CellId, &CellId),
+    units: u32,
+) -> bool {
     let payload = supply::Transfer { from: from.clone(), to: Some(to.clone()), units }.encode();
     let item = ReserveItem {
         order: id,
@@ -71,12 +77,12 @@ async fn hold(ports: &Ports, id: OrderId, (from, to): (&CellId, &CellId), units:
         relay: true,
     };
     let (limit, deadline_ms, opens_at_ms, closes_at_ms) = (0, 0, 0, 0);
+    let timeout = Duration::from_millis(100);
+    let wait = waits.then_some(Wait { replicas: 1, timeout });
     let items = vec![item];
-    let call = ReserveCall { limit, deadline_ms, opens_at_ms, closes_at_ms, wait: None, items };
+    let call = ReserveCall { limit, deadline_ms, opens_at_ms, closes_at_ms, wait, items };
     match ports.cells.reserve(from, &call).await {
-        Ok(reply) => {
-            matches!(reply.results.first(), Some(Reserved::New { .. } | Reserved::Held { .. }))
-        }
+        Ok(reply) => reply.replicated && reply.results.iter().any(Reserved::is_hold),
         Err(_) => false,
     }
 }

@@ -95,6 +95,18 @@ const FOUND: [(u64, Option<Profile>, &str); 5] = [
         "the pause of an operator's rebuild covered a falsified row: the cell was built from it \
                 and sold on (INV-2)",
     ),
+    (
+        275,
+        Some(Profile::Failover),
+        "a gate published an order that the replicas did not have; a failover lost its hold, and its \
+                frame took the unit from an accepted order (INV-13)",
+    ),
+    (
+        1094,
+        Some(Profile::Failover),
+        "units left an offer on a hold that the replicas did not have; a failover lost it, and the \
+                units were sold again (INV-13)",
+    ),
 ];
 
 #[test]

@@ -80,11 +80,15 @@ async fn hold(admin: &Admin, request: OrderId, cell: &CellId, units: u32) -> Res
         deadline_ms: 0,
         opens_at_ms: 0,
         closes_at_ms: 0,
-        wait: None,
+        wait: admin.gate.reserve.wait,
         items: vec![item],
     };
     let down = |text: String| Problem::with(Reason::DependencyDown, text);
     let reply = ports.cells.reserve(cell, &call).await.map_err(|e| down(e.to_string()))?;
+    if !reply.replicated && reply.results.iter().any(Reserved::is_hold) {
+        // A failover may lose this hold; its units must not leave while they can be sold again.
+        return Err(down("the units are set aside, but replicas are behind; repeat".to_owned()));
+    }
     match reply.results.into_iter().next() {
         Some(Reserved::New { .. } | Reserved::Verdict(Kind::TransferOut | Kind::Reject)) => Ok(()),
         Some(Reserved::Held { payload: stored, .. }) if stored == payload => Ok(()),

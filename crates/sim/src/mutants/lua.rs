@@ -14,7 +14,7 @@ const fn lua(
 }
 
 /// Mutants of the scripts.
-pub(super) const ALL: [Case; 17] = [
+pub(super) const ALL: [Case; 18] = [
     lua(
         ("apply_no_watermark", "apply folds in what it has already"),
         "apply",
@@ -62,6 +62,14 @@ pub(super) const ALL: [Case; 17] = [
         "reserve",
         "if sub(v, 2, 5) ~= sub(ARGV[a + 1], 13) or sub(v, 49,",
         "if sub(v, 49,",
+    ),
+    lua(
+        ("no_touch", "a repeat of a reserve writes nothing"),
+        "reserve",
+        "      put(key, v)\n      return 0, tonumber(sub(v, 6, 18))\n    end\n    \
+         v = sub(v, 1, 28) .. '+' .. sub(nonce, 2) .. sub(v, 46)\n    put(key, v)\n",
+        "      return 0, tonumber(sub(v, 6, 18))\n    end\n    \
+         v = sub(v, 1, 28) .. '+' .. sub(nonce, 2) .. sub(v, 46)\n",
     ),
     lua(
         ("sells_what_is_held", "reserve looks at supply - net only"),

@@ -121,5 +121,5 @@ pub const NOT_BUILT: [(&str, &str); 4] = [
         "cancel is called by carts only; a nonce decides nothing for one line",
     ),
     ("no_cas, outbox_other_tx", "payment, expiry, refund"),
-    ("m2_no_touch, m2_no_ftouch", "WAIT after a write (`reserve.wait_replicas`)"),
+    ("m2_no_ftouch", "only carts are fenced"),
 ];

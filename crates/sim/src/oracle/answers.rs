@@ -96,7 +96,7 @@ impl Oracle {
     /// INV-13.
     fn rejected(&mut self, ask: &Ask, reason: Option<&str>) {
         let accepted = self.orders.get(&ask.order).is_some_and(|f| f.accepted_at.is_some());
-        if accepted && reason != Some("key_conflict") && !self.redis_lost {
+        if accepted && reason != Some("key_conflict") && self.is_kept(ask.order) {
             self.bad("INV-13", format!("{} was accepted and is rejected", ask.order));
         }
     }

@@ -46,6 +46,9 @@ impl Oracle {
             // What a hand wrote is gone from this very step on.
             self.cell_of(cell).falsified = false;
         }
+        if let Some(now) = &now {
+            self.held_again(cell, &now.holds);
+        }
         self.see(cell, now);
     }
 
@@ -63,11 +66,12 @@ impl Oracle {
 
     /// A script ran on a primary that a failover has deposed: its cell is exact too, and what it
     /// is told is lost with it.
-    pub fn deposed(&mut self, world: &World, cell: &CellId, script: &str) {
-        if !crate::redis::writes(script) {
+    pub fn deposed(&mut self, world: &World, cell: &CellId, call: &Call) {
+        if !crate::redis::writes(call.script.name) {
             return;
         }
         self.redis_lost = true;
+        self.held_in_vain(cell, call);
         let look = match world.redis.look_old(cell) {
             Ok(look) => look,
             Err(e) => return self.bad("INV-3", format!("{cell} cannot be read: {e}")),

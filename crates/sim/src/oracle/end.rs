@@ -55,6 +55,10 @@ impl Oracle {
         // Orders after a fork are for an operator and the log (PROTOCOL 6.10).
         if !self.db_lost {
             for (id, facts) in &orders {
+                let dead = self.rows.get(id).is_some_and(|r| r.status == Status::Rejected);
+                if self.waits && facts.accepted_at.is_some() && dead && self.is_displaced(*id) {
+                    world.met("wait", "displaced");
+                }
                 self.promise(*id, facts);
                 self.refusals(*id, facts);
             }
@@ -92,7 +96,7 @@ impl Oracle {
             return;
         };
         let conflict = row.reason.as_deref() == Some("key_conflict");
-        if row.status == Status::Rejected && !conflict && !self.redis_lost {
+        if row.status == Status::Rejected && !conflict && self.is_kept(id) {
             self.bad("INV-13", format!("{id} was accepted and is rejected: {:?}", row.reason));
         }
         if facts.promised.is_some_and(|p| p != row.amount) && !self.redis_lost {

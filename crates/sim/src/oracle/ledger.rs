@@ -7,6 +7,7 @@ use domain::{CellId, Entry, Kind, OrderId, Totals, invariant};
 use store::port::OrderRow;
 
 use super::{Oracle, RowFacts};
+use crate::plan::Role;
 use crate::world::World;
 
 impl Oracle {
@@ -25,17 +26,18 @@ impl Oracle {
         }
     }
 
-    /// A call of this name was carried out.
-    pub fn wrote(&mut self, world: &World, name: &str) {
+    /// A process carried out a call of this name.
+    pub fn wrote(&mut self, world: &World, role: Role, name: &str) {
         self.giving_back = name == "restore_flag";
+        self.relaying = role == Role::Reconciler;
         self.store(world);
-        self.giving_back = false;
+        (self.giving_back, self.relaying) = (false, false);
     }
 
     /// A database came back without its last commits. What it still has must hold together; rows,
     /// verdicts and views that know more are what PROTOCOL 6.10 leaves to be repaired.
     pub fn forked(&mut self, world: &World, db: u16) {
-        (self.redis_lost, self.db_lost) = (true, true);
+        (self.redis_lost, self.db_lost, self.beyond_replicas) = (true, true, true);
         for (cell, facts) in &mut self.cells {
             facts.watch = Default::default();
             facts.prefix.truncate(1);
@@ -153,6 +155,9 @@ impl Oracle {
 
     /// INV-10: units come and go only as asked, each request once.
     fn moved(&mut self, cell: &CellId, e: &Entry) {
+        if self.relaying {
+            self.relayed.insert(e.order);
+        }
         let units = if e.kind == Kind::Supply { e.qty } else { -e.qty };
         if let Some((from, to, asked)) = self.transfers.get(&e.order) {
             let out = e.kind == Kind::TransferOut;

@@ -43,6 +43,7 @@ impl Oracle {
             self.covered(mode, &sealed, &payload);
             branch(self, world, (node, to), (mode, &payload));
             let facts = self.orders.entry(payload.order).or_default();
+            facts.by_gate |= node.role == Role::Gate;
             if mode == Mode::Full {
                 facts.published_at.get_or_insert(world.at());
                 facts.cell.get_or_insert_with(|| payload.anchor_line().cell.clone());

@@ -10,6 +10,7 @@ mod cells;
 mod end;
 mod ledger;
 mod log;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -49,6 +50,8 @@ struct Facts {
     who: Option<(Buyer, IdempotencyKey)>,
     /// First frame in the log.
     published_at: Option<u64>,
+    /// A gate sent one of its frames.
+    by_gate: bool,
     /// First answer `accepted`.
     accepted_at: Option<u64>,
     /// What that answer promised, minor units.
@@ -78,6 +81,12 @@ pub struct Oracle {
     pub violation: Option<Violation>,
     /// Redis lost data: what holds only without that is not asked any more.
     pub redis_lost: bool,
+    /// Redis lost what no replica keeps, or a hand wrote into it.
+    pub beyond_replicas: bool,
+    /// Gates wait for the replicas.
+    waits: bool,
+    /// Holds that a failover lost and nobody has taken again.
+    lost_holds: BTreeSet<(CellId, OrderId)>,
     /// A database lost commits: rows and verdicts are not each other's any more.
     pub db_lost: bool,
     cells: BTreeMap<CellId, CellFacts>,
@@ -95,6 +104,9 @@ pub struct Oracle {
     /// Flags that a repair gave back: no operator said them.
     given_back: BTreeSet<OrderId>,
     giving_back: bool,
+    /// Transfers that the relay wrote into a ledger.
+    relayed: BTreeSet<OrderId>,
+    relaying: bool,
 }
 
 impl Oracle {
@@ -103,6 +115,9 @@ impl Oracle {
         Self {
             violation: None,
             redis_lost: false,
+            beyond_replicas: false,
+            waits: plan.waits,
+            lost_holds: BTreeSet::new(),
             db_lost: false,
             cells: BTreeMap::new(),
             orders: BTreeMap::new(),
@@ -115,6 +130,8 @@ impl Oracle {
             halves: BTreeSet::new(),
             given_back: BTreeSet::new(),
             giving_back: false,
+            relayed: BTreeSet::new(),
+            relaying: false,
         }
     }
 

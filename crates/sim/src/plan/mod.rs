@@ -299,6 +299,8 @@ pub struct Plan {
     pub calls: CallFaults,
     /// The most a clock is off, ms.
     pub skew: u64,
+    /// Gates wait for the replicas (`reserve.wait_replicas`).
+    pub waits: bool,
     /// What is left out.
     pub tweaks: Tweaks,
 }
@@ -324,6 +326,7 @@ impl Plan {
             faults: Vec::new(),
             calls: CallFaults::default(),
             skew: if faulty { r.pick(&[0, 0, 20, 80]) } else { 0 },
+            waits: profile == Profile::Failover && Rng::new(seed ^ 0x3a17).chance(500),
             tweaks: Tweaks::default(),
         };
         if faulty {
