@@ -64,7 +64,7 @@ fn the_same_seed_is_the_same_story_in_two_processes() {
 }
 
 /// Seeds that break something without the code that mended it.
-const FOUND: [(u64, Option<Profile>, &str); 5] = [
+const FOUND: [(u64, Option<Profile>, &str); 7] = [
     (
         2,
         Some(Profile::Log),

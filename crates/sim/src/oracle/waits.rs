@@ -14,9 +14,9 @@ impl Oracle {
     /// A failover put the cell back to an older state.
     pub fn failed_over(&mut self, world: &World, cell: &CellId, lost: u64) {
         self.redis_lost |= lost > 0;
-        let before = self.held_orders(cell);
+        let before = self.promised_units(world, cell);
         self.overwritten(world, cell);
-        let now = self.held_orders(cell);
+        let now = self.promised_units(world, cell);
         let gone = before.into_iter().filter(|o| !now.contains(o));
         self.lost_holds.extend(gone.map(|o| (cell.clone(), o)));
     }
@@ -37,9 +37,15 @@ impl Oracle {
         }
     }
 
-    fn held_orders(&self, cell: &CellId) -> Vec<OrderId> {
-        let view = self.cells.get(cell).and_then(|f| f.view.as_ref());
-        view.map_or(Vec::new(), |v| v.holds.iter().map(|h| h.order).collect())
+    /// Orders and transfers whose units this cell's view does not sell: held, or folded in.
+    fn promised_units(&self, world: &World, cell: &CellId) -> Vec<OrderId> {
+        let Some(view) = self.cells.get(cell).and_then(|f| f.view.as_ref()) else {
+            return Vec::new();
+        };
+        let entries = world.store.ledger_of(cell).map_or(Vec::new(), |(_, entries)| entries);
+        let folded = entries.iter().filter(|e| e.seq <= view.totals.seq);
+        let took = folded.filter(|e| matches!(e.kind, Kind::Claim | Kind::TransferOut));
+        view.holds.iter().map(|h| h.order).chain(took.map(|e| e.order)).collect()
     }
 
     /// True when an accepted order may not be rejected (INV-13).
