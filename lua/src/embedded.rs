@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::CellId;
 use mlua::state::{GcIncParams, GcMode};
-use mlua::{Function, Lua, LuaOptions, LuaString, StdLib, Table, Variadic};
+use mlua::{BString, Function, Lua, LuaOptions, LuaString, StdLib, Table, Variadic};
 use parking_lot::Mutex;
 use runtime::Clock;
 use std::sync::Arc;
@@ -95,14 +95,22 @@ impl Stripe {
     }
 }
 
+/// Arguments of a command. The first ones are copied right from Lua's stack; of each of the others
+/// the library makes a reference first, which costs more than most commands.
+type Arguments =
+    (Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Variadic<BString>);
+type Word = Option<BString>;
+
 fn redis_call(
     lua: &Lua,
     clock: Arc<dyn Clock>,
     keys: Arc<Mutex<Keyspace>>,
 ) -> mlua::Result<Function> {
-    lua.create_function(move |lua, args: Variadic<LuaString>| {
-        let borrowed: Vec<_> = args.iter().map(LuaString::as_bytes).collect();
-        let slices: Vec<&[u8]> = borrowed.iter().map(|b| &**b).collect();
+    lua.create_function(move |lua, args: Arguments| {
+        let (a, b, c, d, e, f, g, h, i, j, k, l, more) = args;
+        let first = [a, b, c, d, e, f, g, h, i, j, k, l];
+        let all = first.iter().flatten().chain(more.iter());
+        let slices: Vec<&[u8]> = all.map(|b| b.as_slice()).collect();
         let reply = keys.lock().call(clock.now_ms(), &slices).map_err(mlua::Error::runtime)?;
         to_lua(lua, &reply)
     })

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+use crate::cli::StackCommand;
 use crate::install;
 use crate::progress::Progress;
 use crate::stack::{self, layout};
@@ -94,9 +95,11 @@ pub fn sim(args: &[String]) -> Result<u8> {
     cargo(&words, None)
 }
 
-/// `cargo xtask bench`.
+/// `cargo xtask bench`: on servers that have never seen anything, which end with it.
 pub fn bench(base: u16, args: &[String]) -> Result<u8> {
-    let config = stack::up(base, &Progress::begin())?;
+    let (fresh, small_disks) = (true, false);
+    stack::run(StackCommand::Up { fresh, small_disks }, base)?;
+    let config = layout::Layout::new(base).config_file();
     let report = layout::workspace_root().join("target/bench/report.json");
     let (stack, out) = (config.display().to_string(), report.display().to_string());
     if let Some(folder) = report.parent() {
@@ -106,7 +109,9 @@ pub fn bench(base: u16, args: &[String]) -> Result<u8> {
         vec!["run", "--release", "-p", "sluicegate-bench", "--features", "pulsar", "--"];
     words.extend(["--stack", &stack, "--out", &out]);
     words.extend(args.iter().map(String::as_str));
-    cargo(&words, Some(&config))
+    let code = cargo(&words, Some(&config));
+    stack::run(StackCommand::Down { wipe: true }, base)?;
+    code
 }
 
 /// `cargo xtask chaos`: the product with Pulsar, then the run.

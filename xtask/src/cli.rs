@@ -91,11 +91,13 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Brings the stack up, runs the benchmark on it and writes target/bench/report.json.
+    /// Runs the benchmark on a stack of its own and writes target/bench/report.json.
     Bench {
-        /// Where the servers listen.
-        #[command(flatten)]
-        port: PortBase,
+        /// Where its servers listen. A stack that is there is wiped, before and after: what others
+        /// left in it would be measured too.
+        #[arg(long, value_name = "N", default_value_t = crate::stack::layout::BENCH_BASE,
+              value_parser = clap::value_parser!(u16).range(1024..=65_400))]
+        port_base: u16,
         /// Passed on to the benchmark as they are.
         #[arg(last = true)]
         args: Vec<String>,

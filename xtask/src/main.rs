@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         Command::Chaos { port, args } => cargo::chaos(port.port_base, &args),
         Command::Soak { port, minutes } => cargo::soak(port.port_base, minutes),
         Command::Sim { args } => cargo::sim(&args),
-        Command::Bench { port, args } => cargo::bench(port.port_base, &args),
+        Command::Bench { port_base, args } => cargo::bench(port_base, &args),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -11,6 +11,9 @@ use std::str::FromStr;
 /// The port base unless `--port-base` says otherwise.
 pub const DEFAULT_BASE: u16 = 17_000;
 
+/// The same, of the benchmark's own stack.
+pub const BENCH_BASE: u16 = 21_000;
+
 /// Nodes of the Redis cluster, half of them primaries.
 pub const REDIS_NODES: u8 = 6;
 

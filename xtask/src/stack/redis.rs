@@ -40,6 +40,8 @@ pub fn launch(layout: &Layout, tools: &Tools, n: u8) -> Launch {
         ("--appendfsync", "everysec"),
         // The AOF holds everything; snapshots beside it would only fork during a measurement.
         ("--save", ""),
+        // Nor may a rewrite of the AOF in the middle of a sale, which 64 MB would start.
+        ("--auto-aof-rewrite-min-size", "1gb"),
         ("--maxmemory-policy", "noeviction"),
         // The default waits 5 s for more replicas before each full copy; here there is only one.
         ("--repl-diskless-sync-delay", "0"),
