@@ -7,12 +7,41 @@ use domain::{OrderId, Reason};
 use http_body_util::Full;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-/// A response of this gate.
-pub type Answer = Response<Full<Bytes>>;
+/// A response as HTTP has it.
+pub type Reply = Response<Full<Bytes>>;
+
+/// A response of this gate, before it is HTTP of some version.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub status: StatusCode,
+    /// In the order in which they are sent.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// With a `Location`.
+    pub fn at(mut self, location: String) -> Self {
+        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(location)) {
+            self.headers.push((LOCATION, value));
+        }
+        self
+    }
+}
+
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Self {
+        let mut reply = Response::new(Full::new(answer.body));
+        *reply.status_mut() = answer.status;
+        reply.headers_mut().extend(answer.headers);
+        reply
+    }
+}
 
 /// A problem before it is an answer.
 #[derive(Debug, Clone)]
@@ -99,16 +128,16 @@ pub(crate) fn problem(p: &Problem) -> Answer {
     let bare = p.detail.is_empty() && p.order.is_none() && p.self_link.is_none();
     let body = if bare { bare_body(r) } else { problem_body(p) };
     let mut answer = raw(r.status(), "application/problem+json", body);
-    let headers = answer.headers_mut();
+    let headers = &mut answer.headers;
     if let Some(s) = p.retry_after {
-        headers.insert(RETRY_AFTER, HeaderValue::from(s));
+        headers.push((RETRY_AFTER, HeaderValue::from(s)));
     }
     if r == Reason::Unauthenticated {
-        headers.insert(hyper::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
     }
     for (name, value) in &p.headers {
         if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
+            headers.push((name.clone(), value));
         }
     }
     answer
@@ -143,27 +172,16 @@ pub(crate) fn json(status: u16, body: &impl Serialize) -> Answer {
     raw(status, "application/json", to_bytes(body))
 }
 
-/// JSON with a `Location`.
-pub(crate) fn json_at(status: u16, body: &impl Serialize, location: &str) -> Answer {
-    let mut answer = json(status, body);
-    if let Ok(value) = HeaderValue::from_str(location) {
-        answer.headers_mut().insert(LOCATION, value);
-    }
-    answer
-}
-
 /// Plain text.
 pub(crate) fn text(status: u16, body: impl Into<Bytes>) -> Answer {
     raw(status, "text/plain; charset=utf-8", body.into())
 }
 
 pub(crate) fn raw(status: u16, media: &'static str, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body));
-    *answer.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+    let mut headers = Vec::with_capacity(4);
+    headers.push((CONTENT_TYPE, HeaderValue::from_static(media)));
+    headers.push((CACHE_CONTROL, HeaderValue::from_static("no-store")));
+    Answer { status: StatusCode::from_u16(status).unwrap_or_default(), headers, body }
 }
 
 fn to_bytes(body: &impl Serialize) -> Bytes {

@@ -24,9 +24,7 @@ pub const ADMIN_AUDIENCE: &str = "sluicegate-admin";
 const LEEWAY_S: u64 = 30;
 /// The longest token that is looked at, bytes.
 const MAX_TOKEN: usize = 4096;
-/// Tokens remembered at once, at most: this many sets, and a token has its set.
-const SETS: usize = 8192;
-/// Tokens of a set; one more takes the place of the oldest.
+/// Tokens of a set; one more takes the place of the oldest. A token has its set.
 const WAYS: usize = 8;
 
 /// What a token says.
@@ -138,7 +136,7 @@ impl Tokens {
             admin_token: admin.to_owned(),
             clock,
             hasher: RandomState::new(),
-            seen: (0..SETS).map(|_| Mutex::default()).collect(),
+            seen: (0..cfg.remembered_tokens.div_ceil(WAYS)).map(|_| Mutex::default()).collect(),
         })
     }
 
@@ -147,8 +145,8 @@ impl Tokens {
         let token = bearer(header)?;
         let (hash, set) = self.set_of(token);
         let now = self.clock.now_ms() / 1000;
-        if let Some(r) = set.lock().iter().find(|r| r.hash == hash && *r.token == *token) {
-            return r.is_valid(now).then(|| r.buyer.clone());
+        if let Some(known) = find(&set.lock(), (hash, token), now) {
+            return known;
         }
         let claims = self.verify(token, now)?;
         let for_us = match &self.audience {
@@ -171,14 +169,12 @@ impl Tokens {
     pub(crate) fn remembered(&self, header: &[u8]) -> Option<Buyer> {
         let token = bearer(header)?;
         let (hash, set) = self.set_of(token);
-        let set = set.lock();
-        let r = set.iter().find(|r| r.hash == hash && *r.token == *token)?;
-        r.is_valid(self.clock.now_ms() / 1000).then(|| r.buyer.clone())
+        find(&set.lock(), (hash, token), self.clock.now_ms() / 1000)?
     }
 
     fn set_of(&self, token: &str) -> (u64, &Mutex<VecDeque<Remembered>>) {
         let hash = self.hasher.hash_one(token);
-        (hash, &self.seen[hash as usize % SETS])
+        (hash, &self.seen[hash as usize % self.seen.len()])
     }
 
     /// The role of an `Authorization` header's value on the admin listener.
@@ -247,6 +243,12 @@ fn rules(algorithm: Algorithm) -> Validation {
     rules.validate_aud = false;
     rules.required_spec_claims = ["exp", "sub"].map(str::to_owned).into();
     rules
+}
+
+/// The buyer of a remembered token, if it is valid now; `None` when it is not remembered.
+fn find(set: &VecDeque<Remembered>, (hash, token): (u64, &str), now: u64) -> Option<Option<Buyer>> {
+    let r = set.iter().find(|r| r.hash == hash && *r.token == *token)?;
+    Some(r.is_valid(now).then(|| r.buyer.clone()))
 }
 
 fn bearer(header: &[u8]) -> Option<&str> {

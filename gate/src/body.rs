@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use domain::{IdempotencyKey, Reason};
 use http_body_util::BodyExt;
 use hyper::body::Body;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use hyper::header::{CONTENT_LENGTH, HeaderMap};
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
@@ -62,11 +62,11 @@ pub(crate) async fn read<B: Body<Data = Bytes> + Unpin>(
 }
 
 /// A non-empty body must say that it is JSON.
-pub(crate) fn check_json(headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal> {
+pub(crate) fn check_json(content_type: Option<&[u8]>, body: &[u8]) -> Result<(), Refusal> {
     if body.is_empty() {
         return Ok(());
     }
-    let value = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let value = content_type.and_then(|v| std::str::from_utf8(v).ok()).unwrap_or("");
     let media = value.split(';').next().unwrap_or("").trim();
     if media.eq_ignore_ascii_case("application/json") {
         Ok(())
@@ -75,16 +75,13 @@ pub(crate) fn check_json(headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal
     }
 }
 
-/// The key of the request.
-pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<IdempotencyKey, Refusal> {
-    let mut all = headers.get_all("idempotency-key").iter();
-    let Some(first) = all.next() else {
-        return refuse(Reason::MissingIdempotencyKey, "send an Idempotency-Key header");
+/// The key of a request that has these `Idempotency-Key` headers.
+pub(crate) fn idempotency_key(headers: &[&[u8]]) -> Result<IdempotencyKey, Refusal> {
+    let text = match headers {
+        [] => return refuse(Reason::MissingIdempotencyKey, "send an Idempotency-Key header"),
+        [one] => std::str::from_utf8(one).unwrap_or(""),
+        _ => return refuse(Reason::Malformed, "Idempotency-Key was given twice"),
     };
-    if all.next().is_some() {
-        return refuse(Reason::Malformed, "Idempotency-Key was given twice");
-    }
-    let text = first.to_str().unwrap_or("");
     text.parse().or_else(|e: domain::IdError| refuse(Reason::Malformed, e.to_string()))
 }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use cells::port::{CellError, Mark, Refusal, ReserveItem, Reserved};
 use domain::frame::Sealed;
 use domain::{
-    Buyer, CellId, HoldState, IdempotencyKey, Kind, Line, Nonce, OrderId, Payload, Reason, Status,
+    Buyer, HoldState, IdempotencyKey, Kind, Line, Nonce, OrderId, Payload, Reason, Status,
 };
 use runtime::mutant::{self, Mutant};
 use serde::Serialize;
@@ -35,7 +35,11 @@ pub(crate) type Ended = (Answer, Outcome);
 /// A request that was read and understood.
 pub(crate) struct Request {
     pub known: Arc<Known>,
+    /// The buyer's cell.
+    pub lane: Arc<Lane>,
     pub buyer: Buyer,
+    /// [`domain::Identity::buyer_hash`] of the buyer.
+    pub buyer_hash: u64,
     pub key: IdempotencyKey,
     pub body: BuyBody,
 }
@@ -43,8 +47,6 @@ pub(crate) struct Request {
 struct Attempt<'a> {
     gate: &'a Gate,
     request: &'a Request,
-    cell: CellId,
-    lane: Arc<Lane>,
     order: OrderId,
     payload: Payload,
     bytes: Bytes,
@@ -54,7 +56,11 @@ struct Attempt<'a> {
 }
 
 /// 409 or 410 before anything is sent to Redis: only when it is certain (see `not_open_yet`).
-pub(crate) fn early(known: &Known, lane: &Lane, buyer_hash: u64) -> Option<Problem> {
+pub(crate) fn early(
+    known: &Known,
+    lane: &Lane,
+    buyer_hash: impl FnOnce() -> u64,
+) -> Option<Problem> {
     if let (Some(opens), Some(now)) = (known.campaign.opens_at_ms, lane.redis_now())
         && opens as u64 >= now + 1000
     {
@@ -79,17 +85,13 @@ pub(crate) async fn buy(gate: &Gate, request: Request) -> Ended {
     let campaign = request.known.campaign.number;
     let identity = &gate.ports.identity;
     let order = identity.order_id(campaign, &request.buyer, &request.key, &content);
-    let partition = identity.partition(&offer.id, gate.ports.log.partitions());
-    let Some(place) = gate.emit.place(partition) else {
+    let Some(place) = gate.emit.place(request.lane.partition) else {
         let p = Problem::with(Reason::Overloaded, "the log's queue is full");
         return problem(p.about(order));
     };
-    let cell = gate.cell_of(offer, &request.buyer);
-    let payload = payload(&request, order, &cell);
+    let payload = payload(&request, order);
     let attempt = Attempt {
         gate,
-        lane: gate.reserve.lane(&cell),
-        cell,
         order,
         bytes: payload.encode().into(),
         payload,
@@ -100,10 +102,10 @@ pub(crate) async fn buy(gate: &Gate, request: Request) -> Ended {
     attempt.run(place).await
 }
 
-fn payload(request: &Request, order: OrderId, cell: &CellId) -> Payload {
+fn payload(request: &Request, order: OrderId) -> Payload {
     let (offer, campaign) = (&request.known.offer, &request.known.campaign);
-    let line =
-        Line { cell: cell.clone(), qty: request.body.quantity, unit_minor: offer.price.minor };
+    let cell = request.lane.cell.clone();
+    let line = Line { cell, qty: request.body.quantity, unit_minor: offer.price.minor };
     Payload {
         order,
         buyer: request.buyer.clone(),
@@ -173,7 +175,7 @@ impl Attempt<'_> {
         let item = ReserveItem {
             order: self.order,
             buyer: Some(self.request.buyer.clone()),
-            buyer_hash: self.gate.ports.identity.buyer_hash(&self.request.buyer),
+            buyer_hash: self.request.buyer_hash,
             qty: self.request.body.quantity,
             nonce: self.nonce,
             state: HoldState::Sealed,
@@ -181,12 +183,15 @@ impl Attempt<'_> {
             checked,
             relay: false,
         };
-        let waiting = self.gate.reserve.enter(&self.lane, &self.request.known, item, place)?;
+        let waiting = {
+            let (lane, known) = (&self.request.lane, &self.request.known);
+            self.gate.reserve.enter(lane, known, item, place)?
+        };
         match waiting.await {
             Ok(done) => Some(done),
             // The lane's task died, which is a bug; the call may have run.
             Err(_) => Some(Done {
-                result: Err(CellError::Unknown(self.cell.clone())),
+                result: Err(CellError::Unknown(self.request.lane.cell.clone())),
                 unknown: true,
                 replicated: false,
                 mark: Mark::default(),
@@ -228,7 +233,8 @@ impl Attempt<'_> {
     async fn told(&self, receipt: Option<bool>, t_ms: u64) -> Ended {
         let receipt = receipt == Some(true);
         if receipt && mutant::on(Mutant::DropOnReceipt) {
-            let _ = self.gate.ports.cells.resolve(&self.cell, &[(self.order, 0)]).await;
+            let _ =
+                self.gate.ports.cells.resolve(&self.request.lane.cell, &[(self.order, 0)]).await;
         }
         let receipt = receipt || mutant::on(Mutant::AcceptWithoutReceipt);
         if receipt { self.accepted(Some(t_ms)) } else { self.unconfirmed(Some(t_ms)) }
@@ -256,7 +262,7 @@ impl Attempt<'_> {
             }
             Reserved::NotOpen => {
                 let opens = self.request.known.campaign.opens_at_ms.unwrap_or(0).max(0) as u64;
-                let now = self.lane.redis_now().unwrap_or(opens);
+                let now = self.request.lane.redis_now().unwrap_or(opens);
                 self.shed(not_open(opens, now))
             }
             Reserved::Refused { why, known_buyer } => self.refused(why, known_buyer).await,
@@ -307,7 +313,8 @@ impl Attempt<'_> {
     /// The verdict in the ledger. Its bytes are what was promised, also after a price change: from
     /// here on they are this attempt's.
     async fn verdict(&mut self) -> Result<Option<(Kind, Option<u64>)>, ()> {
-        let found = self.gate.ports.store.find_verdicts(&self.cell, &[self.order]).await;
+        let found =
+            self.gate.ports.store.find_verdicts(&self.request.lane.cell, &[self.order]).await;
         let Some((verdict, sealed)) = found.map_err(|_| ())?.into_iter().flatten().next() else {
             return Ok(None);
         };
@@ -375,19 +382,19 @@ impl Attempt<'_> {
         let now_s = (self.gate.ports.clock.now_ms() / 1000) as u32;
         let receipt = self.gate.ports.identity.receipt(self.order, &self.request.buyer, now_s);
         let link = self.link(Some(&receipt));
-        (self.taken("accepted", t_ms, &link), Outcome::Accepted)
+        (self.taken("accepted", t_ms, link), Outcome::Accepted)
     }
 
     fn unconfirmed(&self, t_ms: Option<u64>) -> Ended {
-        (self.taken("unconfirmed", t_ms, &self.link(None)), Outcome::Unconfirmed)
+        (self.taken("unconfirmed", t_ms, self.link(None)), Outcome::Unconfirmed)
     }
 
     fn link(&self, receipt: Option<&str>) -> String {
         orders::self_link(self.order, self.request.known.offer.id.as_str(), receipt)
     }
 
-    fn taken(&self, status: &'static str, t_ms: Option<u64>, link: &str) -> Answer {
-        let t_ms = t_ms.or_else(|| self.lane.redis_now());
+    fn taken(&self, status: &'static str, t_ms: Option<u64>, link: String) -> Answer {
+        let t_ms = t_ms.or_else(|| self.request.lane.redis_now());
         let p = &self.payload;
         let body = Taken {
             order_id: self.order.to_string(),
@@ -396,9 +403,9 @@ impl Attempt<'_> {
             quantity: p.anchor_line().qty,
             amount: Money::new(&p.currency, p.amount_minor()),
             expires_at: t_ms.map(|t| when::show(t + p.window_ms)),
-            links: Links { this: link },
+            links: Links { this: &link },
         };
-        answer::json_at(202, &body, link)
+        answer::json(202, &body).at(link)
     }
 }
 

@@ -88,6 +88,11 @@ impl Emit {
         Self { log, cfg, tasks, lanes }
     }
 
+    /// How many there are.
+    pub fn partitions(&self) -> u16 {
+        self.log.partitions()
+    }
+
     /// Takes a place; `None` = shed with 503, nothing was held.
     pub fn place(&self, partition: u16) -> Option<Place> {
         let lane = self.lanes.get(usize::from(partition))?;

@@ -7,13 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::{Buyer, Reason};
 use hyper::body::Body;
-use hyper::header::{AUTHORIZATION, CONNECTION, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Version};
 use runtime::Phase;
 use tokio::time::Instant;
 
-use crate::answer::{self, Answer, Problem};
+use crate::answer::{self, Answer, Problem, Reply};
 use crate::buy::{self, Ended, problem};
 use crate::metrics::Outcome;
 use crate::route::{self, Route};
@@ -23,9 +23,19 @@ use crate::{body, offers, orders};
 /// Largest body of a one-line order, bytes.
 const MAX_BODY: usize = 4096;
 
+/// What a purchase says before its body.
+pub(crate) struct Head<'a> {
+    pub offer: &'a str,
+    pub authorization: Option<&'a [u8]>,
+    pub content_type: Option<&'a [u8]>,
+    /// All `Idempotency-Key` headers, up to the second.
+    pub keys: &'a [&'a [u8]],
+    pub has_query: bool,
+}
+
 /// Answers one request of the buyers' listener: what its sockets call, and what a caller in the
 /// same process may call with a body that is already there.
-pub async fn respond<B>(gate: Arc<Gate>, peer: IpAddr, request: Request<B>) -> Answer
+pub async fn respond<B>(gate: Arc<Gate>, peer: IpAddr, request: Request<B>) -> Reply
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -33,16 +43,30 @@ where
     let (parts, incoming) = request.into_parts();
     let route = route::find(&parts.method, parts.uri.path());
     let label = route::label(&route);
-    let (mut answer, outcome) = match route {
+    let ended = match route {
         Ok(Route::Live) => (answer::text(200, "ok\n"), Outcome::Answered),
         Ok(Route::Ready) => ready(&gate),
-        route => admitted(&gate, peer, (route, &parts, incoming)).await,
+        route => routed(&gate, peer, (route, &parts, incoming)).await,
     };
+    let mut answer = end(&gate, label, began, ended);
     if parts.method == Method::HEAD {
-        *answer.body_mut() = http_body_util::Full::default();
+        answer.body = Bytes::new();
     }
-    if gate.tasks.is_at(Phase::NotReady) && parts.version < Version::HTTP_2 {
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if parts.version >= Version::HTTP_2 {
+        answer.headers.retain(|(name, _)| name != CONNECTION);
+    }
+    answer.into()
+}
+
+/// Counts a request, and says whether its connection ends with it.
+pub(crate) fn end(
+    gate: &Gate,
+    label: usize,
+    began: Instant,
+    (mut answer, outcome): Ended,
+) -> Answer {
+    if gate.tasks.is_at(Phase::NotReady) {
+        answer.headers.push((CONNECTION, HeaderValue::from_static("close")));
     }
     gate.requests.ended(label, outcome, began.elapsed().as_secs_f64());
     answer
@@ -63,7 +87,7 @@ pub(crate) fn not_serving(gate: &Gate) -> Reason {
 
 type Routed<'a> = Result<Route<'a>, (Reason, &'static str)>;
 
-async fn admitted<B>(
+async fn routed<B>(
     gate: &Gate,
     peer: IpAddr,
     (route, parts, incoming): (Routed<'_>, &Parts, B),
@@ -71,72 +95,96 @@ async fn admitted<B>(
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    if !gate.is_open() || gate.tasks.is_at(Phase::FlushLog) {
-        return problem(Problem::new(not_serving(gate)));
+    // Only the way of a purchase has its state in here: this future is moved with each request.
+    if let Ok(Route::Buy(offer)) = route {
+        let limit = Duration::from_millis(gate.cfg.body_timeout_ms);
+        let header = |name| parts.headers.get(name).map(HeaderValue::as_bytes);
+        let keys = parts.headers.get_all("idempotency-key").iter().take(2);
+        let keys: Vec<&[u8]> = keys.map(HeaderValue::as_bytes).collect();
+        let head = Head {
+            offer,
+            authorization: header(AUTHORIZATION),
+            content_type: header(CONTENT_TYPE),
+            keys: &keys,
+            has_query: parts.uri.query().is_some(),
+        };
+        let body = body::read(incoming, &parts.headers, MAX_BODY, limit);
+        return purchase(gate, peer, &head, body).await;
     }
-    if let Err(p) = gate.admission.arrive(peer) {
+    if let Err(p) = admitted(gate, peer) {
         return problem(p);
     }
-    // Only the way of a purchase has its state in here: this future is moved with each request.
     match route {
         Err((reason, allowed)) => problem(Problem::new(reason).allow(allowed)),
         Ok(Route::Offer(id)) => Box::pin(offers::get(gate, id)).await,
-        Ok(Route::Buy(id)) => buy_route(gate, id, parts, incoming).await,
-        Ok(Route::Order(id)) => match buyer(gate, parts) {
+        Ok(Route::Order(id)) => match buyer(gate, authorization(parts)) {
             Ok(buyer) => Box::pin(orders::by_id(gate, &buyer, id, parts.uri.query())).await,
             Err(p) => problem(p),
         },
-        Ok(Route::Orders) => match buyer(gate, parts) {
+        Ok(Route::Orders) => match buyer(gate, authorization(parts)) {
             Ok(buyer) => Box::pin(orders::by_key(gate, &buyer, parts.uri.query())).await,
             Err(p) => problem(p),
         },
-        Ok(Route::Live | Route::Ready) => problem(Problem::new(Reason::UnknownRoute)),
+        Ok(Route::Buy(_) | Route::Live | Route::Ready) => {
+            problem(Problem::new(Reason::UnknownRoute))
+        }
     }
 }
 
-fn buyer(gate: &Gate, parts: &Parts) -> Result<Buyer, Problem> {
-    let header = parts.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+/// What every request is asked first.
+fn admitted(gate: &Gate, peer: IpAddr) -> Result<(), Problem> {
+    if !gate.is_open() || gate.tasks.is_at(Phase::FlushLog) {
+        return Err(Problem::new(not_serving(gate)));
+    }
+    gate.admission.arrive(peer)
+}
+
+fn authorization(parts: &Parts) -> Option<&[u8]> {
+    parts.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes)
+}
+
+fn buyer(gate: &Gate, authorization: Option<&[u8]>) -> Result<Buyer, Problem> {
     let refused = || Problem::with(Reason::Unauthenticated, "send a valid Bearer token");
-    let buyer = header.and_then(|h| gate.tokens.buyer(h)).ok_or_else(refused)?;
+    let buyer = authorization.and_then(|h| gate.tokens.buyer(h)).ok_or_else(refused)?;
     gate.admission.buyer(buyer.as_str())?;
     Ok(buyer)
 }
 
-async fn buy_route<B>(gate: &Gate, offer: &str, parts: &Parts, incoming: B) -> Ended
-where
-    B: Body<Data = Bytes> + Unpin,
-{
-    match understand(gate, offer, parts, incoming).await {
+/// A purchase; its body is asked for when everything before it is right.
+pub(crate) async fn purchase<T: AsRef<[u8]>>(
+    gate: &Gate,
+    peer: IpAddr,
+    head: &Head<'_>,
+    body: impl Future<Output = Result<T, body::Refusal>>,
+) -> Ended {
+    match understand(gate, peer, head, body).await {
         Ok(request) => Box::pin(buy::buy(gate, request)).await,
         Err(p) => problem(p),
     }
 }
 
 /// Path, limits, token, the sale's own refusals, then key and body.
-async fn understand<B>(
+async fn understand<T: AsRef<[u8]>>(
     gate: &Gate,
-    offer: &str,
-    parts: &Parts,
-    incoming: B,
-) -> Result<buy::Request, Problem>
-where
-    B: Body<Data = Bytes> + Unpin,
-{
-    gate.admission.offer(offer)?;
-    let buyer = buyer(gate, parts)?;
-    let known = offers::find(gate, offer).await?;
+    peer: IpAddr,
+    head: &Head<'_>,
+    body: impl Future<Output = Result<T, body::Refusal>>,
+) -> Result<buy::Request, Problem> {
+    admitted(gate, peer)?;
+    gate.admission.offer(head.offer)?;
+    let buyer = buyer(gate, head.authorization)?;
+    let known = offers::find(gate, head.offer).await?;
     let lane = gate.reserve.lane(&gate.cell_of(&known.offer, &buyer));
-    let hash = gate.ports.identity.buyer_hash(&buyer);
-    if let Some(refusal) = buy::early(&known, &lane, hash) {
+    let buyer_hash = gate.ports.identity.buyer_hash(&buyer);
+    if let Some(refusal) = buy::early(&known, &lane, || buyer_hash) {
         return Err(refusal);
     }
-    if parts.uri.query().is_some() {
+    if head.has_query {
         return Err(Problem::with(Reason::Malformed, "this route takes no query"));
     }
-    let key = body::idempotency_key(&parts.headers)?;
-    let limit = Duration::from_millis(gate.cfg.body_timeout_ms);
-    let bytes = body::read(incoming, &parts.headers, MAX_BODY, limit).await?;
-    body::check_json(&parts.headers, &bytes)?;
-    let body = body::buy(&bytes, gate.cfg.max_quantity)?;
-    Ok(buy::Request { known, buyer, key, body })
+    let key = body::idempotency_key(head.keys)?;
+    let bytes = body.await?;
+    body::check_json(head.content_type, bytes.as_ref())?;
+    let body = body::buy(bytes.as_ref(), gate.cfg.max_quantity)?;
+    Ok(buy::Request { known, lane, buyer, buyer_hash, key, body })
 }

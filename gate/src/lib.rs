@@ -28,7 +28,7 @@ mod state;
 mod wait;
 mod when;
 
-pub use answer::Answer;
+pub use answer::Reply;
 pub use auth::{Claims, Role, Tokens};
 pub use http::respond;
 pub use serve::{GateListener, bind};

@@ -103,7 +103,10 @@ struct Queue {
 
 /// One cell's queue, Redis clock and sold-out flag.
 pub(crate) struct Lane {
-    cell: CellId,
+    /// Whose.
+    pub cell: CellId,
+    /// Where its orders go in the log.
+    pub partition: u16,
     queue: Mutex<Queue>,
     clock: Mutex<Option<(u64, Instant)>>,
     /// The short circuit of this cell.
@@ -158,6 +161,7 @@ impl Reserve {
         let fresh = || {
             Arc::new(Lane {
                 cell: cell.clone(),
+                partition: self.identity.partition(&cell.offer, self.emit.partitions()),
                 queue: Mutex::default(),
                 clock: Mutex::new(None),
                 sold_out: SoldOut::default(),

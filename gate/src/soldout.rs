@@ -42,10 +42,11 @@ pub(crate) struct SoldOut {
 }
 
 impl SoldOut {
-    /// True when this buyer may be refused right now.
-    pub fn refuses(&self, buyer_hash: u64) -> bool {
+    /// True when the buyer of this hash may be refused right now; the hash is asked for only when
+    /// the flag is on.
+    pub fn refuses(&self, buyer_hash: impl FnOnce() -> u64) -> bool {
         let flag = self.flag.load();
-        let known = |f: &Flag| f.filter.buyers.contains(&buyer_hash);
+        let known = |f: &Flag| f.filter.buyers.contains(&buyer_hash());
         let known = |f: &Flag| known(f) && !mutant::on(Mutant::FlagNoFilter);
         flag.as_ref().is_some_and(|f| Instant::now() < f.until && !known(f))
     }

@@ -70,7 +70,10 @@ impl Identity {
 
     /// The bucket of a buyer in an offer with `buckets` buckets (at least 1).
     pub fn bucket(&self, buyer: &Buyer, buckets: u8) -> u8 {
-        (self.hash(b'k', buyer.as_str().as_bytes()) % u64::from(buckets.max(1))) as u8
+        match buckets {
+            0 | 1 => 0,
+            n => (self.hash(b'k', buyer.as_str().as_bytes()) % u64::from(n)) as u8,
+        }
     }
 
     /// A stable 64-bit hash of a buyer: the sold-out filter, `adds`, and limits use it.

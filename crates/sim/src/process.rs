@@ -33,6 +33,7 @@ pub const ADMIN_TOKEN: &str = "the operators of every schedule";
 pub fn config() -> Config {
     let mut c = Config::default();
     c.auth.hs256_secret = "the buyers' secret of every schedule".to_owned();
+    c.auth.remembered_tokens = 64;
     c.admin.token = ADMIN_TOKEN.to_owned();
     c.reserve.batch = 4;
     c.reserve.queue = 16;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::Reason;
 use hyper::body::Body;
-use hyper::header::{AUTHORIZATION, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -14,7 +14,7 @@ use runtime::Phase;
 use tokio::net::TcpListener;
 
 use super::{Admin, campaigns, offers, repair, status, supply};
-use crate::answer::{self, Answer, Problem};
+use crate::answer::{self, Answer, Problem, Reply};
 use crate::auth::{Refused, Role};
 use crate::body;
 
@@ -54,7 +54,7 @@ pub fn spawn(admin: Admin, listener: TcpListener) {
 
 /// Answers one request of the operators' listener: what its sockets call, and what a caller in the
 /// same process may call with a body that is already there.
-pub async fn respond<B>(admin: Admin, request: Request<B>) -> Answer
+pub async fn respond<B>(admin: Admin, request: Request<B>) -> Reply
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -62,7 +62,7 @@ where
         Some(answer) => Ok(answer),
         None => call(&admin, request).await,
     };
-    answer.unwrap_or_else(|p| answer::problem(&p))
+    answer.unwrap_or_else(|p| answer::problem(&p)).into()
 }
 
 /// What needs no token.
@@ -91,7 +91,8 @@ where
     }
     let limit = Duration::from_secs(5);
     let bytes = body::read(incoming, &parts.headers, MAX_BODY, limit).await?;
-    body::check_json(&parts.headers, &bytes)?;
+    let content_type = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    body::check_json(content_type, &bytes)?;
     let path: Vec<&str> = parts.uri.path().trim_start_matches('/').split('/').collect();
     route(admin, &parts.method, &path, &bytes).await
 }

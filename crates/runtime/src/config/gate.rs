@@ -50,7 +50,7 @@ impl Default for GateConfig {
 }
 
 /// Tokens of buyers and operators.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthConfig {
     /// HS256 secret, at least 32 characters; signs what `sluicegate admin token` mints.
@@ -63,6 +63,21 @@ pub struct AuthConfig {
     pub issuer: Option<String>,
     /// Required `aud` of buyers' tokens, when set.
     pub audience: Option<String>,
+    /// Verified tokens that a gate remembers, 8 to 16,777,216; each takes about 0.5 KB.
+    pub remembered_tokens: usize,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            hs256_secret: String::new(),
+            hs256_old: Vec::new(),
+            eddsa_public_keys: Vec::new(),
+            issuer: None,
+            audience: None,
+            remembered_tokens: 65_536,
+        }
+    }
 }
 
 /// The operators' listener.

@@ -78,6 +78,7 @@ fn check(c: &Config) -> Result<(), ConfigError> {
             bad.push(format!("{key} = {value}: must be {lo} to {hi}"));
         }
     };
+    range("auth.remembered_tokens", c.auth.remembered_tokens, 8, 16_777_216);
     range("reserve.batch", c.reserve.batch, 1, 128);
     range("reserve.queue", c.reserve.queue, 1, 1_000_000);
     range("reserve.wait_replicas", usize::from(c.reserve.wait_replicas), 0, 5);
