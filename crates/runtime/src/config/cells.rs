@@ -50,6 +50,6 @@ pub struct ReserveConfig {
 
 impl Default for ReserveConfig {
     fn default() -> Self {
-        Self { batch: 64, queue: 4096, budget_ms: 2000, wait_replicas: 0, wait_timeout_ms: 100 }
+        Self { batch: 128, queue: 4096, budget_ms: 2000, wait_replicas: 0, wait_timeout_ms: 100 }
     }
 }
