@@ -2,9 +2,9 @@
 //!
 //! A flash sale is one request again and again, and when all is sold one answer. Where a whole
 //! `POST /v1/offers/{offer}/orders` lies in the buffer, plain and small, it is answered from here:
-//! a sold-out refusal at once, anything else through [`http::purchase`], as hyper's requests are. What is not exactly that, down to one unusual header or one missing
-//! byte, goes to hyper with all that was read, and the connection stays there. So this file never
-//! decides what is malformed.
+//! a sold-out refusal at once, anything else through [`http::purchase`], as hyper's requests are.
+//! What is not exactly that, down to one unusual header or one missing byte, goes to hyper with all
+//! that was read, and the connection stays there. So this file never decides what is malformed.
 
 use std::future::{Future, poll_fn, ready};
 use std::io::Write;

@@ -98,8 +98,8 @@ const FOUND: [(u64, Option<Profile>, &str); 7] = [
     (
         275,
         Some(Profile::Failover),
-        "a gate published an order that the replicas did not have; a failover lost its hold, and its \
-                frame took the unit from an accepted order (INV-13)",
+        "a gate published an order that the replicas did not have; a failover lost its hold, and \
+                its frame took the unit from an accepted order (INV-13)",
     ),
     (
         1094,
