@@ -53,7 +53,9 @@ fn both_ways_give_the_same_answers() {
         ("other content", &ann, "k", "{\"quantity\":2}", 422),
         ("sold out", &eve, "k", "{}", 409),
         ("no JSON", &ann, "k2", "{", 400),
+        ("no units", &ann, "k3", "{\"quantity\":0}", 400),
         ("no key", &ann, "", "{}", 400),
+        ("a key that is not ASCII", &ann, "k\u{e9}", "{}", 400),
         ("no token", "", "k", "{}", 401),
         ("a forged token", "abc.def.ghi", "k", "{}", 401),
     ];

@@ -8,6 +8,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use domain::supply::Transfer;
 use domain::{Buyer, CellId, Entry, Flag, Hold, HoldState, Kind, Nonce, OrderId, Tok, Totals};
 use std::time::Duration;
 
@@ -79,6 +80,25 @@ pub struct ReserveCall {
     pub wait: Option<Wait>,
     /// 1 to [`MAX_BATCH`] items.
     pub items: Vec<ReserveItem>,
+}
+
+impl ReserveCall {
+    /// Sets the units of a transfer aside where they leave (a T hold, PROTOCOL 6.8).
+    pub fn transfer(id: OrderId, nonce: Nonce, transfer: &Transfer, wait: Option<Wait>) -> Self {
+        let item = ReserveItem {
+            order: id,
+            buyer: None,
+            buyer_hash: 0,
+            qty: transfer.units,
+            nonce,
+            state: HoldState::Transfer,
+            payload: transfer.encode().into(),
+            checked: true,
+            relay: true,
+        };
+        let (limit, deadline_ms, opens_at_ms, closes_at_ms) = (0, 0, 0, 0);
+        Self { limit, deadline_ms, opens_at_ms, closes_at_ms, wait, items: vec![item] }
+    }
 }
 
 /// How many replicas must have what a call wrote before its reply says `replicated`, and how long

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::cells::port::{ReserveCall, ReserveItem, Reserved, Wait};
-use domain::{CellId, HoldState, Nonce, OfferId, OrderId, supply};
+use ::cells::port::{ReserveCall, Reserved, Wait};
+use domain::{CellId, Nonce, OfferId, OrderId, supply};
 use tokio::time::sleep;
 use view::{Follow, Ports};
 
@@ -64,23 +64,10 @@ async fn hold(
     (from, to): (&CellId, &CellId),
     units: u32,
 ) -> bool {
-    let payload = supply::Transfer { from: from.clone(), to: Some(to.clone()), units }.encode();
-    let item = ReserveItem {
-        order: id,
-        buyer: None,
-        buyer_hash: 0,
-        qty: units,
-        nonce: Nonce(ports.unique.next()),
-        state: HoldState::Transfer,
-        payload: payload.into(),
-        checked: true,
-        relay: true,
-    };
-    let (limit, deadline_ms, opens_at_ms, closes_at_ms) = (0, 0, 0, 0);
-    let timeout = Duration::from_millis(100);
+    let transfer = supply::Transfer { from: from.clone(), to: Some(to.clone()), units };
+    let timeout = Duration::from_millis(10);
     let wait = waits.then_some(Wait { replicas: 1, timeout });
-    let items = vec![item];
-    let call = ReserveCall { limit, deadline_ms, opens_at_ms, closes_at_ms, wait, items };
+    let call = ReserveCall::transfer(id, Nonce(ports.unique.next()), &transfer, wait);
     match ports.cells.reserve(from, &call).await {
         Ok(reply) => reply.replicated && reply.results.iter().any(Reserved::is_hold),
         Err(_) => false,

@@ -4,9 +4,9 @@
 //! meanwhile) and a `transfer_out` entry; a plain negative entry would take what Redis has already
 //! promised. A coordinator that dies after the hold is finished by the relay with the same id.
 
-use cells::port::{Refusal, ReserveCall, ReserveItem, Reserved};
+use cells::port::{Refusal, ReserveCall, Reserved};
 use domain::supply::Transfer;
-use domain::{CellId, HoldState, Kind, Nonce, OrderId, Reason};
+use domain::{CellId, Kind, Nonce, OrderId, Reason};
 use runtime::mutant::{self, Mutant};
 use store::port::Change;
 
@@ -63,26 +63,9 @@ async fn remove(
 
 async fn hold(admin: &Admin, request: OrderId, cell: &CellId, units: u32) -> Result<(), Problem> {
     let ports = &admin.gate.ports;
-    let payload = Transfer { from: cell.clone(), to: None, units }.encode();
-    let item = ReserveItem {
-        order: request,
-        buyer: None,
-        buyer_hash: 0,
-        qty: units,
-        nonce: Nonce(ports.unique.next()),
-        state: HoldState::Transfer,
-        payload: payload.clone().into(),
-        checked: true,
-        relay: true,
-    };
-    let call = ReserveCall {
-        limit: 0,
-        deadline_ms: 0,
-        opens_at_ms: 0,
-        closes_at_ms: 0,
-        wait: admin.gate.reserve.wait,
-        items: vec![item],
-    };
+    let transfer = Transfer { from: cell.clone(), to: None, units };
+    let nonce = Nonce(ports.unique.next());
+    let call = ReserveCall::transfer(request, nonce, &transfer, admin.gate.reserve.wait);
     let down = |text: String| Problem::with(Reason::DependencyDown, text);
     let reply = ports.cells.reserve(cell, &call).await.map_err(|e| down(e.to_string()))?;
     if !reply.replicated && reply.results.iter().any(Reserved::is_hold) {
@@ -91,7 +74,7 @@ async fn hold(admin: &Admin, request: OrderId, cell: &CellId, units: u32) -> Res
     }
     match reply.results.into_iter().next() {
         Some(Reserved::New { .. } | Reserved::Verdict(Kind::TransferOut | Kind::Reject)) => Ok(()),
-        Some(Reserved::Held { payload: stored, .. }) if stored == payload => Ok(()),
+        Some(Reserved::Held { payload: stored, .. }) if stored == transfer.encode() => Ok(()),
         Some(Reserved::Held { .. } | Reserved::Conflict(_) | Reserved::Verdict(_)) => {
             Err(Problem::with(Reason::KeyConflict, "request_id was used with other units"))
         }
