@@ -154,8 +154,10 @@ fn nodes() -> Result<Vec<(String, String)>> {
     named.collect()
 }
 
-fn redis_cli(port: &str, args: &[&str]) -> Result<String> {
-    let out = Command::new("redis-cli").args(["-p", port]).args(args).output();
+/// What a Redis node says; nothing when it does not answer within 2 s, being paused by another
+/// fault.
+pub(crate) fn redis_cli(port: &str, args: &[&str]) -> Result<String> {
+    let out = Command::new("timeout").args(["2", "redis-cli", "-p", port]).args(args).output();
     Ok(String::from_utf8_lossy(&out.context("redis-cli")?.stdout).into_owned())
 }
 

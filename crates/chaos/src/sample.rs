@@ -1,12 +1,11 @@
 //! What an endurance run looks at each minute: processes, Redis, databases, topics.
 
-use std::process::Command;
-
 use anyhow::{Context, Result};
 use serde::Serialize;
 use testkit::stack;
 
 use crate::deployment::Deployment;
+use crate::faults::redis_cli;
 
 /// One process.
 #[derive(Debug, Clone, Serialize)]
@@ -59,10 +58,7 @@ fn redis() -> Result<(u64, u64)> {
     let (mut keys, mut bytes) = (0, 0);
     for node in stack::config()?.cells.nodes {
         let port = node.rsplit_once(':').context("cells.nodes: host:port")?.1;
-        let ask = |args: &[&str]| {
-            let out = Command::new("redis-cli").args(["-p", port]).args(args).output();
-            out.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).context("redis-cli")
-        };
+        let ask = |args: &[&str]| redis_cli(port, args);
         if !ask(&["role"])?.starts_with("master") {
             continue;
         }

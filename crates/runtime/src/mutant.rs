@@ -36,6 +36,7 @@ mutants! {
     FlagNoFilter "flag_no_filter" "the sold-out flag refuses without its filter";
     AcceptWithoutReceipt "accept_without_receipt" "202 accepted without the log's receipt";
     WaitIgnored "wait_ignored" "a hold that the replicas do not have is published and accepted";
+    ReceiptIgnored "receipt_ignored" "the receipt in the link of a 202 is not looked at";
     AckBeforeCommit "ack_before_commit" "frames are acked before anything is written";
     AckBeforeRow "ack_before_row" "frames are acked after the verdicts, before the rows";
     NoResolve "no_resolve" "phantoms are never dropped";

@@ -8,7 +8,7 @@ use crate::plan::Profile::{self, self as P};
 
 /// (mutant, family of faults or all, what finds it).
 #[rustfmt::skip]
-pub(super) const KNOWN: [(&str, Option<Profile>, Known); 61] = [
+pub(super) const KNOWN: [(&str, Option<Profile>, Known); 65] = [
     ("random_ids", None, Found("INV-8", 0)),
     ("retry_bytes", None, Found("6.1 bytes", 131)),
     ("age_from_answer", Some(P::Log), Found("6.1 age", 2)),
@@ -21,6 +21,7 @@ pub(super) const KNOWN: [(&str, Option<Profile>, Known); 61] = [
     ("flag_no_filter", None, Found("6.3", 3)),
     ("accept_without_receipt", Some(P::All), Found("INV-7", 53)),
     ("wait_ignored", Some(P::Failover), Found("INV-13", 24)),
+    ("receipt_ignored", None, Found("6.1 receipt", 1310)),
     ("ack_before_commit", Some(P::All), Found("6.9", 74)),
     ("ack_before_row", Some(P::Log), Survives),
     ("no_resolve", None, Found("INV-11", 74)),
@@ -50,6 +51,8 @@ pub(super) const KNOWN: [(&str, Option<Profile>, Known); 61] = [
     ("resolve_keeps_held", None, Found("INV-4", 74)),
     ("no_conflict", None, Found("INV-7", 168)),
     ("no_touch", Some(P::Failover), Found("INV-13", 560)),
+    ("b_dropped", None, Found("6.3", 3)),
+    ("d_one_generation", None, Survives),
     ("sells_what_is_held", None, Found("INV-13", 0)),
     ("no_limit", None, Found("INV-12", 6)),
     ("batch_no_overlay", None, Found("INV-13", 319)),
@@ -70,10 +73,11 @@ pub(super) const KNOWN: [(&str, Option<Profile>, Known); 61] = [
     ("progress_goes_back", None, Survives),
     ("conflict_leaves_live", None, Found("INV-8", 76)),
     ("transfer_two_tx", None, Found("INV-10", 2)),
+    ("first_cell_only", None, Found("INV-11", 10)),
 ];
 
 /// Why a survivor is no hole.
-pub(super) const EXPLAINED: [(&str, &str); 12] = [
+pub(super) const EXPLAINED: [(&str, &str); 13] = [
     ("ack_before_row", "the sweeper publishes again what has a verdict and no row"),
     ("hop_any", "needs two databases down in turn during a rebuild"),
     (
@@ -86,6 +90,11 @@ pub(super) const EXPLAINED: [(&str, &str); 12] = [
         "reject_keeps_hold",
         "the relay resolves the hold that stays (no_resolve is found): units are only blocked \
          for a while",
+    ),
+    (
+        "d_one_generation",
+        "d may be lost at any time (RETURNING, row and ledger answer then); how long it lasts is held \
+         by a test of the cells",
     ),
     (
         "load_no_ticket",

@@ -14,7 +14,7 @@ const fn lua(
 }
 
 /// Mutants of the scripts.
-pub(super) const ALL: [Case; 18] = [
+pub(super) const ALL: [Case; 20] = [
     lua(
         ("apply_no_watermark", "apply folds in what it has already"),
         "apply",
@@ -70,6 +70,19 @@ pub(super) const ALL: [Case; 18] = [
          v = sub(v, 1, 28) .. '+' .. sub(nonce, 2) .. sub(v, 46)\n    put(key, v)\n",
         "      return 0, tonumber(sub(v, 6, 18))\n    end\n    \
          v = sub(v, 1, 28) .. '+' .. sub(nonce, 2) .. sub(v, 46)\n",
+    ),
+    lua(
+        ("b_dropped", "a buyer's field in b goes when nothing is left in it"),
+        "apply",
+        "if #bw > 0 then call('HSET', KEYS[3], unpack(bw)) end",
+        "if #bw > 0 then call('HSET', KEYS[3], unpack(bw)) end\n\
+         for i = 1, #dirty do if B[dirty[i]] == 0 then call('HDEL', KEYS[3], dirty[i]) end end",
+    ),
+    lua(
+        ("d_one_generation", "each apply starts a new generation of d"),
+        "apply",
+        "if now - c[9] >= 600000 then",
+        "if now - c[9] >= 0 then",
     ),
     lua(
         ("sells_what_is_held", "reserve looks at supply - net only"),

@@ -29,11 +29,13 @@ pub enum StoreMutant {
     KeyConflictLeavesLive,
     /// A transfer's units leave in a transaction of their own; the second one is lost (INV-10).
     TransferTwoTx,
+    /// Of a transaction over several cells only the first cell's entries are kept (INV-3).
+    FirstCellOnly,
 }
 
 impl StoreMutant {
     /// All of them.
-    pub const ALL: [StoreMutant; 11] = [
+    pub const ALL: [StoreMutant; 12] = [
         StoreMutant::NoGuard,
         StoreMutant::ReleaseNotIdempotent,
         StoreMutant::NoKeyUnique,
@@ -45,6 +47,7 @@ impl StoreMutant {
         StoreMutant::ProgressGoesBack,
         StoreMutant::KeyConflictLeavesLive,
         StoreMutant::TransferTwoTx,
+        StoreMutant::FirstCellOnly,
     ];
 }
 
