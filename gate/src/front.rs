@@ -59,15 +59,13 @@ pub(crate) async fn serve(
     let mut front = Front { gate, peer, out: Vec::with_capacity(READ), date: Date::default() };
     let limit = Duration::from_millis(gate.cfg.header_timeout_ms);
     let alarm = Alarm::new(limit);
-    let mut stop = pin!(tokio::task::unconstrained(gate.tasks.reached(Phase::StopAccept)));
+    let mut stop = gate.tasks.watch(Phase::StopAccept);
     let mut asked = false;
     loop {
         let mut late = alarm.until((Instant::now() + limit).into_std());
         let mut woken = false;
         let read = poll_fn(|cx| {
-            // The first poll leaves this task's waker with the phase; then a load tells enough.
-            let stops = gate.tasks.is_at(Phase::StopAccept);
-            if stops || (!asked && stop.as_mut().poll(cx).is_ready()) {
+            if stop.is_reached(cx) {
                 return Poll::Ready(0);
             }
             buffer.reserve(READ);

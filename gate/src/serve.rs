@@ -164,16 +164,12 @@ async fn connection(gate: Arc<Gate>, mut stream: TcpStream, ip: IpAddr) {
 /// Runs a connection to its end; from `StopAccept` on it only finishes what it has begun.
 async fn run<C: Future>(conn: C, tasks: &Tasks, stop: fn(Pin<&mut C>)) {
     let mut conn = pin!(conn);
-    // The first poll leaves this task's waker with the phase; from then on a load tells enough.
-    let mut reached = pin!(tokio::task::unconstrained(tasks.reached(Phase::StopAccept)));
-    let (mut asked, mut stopping) = (false, false);
+    let mut watch = tasks.watch(Phase::StopAccept);
+    let mut stopping = false;
     poll_fn(|cx| {
-        if !stopping && (!asked || tasks.is_at(Phase::StopAccept)) {
-            asked = true;
-            stopping = reached.as_mut().poll(cx).is_ready();
-            if stopping {
-                stop(conn.as_mut());
-            }
+        if !stopping && watch.is_reached(cx) {
+            stopping = true;
+            stop(conn.as_mut());
         }
         conn.as_mut().poll(cx).map(drop)
     })

@@ -4,12 +4,37 @@
 //! a gauge. A second signal exits at once.
 
 use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::Context;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
+
+/// A phase, looked at from one task again and again: the first look leaves the task's waker, each
+/// later one is a load.
+pub struct Watch {
+    tasks: Tasks,
+    phase: Phase,
+    asked: bool,
+    reached: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Watch {
+    /// True when the phase is there; otherwise the task is woken when it comes.
+    pub fn is_reached(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.tasks.is_at(self.phase) {
+            return true;
+        }
+        if self.asked {
+            return false;
+        }
+        self.asked = true;
+        pin!(tokio::task::unconstrained(&mut self.reached)).poll(cx).is_ready()
+    }
+}
 
 /// Where a process stands on its way down. Later phases are larger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,6 +135,13 @@ impl Tasks {
         let mut rx = self.phase.subscribe();
         // The sender lives in self, so this only ends when the phase is there.
         let _ = rx.wait_for(|p| *p >= phase).await;
+    }
+
+    /// The same for a poll function that runs often.
+    pub fn watch(&self, phase: Phase) -> Watch {
+        let tasks = self.clone();
+        let reached = Box::pin(async move { tasks.reached(phase).await });
+        Watch { tasks: self.clone(), phase, asked: false, reached }
     }
 
     /// Runs a future unless the phase comes first; `None` then.
