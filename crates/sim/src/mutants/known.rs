@@ -93,8 +93,8 @@ pub(super) const EXPLAINED: [(&str, &str); 13] = [
     ),
     (
         "d_one_generation",
-        "d may be lost at any time (RETURNING, row and ledger answer then); how long it lasts is held \
-         by a test of the cells",
+        "d may be lost at any time (RETURNING, row and ledger answer then); how long it lasts is \
+         held by a test of the cells",
     ),
     (
         "load_no_ticket",
