@@ -100,6 +100,9 @@ fn worker(shared: &Shared) -> Result<(), String> {
         shared.done.fetch_add(1, Ordering::Relaxed);
         cover.add(&outcome.cover);
         if let Some(violation) = outcome.violation {
+            if range.bar {
+                eprintln!("seed {seed} breaks {}", violation.id);
+            }
             shared.out.lock().bad.push((seed, violation));
             shared.stop.fetch_or(!range.all, Ordering::Relaxed);
         }

@@ -2,7 +2,7 @@
 
 use domain::{Buyer, IdempotencyKey, OrderId, Reason};
 
-use super::Oracle;
+use super::{Facts, Oracle};
 use crate::world::World;
 
 /// How long a gate believes its sold-out flag, and the way of an answer, ms.
@@ -112,10 +112,21 @@ impl Oracle {
         let before = facts.accepted_at.is_some_and(|at| at < ask.sent_at);
         let no = matches!(status, 409 | 410 | 422);
         let dead = self.rows.get(&ask.order).is_some_and(|r| !r.status.is_live());
-        if before && no && !dead && !self.redis_lost {
+        // INV-13's exception, said before the row of the loser is there.
+        let loses = reason == Some(Reason::KeyConflict) && self.is_key_of_another(ask);
+        if before && no && !dead && !loses && !self.redis_lost {
             let why = reason.map_or("?", Reason::as_str);
             self.bad("6.3", format!("{} was accepted; its repeat was told {why}", ask.order));
         }
+    }
+
+    /// True when the row of another order has this request's key.
+    fn is_key_of_another(&self, ask: &Ask) -> bool {
+        let same = |f: &Facts| {
+            f.who.as_ref().is_some_and(|(buyer, key)| (buyer, key) == (&ask.buyer, &ask.key))
+        };
+        let mut orders = self.orders.iter();
+        orders.any(|(id, f)| *id != ask.order && same(f) && self.rows.contains_key(id))
     }
 
     /// A client asked for an accepted order with its receipt.
