@@ -6,12 +6,12 @@
 //! listener and an operator's token buys nothing.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use ahash::RandomState;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use domain::Buyer;
+use domain::{Buyer, Identity};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use parking_lot::Mutex;
 use runtime::Clock;
@@ -85,10 +85,25 @@ pub enum Refused {
     Forbidden,
 }
 
+/// A buyer whose token was verified.
+#[derive(Debug)]
+pub struct Verified {
+    /// Who.
+    pub buyer: Buyer,
+    hash: OnceLock<u64>,
+}
+
+impl Verified {
+    /// [`Identity::buyer_hash`], made once for as long as the token is remembered.
+    pub(crate) fn hash(&self, identity: &Identity) -> u64 {
+        *self.hash.get_or_init(|| identity.buyer_hash(&self.buyer))
+    }
+}
+
 struct Remembered {
     hash: u64,
     token: Box<str>,
-    buyer: Buyer,
+    buyer: Arc<Verified>,
     exp: u64,
     nbf: u64,
 }
@@ -141,7 +156,7 @@ impl Tokens {
     }
 
     /// The buyer of an `Authorization` header's value.
-    pub fn buyer(&self, header: &[u8]) -> Option<Buyer> {
+    pub fn buyer(&self, header: &[u8]) -> Option<Arc<Verified>> {
         let token = bearer(header)?;
         let (hash, set) = self.set_of(token);
         let now = self.clock.now_ms() / 1000;
@@ -156,7 +171,7 @@ impl Tokens {
         if claims.role.is_some() || !for_us {
             return None;
         }
-        let buyer: Buyer = claims.sub.parse().ok()?;
+        let buyer = Arc::new(Verified { buyer: claims.sub.parse().ok()?, hash: OnceLock::new() });
         let (exp, nbf) = (claims.exp, claims.nbf.unwrap_or(0));
         let token = token.into();
         let mut set = set.lock();
@@ -166,7 +181,7 @@ impl Tokens {
     }
 
     /// The same, of a token that was verified before and is still remembered and valid.
-    pub(crate) fn remembered(&self, header: &[u8]) -> Option<Buyer> {
+    pub(crate) fn remembered(&self, header: &[u8]) -> Option<Arc<Verified>> {
         let token = bearer(header)?;
         let (hash, set) = self.set_of(token);
         find(&set.lock(), (hash, token), self.clock.now_ms() / 1000)?
@@ -246,7 +261,11 @@ fn rules(algorithm: Algorithm) -> Validation {
 }
 
 /// The buyer of a remembered token, if it is valid now; `None` when it is not remembered.
-fn find(set: &VecDeque<Remembered>, (hash, token): (u64, &str), now: u64) -> Option<Option<Buyer>> {
+fn find(
+    set: &VecDeque<Remembered>,
+    (hash, token): (u64, &str),
+    now: u64,
+) -> Option<Option<Arc<Verified>>> {
     let r = set.iter().find(|r| r.hash == hash && *r.token == *token)?;
     Some(r.is_valid(now).then(|| r.buyer.clone()))
 }

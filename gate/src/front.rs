@@ -146,10 +146,16 @@ impl Front<'_> {
         }
         let offer = offer(plain, buffer);
         let Some(known) = gate.catalog.peek_name(offer) else { return false };
+        // While an offer sells, nothing more is asked here.
+        let only = (known.offer.buckets <= 1).then(|| gate.reserve.lane(&known.offer.id.cell(0)));
+        if only.as_ref().is_some_and(|lane| !lane.sold_out.is_on()) {
+            return false;
+        }
         let Some(token) = plain.authorization.clone() else { return false };
-        let Some(buyer) = gate.tokens.remembered(&buffer[token]) else { return false };
-        let lane = gate.reserve.lane(&gate.cell_of(&known.offer, &buyer));
-        let hash = || gate.ports.identity.buyer_hash(&buyer);
+        let Some(verified) = gate.tokens.remembered(&buffer[token]) else { return false };
+        let buyer = &verified.buyer;
+        let lane = only.unwrap_or_else(|| gate.reserve.lane(&gate.cell_of(&known.offer, buyer)));
+        let hash = || verified.hash(&gate.ports.identity);
         buy::early(&known, &lane, hash).is_some_and(|p| p.reason == Reason::SoldOut)
             && gate.admission.arrive(self.peer).is_ok()
             && gate.admission.offer(offer).is_ok()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::{Buyer, Reason};
+use domain::Reason;
 use hyper::body::Body;
 use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
@@ -14,6 +14,7 @@ use runtime::Phase;
 use tokio::time::Instant;
 
 use crate::answer::{self, Answer, Problem, Reply};
+use crate::auth::Verified;
 use crate::buy::{self, Ended, problem};
 use crate::metrics::Outcome;
 use crate::route::{self, Route};
@@ -109,7 +110,7 @@ where
             has_query: parts.uri.query().is_some(),
         };
         let body = body::read(incoming, &parts.headers, MAX_BODY, limit);
-        return purchase(gate, peer, &head, body).await;
+        return Box::pin(purchase(gate, peer, &head, body)).await;
     }
     if let Err(p) = admitted(gate, peer) {
         return problem(p);
@@ -118,11 +119,11 @@ where
         Err((reason, allowed)) => problem(Problem::new(reason).allow(allowed)),
         Ok(Route::Offer(id)) => Box::pin(offers::get(gate, id)).await,
         Ok(Route::Order(id)) => match buyer(gate, authorization(parts)) {
-            Ok(buyer) => Box::pin(orders::by_id(gate, &buyer, id, parts.uri.query())).await,
+            Ok(b) => Box::pin(orders::by_id(gate, &b.buyer, id, parts.uri.query())).await,
             Err(p) => problem(p),
         },
         Ok(Route::Orders) => match buyer(gate, authorization(parts)) {
-            Ok(buyer) => Box::pin(orders::by_key(gate, &buyer, parts.uri.query())).await,
+            Ok(b) => Box::pin(orders::by_key(gate, &b.buyer, parts.uri.query())).await,
             Err(p) => problem(p),
         },
         Ok(Route::Buy(_) | Route::Live | Route::Ready) => {
@@ -143,11 +144,11 @@ fn authorization(parts: &Parts) -> Option<&[u8]> {
     parts.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes)
 }
 
-fn buyer(gate: &Gate, authorization: Option<&[u8]>) -> Result<Buyer, Problem> {
+fn buyer(gate: &Gate, authorization: Option<&[u8]>) -> Result<Arc<Verified>, Problem> {
     let refused = || Problem::with(Reason::Unauthenticated, "send a valid Bearer token");
-    let buyer = authorization.and_then(|h| gate.tokens.buyer(h)).ok_or_else(refused)?;
-    gate.admission.buyer(buyer.as_str())?;
-    Ok(buyer)
+    let verified = authorization.and_then(|h| gate.tokens.buyer(h)).ok_or_else(refused)?;
+    gate.admission.buyer(verified.buyer.as_str())?;
+    Ok(verified)
 }
 
 /// A purchase; its body is asked for when everything before it is right.
@@ -158,7 +159,7 @@ pub(crate) async fn purchase<T: AsRef<[u8]>>(
     body: impl Future<Output = Result<T, body::Refusal>>,
 ) -> Ended {
     match understand(gate, peer, head, body).await {
-        Ok(request) => Box::pin(buy::buy(gate, request)).await,
+        Ok(request) => buy::buy(gate, request).await,
         Err(p) => problem(p),
     }
 }
@@ -172,10 +173,11 @@ async fn understand<T: AsRef<[u8]>>(
 ) -> Result<buy::Request, Problem> {
     admitted(gate, peer)?;
     gate.admission.offer(head.offer)?;
-    let buyer = buyer(gate, head.authorization)?;
+    let verified = buyer(gate, head.authorization)?;
+    let buyer = verified.buyer.clone();
     let known = offers::find(gate, head.offer).await?;
     let lane = gate.reserve.lane(&gate.cell_of(&known.offer, &buyer));
-    let buyer_hash = gate.ports.identity.buyer_hash(&buyer);
+    let buyer_hash = verified.hash(&gate.ports.identity);
     if let Some(refusal) = buy::early(&known, &lane, || buyer_hash) {
         return Err(refusal);
     }

@@ -29,7 +29,7 @@ mod wait;
 mod when;
 
 pub use answer::Reply;
-pub use auth::{Claims, Role, Tokens};
+pub use auth::{Claims, Role, Tokens, Verified};
 pub use http::respond;
 pub use serve::{GateListener, bind};
 pub use state::{Gate, Starting};

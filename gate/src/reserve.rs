@@ -130,7 +130,7 @@ pub(crate) struct Reserve {
     /// What a hold waits for before anybody builds on it.
     pub wait: Option<Wait>,
     tasks: Tasks,
-    lanes: RwLock<HashMap<CellId, Arc<Lane>>>,
+    lanes: RwLock<HashMap<CellId, Arc<Lane>, ahash::RandomState>>,
 }
 
 /// Calls in flight per cell while whole batches wait.

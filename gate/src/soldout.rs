@@ -42,6 +42,11 @@ pub(crate) struct SoldOut {
 }
 
 impl SoldOut {
+    /// False when nobody can be refused right now.
+    pub fn is_on(&self) -> bool {
+        self.flag.load().is_some()
+    }
+
     /// True when the buyer of this hash may be refused right now; the hash is asked for only when
     /// the flag is on.
     pub fn refuses(&self, buyer_hash: impl FnOnce() -> u64) -> bool {

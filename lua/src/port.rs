@@ -13,7 +13,7 @@ use domain::{Buyer, CellId, Entry, Flag, Hold, HoldState, Kind, Nonce, OrderId, 
 use std::time::Duration;
 
 /// The most items of one vectorised call; more is a caller's bug and refused.
-pub const MAX_BATCH: usize = 128;
+pub const MAX_BATCH: usize = 256;
 
 /// The most buyers of one mend; more are mended in several calls without `buyers_full`.
 pub const MAX_MEND: usize = 10_000;

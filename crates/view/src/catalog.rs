@@ -33,7 +33,7 @@ pub struct Known {
 
 struct State {
     version: u64,
-    offers: HashMap<OfferId, Arc<Known>>,
+    offers: HashMap<OfferId, Arc<Known>, ahash::RandomState>,
 }
 
 /// The cache; share it.
@@ -50,7 +50,7 @@ impl CatalogCache {
     pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
         Arc::new(Self {
             store,
-            state: ArcSwap::from_pointee(State { version: 0, offers: HashMap::new() }),
+            state: ArcSwap::from_pointee(State { version: 0, offers: HashMap::default() }),
             negatives: Mutex::default(),
             reading: tokio::sync::Mutex::default(),
         })
@@ -94,7 +94,7 @@ impl CatalogCache {
         }
         let campaigns: HashMap<String, Campaign> =
             self.store.campaigns().await?.into_iter().map(|c| (c.id.clone(), c)).collect();
-        let mut offers = HashMap::new();
+        let mut offers = HashMap::default();
         for offer in self.store.offers().await? {
             if let Some(campaign) = campaigns.get(&offer.campaign).cloned() {
                 offers.insert(offer.id.clone(), Arc::new(Known { offer, campaign }));

@@ -35,7 +35,7 @@ impl Default for CellsConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReserveConfig {
-    /// The most orders of one call, 1 to 128.
+    /// The most orders of one call, 1 to 256.
     pub batch: usize,
     /// The most requests that wait for one cell; more are shed with 503.
     pub queue: usize,
@@ -50,6 +50,6 @@ pub struct ReserveConfig {
 
 impl Default for ReserveConfig {
     fn default() -> Self {
-        Self { batch: 128, queue: 4096, budget_ms: 2000, wait_replicas: 0, wait_timeout_ms: 100 }
+        Self { batch: 256, queue: 4096, budget_ms: 2000, wait_replicas: 0, wait_timeout_ms: 100 }
     }
 }

@@ -79,7 +79,7 @@ fn check(c: &Config) -> Result<(), ConfigError> {
         }
     };
     range("auth.remembered_tokens", c.auth.remembered_tokens, 8, 16_777_216);
-    range("reserve.batch", c.reserve.batch, 1, 128);
+    range("reserve.batch", c.reserve.batch, 1, 256);
     range("reserve.queue", c.reserve.queue, 1, 1_000_000);
     range("reserve.wait_replicas", usize::from(c.reserve.wait_replicas), 0, 5);
     // The gate's idea of Redis time may be as old as this, and it refuses by it up to 1 s early.
