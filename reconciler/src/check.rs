@@ -3,7 +3,7 @@
 use cells::port::CellView;
 use domain::drift::{self, DriftKind};
 use domain::ledger::refold;
-use domain::{CellId, Totals};
+use domain::{CellId, Kind, Totals};
 use runtime::mutant::{self, Mutant};
 use view::{Drift, OperateError};
 
@@ -54,15 +54,22 @@ impl Reconciler {
     }
 
     /// False when an entry since the last flag entry is not the fold of what was before it: a row
-    /// that was falsified, and an entry that covered it before anybody looked. Once the cell is
-    /// paused for that, the view follows the ledger whatever it says.
+    /// that was falsified, and an entry that covered it before anybody looked. A repair's or a
+    /// rebuild's pause may itself stand above such an entry, so it is not what counts, but the flag
+    /// before it. Once the cell is paused for that, the view follows the ledger whatever it says.
     pub(crate) async fn folds(&self, cell: &CellId) -> Result<bool, OperateError> {
         let last = self.ports.store.last_flag(cell).await.map_err(down)?;
         let told = last.as_ref().is_some_and(|e| drift::is_broken(&e.payload));
         if told || mutant::on(Mutant::LedgerTrusted) {
             return Ok(true);
         }
-        let mut at = last.map_or(0, |e| e.seq.saturating_sub(1));
+        let mut at = match last {
+            None => 0,
+            Some(e) if drift::repaired_flag(&e.payload).is_some() => {
+                self.before_flag(cell, e.seq).await?
+            }
+            Some(e) => e.seq.saturating_sub(1),
+        };
         loop {
             let page = self.ports.store.after(cell, at, PAGE).await.map_err(down)?;
             let Some((base, entries)) = page.and_then(|p| Some((p.base?, p.entries))) else {
@@ -77,6 +84,16 @@ impl Reconciler {
                 None => return Ok(true),
             }
         }
+    }
+
+    /// The position before the last flag entry that is older than `seq`; of a long sale without
+    /// one, a page back.
+    async fn before_flag(&self, cell: &CellId, seq: u64) -> Result<u64, OperateError> {
+        let from = seq.saturating_sub(PAGE + 1);
+        let page = self.ports.store.after(cell, from, PAGE).await.map_err(down)?;
+        let entries = page.map_or(Vec::new(), |p| p.entries);
+        let flag = entries.iter().rev().find(|e| e.kind == Kind::Flag && e.seq < seq);
+        Ok(flag.map_or(from, |e| e.seq.saturating_sub(1)))
     }
 
     /// True when the view has been behind for longer than an apply takes on a bad day.

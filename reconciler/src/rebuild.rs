@@ -110,6 +110,9 @@ impl Reconciler {
         let limited = self.limited(cell).await?.unwrap_or(true);
         let head = self.ports.store.head(cell).await.map_err(down)?;
         let totals = head.ok_or(OperateError::UnknownCell)?;
+        if self.ports.store.at(cell, totals.seq).await.map_err(down)? != Some(totals) {
+            return self.broken_row(cell).await;
+        }
         let suffix = format!("{:016x}", self.ports.unique.next());
         let (staged_len, adds) = self.stage(cell, totals.seq, &suffix).await?;
         let inc = self.ports.unique.next() % (HASH_SPACE - 1) + 1;
@@ -153,9 +156,7 @@ impl Reconciler {
         let head = self.ports.store.head(cell).await.map_err(down)?;
         head.ok_or(OperateError::UnknownCell)?;
         if self.compare(cell).await?.kind == Some(DriftKind::Ledger) {
-            // Built from what is wrong it would only look right.
-            self.stop_selling(cell, DriftKind::Ledger.invariant().unwrap_or_default()).await?;
-            return Err(down(format!("the row of {cell} is not the fold of its ledger")));
+            return self.broken_row(cell).await;
         }
         // A name of its own: the scheduled passes of this very process must respect it too.
         let holder = format!("{:016x}", self.ports.unique.next());
@@ -167,6 +168,12 @@ impl Reconciler {
         free.map_err(down)?;
         self.restore(cell).await?;
         Ok(())
+    }
+
+    /// Built from what is wrong a cell would only look right.
+    async fn broken_row(&self, cell: &CellId) -> Result<(), OperateError> {
+        self.stop_selling(cell, DriftKind::Ledger.invariant().unwrap_or_default()).await?;
+        Err(down(format!("the row of {cell} is not the fold of its ledger")))
     }
 
     async fn rebuild_paused(&self, cell: &CellId, holder: &str) -> Result<(), OperateError> {

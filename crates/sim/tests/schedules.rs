@@ -64,7 +64,7 @@ fn the_same_seed_is_the_same_story_in_two_processes() {
 }
 
 /// Seeds that break something without the code that mended it.
-const FOUND: [(u64, Option<Profile>, &str); 7] = [
+const FOUND: [(u64, Option<Profile>, &str); 10] = [
     (
         2,
         Some(Profile::Log),
@@ -106,6 +106,23 @@ const FOUND: [(u64, Option<Profile>, &str); 7] = [
         Some(Profile::Failover),
         "units left an offer on a hold that the replicas did not have; a failover lost it, and the \
                 units were sold again (INV-13)",
+    ),
+    (
+        489978,
+        Some(Profile::Fork),
+        "a row was falsified between a rebuild's check and its load, and the cell was built from it \
+                (INV-2)",
+    ),
+    (
+        734986,
+        Some(Profile::Fork),
+        "an entry covered a falsified row before the pause of a rebuild, and folds began at that \
+                pause (INV-2)",
+    ),
+    (
+        960548,
+        Some(Profile::Fork),
+        "the same under a view that was behind, which nobody folded for (INV-2)",
     ),
 ];
 
