@@ -132,8 +132,10 @@ impl Lane {
         args.push(Reply::from(first));
         args.push(Reply::Integer(call.keys.len() as i64));
         args.extend(call.keys.iter().cloned().chain(call.shared()).map(Reply::Bytes));
-        // The first key follows the hash and the number of keys.
-        let command = CustomCommand::new_static(what, ClusterHash::Offset(2), false);
+        // The slot itself: of a custom command the library takes no other policy into account, and
+        // would send it where the script's hash belongs, to be redirected each time.
+        let slot = ::fred::util::redis_keyslot(call.keys.first().map_or(&[], |k| &k[..]));
+        let command = CustomCommand::new_static(what, ClusterHash::Custom(slot), false);
         self.quick.custom(command, args).await
     }
 }
