@@ -1,31 +1,35 @@
 //! Tokens: who a request is from. HS256 and EdDSA; the algorithm comes from the configuration
 //! and never from the token.
 //!
-//! Verified tokens are remembered (bounded), because a buyer's client sends the same one again
-//! and again; the expiry is checked each time. A buyer's token opens nothing on the admin
-//! listener and an operator's token buys nothing.
+//! A buyer's token opens nothing on the admin listener and an operator's token buys nothing. In a
+//! flash sale each buyer's token is a new one, so a token is read once: the library's `decode`
+//! reads the claims a second time for checks that are made here against our clock.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
-use ahash::RandomState;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use domain::{Buyer, Identity};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use parking_lot::Mutex;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, crypto};
 use runtime::Clock;
 use runtime::config::AuthConfig;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
+
+use crate::remembered::{LEEWAY_S, Remembered};
 
 /// Audience of operators' tokens.
 pub const ADMIN_AUDIENCE: &str = "sluicegate-admin";
-/// Seconds a clock may be off.
-const LEEWAY_S: u64 = 30;
 /// The longest token that is looked at, bytes.
 const MAX_TOKEN: usize = 4096;
-/// Tokens of a set; one more takes the place of the oldest. A token has its set.
-const WAYS: usize = 8;
+
+/// What a token's header says.
+#[derive(Deserialize)]
+struct Said {
+    alg: Algorithm,
+    /// Extensions that must be understood: none is.
+    crit: Option<IgnoredAny>,
+}
 
 /// What a token says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -94,52 +98,41 @@ pub struct Verified {
 }
 
 impl Verified {
+    fn new(buyer: Buyer) -> Self {
+        Self { buyer, hash: OnceLock::new() }
+    }
+
     /// [`Identity::buyer_hash`], made once for as long as the token is remembered.
     pub(crate) fn hash(&self, identity: &Identity) -> u64 {
         *self.hash.get_or_init(|| identity.buyer_hash(&self.buyer))
     }
 }
 
-struct Remembered {
-    hash: u64,
-    token: Box<str>,
-    buyer: Arc<Verified>,
-    exp: u64,
-    nbf: u64,
-}
-
-impl Remembered {
-    fn is_valid(&self, now: u64) -> bool {
-        now <= self.exp.saturating_add(LEEWAY_S) && now + LEEWAY_S >= self.nbf
-    }
-}
-
 /// Verifies and mints tokens; share it.
 pub struct Tokens {
-    keys: Vec<(Validation, DecodingKey)>,
+    keys: Vec<(Algorithm, DecodingKey)>,
     signer: Option<EncodingKey>,
     issuer: Option<String>,
     audience: Option<String>,
     admin_token: String,
     clock: Arc<dyn Clock>,
-    hasher: RandomState,
-    seen: Box<[Mutex<VecDeque<Remembered>>]>,
+    seen: Remembered,
 }
 
 impl Tokens {
     /// From the configuration; `Err` names the key that is wrong.
     pub fn new(cfg: &AuthConfig, admin: &str, clock: Arc<dyn Clock>) -> Result<Self, String> {
         let secrets = std::iter::once(&cfg.hs256_secret).chain(&cfg.hs256_old);
-        let mut keys: Vec<(Validation, DecodingKey)> = secrets
+        let mut keys: Vec<(Algorithm, DecodingKey)> = secrets
             .filter(|s| !s.is_empty())
-            .map(|s| (rules(Algorithm::HS256), DecodingKey::from_secret(s.as_bytes())))
+            .map(|s| (Algorithm::HS256, DecodingKey::from_secret(s.as_bytes())))
             .collect();
         for key in &cfg.eddsa_public_keys {
             let raw = STANDARD.decode(key).ok().filter(|k| k.len() == 32);
             let raw = raw.ok_or("auth.eddsa_public_keys: base64 of 32 bytes each")?;
             let key = DecodingKey::from_ed_components(&URL_SAFE_NO_PAD.encode(raw));
             let key = key.map_err(|e| format!("auth.eddsa_public_keys: {e}"))?;
-            keys.push((rules(Algorithm::EdDSA), key));
+            keys.push((Algorithm::EdDSA, key));
         }
         let signer = (!cfg.hs256_secret.is_empty())
             .then(|| EncodingKey::from_secret(cfg.hs256_secret.as_bytes()));
@@ -150,17 +143,15 @@ impl Tokens {
             audience: cfg.audience.clone(),
             admin_token: admin.to_owned(),
             clock,
-            hasher: RandomState::new(),
-            seen: (0..cfg.remembered_tokens.div_ceil(WAYS)).map(|_| Mutex::default()).collect(),
+            seen: Remembered::new(cfg.remembered_tokens),
         })
     }
 
     /// The buyer of an `Authorization` header's value.
     pub fn buyer(&self, header: &[u8]) -> Option<Arc<Verified>> {
         let token = bearer(header)?;
-        let (hash, set) = self.set_of(token);
         let now = self.clock.now_ms() / 1000;
-        if let Some(known) = find(&set.lock(), (hash, token), now) {
+        if let Some(known) = self.seen.find(token, now) {
             return known;
         }
         let claims = self.verify(token, now)?;
@@ -171,25 +162,14 @@ impl Tokens {
         if claims.role.is_some() || !for_us {
             return None;
         }
-        let buyer = Arc::new(Verified { buyer: claims.sub.parse().ok()?, hash: OnceLock::new() });
-        let (exp, nbf) = (claims.exp, claims.nbf.unwrap_or(0));
-        let token = token.into();
-        let mut set = set.lock();
-        set.truncate(WAYS - 1);
-        set.push_front(Remembered { hash, token, buyer: buyer.clone(), exp, nbf });
+        let buyer = Arc::new(Verified::new(claims.sub.parse().ok()?));
+        self.seen.keep(token, &buyer, claims.nbf.unwrap_or(0)..=claims.exp);
         Some(buyer)
     }
 
     /// The same, of a token that was verified before and is still remembered and valid.
     pub(crate) fn remembered(&self, header: &[u8]) -> Option<Arc<Verified>> {
-        let token = bearer(header)?;
-        let (hash, set) = self.set_of(token);
-        find(&set.lock(), (hash, token), self.clock.now_ms() / 1000)?
-    }
-
-    fn set_of(&self, token: &str) -> (u64, &Mutex<VecDeque<Remembered>>) {
-        let hash = self.hasher.hash_one(token);
-        (hash, &self.seen[hash as usize % self.seen.len()])
+        self.seen.find(bearer(header)?, self.clock.now_ms() / 1000)?
     }
 
     /// The role of an `Authorization` header's value on the admin listener.
@@ -238,11 +218,17 @@ impl Tokens {
     }
 
     fn verify(&self, token: &str, now: u64) -> Option<Claims> {
-        let decode = |(rules, key): &(Validation, DecodingKey)| {
-            jsonwebtoken::decode::<Claims>(token, key, rules).ok()
+        let (message, signature) = token.rsplit_once('.')?;
+        let (header, claims) = message.split_once('.')?;
+        let said: Said = part(header)?;
+        let signed = |(algorithm, key): &(Algorithm, DecodingKey)| {
+            *algorithm == said.alg
+                && crypto::verify(signature, message.as_bytes(), key, *algorithm).unwrap_or(false)
         };
-        let claims = self.keys.iter().find_map(decode)?;
-        let claims = claims.claims;
+        if said.crit.is_some() || !self.keys.iter().any(signed) {
+            return None;
+        }
+        let claims: Claims = part(claims)?;
         let in_time = now <= claims.exp.saturating_add(LEEWAY_S)
             && claims.nbf.is_none_or(|nbf| now + LEEWAY_S >= nbf);
         let issued = self.issuer.is_none() || self.issuer == claims.iss;
@@ -250,24 +236,9 @@ impl Tokens {
     }
 }
 
-/// What the library checks: the signature and that the claims are there. Times and audience are
-/// checked against our clock and our rules.
-fn rules(algorithm: Algorithm) -> Validation {
-    let mut rules = Validation::new(algorithm);
-    rules.validate_exp = false;
-    rules.validate_aud = false;
-    rules.required_spec_claims = ["exp", "sub"].map(str::to_owned).into();
-    rules
-}
-
-/// The buyer of a remembered token, if it is valid now; `None` when it is not remembered.
-fn find(
-    set: &VecDeque<Remembered>,
-    (hash, token): (u64, &str),
-    now: u64,
-) -> Option<Option<Arc<Verified>>> {
-    let r = set.iter().find(|r| r.hash == hash && *r.token == *token)?;
-    Some(r.is_valid(now).then(|| r.buyer.clone()))
+/// A part of a token, which is base64 of JSON.
+fn part<T: DeserializeOwned>(text: &str) -> Option<T> {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
 }
 
 fn bearer(header: &[u8]) -> Option<&str> {

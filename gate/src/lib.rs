@@ -20,6 +20,7 @@ mod metrics;
 mod offers;
 mod orders;
 mod prefixed;
+mod remembered;
 mod reserve;
 mod route;
 mod serve;

@@ -5,6 +5,7 @@
 //! answer.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::time::Duration;
 
 use domain::{Buyer, Kind, OfferId, OrderId, Payload, Reason, Status};
@@ -133,10 +134,14 @@ impl<'a> OrderBody<'a> {
 
 /// The link that finds an order which has no row yet.
 pub(crate) fn self_link(order: OrderId, offer: &str, receipt: Option<&str>) -> String {
-    match receipt {
-        Some(receipt) => format!("/v1/orders/{order}?offer={offer}&receipt={receipt}"),
-        None => format!("/v1/orders/{order}?offer={offer}"),
+    let mut link = String::with_capacity(128);
+    // Text that grows takes everything.
+    let _ = write!(link, "/v1/orders/{order}?offer={offer}");
+    if let Some(receipt) = receipt {
+        link.push_str("&receipt=");
+        link.push_str(receipt);
     }
+    link
 }
 
 /// An order that has its row.
