@@ -2,16 +2,19 @@
 -- Keys:    c h b0 b1 d0 d1 t s (one hash tag)
 -- Args:    supply, net, W, open, tok, adds, inc, lim (1 = offer has a limit),
 --          ticket ('' = the cell never existed), buyers staged in s (0 = none)
--- Returns: {0} OK | {1} CHANGED (another ticket, or s is not complete) | {2} EXISTS
+-- Returns: {0} OK | {1} CHANGED (another ticket, another primary since it was stored, or s is
+--          not complete) | {2} EXISTS
 -- Writes:  all keys of the cell; removes t and s
 -- Idempotence: a repeat answers EXISTS.
--- Cost:    O(1) in this thread (keys are unlinked or renamed), at most 9 calls.
+-- Cost:    O(1) in this thread (keys are unlinked or renamed), at most 10 calls.
 if #KEYS ~= 8 or #ARGV ~= 10 then
   return redis.error_reply('ERR load: arity')
 end
 local call, staged = redis.call, tonumber(ARGV[10])
 if call('EXISTS', KEYS[1]) == 1 then return { 2 } end
-if (call('GET', KEYS[7]) or '') ~= ARGV[9] then return { 1 } end
+local primary = string.match(call('INFO', 'replication'), 'master_replid:(%x+)')
+local ticket = ARGV[9] ~= '' and ARGV[9] .. ':' .. primary or ''
+if (call('GET', KEYS[7]) or '') ~= ticket then return { 1 } end
 if staged > 0 and call('HLEN', KEYS[8]) ~= staged then return { 1 } end
 local time = call('TIME')
 local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))

@@ -170,6 +170,11 @@ impl Embedded {
         stripe.run(call).map_err(broken)
     }
 
+    /// The cell's slot has another primary (its `master_replid`), as after a failover.
+    pub fn set_primary(&self, cell: &CellId, primary: u64) {
+        self.stripe(cell).lock().keys.lock().set_primary(primary);
+    }
+
     /// Commands that wrote so far, in the state that the cell lives in.
     pub fn writes(&self, cell: &CellId) -> u64 {
         self.stripe(cell).lock().keys.lock().writes()

@@ -79,6 +79,7 @@ pub struct Keyspace {
     items: HashMap<Bytes, Item>,
     now_ms: u64,
     writes: u64,
+    primary: u64,
 }
 
 type Answer = Result<Reply, String>;
@@ -95,6 +96,10 @@ impl Keyspace {
         if *name == b"TIME" {
             let text = |n: u64| Reply::Bulk(n.to_string().into());
             return Ok(Reply::Array(vec![text(now_ms / 1000), text(now_ms % 1000 * 1000)]));
+        }
+        if *name == b"INFO" {
+            let text = format!("role:master\r\nmaster_replid:{:040x}\r\n", self.primary);
+            return Ok(Reply::Bulk(text.into()));
         }
         let (key, rest) = rest.split_first().ok_or("ERR wrong number of arguments")?;
         self.bury(key);
@@ -123,6 +128,11 @@ impl Keyspace {
     /// Commands that write, so far: also those that wrote what was there already.
     pub fn writes(&self) -> u64 {
         self.writes
+    }
+
+    /// From now on this is the primary with that number.
+    pub fn set_primary(&mut self, primary: u64) {
+        self.primary = primary;
     }
 
     /// Removes every key for which `doomed` says so.

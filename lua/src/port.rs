@@ -328,8 +328,8 @@ pub struct LoadCall {
     pub inc: u64,
     /// Sum of the hashes of the buyers staged before, mod 2^46.
     pub adds: u64,
-    /// Must be the ticket stored in the slot; `None` only for a cell that never existed (a new
-    /// offer), where nothing can be outstanding.
+    /// Must be the ticket that this primary stored in the slot; `None` only for a cell that never
+    /// existed (a new offer), where nothing can be outstanding.
     pub ticket: Option<String>,
     /// The staging key's suffix that [`Cells::stage`] used; `None` = no buyers.
     pub staged: Option<String>,
@@ -372,7 +372,7 @@ pub trait Cells: Send + Sync {
     async fn fence(&self, cell: &CellId, order: OrderId, payload: &[u8]) -> CellResult<FenceReply>;
     /// Turns a sealed anchor that nobody touched since into a fence.
     async fn unseal(&self, cell: &CellId, order: OrderId, att: &str) -> CellResult<FenceReply>;
-    /// Stores a ticket in the slot; it dies with the node's data.
+    /// Stores a ticket in the slot; it dies with the node's data, and with its primary.
     async fn ticket(&self, cell: &CellId, ticket: &str) -> CellResult<()>;
     /// Adds (buyer, qty) pairs, at most 1,000 a call, to the staging key of a coming load.
     async fn stage(&self, cell: &CellId, suffix: &str, b: &[(String, i64)]) -> CellResult<()>;

@@ -1,6 +1,8 @@
 //! reserve: the arguments and the replies of `reserve.lua`.
 //!
-//! One call is up to [`MAX_BATCH`] orders on one cell. Every reply echoes the id it answers.
+//! One call is up to [`MAX_BATCH`] orders on one cell. Arguments and replies are few and long: each
+//! one of them costs Redis and its client more than its bytes do. Every reply echoes the ids that
+//! it answers.
 
 use bytes::Bytes;
 use domain::{CellId, HoldState, Kind, OrderId};
@@ -16,7 +18,7 @@ pub fn encode(cell: &CellId, call: &ReserveCall) -> Result<Call, String> {
         return Err(format!("reserve of {} items", call.items.len()));
     }
     let mut out = Call::new(&RESERVE, cell, &["c", "h", "b0", "b1", "d0", "d1"])
-        .room(4 + 7 * call.items.len());
+        .room(4 + 3 * call.items.len());
     out.text(call.limit);
     for ms in [call.deadline_ms, call.opens_at_ms, call.closes_at_ms] {
         out.text(ms);
@@ -33,14 +35,15 @@ fn push(out: &mut Call, item: &ReserveItem) -> Result<(), String> {
     if item.state == HoldState::Fenced || transfer != buyer.is_empty() || item.qty == 0 {
         return Err(format!("reserve of {}: state, buyer and qty do not fit", item.order));
     }
-    let flag = |on: bool| if on { b'1' } else { b'0' };
-    let flags = [item.state.code() as u8, flag(item.checked), flag(item.relay)];
-    out.bytes(&item.order.key().0);
+    let state = match item.state {
+        HoldState::Line => 1,
+        HoldState::Transfer => 2,
+        HoldState::Sealed | HoldState::Fenced => 0,
+    };
+    let flags = u64::from(item.relay) + 2 * u64::from(item.checked) + 4 * state;
     out.bytes(&item.order.0);
-    out.bytes(&flags);
-    out.text(format_args!("{:010}-{}{:03}", item.qty, item.nonce, buyer.len()));
-    out.bytes(buyer.as_bytes());
-    out.text(item.buyer_hash & ADDS_MASK);
+    out.text((item.buyer_hash & ADDS_MASK) + (ADDS_MASK + 1) * flags);
+    out.open(format_args!("{:010}-{}{:03}{buyer}", item.qty, item.nonce, buyer.len()));
     out.bytes(&item.payload);
     Ok(())
 }
@@ -57,44 +60,47 @@ pub fn decode(call: &ReserveCall, value: Value) -> Result<ReserveReply, String> 
     }
     let (adds, inc) = (f.uint()?, f.uint()?);
     let mark = Mark { redis_ms, watermark: watermark as u64, adds, inc, available: f.int()? };
-    if f.left() != 3 * call.items.len() {
+    let ids = f.bytes()?;
+    if !ids.chunks(16).eq(call.items.iter().map(|i| &i.order.0[..])) {
+        return Err(format!("the reply is of {ids:02x?}"));
+    }
+    let letters = f.bytes()?;
+    if letters.len() != call.items.len() {
         return Err("reserve answered another number of items".to_owned());
     }
-    let results = call.items.iter().map(|i| one(i.order, &mut f)).collect::<Result<_, _>>()?;
-    Ok(ReserveReply { mark, results, replicated: true })
+    let with_letter = call.items.iter().zip(&letters);
+    let results = with_letter.map(|(i, letter)| one(i.order, *letter, redis_ms, &mut f));
+    let results = results.collect::<Result<_, _>>()?;
+    match f.left() {
+        0 => Ok(ReserveReply { mark, results, replicated: true }),
+        n => Err(format!("reserve answered {n} values too many")),
+    }
 }
 
-fn one(order: OrderId, f: &mut Fields) -> Result<Reserved, String> {
-    f.echo(&order.0)?;
-    let code = f.int()?;
-    let refused =
-        |f: &mut Fields, why| f.int().map(|plus| Reserved::Refused { why, known_buyer: plus == 1 });
-    match code {
-        0 => Ok(Reserved::New { t_ms: f.uint()? }),
-        1 => {
+fn one(order: OrderId, letter: u8, now: u64, f: &mut Fields) -> Result<Reserved, String> {
+    let refused = |why| Ok(Reserved::Refused { why, known_buyer: letter.is_ascii_uppercase() });
+    match letter {
+        b'N' => Ok(Reserved::New { t_ms: now }),
+        b'O' => Ok(Reserved::New { t_ms: f.uint()? }),
+        b'H' => {
             let (t_ms, payload) = hold::time_and_payload(&f.bytes()?)?;
             Ok(Reserved::Held { t_ms, payload })
         }
-        2 => verdict(&f.bytes()?).map(Reserved::Verdict),
-        4 => {
+        b'V' => verdict(&f.bytes()?).map(Reserved::Verdict),
+        b'X' => {
             let content: [u8; 4] =
                 f.bytes()?[..].try_into().map_err(|_| "a content part of 4 bytes".to_owned())?;
             Ok(Reserved::Conflict(OrderId::join(order.key(), content)))
         }
-        8 => refused(f, Refusal::Closed),
-        9 => refused(f, Refusal::Paused),
-        10 => refused(f, Refusal::Limit),
-        11 => refused(f, Refusal::SoldOut),
-        _ => {
-            f.int()?;
-            match code {
-                3 => Ok(Reserved::Fenced),
-                5 => Ok(Reserved::Late),
-                6 => Ok(Reserved::Returning),
-                7 => Ok(Reserved::NotOpen),
-                _ => Err(format!("reserve answered code {code}")),
-            }
-        }
+        b'F' => Ok(Reserved::Fenced),
+        b'D' => Ok(Reserved::Late),
+        b'R' => Ok(Reserved::Returning),
+        b'W' => Ok(Reserved::NotOpen),
+        b'C' | b'c' => refused(Refusal::Closed),
+        b'P' | b'p' => refused(Refusal::Paused),
+        b'L' | b'l' => refused(Refusal::Limit),
+        b'S' | b's' => refused(Refusal::SoldOut),
+        other => Err(format!("reserve answered {:?}", other as char)),
     }
 }
 

@@ -59,7 +59,7 @@ pub struct Call {
     pub script: &'static Script,
     /// KEYS, all in one slot; at least one.
     pub keys: Vec<Bytes>,
-    /// ARGV, one behind the other: a call of 64 orders has 452 of them, too many to allocate each.
+    /// ARGV, one behind the other: a call of 256 orders has 772 of them, too many to allocate each.
     packed: BytesMut,
     /// Where each argument ends in `packed`.
     ends: Vec<usize>,
@@ -75,7 +75,7 @@ impl Call {
     /// With room for `n` arguments, most of them short.
     pub(crate) fn room(mut self, n: usize) -> Self {
         self.ends.reserve(n);
-        self.packed.reserve(40 * n);
+        self.packed.reserve(96 * n);
         self
     }
 
@@ -90,6 +90,11 @@ impl Call {
         // A buffer that grows takes everything.
         let _ = write!(self.packed, "{x}");
         self.ends.push(self.packed.len());
+    }
+
+    /// Begins an argument that the next one completes.
+    pub(crate) fn open(&mut self, x: impl std::fmt::Display) {
+        let _ = write!(self.packed, "{x}");
     }
 
     /// Adds a constant.

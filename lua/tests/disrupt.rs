@@ -7,9 +7,9 @@
 
 mod nodes;
 
-use domain::CellId;
+use domain::{CellId, Totals};
 use nodes::{ask, migrate, owner, promote, topology, waits};
-use sluicegate_lua::{CellError, Cells, Reserved, fred, redisrs};
+use sluicegate_lua::{CellError, Cells, Changed, LoadCall, Reserved, fred, redisrs};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use testkit::cells::conformance::{Case, call, item, order};
@@ -114,4 +114,60 @@ async fn a_failover_under_load_and_back() {
         })
         .await;
     }
+}
+
+/// Calls that a node refused because the slot is another's.
+async fn redirected() -> u64 {
+    let mut sum = 0;
+    for node in topology().await.iter().filter(|n| n.primary) {
+        let text: String = ask(&node.addr, "INFO commandstats").await.unwrap();
+        let line = text.lines().find(|l| l.starts_with("cmdstat_evalsha:")).unwrap_or_default();
+        let field = line.split(',').find_map(|f| f.strip_prefix("rejected_calls="));
+        sum += field.map_or(0, |n| n.parse::<u64>().unwrap());
+    }
+    sum
+}
+
+#[tokio::test]
+async fn a_call_goes_to_the_node_that_has_the_slot() {
+    let _alone = stack::alone();
+    for (name, cells) in clients().await {
+        let before = redirected().await;
+        for n in 0..40 {
+            let cell = format!("{}-{n}.0", stack::fresh_name()).parse().unwrap();
+            assert_eq!(cells.snapshot(&cell).await.unwrap(), None);
+        }
+        assert_eq!(redirected().await, before, "{name}");
+    }
+}
+
+/// After a failover the slot may be what it was before a load that is lost: a second load with the
+/// same ticket would build the cell without the orders that were accepted in between.
+#[tokio::test]
+async fn a_ticket_dies_with_its_primary() {
+    let _alone = stack::alone();
+    let cells = redisrs::connect(&stack::nodes()).await.unwrap();
+    let cell: CellId = format!("{}.0", stack::fresh_name()).parse().unwrap();
+    let load = |ticket: &str| LoadCall {
+        totals: Totals { supply: 5, seq: 1, ..Totals::default() },
+        inc: 6,
+        adds: 0,
+        ticket: Some(ticket.to_owned()),
+        staged: None,
+        staged_len: 0,
+        limited: true,
+    };
+    cells.ticket(&cell, "before").await.unwrap();
+    let (primary, _) = owner(&cell).await;
+    let replica = topology().await.into_iter().find(|n| n.of == primary.id).unwrap();
+    promote(&replica).await;
+    let old = cells.load(&cell, load("before")).await;
+    let stored = cells.ticket(&cell, "after").await;
+    let new = cells.load(&cell, load("after")).await;
+    sleep(Duration::from_millis(500)).await;
+    promote(&primary).await;
+    assert_eq!(old.unwrap(), Changed::Changed);
+    stored.unwrap();
+    assert_eq!(new.unwrap(), Changed::Ok);
+    cells.drop_cell(&cell, (6, 1, Totals::default().tok), false).await.unwrap();
 }

@@ -135,9 +135,10 @@ fn step(node: &Arc<Node>, cell: &CellId, call: &Arc<Call>) -> (CellResult<Value>
     (reply, written)
 }
 
-/// What reserve answers, by code; `missing` is said of the whole call.
-pub const RESERVE: [&str; 12] = [
+/// What reserve answers, by letter; `missing` is said of the whole call.
+pub const RESERVE: [&str; 13] = [
     "new",
+    "new_again",
     "held",
     "verdict",
     "fenced",
@@ -150,6 +151,8 @@ pub const RESERVE: [&str; 12] = [
     "limit",
     "sold_out",
 ];
+const LETTERS: [&[u8]; 13] =
+    [b"N", b"O", b"H", b"V", b"F", b"X", b"D", b"R", b"W", b"Cc", b"Pp", b"Ll", b"Ss"];
 
 fn int(value: Option<&Value>) -> i64 {
     match value {
@@ -169,8 +172,9 @@ fn codes(call: &Call, value: &Value) -> Vec<&'static str> {
     match call.script.name {
         "reserve" if items.len() == 2 => vec!["missing"],
         "reserve" => {
-            let codes = items.iter().skip(5).collect::<Vec<_>>();
-            codes.chunks(3).map(|c| pick(&RESERVE, int(c.get(1).copied()))).collect()
+            let Some(Value::Bytes(letters)) = items.get(6) else { return vec!["odd"] };
+            let at = |l: &u8| LETTERS.iter().position(|all| all.contains(l));
+            letters.iter().map(|l| at(l).map_or("odd", |i| RESERVE[i])).collect()
         }
         "apply" => vec![pick(&["ok", "missing", "gap", "fork"], first)],
         "resolve" => vec![match first {
@@ -190,6 +194,12 @@ pub fn short(id: &[u8]) -> String {
     id.iter().skip(8).take(4).map(|b| format!("{b:02x}")).collect()
 }
 
+/// The buyer in a hold: its length stands before it.
+fn buyer(hold: &[u8]) -> &[u8] {
+    let length = hold.get(27..30).and_then(|l| std::str::from_utf8(l).ok()?.parse().ok());
+    hold.get(30..30 + length.unwrap_or(0)).unwrap_or_default()
+}
+
 /// What a call is about, for the story.
 fn about(call: &Call) -> String {
     let args: Vec<&[u8]> = call.args().collect();
@@ -197,11 +207,13 @@ fn about(call: &Call) -> String {
     match call.script.name {
         "reserve" => {
             let one = |c: &[&[u8]]| {
-                let buyer = String::from_utf8_lossy(c[4]).into_owned();
-                let flags = String::from_utf8_lossy(c[2]).into_owned();
-                format!("{} by {buyer} {flags}", short(c[1]))
+                let number: u64 = String::from_utf8_lossy(c[1]).parse().unwrap_or_default();
+                let flags = number >> 46;
+                let state = ["S", "L", "T"].get((flags >> 2) as usize).unwrap_or(&"?");
+                let buyer = String::from_utf8_lossy(buyer(c[2]));
+                format!("{} by {buyer} {state}{}{}", short(c[0]), flags >> 1 & 1, flags & 1)
             };
-            args[4..].chunks_exact(7).map(one).collect::<Vec<_>>().join(", ")
+            args[4..].chunks_exact(3).map(one).collect::<Vec<_>>().join(", ")
         }
         "apply" => {
             let one = |c: &[&[u8]]| format!("{}{}", String::from_utf8_lossy(c[0]), short(c[2]));

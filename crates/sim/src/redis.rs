@@ -34,6 +34,7 @@ impl Clock for RedisClock {
 
 struct Write {
     at: u64,
+    primary: u64,
     call: Arc<Call>,
 }
 
@@ -46,6 +47,8 @@ struct Epoch {
 struct Slot {
     epochs: VecDeque<Epoch>,
     replica: Replica,
+    /// How many primaries the slot had before this one.
+    primary: u64,
     /// (when, state): what a dump on disk would have.
     dumps: VecDeque<(u64, Saved)>,
 }
@@ -121,7 +124,8 @@ impl Redis {
             let slot = slots.entry(cell.clone()).or_default();
             self.remember(now, cell, slot, call);
         }
-        self.raw(&self.lua, now, cell, call)
+        let primary = slots.get(cell).map_or(0, |slot| slot.primary);
+        self.raw(&self.lua, (now, primary), cell, call)
     }
 
     /// As [`Redis::run`], and what a WAIT behind it would wait for.
@@ -161,11 +165,19 @@ impl Redis {
 
     /// Runs a script on the deposed primary: nobody will remember it.
     pub fn run_old(&self, now: u64, cell: &CellId, call: &Call) -> Result<Value, CellError> {
-        self.raw(&self.old, now, cell, call)
+        let before = self.slots.lock().get(cell).map_or(0, |slot| slot.primary.saturating_sub(1));
+        self.raw(&self.old, (now, before), cell, call)
     }
 
-    fn raw(&self, at: &Embedded, now: u64, cell: &CellId, call: &Call) -> Result<Value, CellError> {
+    fn raw(
+        &self,
+        at: &Embedded,
+        (now, primary): (u64, u64),
+        cell: &CellId,
+        call: &Call,
+    ) -> Result<Value, CellError> {
         self.clock.0.store(now, Ordering::Relaxed);
+        at.set_primary(cell, primary);
         at.run_now(cell, call)
     }
 
@@ -181,7 +193,7 @@ impl Redis {
             }
         }
         if let Some(epoch) = slot.epochs.back_mut() {
-            epoch.writes.push(Write { at: now, call: call.clone() });
+            epoch.writes.push(Write { at: now, primary: slot.primary, call: call.clone() });
         }
     }
 
@@ -219,9 +231,10 @@ impl Redis {
         if let Some(epoch) = slot.epochs.back() {
             self.lua.restore(cell, &epoch.from);
             for w in &epoch.writes {
-                drop(self.raw(&self.lua, w.at, cell, &w.call));
+                drop(self.raw(&self.lua, (w.at, w.primary), cell, &w.call));
             }
         }
+        slot.primary += 1;
         slot.replica.calls -= n - left;
         slot.replica.times += 1;
         n - left
@@ -234,6 +247,7 @@ impl Redis {
         let dump = slot.dumps.iter().rev().find(|d| d.0 <= before).map(|d| d.1.clone());
         let Some(dump) = dump else { return false };
         self.lua.restore(cell, &dump);
+        slot.primary += 1;
         slot.begin_again();
         true
     }

@@ -64,7 +64,7 @@ fn the_same_seed_is_the_same_story_in_two_processes() {
 }
 
 /// Seeds that break something without the code that mended it.
-const FOUND: [(u64, Option<Profile>, &str); 10] = [
+const FOUND: [(u64, Option<Profile>, &str); 12] = [
     (
         2,
         Some(Profile::Log),
@@ -124,6 +124,12 @@ const FOUND: [(u64, Option<Profile>, &str); 10] = [
         Some(Profile::Fork),
         "the same under a view that was behind, which nobody folded for (INV-2)",
     ),
+    (
+        502854,
+        None,
+        "a load came twice, the second time after a failover that had lost the first (6.9)",
+    ),
+    (585487, None, "the same after holds of the lost load had been published (6.9)"),
 ];
 
 #[test]

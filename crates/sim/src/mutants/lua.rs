@@ -14,7 +14,7 @@ const fn lua(
 }
 
 /// Mutants of the scripts.
-pub(super) const ALL: [Case; 20] = [
+pub(super) const ALL: [Case; 21] = [
     lua(
         ("apply_no_watermark", "apply folds in what it has already"),
         "apply",
@@ -60,16 +60,14 @@ pub(super) const ALL: [Case; 20] = [
     lua(
         ("no_conflict", "reserve takes other content under a key for the same request"),
         "reserve",
-        "if sub(v, 2, 5) ~= sub(ARGV[a + 1], 13) or sub(v, 49,",
+        "if sub(v, 2, 5) ~= sub(id, 13) or sub(v, 49,",
         "if sub(v, 49,",
     ),
     lua(
         ("no_touch", "a repeat of a reserve writes nothing"),
         "reserve",
-        "      put(key, v)\n      return 0, tonumber(sub(v, 6, 18))\n    end\n    \
-         v = sub(v, 1, 28) .. '+' .. sub(nonce, 2) .. sub(v, 46)\n    put(key, v)\n",
-        "      return 0, tonumber(sub(v, 6, 18))\n    end\n    \
-         v = sub(v, 1, 28) .. '+' .. sub(nonce, 2) .. sub(v, 46)\n",
+        "    put(key, v)\n    if mine",
+        "    if mine",
     ),
     lua(
         ("b_dropped", "a buyer's field in b goes when nothing is left in it"),
@@ -93,8 +91,8 @@ pub(super) const ALL: [Case; 20] = [
     lua(
         ("no_limit", "reserve without the buyer's limit"),
         "reserve",
-        "(has or 0) + qty > limit then return 10, plus end",
-        "(has or 0) + qty > limit + 9 then return 10, plus end",
+        "(has or 0) + qty > limit then",
+        "(has or 0) + qty > limit + 9 then",
     ),
     lua(
         ("batch_no_overlay", "two reserves of a call do not see each other's units"),
@@ -105,8 +103,14 @@ pub(super) const ALL: [Case; 20] = [
     lua(
         ("load_no_ticket", "load without its ticket"),
         "load",
-        "if (call('GET', KEYS[7]) or '') ~= ARGV[9] then return { 1 } end",
+        "if (call('GET', KEYS[7]) or '') ~= ticket then return { 1 } end",
         "",
+    ),
+    lua(
+        ("ticket_any_primary", "a ticket outlives the primary that stored it"),
+        "load",
+        "if (call('GET', KEYS[7]) or '') ~= ticket then return { 1 } end",
+        "if string.match(call('GET', KEYS[7]) or '', '^[^:]*') ~= ARGV[9] then return { 1 } end",
     ),
     lua(
         ("load_over", "load overwrites a living cell"),

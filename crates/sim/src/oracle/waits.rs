@@ -25,7 +25,7 @@ impl Oracle {
     pub(super) fn held_in_vain(&mut self, cell: &CellId, call: &Call) {
         let args: Vec<&[u8]> = call.args().collect();
         if call.script.name == "reserve" {
-            let ids = args[4..].chunks_exact(7).filter_map(|c| c[1].try_into().ok().map(OrderId));
+            let ids = args[4..].chunks_exact(3).filter_map(|c| c[0].try_into().ok().map(OrderId));
             self.lost_holds.extend(ids.map(|o| (cell.clone(), o)));
         }
     }
