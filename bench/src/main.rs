@@ -29,6 +29,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Buyers who go on pressing when all is sold; in the other rows each order has a new buyer.
 const PRESSING: usize = 20_000;
 
+/// Buyers for each second of a measurement: more than any machine this runs on answers.
+const NEW_BUYERS: usize = 160_000;
+
 /// Prints a table of ratios and writes it as JSON.
 #[derive(Parser)]
 struct Args {
@@ -95,7 +98,8 @@ async fn http_rows(
     wanted: &impl Fn(&str) -> bool,
     report: &mut Report,
 ) -> Result<()> {
-    let buyers = load::Buyers::mint(config, 400_000)?;
+    let seconds = plan.time.as_secs().max(1) as usize;
+    let buyers = load::Buyers::mint(config, NEW_BUYERS * seconds)?;
     let bare = reference::start().await?;
     if wanted("sold_out") {
         let stand = Stand::start(config, LogKind::Null).await?;

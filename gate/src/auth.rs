@@ -163,7 +163,7 @@ impl Tokens {
             return None;
         }
         let buyer = Arc::new(Verified::new(claims.sub.parse().ok()?));
-        self.seen.keep(token, &buyer, claims.nbf.unwrap_or(0)..=claims.exp);
+        self.seen.note(token, &buyer, claims.nbf.unwrap_or(0)..=claims.exp);
         Some(buyer)
     }
 

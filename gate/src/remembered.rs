@@ -1,9 +1,13 @@
 //! Tokens that were verified before: a bounded number of them, because a buyer's client sends the
 //! same one again and again. The times in a token are checked each time.
+//!
+//! In a flash sale most buyers come once. A token is kept when it is verified a second time; of the
+//! first time only its hash is noted, which costs no memory of its own and throws nobody out.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::RandomState;
 use parking_lot::Mutex;
@@ -27,36 +31,42 @@ struct Entry {
 pub(crate) struct Remembered {
     hasher: RandomState,
     sets: Box<[Mutex<VecDeque<Entry>>]>,
+    /// The hash of the last token that was verified and not kept, by place.
+    seen: Box<[AtomicU64]>,
 }
 
 impl Remembered {
-    /// At most `n` of them, rounded up to whole sets.
+    /// At most `n` of them (at least 1), rounded up to whole sets.
     pub fn new(n: usize) -> Self {
-        let sets = (0..n.div_ceil(WAYS)).map(|_| Mutex::default()).collect();
-        Self { hasher: RandomState::new(), sets }
+        let sets: Box<[_]> = (0..n.div_ceil(WAYS)).map(|_| Mutex::default()).collect();
+        let seen = (0..sets.len() * WAYS).map(|_| AtomicU64::new(0)).collect();
+        Self { hasher: RandomState::new(), sets, seen }
     }
 
     /// The buyer of a remembered token, if it is valid now; `None` when it is not remembered.
     pub fn find(&self, token: &str, now: u64) -> Option<Option<Arc<Verified>>> {
-        let (hash, set) = self.set_of(token);
-        let set = set.lock();
+        let hash = self.hasher.hash_one(token);
+        let set = self.set(hash).lock();
         let entry = set.iter().find(|e| e.hash == hash && *e.token == *token)?;
         let from = entry.valid.start().saturating_sub(LEEWAY_S);
         let is_valid = (from..=entry.valid.end().saturating_add(LEEWAY_S)).contains(&now);
         Some(is_valid.then(|| entry.buyer.clone()))
     }
 
-    /// Remembers a token that is not remembered.
-    pub fn keep(&self, token: &str, buyer: &Arc<Verified>, valid: RangeInclusive<u64>) {
-        let (hash, set) = self.set_of(token);
+    /// A token that is not remembered was verified.
+    pub fn note(&self, token: &str, buyer: &Arc<Verified>, valid: RangeInclusive<u64>) {
+        let hash = self.hasher.hash_one(token);
+        let seen = &self.seen[(hash >> 32) as usize % self.seen.len()];
+        if seen.swap(hash, Ordering::Relaxed) != hash {
+            return;
+        }
         let entry = Entry { hash, token: token.into(), buyer: buyer.clone(), valid };
-        let mut set = set.lock();
+        let mut set = self.set(hash).lock();
         set.truncate(WAYS - 1);
         set.push_front(entry);
     }
 
-    fn set_of(&self, token: &str) -> (u64, &Mutex<VecDeque<Entry>>) {
-        let hash = self.hasher.hash_one(token);
-        (hash, &self.sets[hash as usize % self.sets.len()])
+    fn set(&self, hash: u64) -> &Mutex<VecDeque<Entry>> {
+        &self.sets[hash as usize % self.sets.len()]
     }
 }

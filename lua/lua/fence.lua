@@ -2,9 +2,10 @@
 -- Keys:    c h d0 d1 (one hash tag)
 -- Args:    key (12 B), id (16 B), payload
 -- Returns: {id, code, kind}: 0 FENCED | 1 SEALED | 2 VERDICT kind | 4 MISSING
--- Writes:  h: an entry F of quantity 0 under the whole id; other content of the key is ignored
+-- Writes:  h: an entry F of quantity 0 under the whole id; other content of the key is ignored;
+--          c.F: from now on reserve looks for such entries
 -- Idempotence: on state F the same value is written again.
--- Cost:    O(1), at most 6 calls.
+-- Cost:    O(1), at most 7 calls.
 if #KEYS ~= 4 or #ARGV ~= 3 then
   return redis.error_reply('ERR fence: arity')
 end
@@ -23,4 +24,5 @@ local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local head = 'F' .. content .. string.format('%013.0f', now)
 call('HSET', KEYS[2], id, head .. '0000000000-0000000000000000000' .. ARGV[3])
+call('HSET', KEYS[1], 'F', '1')
 return { id, 0, 0 }

@@ -11,7 +11,7 @@
 --          c CLOSED | p PAUSED | l LIMIT | s SOLDOUT, and the same in capitals for '+'
 -- Writes:  h (new, shared and touched holds), b0, c.held, c.adds
 -- Idempotence: the same nonce gets NEW again and rewrites the same value.
--- Cost:    O(items), at most 15 calls. A value of h: state, content 4, t 13, qty 10, '-' or '+',
+-- Cost:    O(items), at most 17 calls. A value of h: state, content 4, t 13, qty 10, '-' or '+',
 --          nonce 16, buyer length 3, buyer, payload. An F entry lies under the whole id.
 if #KEYS ~= 6 or #ARGV < 7 or (#ARGV - 4) % 3 ~= 0 then
   return redis.error_reply('ERR reserve: arity')
@@ -19,7 +19,7 @@ end
 local call, sub, fmt = redis.call, string.sub, string.format
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local c = call('HMGET', KEYS[1], 'supply', 'net', 'held', 'W', 'adds', 'inc', 'open', 'lim')
+local c = call('HMGET', KEYS[1], 'supply', 'net', 'held', 'W', 'adds', 'inc', 'open', 'lim', 'F')
 if not c[4] then return { now, -1 } end
 local limit, deadline, opens, closes = unpack(ARGV, 1, 4)
 limit, deadline, opens, closes = limit + 0, deadline + 0, opens + 0, closes + 0
@@ -28,19 +28,19 @@ local left = c[1] - c[2] - held
 if limit > 0 and not limited then
   return redis.error_reply('ERR reserve: a limit on a cell that was loaded without one')
 end
-local hf, ids, keys, buyers, n = {}, {}, {}, {}, (#ARGV - 4) / 3
+local ids, keys, buyers, n = {}, {}, {}, (#ARGV - 4) / 3
 for i = 1, n do
   local id, hold = ARGV[3 * i + 2], ARGV[3 * i + 4]
   ids[i], keys[i], buyers[i] = id, sub(id, 1, 12), sub(hold, 31, 30 + sub(hold, 28, 30))
-  hf[2 * i - 1], hf[2 * i] = keys[i], id
 end
 
--- In many sales some of the hashes are empty: then their fields are not asked for.
+-- What cannot be there is not asked for: most sales have empty hashes and no fences.
 local function get(key, fields)
   return call('EXISTS', key) == 1 and call('HMGET', key, unpack(fields)) or {}
 end
 
-local hv, d0, d1 = get(KEYS[2], hf), get(KEYS[5], keys), get(KEYS[6], keys)
+local hv, fences = get(KEYS[2], keys), c[9] and get(KEYS[2], ids) or {}
+local d0, d1 = get(KEYS[5], keys), get(KEYS[6], keys)
 local b0, b1 = get(KEYS[3], buyers), limited and {} or get(KEYS[4], buyers)
 local t13 = fmt('%013.0f', now)
 local H, B, hw, bw, text = {}, {}, {}, {}, {}
@@ -53,8 +53,8 @@ end
 -- What h and d know of the item: its letter and what goes with it, or nothing.
 local function seen(i, id, hold, state)
   local key = keys[i]
-  if state == S and hv[2 * i] then return 'F' end
-  local v = H[key] or hv[2 * i - 1]
+  if state == S and fences[i] then return 'F' end
+  local v = H[key] or hv[i]
   if v then
     if sub(v, 2, 5) ~= sub(id, 13) or sub(v, 49, 48 + sub(v, 46, 48)) ~= buyers[i] then
       return 'X', sub(v, 2, 5)

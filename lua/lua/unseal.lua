@@ -2,9 +2,9 @@
 -- Keys:    c h b0 (one hash tag)
 -- Args:    key (12 B), id (16 B), att ('-' creator or '+' shared, nonce 16 hex)
 -- Returns: {id, code, 0}: 0 FENCED | 3 CHANGED | 4 MISSING
--- Writes:  h (drops S, creates F under the whole id), b0, c.held
+-- Writes:  h (drops S, creates F under the whole id), b0, c.held, c.F (as fence does)
 -- Idempotence: on state F the same value is written again.
--- Cost:    O(1), at most 7 calls.
+-- Cost:    O(1), at most 8 calls.
 if #KEYS ~= 3 or #ARGV ~= 3 then
   return redis.error_reply('ERR unseal: arity')
 end
@@ -31,4 +31,5 @@ if buyer ~= '' and c[2] == '1' then
   call('HINCRBY', KEYS[3], buyer, minus)
 end
 call('HSET', KEYS[2], id, head .. '0000000000-0000000000000000' .. sub(s, 46))
+call('HSET', KEYS[1], 'F', '1')
 return { id, 0, 0 }

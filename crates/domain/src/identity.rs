@@ -95,7 +95,7 @@ impl Identity {
         let mut token = String::with_capacity(32);
         for b in at_s.to_be_bytes().iter().chain(&mac[..12]) {
             for half in [b >> 4, b & 15] {
-                token.extend(char::from_digit(u32::from(half), 16));
+                token.push(char::from(b"0123456789abcdef"[usize::from(half)]));
             }
         }
         token
