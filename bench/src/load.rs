@@ -63,12 +63,14 @@ pub(crate) struct Measured {
     pub cpu_us: f64,
 }
 
-/// Value and reference in turns, so that a noisy neighbour meets both.
+/// Value and reference in turns, so that a noisy neighbour meets both. `settle` waits until what a
+/// turn left behind is done: it must not be paid for by the next one.
 pub(crate) async fn in_turns(
     plan: &Plan,
     buyers: &Buyers,
     (value, offers, expect): (SocketAddr, &[String], u16),
     reference: SocketAddr,
+    settle: impl AsyncFn() -> Result<()>,
 ) -> Result<(Measured, Measured)> {
     let turn = Plan { time: plan.time / TURNS, ..*plan };
     let bare = ["bare".to_owned()];
@@ -77,6 +79,7 @@ pub(crate) async fn in_turns(
     let mut both = (Vec::new(), Vec::new());
     for _ in 0..TURNS {
         both.0.push(run(value, &turn, buyers, offers, expect).await?);
+        settle().await?;
         if plan.reference {
             both.1.push(run(reference, &turn, &anybody, &bare, 202).await?);
         }

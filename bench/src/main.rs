@@ -105,7 +105,8 @@ async fn http_rows(
         let stand = Stand::start(config, LogKind::Null).await?;
         let offer = stand.offer(0).await?;
         let subject = (stand.address, &[offer][..], 409);
-        let both = load::in_turns(plan, &buyers.only(PRESSING), subject, bare).await?;
+        let nothing = async || Ok(());
+        let both = load::in_turns(plan, &buyers.only(PRESSING), subject, bare, nothing).await?;
         report.add(Row::of("sold_out", "refusals/s", both, 1.0));
         stand.stop().await;
     }
@@ -113,7 +114,7 @@ async fn http_rows(
         let stand = Stand::start(config, LogKind::Null).await?;
         let offer = stand.offer(1_000_000_000).await?;
         let subject = (stand.address, &[offer][..], 202);
-        let both = load::in_turns(plan, &buyers, subject, bare).await?;
+        let both = load::in_turns(plan, &buyers, subject, bare, async || Ok(())).await?;
         report.add(Row::of("reserve_hot", "orders/s", both, 0.5));
         stand.stop().await;
     }
@@ -132,22 +133,23 @@ async fn accepted_rows(
     let stand = Stand::start(config, LogKind::Real).await?;
     let hot = stand.offer(1_000_000_000).await?;
     let subject = (stand.address, &[hot][..], 202);
-    let (value, base) = load::in_turns(plan, buyers, subject, bare).await?;
+    let drained = async || stand.drained().await;
+    let (value, base) = load::in_turns(plan, buyers, subject, bare, drained).await?;
     report.add(Row::of("accepted_stack", "orders/s", (value, base), 0.25));
-    stand.drained().await?;
     let mut many = Vec::new();
     for _ in 0..1000 {
         many.push(stand.quick_offer(1_000_000).await?);
     }
     stand.refresh().await?;
-    let spread = load::run(stand.address, plan, buyers, &many, 202).await?;
+    let alone = Plan { reference: false, ..*plan };
+    let subject = (stand.address, &many[..], 202);
+    let (spread, _) = load::in_turns(&alone, buyers, subject, bare, drained).await?;
     report.add(Row::of("many_offers", "orders/s, 1,000 offers vs 1", (spread, value), 0.51));
-    stand.drained().await?;
-    let naive = naive::start(&stand).await?;
+    let naive = naive::start(&stand, config).await?;
     let cold = stand.offer(1_000_000_000).await?;
-    let single = load::run(naive, plan, buyers, &[cold], 202).await?;
+    let subject = (naive, &[cold][..], 202);
+    let (single, _) = load::in_turns(&alone, buyers, subject, bare, drained).await?;
     report.add(Row::of("accepted_vs_naive", "orders/s", (value, single), 3.0));
-    stand.drained().await?;
     stand.stop().await;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The usual way: one EVALSHA per request, one message per order, the receipt awaited.
 //!
-//! The same script, the same clients, the same broker, the same answer; only nothing is combined.
+//! The same token check, script, clients, broker and answer; only nothing is combined.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,27 +10,33 @@ use anyhow::Result;
 use bytes::Bytes;
 use cells::port::{ReserveCall, ReserveItem, Reserved};
 use domain::frame::{self, Item, Mode, Sealed};
-use domain::{Buyer, CampaignNo, HoldState, IdempotencyKey, Line, Nonce, OfferId, Payload};
+use domain::{
+    Buyer, CampaignNo, HoldState, IdempotencyKey, Line, Nonce, OfferId, OrderId, Payload,
+};
+use gate::Tokens;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use orderlog::port::{LogError, Partition};
+use runtime::Config;
 use view::Ports;
 
 use crate::reference::{Buy, serve};
 use crate::stand::Stand;
 
 /// Serves over the stand's ports.
-pub(crate) async fn start(stand: &Stand) -> Result<SocketAddr> {
-    let ports = Arc::new(stand.ports.clone());
+pub(crate) async fn start(stand: &Stand, config: &Config) -> Result<SocketAddr> {
+    let ports = stand.ports.clone();
+    let tokens = Tokens::new(&config.auth, &config.admin.token, ports.clock.clone());
+    let both = Arc::new((ports, tokens.map_err(anyhow::Error::msg)?));
     serve(move |request| {
-        let ports = ports.clone();
+        let both = both.clone();
         async move {
-            let status = match buy(&ports, request).await {
-                Some(()) => 202,
-                None => 503,
+            let (status, body) = match buy(&both.0, &both.1, request).await {
+                Some(body) => (202, body),
+                None => (503, Vec::new()),
             };
-            let mut answer = Response::new(Full::new(Bytes::from_static(b"{}")));
+            let mut answer = Response::new(Full::new(Bytes::from(body)));
             *answer.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
             answer
         }
@@ -38,12 +44,12 @@ pub(crate) async fn start(stand: &Stand) -> Result<SocketAddr> {
     .await
 }
 
-async fn buy(ports: &Ports, request: Request<Incoming>) -> Option<()> {
+async fn buy(ports: &Ports, tokens: &Tokens, request: Request<Incoming>) -> Option<Vec<u8>> {
+    let verified = tokens.buyer(request.headers().get("authorization")?.as_bytes())?;
+    let buyer = verified.buyer.clone();
     let offer: OfferId = request.uri().path().split('/').nth(3)?.parse().ok()?;
     let key: IdempotencyKey =
         request.headers().get("idempotency-key")?.to_str().ok()?.parse().ok()?;
-    // The token's text stands for the buyer: nothing is verified here.
-    let buyer: Buyer = key.as_str().parse().ok()?;
     let body = request.into_body().collect().await.ok()?.to_bytes();
     let quantity = serde_json::from_slice::<Buy>(&body).ok()?.quantity;
     let order = ports.identity.order_id(CampaignNo(0), &buyer, &key, &body);
@@ -81,15 +87,39 @@ async fn buy(ports: &Ports, request: Request<Incoming>) -> Option<()> {
         items: vec![item],
     };
     let reply = ports.cells.reserve(&cell, &call).await.ok()?;
-    let Reserved::New { t_ms } = reply.results.first()? else { return None };
-    let frame = frame::encode(&[Item::Order(Mode::Full, Sealed { t_ms: *t_ms, payload })]);
+    let Reserved::New { t_ms } = *reply.results.first()? else { return None };
+    let frame = frame::encode(&[Item::Order(Mode::Full, Sealed { t_ms, payload })]);
     let partition = ports.identity.partition(&offer, ports.log.partitions());
     // The log bounds what is on its way; whoever finds it full waits for a place.
     loop {
         match ports.log.publish(Partition::Main(partition), frame.clone()).await {
-            Ok(()) => return Some(()),
+            Ok(()) => break,
             Err(LogError::NotStored(..)) => tokio::time::sleep(Duration::from_millis(1)).await,
             Err(_) => return None,
         }
     }
+    Some(accepted(ports, (order, &verified.buyer), (&offer, quantity), t_ms))
+}
+
+fn accepted(
+    ports: &Ports,
+    (order, buyer): (OrderId, &Buyer),
+    (offer, quantity): (&OfferId, u32),
+    t_ms: u64,
+) -> Vec<u8> {
+    let receipt = ports.identity.receipt(order, buyer, (t_ms / 1000) as u32);
+    let link = format!("/v1/orders/{order}?offer={offer}&receipt={receipt}");
+    let body = format!(
+        concat!(
+            r#"{{"order_id":"{}","status":"accepted","offer":"{}","quantity":{},"amount":"#,
+            r#"{{"currency":"EUR","minor":{}}},"expires_at":{},"links":{{"self":"{}"}}}}"#,
+        ),
+        order,
+        offer,
+        quantity,
+        1999 * i64::from(quantity),
+        t_ms + 1_800_000,
+        link,
+    );
+    body.into_bytes()
 }

@@ -4,15 +4,12 @@
 /// The sizes, largest first.
 pub const STEPS: [usize; 5] = [512, 128, 32, 8, 1];
 
-/// Cuts a list into pieces whose lengths are all on the ladder.
-pub fn pieces<T>(mut list: &[T], most: usize) -> Vec<&[T]> {
+/// Lengths on the ladder, none above `most`, that make up `n`.
+pub fn sizes(mut n: usize, most: usize) -> Vec<usize> {
     let mut out = Vec::new();
     for step in STEPS.into_iter().filter(|s| *s <= most.max(1)) {
-        while list.len() >= step {
-            let (head, rest) = list.split_at(step);
-            out.push(head);
-            list = rest;
-        }
+        out.resize(out.len() + n / step, step);
+        n %= step;
     }
     out
 }
@@ -35,13 +32,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_cover_the_list_once_and_stay_on_the_ladder() {
+    fn sizes_make_up_the_number_and_stay_on_the_ladder() {
         for n in [0, 1, 7, 8, 9, 41, 128, 700, 1300] {
-            let list: Vec<usize> = (0..n).collect();
-            let cut = pieces(&list, 512);
-            assert!(cut.iter().all(|p| STEPS.contains(&p.len())));
-            assert_eq!(cut.concat(), list);
-            assert!(pieces(&list, 32).iter().all(|p| p.len() <= 32));
+            for most in [512, 32, 1, 0] {
+                let cut = sizes(n, most);
+                assert!(cut.iter().all(|s| STEPS.contains(s) && *s <= most.max(1)));
+                assert_eq!(cut.iter().sum::<usize>(), n);
+            }
         }
     }
 

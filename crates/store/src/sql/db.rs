@@ -15,7 +15,7 @@ use sea_orm::{
 };
 use tokio::time::Instant;
 
-use super::StoreConfig;
+use super::{StoreConfig, insert};
 use crate::error::{StoreError, StoreResult};
 
 /// How often a transaction is run again within one call before the caller hears of it.
@@ -26,6 +26,7 @@ pub(crate) struct Db {
     pub backend: DbBackend,
     /// Largest batch on the ladder: small with TLS, where a statement over 16 KB costs 40 ms.
     pub most: usize,
+    pub texts: insert::Texts,
     options: ConnectOptions,
     timeout: Duration,
     pool: Mutex<Pool>,
@@ -48,6 +49,7 @@ impl Db {
             no,
             backend: if sqlite { DbBackend::Sqlite } else { DbBackend::MySql },
             most: if tls { 32 } else { 512 },
+            texts: insert::Texts::default(),
             options: options(url, cfg, sqlite),
             timeout: cfg.timeout,
             pool: Mutex::new(Pool { conn: None, made: None }),

@@ -7,6 +7,7 @@ mod catalog;
 mod convert;
 mod db;
 mod init;
+mod insert;
 mod marks;
 mod orders;
 mod reads;

@@ -14,7 +14,7 @@ use sea_orm::{
     QueryFilter, QuerySelect,
 };
 
-use super::{Db, convert};
+use super::{Db, convert, insert};
 use crate::entity::{order_line, orders};
 use crate::error::StoreResult;
 use crate::ladder;
@@ -113,7 +113,8 @@ pub(super) async fn run(db: &Db, asks: &[RowAsk], now_ms: i64) -> StoreResult<Ve
         lines.extend(line_rows(ask));
         known.insert(order, state);
     }
-    insert(db, &tx, rows, lines).await?;
+    insert::many(db, &tx, rows, None).await?;
+    insert::many(db, &tx, lines, None).await?;
     db.commit(tx).await?;
     let mut first = std::collections::HashSet::new();
     let state = |id: &OrderId| {
@@ -152,25 +153,4 @@ fn line_rows(ask: &RowAsk) -> impl Iterator<Item = order_line::ActiveModel> + '_
         qty: Set(l.qty as i32),
         unit_minor: Set(l.unit_minor),
     })
-}
-
-async fn insert(
-    db: &Db,
-    tx: &DatabaseTransaction,
-    rows: Vec<orders::ActiveModel>,
-    lines: Vec<order_line::ActiveModel>,
-) -> StoreResult<()> {
-    for piece in ladder::pieces(&rows, db.most) {
-        orders::Entity::insert_many(piece.to_vec())
-            .exec_without_returning(tx)
-            .await
-            .map_err(|e| db.err(e))?;
-    }
-    for piece in ladder::pieces(&lines, db.most) {
-        order_line::Entity::insert_many(piece.to_vec())
-            .exec_without_returning(tx)
-            .await
-            .map_err(|e| db.err(e))?;
-    }
-    Ok(())
 }

@@ -16,7 +16,7 @@ use sea_orm::{
     QuerySelect,
 };
 
-use super::{Db, convert};
+use super::{Db, convert, insert};
 use crate::entity::{cell, ledger, unrowed};
 use crate::error::StoreResult;
 use crate::ladder;
@@ -76,31 +76,19 @@ pub(super) async fn write(
         .iter()
         .flat_map(|l| l.entries.iter().map(|e| convert::entry_row(&l.key, e)))
         .collect();
-    for piece in ladder::pieces(&rows, db.most) {
-        ledger::Entity::insert_many(piece.to_vec())
-            .exec_without_returning(tx)
-            .await
-            .map_err(|e| db.err(e))?;
-    }
+    insert::many(db, tx, rows, None).await?;
     let cells: Vec<cell::ActiveModel> =
         changed.iter().map(|l| convert::cell_row(l.key.clone(), &l.now)).collect();
-    for piece in ladder::pieces(&cells, db.most) {
-        let overwrite = OnConflict::column(cell::Column::CellId)
-            .update_columns([
-                cell::Column::Supply,
-                cell::Column::Net,
-                cell::Column::Seq,
-                cell::Column::Open,
-                cell::Column::Tok,
-            ])
-            .to_owned();
-        cell::Entity::insert_many(piece.to_vec())
-            .on_conflict(overwrite)
-            .exec_without_returning(tx)
-            .await
-            .map_err(|e| db.err(e))?;
-    }
-    Ok(())
+    let overwrite = OnConflict::column(cell::Column::CellId)
+        .update_columns([
+            cell::Column::Supply,
+            cell::Column::Net,
+            cell::Column::Seq,
+            cell::Column::Open,
+            cell::Column::Tok,
+        ])
+        .to_owned();
+    insert::many(db, tx, cells, Some(overwrite)).await
 }
 
 /// (cell key, order) -> (kind, position, units).
@@ -225,11 +213,5 @@ async fn write_unrowed(db: &Db, tx: &DatabaseTransaction, out: &[CellVerdicts]) 
             at_ms: Set(r.at_ms as i64),
         })
         .collect();
-    for piece in ladder::pieces(&rows, db.most) {
-        unrowed::Entity::insert_many(piece.to_vec())
-            .exec_without_returning(tx)
-            .await
-            .map_err(|e| db.err(e))?;
-    }
-    Ok(())
+    insert::many(db, tx, rows, None).await
 }

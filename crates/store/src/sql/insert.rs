@@ -1,0 +1,64 @@
+//! Inserts of many rows.
+//!
+//! A writer spends more on the text of such statements than on their values, and the text depends
+//! on nothing but the table and the number of rows, which is on the ladder: it is built once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{
+    ActiveModelTrait, ConnectionTrait, DatabaseTransaction, EntityName, EntityTrait, Iterable,
+    QueryTrait, Statement, Value,
+};
+
+use super::Db;
+use crate::error::StoreResult;
+use crate::ladder;
+
+/// Texts by table and number of rows.
+#[derive(Debug, Default)]
+pub(crate) struct Texts(Mutex<HashMap<(&'static str, usize), Arc<str>>>);
+
+/// Inserts rows of which every column is set; `overwrite` says what becomes of a row that is there,
+/// and is the same for all inserts into one table.
+pub(super) async fn many<A>(
+    db: &Db,
+    tx: &DatabaseTransaction,
+    rows: Vec<A>,
+    overwrite: Option<OnConflict>,
+) -> StoreResult<()>
+where
+    A: ActiveModelTrait + Send,
+{
+    let sizes = ladder::sizes(rows.len(), db.most);
+    let mut rows = rows.into_iter();
+    for n in sizes {
+        let piece: Vec<A> = rows.by_ref().take(n).collect();
+        let table = A::Entity::default().table_name();
+        let known = db.texts.0.lock().get(&(table, n)).cloned();
+        let text = match known {
+            Some(text) => text,
+            None => {
+                let mut insert = A::Entity::insert_many(piece.clone());
+                if let Some(overwrite) = overwrite.clone() {
+                    insert = insert.on_conflict(overwrite);
+                }
+                let text: Arc<str> = insert.build(db.backend).sql.into();
+                db.texts.0.lock().insert((table, n), text.clone());
+                text
+            }
+        };
+        let values = piece.into_iter().flat_map(values::<A>).collect::<Option<Vec<Value>>>();
+        let values = values.ok_or_else(|| db.corrupt(format!("a column of {table} is not set")))?;
+        let statement = Statement::from_sql_and_values(db.backend, &*text, values);
+        tx.execute_raw(statement).await.map_err(|e| db.err(e))?;
+    }
+    Ok(())
+}
+
+/// The values in the order of the columns; `None` for one that is not set.
+fn values<A: ActiveModelTrait>(mut row: A) -> impl Iterator<Item = Option<Value>> {
+    <A::Entity as EntityTrait>::Column::iter().map(move |c| row.take(c).into_value())
+}
