@@ -110,7 +110,7 @@ const FOUND: [(u64, Option<Profile>, &str); 12] = [
     (
         489978,
         Some(Profile::Fork),
-        "a row was falsified between a rebuild's check and its load, and the cell was built from it \
+        "a row was falsified between a rebuild's check and its load; the cell was built from it \
                 (INV-2)",
     ),
     (
