@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use common::http::{self, Conn, Reply};
 use common::{Dev, Setup, now_s, sign, until};
 use domain::Reason;
-use jsonwebtoken::Algorithm;
+use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use serde_json::json;
 
 const BUY: &str = "/v1/offers/demo/orders";
@@ -112,6 +112,9 @@ fn tokens() {
     let other = sign(&"x".repeat(64), Algorithm::HS256, &json!({"sub": "ann", "exp": exp}));
     let claims = base64_url(format!(r#"{{"sub":"ann","exp":{exp}}}"#).as_bytes());
     let none = format!("{}.{claims}.", base64_url(br#"{"alg":"none","typ":"JWT"}"#));
+    let extended = format!("{}.{claims}", base64_url(br#"{"alg":"HS256","crit":["b64"]}"#));
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    let seal = crypto::sign(extended.as_bytes(), &key, Algorithm::HS256).unwrap();
     let mut swapped = signature.to_owned().into_bytes();
     swapped[0] = if swapped[0] == b'A' { b'B' } else { b'A' };
     let forged = format!("{signed}.{}", String::from_utf8(swapped).unwrap());
@@ -121,6 +124,8 @@ fn tokens() {
         other,
         none,
         forged,
+        format!("{extended}.{seal}"),
+        format!("{good}.{signature}"),
         format!("{signed}."),
         signed.to_owned(),
         "x".into(),

@@ -98,7 +98,7 @@ pub struct Verified {
 }
 
 impl Verified {
-    fn new(buyer: Buyer) -> Self {
+    pub(crate) fn new(buyer: Buyer) -> Self {
         Self { buyer, hash: OnceLock::new() }
     }
 

@@ -70,3 +70,29 @@ impl Remembered {
         &self.sets[hash as usize % self.sets.len()]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_kept_when_it_comes_again_and_only_while_it_is_valid() {
+        let tokens = Remembered::new(16);
+        let ann = Arc::new(Verified::new("ann".parse().unwrap()));
+        for kept in [false, true] {
+            tokens.note("token", &ann, 1000..=2000);
+            assert_eq!(tokens.find("token", 1500).is_some(), kept);
+        }
+        assert!(tokens.find("Token", 1500).is_none());
+        for (now, valid) in [(969, false), (970, true), (2030, true), (2031, false)] {
+            assert_eq!(tokens.find("token", now).unwrap().is_some(), valid, "{now}");
+        }
+        for n in 0..2000 {
+            let token = format!("token {n}");
+            tokens.note(&token, &ann, 0..=1);
+            tokens.note(&token, &ann, 0..=1);
+        }
+        let kept: usize = tokens.sets.iter().map(|s| s.lock().len()).sum();
+        assert_eq!(kept, 16);
+    }
+}
