@@ -67,16 +67,29 @@ pub fn disrupt() -> Result<Disruption> {
 }
 
 impl Disruption {
-    /// kill -9.
+    /// kill -9. What this disruption has taken down already stays down.
     pub fn kill(&mut self, server: &str) -> Result<()> {
-        self.hurt.push((server.to_owned(), "start"));
-        stack("kill", server)
+        self.hit("kill", "start", server).map(|_| ())
+    }
+    /// Does it; false when the server is down after what was done to it before.
+    fn hit(&mut self, what: &str, remedy: &'static str, server: &str) -> Result<bool> {
+        let before = self.hurt.iter().any(|h| h.0 == server);
+        self.hurt.push((server.to_owned(), remedy));
+        match stack(what, server) {
+            Err(e) if before => {
+                eprintln!("{e:#}");
+                self.hurt.pop();
+                Ok(false)
+            }
+            done => done.map(|()| true),
+        }
     }
     /// Stops the process without ending it: connections stay and nothing answers. Returns when
-    /// the last of its threads stands still.
+    /// the last of its threads stands still. What this disruption has taken down stays down.
     pub fn pause(&mut self, server: &str) -> Result<()> {
-        self.hurt.push((server.to_owned(), "resume"));
-        stack("pause", server)?;
+        if !self.hit("pause", "resume", server)? {
+            return Ok(());
+        }
         let pid = std::fs::read_to_string(file().with_file_name(format!("{server}.pid")))?;
         for _ in 0..200 {
             if stands_still(pid.trim())? {
@@ -100,7 +113,14 @@ impl Disruption {
     /// Undoes what was done to a server; with `start` it waits until the server answers.
     pub fn heal(&mut self, server: &str) -> Result<()> {
         while let Some(at) = self.hurt.iter().position(|h| h.0 == server) {
-            stack(self.hurt.remove(at).1, server)?;
+            let (_, remedy) = self.hurt.remove(at);
+            match stack(remedy, server) {
+                // Killed since it was paused: what is left to do starts it.
+                Err(e) if remedy == "resume" && self.hurt.iter().any(|h| h.0 == server) => {
+                    eprintln!("{e:#}");
+                }
+                done => done?,
+            }
         }
         Ok(())
     }
