@@ -22,7 +22,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask stack up              install what is missing, start what is down, wait for all
   cargo xtask test -- -p sluicegate-store   arguments after -- go to cargo test
   cargo xtask ci                    everything that a change must pass
-  cargo xtask chaos -- --schedules 5        real faults against real processes
+  cargo xtask chaos --schedules 5           real faults against real processes
   cargo xtask stack kill redis-2 && cargo xtask stack up";
 
 const STACK_HELP: &str = "Servers: redis-1 to redis-6 (a cluster of 3 primaries and 3 replicas),
@@ -70,8 +70,8 @@ pub enum Command {
         /// Where the servers listen.
         #[command(flatten)]
         port: PortBase,
-        /// Passed on to the chaos run as they are; `-- --help` tells which there are.
-        #[arg(last = true)]
+        /// Passed on to the chaos run as they are, behind --port-base; `-- --help` explains them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
     /// Brings the stack up and lets a deployment endure constant load with a fault each minute.
@@ -99,7 +99,7 @@ pub enum Command {
               value_parser = clap::value_parser!(u16).range(1024..=65_400))]
         port_base: u16,
         /// Passed on to the benchmark as they are.
-        #[arg(last = true)]
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
 }
@@ -230,6 +230,17 @@ mod tests {
         let cli = Cli::try_parse_from(["xtask", "stack", "up", "--port-base", "18000"]).unwrap();
         let Command::Stack { port, .. } = cli.command else { unreachable!() };
         assert_eq!(port.port_base, 18_000);
+    }
+
+    #[test]
+    fn flags_of_a_run_need_no_dashes_before_them() {
+        for args in [["--seed", "5"].as_slice(), &["--", "--seed", "5"]] {
+            let line = ["xtask", "chaos", "--port-base", "18000"].iter().chain(args);
+            let Command::Chaos { port, args } = Cli::try_parse_from(line).unwrap().command else {
+                panic!("chaos");
+            };
+            assert_eq!((port.port_base, args), (18_000, vec!["--seed".to_owned(), "5".to_owned()]));
+        }
     }
 
     #[test]

@@ -43,21 +43,21 @@ faults begin and end; then everything works again, the crowd waits for the end o
 the checker compares its whole history with ledger, rows and Redis.
 
 Examples:
-  cargo xtask chaos -- --schedules 5                 five seeds from 1 on
-  cargo xtask chaos -- --seed 17                     one of them again, same crowd and same faults
-  cargo xtask chaos -- --schedules 20 --faults redis-empty,pulsar-kill
-  cargo xtask chaos -- --schedules 200 --results target/chaos/results.jsonl
+  cargo xtask chaos --schedules 5                    five seeds from 1 on
+  cargo xtask chaos --seed 17                        one of them again, same crowd and same faults
+  cargo xtask chaos --schedules 20 --faults redis-empty,pulsar-kill
+  cargo xtask chaos --schedules 200 --results target/chaos/results.jsonl
 
 mariadb-full and pulsar-full need a stack whose servers have small disks; others go without them:
   cargo xtask stack up --port-base 23000 --small-disks
-  cargo xtask chaos --port-base 23000 -- --faults mariadb-full,pulsar-full
+  cargo xtask chaos --port-base 23000 --faults mariadb-full,pulsar-full
 
 Exit code: 0 nothing violated, 1 something was (its story is printed), 64 wrong flags, 69 the stack
 is not there.";
 
 /// Hurts a running deployment and proves that nothing was oversold, lost or doubled.
 #[derive(Parser)]
-#[command(name = "chaos", bin_name = "cargo xtask chaos --", after_long_help = AFTER)]
+#[command(name = "chaos", bin_name = "cargo xtask chaos", after_long_help = AFTER)]
 struct Args {
     /// How many schedules.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100_000))]
