@@ -107,7 +107,7 @@ fn cpu_seconds(stat: &str) -> f64 {
 }
 
 /// One measurement.
-pub(crate) async fn run(
+async fn run(
     to: SocketAddr,
     plan: &Plan,
     buyers: &Buyers,

@@ -149,12 +149,12 @@ impl Tokens {
 
     /// The buyer of an `Authorization` header's value.
     pub fn buyer(&self, header: &[u8]) -> Option<Arc<Verified>> {
-        let token = bearer(header)?;
+        let token = self.seen.hashed(bearer(header)?);
         let now = self.clock.now_ms() / 1000;
         if let Some(known) = self.seen.find(token, now) {
             return known;
         }
-        let claims = self.verify(token, now)?;
+        let claims = self.verify(token.token, now)?;
         let for_us = match &self.audience {
             Some(want) => claims.aud.as_ref().is_some_and(|a| a.has(want)),
             None => !claims.aud.as_ref().is_some_and(|a| a.has(ADMIN_AUDIENCE)),
@@ -169,7 +169,7 @@ impl Tokens {
 
     /// The same, of a token that was verified before and is still remembered and valid.
     pub(crate) fn remembered(&self, header: &[u8]) -> Option<Arc<Verified>> {
-        self.seen.find(bearer(header)?, self.clock.now_ms() / 1000)?
+        self.seen.find(self.seen.hashed(bearer(header)?), self.clock.now_ms() / 1000)?
     }
 
     /// The role of an `Authorization` header's value on the admin listener.

@@ -27,6 +27,13 @@ struct Entry {
     valid: RangeInclusive<u64>,
 }
 
+/// A token and what it is looked up by.
+#[derive(Clone, Copy)]
+pub(crate) struct Hashed<'t> {
+    hash: u64,
+    pub token: &'t str,
+}
+
 /// The tokens.
 pub(crate) struct Remembered {
     hasher: RandomState,
@@ -43,9 +50,17 @@ impl Remembered {
         Self { hasher: RandomState::new(), sets, seen }
     }
 
+    /// The token with its hash, which is made once.
+    pub fn hashed<'t>(&self, token: &'t str) -> Hashed<'t> {
+        Hashed { hash: self.hasher.hash_one(token), token }
+    }
+
     /// The buyer of a remembered token, if it is valid now; `None` when it is not remembered.
-    pub fn find(&self, token: &str, now: u64) -> Option<Option<Arc<Verified>>> {
-        let hash = self.hasher.hash_one(token);
+    pub fn find(
+        &self,
+        Hashed { hash, token }: Hashed<'_>,
+        now: u64,
+    ) -> Option<Option<Arc<Verified>>> {
         let set = self.set(hash).lock();
         let entry = set.iter().find(|e| e.hash == hash && *e.token == *token)?;
         let from = entry.valid.start().saturating_sub(LEEWAY_S);
@@ -54,8 +69,12 @@ impl Remembered {
     }
 
     /// A token that is not remembered was verified.
-    pub fn note(&self, token: &str, buyer: &Arc<Verified>, valid: RangeInclusive<u64>) {
-        let hash = self.hasher.hash_one(token);
+    pub fn note(
+        &self,
+        Hashed { hash, token }: Hashed<'_>,
+        buyer: &Arc<Verified>,
+        valid: RangeInclusive<u64>,
+    ) {
         let seen = &self.seen[(hash >> 32) as usize % self.seen.len()];
         if seen.swap(hash, Ordering::Relaxed) != hash {
             return;
@@ -79,18 +98,19 @@ mod tests {
     fn a_token_is_kept_when_it_comes_again_and_only_while_it_is_valid() {
         let tokens = Remembered::new(16);
         let ann = Arc::new(Verified::new("ann".parse().unwrap()));
+        let find = |token, now| tokens.find(tokens.hashed(token), now);
         for kept in [false, true] {
-            tokens.note("token", &ann, 1000..=2000);
-            assert_eq!(tokens.find("token", 1500).is_some(), kept);
+            tokens.note(tokens.hashed("token"), &ann, 1000..=2000);
+            assert_eq!(find("token", 1500).is_some(), kept);
         }
-        assert!(tokens.find("Token", 1500).is_none());
+        assert!(find("Token", 1500).is_none());
         for (now, valid) in [(969, false), (970, true), (2030, true), (2031, false)] {
-            assert_eq!(tokens.find("token", now).unwrap().is_some(), valid, "{now}");
+            assert_eq!(find("token", now).unwrap().is_some(), valid, "{now}");
         }
         for n in 0..2000 {
             let token = format!("token {n}");
-            tokens.note(&token, &ann, 0..=1);
-            tokens.note(&token, &ann, 0..=1);
+            tokens.note(tokens.hashed(&token), &ann, 0..=1);
+            tokens.note(tokens.hashed(&token), &ann, 0..=1);
         }
         let kept: usize = tokens.sets.iter().map(|s| s.lock().len()).sum();
         assert_eq!(kept, 16);

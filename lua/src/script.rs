@@ -87,13 +87,13 @@ impl Call {
 
     /// Adds a text form.
     pub(crate) fn text(&mut self, x: impl std::fmt::Display) {
-        // A buffer that grows takes everything.
-        let _ = write!(self.packed, "{x}");
+        self.open(x);
         self.ends.push(self.packed.len());
     }
 
     /// Begins an argument that the next one completes.
     pub(crate) fn open(&mut self, x: impl std::fmt::Display) {
+        // A buffer that grows takes everything.
         let _ = write!(self.packed, "{x}");
     }
 

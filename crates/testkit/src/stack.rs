@@ -14,6 +14,8 @@ use anyhow::{Context, Result, ensure};
 use runtime::Config;
 use runtime::config::{Sources, load};
 
+/// What `stack` says of a server that it finds down.
+const IS_DOWN: &str = "is down";
 const HELP: &str = "the servers are needed: run `cargo xtask stack up`";
 
 fn workspace() -> PathBuf {
@@ -76,7 +78,7 @@ impl Disruption {
         let before = self.hurt.iter().any(|h| h.0 == server);
         self.hurt.push((server.to_owned(), remedy));
         match stack(what, server) {
-            Err(e) if before => {
+            Err(e) if before && format!("{e:#}").contains(IS_DOWN) => {
                 eprintln!("{e:#}");
                 self.hurt.pop();
                 Ok(false)

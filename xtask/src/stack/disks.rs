@@ -26,6 +26,9 @@ const PULSAR_MIB: u64 = 4096;
 /// The name of the file that fills a disk.
 const BALLAST: &str = "ballast";
 
+/// MiB that must be free for the servers' data: what Pulsar keeps, and as much for the others.
+const ROOM_MIB: u64 = 4096;
+
 /// How often a disk that is still in use is tried again, every 100 ms.
 const UNMOUNT_TRIES: u32 = 50;
 
@@ -35,6 +38,15 @@ fn servers() -> impl Iterator<Item = Server> {
 
 fn image(layout: &Layout, server: Server) -> PathBuf {
     layout.folder().join(format!("{server}.img"))
+}
+
+/// An error when there is too little room for the servers' data: they would start all the same, and
+/// then answer nothing.
+pub fn ensure_room(layout: &Layout) -> Result<()> {
+    let folder = layout.folder();
+    let (free, place) = (free_bytes(&folder)? >> 20, folder.display());
+    ensure!(free >= ROOM_MIB, "{place}: {free} MiB are free, the servers need {ROOM_MIB}");
+    Ok(())
 }
 
 /// Gives every server that can have one a small disk; fine when they have them already.

@@ -147,6 +147,7 @@ fn bring_up(layout: &Layout, progress: &Progress) -> Result<()> {
     jars::ensure(progress)?;
     let tools = Tools::find()?;
     fs::create_dir_all(layout.folder()).context("cannot create the stack's folder")?;
+    disks::ensure_room(layout)?;
     config::write(layout)?;
     let results = thread::scope(|scope| {
         let tools = &tools;

@@ -104,7 +104,7 @@ impl Admin {
         body: &str,
     ) -> Result<(StatusCode, Bytes), LogError> {
         let request = Request::builder()
-            .method(method)
+            .method(&method)
             .uri(path)
             .header("host", &self.authority)
             .header("content-type", "application/json")
@@ -113,7 +113,10 @@ impl Admin {
             .map_err(|e| unavailable(path, e))?;
         match tokio::time::timeout(TIMEOUT, self.exchange(request)).await {
             Ok(done) => done.map_err(|e| unavailable(&format!("{}{path}", self.authority), e)),
-            Err(_) => Err(unavailable(&self.authority, "no answer in time")),
+            Err(_) => {
+                let call = format!("{method} {}{path}", self.authority);
+                Err(unavailable(&call, format!("no answer within {} s", TIMEOUT.as_secs())))
+            }
         }
     }
 
