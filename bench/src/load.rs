@@ -47,6 +47,11 @@ impl Buyers {
         Ok(Self { tokens: Arc::new(tokens), next: Arc::default(), run: 0 })
     }
 
+    /// The same ones once more, of whom none is used up for the others.
+    pub fn again(&self) -> Self {
+        Self { next: Arc::default(), ..self.clone() }
+    }
+
     /// The first `n` of them: a crowd that comes back again and again.
     pub fn only(&self, n: usize) -> Self {
         let tokens = self.tokens.iter().take(n).cloned().collect();
@@ -63,25 +68,33 @@ pub(crate) struct Measured {
     pub cpu_us: f64,
 }
 
-/// Value and reference in turns, so that a noisy neighbour meets both. `settle` waits until what a
-/// turn left behind is done: it must not be paid for by the next one.
+/// A server with those who come to it.
+#[derive(Clone)]
+pub(crate) struct Subject {
+    pub address: SocketAddr,
+    /// What is bought, in turn.
+    pub offers: Arc<Vec<String>>,
+    pub buyers: Buyers,
+    /// The status of every answer.
+    pub expect: u16,
+}
+
+/// Value and reference in turns, so that a noisy neighbour, more data and warmer servers meet both.
+/// `settle` waits until what a turn left behind is done: it must not be paid for by the next one.
 pub(crate) async fn in_turns(
     plan: &Plan,
-    buyers: &Buyers,
-    (value, offers, expect): (SocketAddr, &[String], u16),
-    reference: SocketAddr,
+    value: &Subject,
+    reference: &Subject,
     settle: impl AsyncFn() -> Result<()>,
 ) -> Result<(Measured, Measured)> {
     let turn = Plan { time: plan.time / TURNS, ..*plan };
-    let bare = ["bare".to_owned()];
-    // The reference uses up no buyer: one who comes twice is another, longer way through the gate.
-    let anybody = Buyers { next: Arc::default(), ..buyers.clone() };
     let mut both = (Vec::new(), Vec::new());
     for _ in 0..TURNS {
-        both.0.push(run(value, &turn, buyers, offers, expect).await?);
+        both.0.push(run(value, &turn).await?);
         settle().await?;
         if plan.reference {
-            both.1.push(run(reference, &turn, &anybody, &bare, 202).await?);
+            both.1.push(run(reference, &turn).await?);
+            settle().await?;
         }
     }
     Ok((median(both.0), median(both.1)))
@@ -107,27 +120,22 @@ fn cpu_seconds(stat: &str) -> f64 {
 }
 
 /// One measurement.
-async fn run(
-    to: SocketAddr,
-    plan: &Plan,
-    buyers: &Buyers,
-    offers: &[String],
-    expect: u16,
-) -> Result<Measured> {
+async fn run(subject: &Subject, plan: &Plan) -> Result<Measured> {
     static RUNS: AtomicU64 = AtomicU64::new(0);
     let run = RUNS.fetch_add(1, Ordering::Relaxed);
     let (connections, time) = (plan.connections, plan.time);
-    let (buyers, offers) = (Buyers { run, ..buyers.clone() }, Arc::new(offers.to_vec()));
+    let mut subject = subject.clone();
+    subject.buyers.run = run;
     // Its own thread and runtime: the server's scheduler must not run the client's tasks.
     let client = move || -> Result<Measured> {
         let rt = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         rt.block_on(async move {
             let warm = time / 5;
-            crowd(to, connections, warm, (&buyers, &offers, expect)).await?;
+            crowd(connections, warm, &subject).await?;
             let began = Instant::now();
             let cpu = || cpu_seconds("/proc/self/stat") - cpu_seconds("/proc/thread-self/stat");
             let before = cpu();
-            let answered = crowd(to, connections, time, (&buyers, &offers, expect)).await? as f64;
+            let answered = crowd(connections, time, &subject).await? as f64;
             let cpu_us = (cpu() - before) * 1e6 / answered.max(1.0);
             Ok(Measured { rate: answered / began.elapsed().as_secs_f64(), cpu_us })
         })
@@ -135,16 +143,11 @@ async fn run(
     tokio::task::spawn_blocking(client).await?
 }
 
-async fn crowd(
-    to: SocketAddr,
-    connections: usize,
-    time: Duration,
-    (buyers, offers, expect): (&Buyers, &Arc<Vec<String>>, u16),
-) -> Result<u64> {
+async fn crowd(connections: usize, time: Duration, subject: &Subject) -> Result<u64> {
     let until = Instant::now() + time;
     let mut all = tokio::task::JoinSet::new();
     for _ in 0..connections {
-        all.spawn(connection(to, until, buyers.clone(), offers.clone(), expect));
+        all.spawn(connection(until, subject.clone()));
     }
     let mut sum = 0;
     while let Some(one) = all.join_next().await {
@@ -153,14 +156,9 @@ async fn crowd(
     Ok(sum)
 }
 
-async fn connection(
-    to: SocketAddr,
-    until: Instant,
-    buyers: Buyers,
-    offers: Arc<Vec<String>>,
-    expect: u16,
-) -> Result<u64> {
-    let mut stream = TcpStream::connect(to).await?;
+async fn connection(until: Instant, subject: Subject) -> Result<u64> {
+    let Subject { address, offers, buyers, expect } = subject;
+    let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let mut buffer = vec![0u8; 16 * 1024];
     let mut done = 0;

@@ -13,12 +13,13 @@ mod report;
 mod stand;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 
-use load::Plan;
+use load::{Buyers, Plan, Subject};
 use report::{Report, Row};
 use stand::{LogKind, Stand};
 
@@ -99,57 +100,61 @@ async fn http_rows(
     report: &mut Report,
 ) -> Result<()> {
     let seconds = plan.time.as_secs().max(1) as usize;
-    let buyers = load::Buyers::mint(config, NEW_BUYERS * seconds)?;
-    let bare = reference::start().await?;
+    let buyers = Buyers::mint(config, NEW_BUYERS * seconds)?;
+    // Uses up no buyer: one who comes twice is another, longer way through the gate.
+    let bare = subject((reference::start().await?, 202), vec!["bare".to_owned()], &buyers.again());
+    let nothing = async || Ok(());
     if wanted("sold_out") {
         let stand = Stand::start(config, LogKind::Null).await?;
         let offer = stand.offer(0).await?;
-        let subject = (stand.address, &[offer][..], 409);
-        let nothing = async || Ok(());
-        let both = load::in_turns(plan, &buyers.only(PRESSING), subject, bare, nothing).await?;
+        let gate = subject((stand.address, 409), vec![offer], &buyers.only(PRESSING));
+        let both = load::in_turns(plan, &gate, &bare, nothing).await?;
         report.add(Row::of("sold_out", "refusals/s", both, 1.0));
         stand.stop().await;
     }
     if wanted("reserve_hot") {
         let stand = Stand::start(config, LogKind::Null).await?;
         let offer = stand.offer(1_000_000_000).await?;
-        let subject = (stand.address, &[offer][..], 202);
-        let both = load::in_turns(plan, &buyers, subject, bare, async || Ok(())).await?;
+        let gate = subject((stand.address, 202), vec![offer], &buyers);
+        let both = load::in_turns(plan, &gate, &bare, nothing).await?;
         report.add(Row::of("reserve_hot", "orders/s", both, 0.5));
         stand.stop().await;
     }
     if ["accepted_stack", "accepted_vs_naive", "many_offers"].iter().any(|n| wanted(n)) {
-        accepted_rows(config, plan, (&buyers, bare), report).await?;
+        accepted_rows(config, plan, (&buyers, &bare), report).await?;
     }
     Ok(())
+}
+
+fn subject(at: (std::net::SocketAddr, u16), offers: Vec<String>, buyers: &Buyers) -> Subject {
+    let (address, expect) = at;
+    Subject { address, offers: Arc::new(offers), buyers: buyers.clone(), expect }
 }
 
 async fn accepted_rows(
     config: &runtime::Config,
     plan: &Plan,
-    (buyers, bare): (&load::Buyers, std::net::SocketAddr),
+    (buyers, bare): (&Buyers, &Subject),
     report: &mut Report,
 ) -> Result<()> {
     let stand = Stand::start(config, LogKind::Real).await?;
     let hot = stand.offer(1_000_000_000).await?;
-    let subject = (stand.address, &[hot][..], 202);
+    let hot = subject((stand.address, 202), vec![hot], buyers);
     let drained = async || stand.drained().await;
-    let (value, base) = load::in_turns(plan, buyers, subject, bare, drained).await?;
-    report.add(Row::of("accepted_stack", "orders/s", (value, base), 0.25));
+    let both = load::in_turns(plan, &hot, bare, drained).await?;
+    report.add(Row::of("accepted_stack", "orders/s", both, 0.25));
+    let (naive, cold) = (naive::start(&stand, config).await?, stand.offer(1_000_000_000).await?);
+    let naive = subject((naive, 202), vec![cold], buyers);
+    let both = load::in_turns(plan, &hot, &naive, drained).await?;
+    report.add(Row::of("accepted_vs_naive", "orders/s", both, 3.0));
     let mut many = Vec::new();
     for _ in 0..1000 {
         many.push(stand.quick_offer(1_000_000).await?);
     }
     stand.refresh().await?;
-    let alone = Plan { reference: false, ..*plan };
-    let subject = (stand.address, &many[..], 202);
-    let (spread, _) = load::in_turns(&alone, buyers, subject, bare, drained).await?;
-    report.add(Row::of("many_offers", "orders/s, 1,000 offers vs 1", (spread, value), 0.51));
-    let naive = naive::start(&stand, config).await?;
-    let cold = stand.offer(1_000_000_000).await?;
-    let subject = (naive, &[cold][..], 202);
-    let (single, _) = load::in_turns(&alone, buyers, subject, bare, drained).await?;
-    report.add(Row::of("accepted_vs_naive", "orders/s", (value, single), 3.0));
+    let many = subject((stand.address, 202), many, buyers);
+    let both = load::in_turns(plan, &many, &hot, drained).await?;
+    report.add(Row::of("many_offers", "orders/s, 1,000 offers vs 1", both, 0.51));
     stand.stop().await;
     Ok(())
 }

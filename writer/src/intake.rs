@@ -1,15 +1,16 @@
 //! One partition: consumer, batches, acks, progress.
 //!
-//! A reader task keeps a bounded number of deliveries ready (back-pressure: nothing is pulled
-//! while the queue is full), the main loop turns what is ready into one batch. A consumer that
+//! A reader task keeps a bounded number of deliveries and bytes ready (back-pressure: nothing is
+//! pulled while there are as many), the main loop turns what is ready into one batch. A consumer that
 //! ends is made again, with a growing pause.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use orderlog::port::{Consumer, Delivery, DeliveryId, LogError, Partition};
 use runtime::mutant::{self, Mutant};
 use runtime::{Phase, Tasks};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use view::Ports;
 
@@ -18,6 +19,8 @@ use crate::{Settings, metrics};
 
 /// How often progress is stored, at most.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+/// Bytes of frames that wait for a batch, plus at most one frame.
+const AHEAD: usize = 4 * 1024 * 1024;
 /// Longest pause between tries.
 const LONGEST: Duration = Duration::from_secs(2);
 
@@ -29,9 +32,42 @@ pub(crate) struct Intake {
 }
 
 /// Deliveries in, acks out.
-struct Pipe {
+struct Pipe<'a> {
     deliveries: mpsc::Receiver<Delivery>,
+    waiting: &'a Waiting,
     acks: mpsc::Sender<Vec<DeliveryId>>,
+}
+
+impl Pipe<'_> {
+    /// What is ready now.
+    fn ready(&mut self) -> Option<Delivery> {
+        let next = self.deliveries.try_recv().ok()?;
+        self.waiting.less(next.frame.len());
+        Some(next)
+    }
+}
+
+/// Bytes of the deliveries that wait for a batch.
+#[derive(Default)]
+struct Waiting {
+    bytes: AtomicUsize,
+    fewer: Notify,
+}
+
+impl Waiting {
+    fn more(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+    fn less(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.fewer.notify_one();
+    }
+    /// Until there is room for one more.
+    async fn room(&self) {
+        while self.bytes.load(Ordering::Relaxed) >= AHEAD {
+            self.fewer.notified().await;
+        }
+    }
 }
 
 struct Progress {
@@ -71,17 +107,19 @@ impl Intake {
 
     /// Until this consumer ends.
     async fn consume(&self, consumer: Box<dyn Consumer>, tasks: &Tasks) {
+        let waiting = &Waiting::default();
         let (to_batch, deliveries) = mpsc::channel(self.settings.batch_frames * 2);
         let (acks, from_batch) = mpsc::channel(64);
-        let reader = read(self.partition, consumer, to_batch, from_batch);
-        let batches = self.batches(Pipe { deliveries, acks }, tasks);
+        let reader = read(self.partition, consumer, (to_batch, waiting), from_batch);
+        let batches = self.batches(Pipe { deliveries, waiting, acks }, tasks);
         tokio::join!(reader, batches);
     }
 
-    async fn batches(&self, mut pipe: Pipe, tasks: &Tasks) {
+    async fn batches(&self, mut pipe: Pipe<'_>, tasks: &Tasks) {
         let mut progress = Progress { until: 0, stored: 0, at: Instant::now() };
         while let Some(Some(first)) = tasks.unless(Phase::FlushLog, pipe.deliveries.recv()).await {
-            let batch = self.gather(first, &mut pipe.deliveries);
+            pipe.waiting.less(first.frame.len());
+            let batch = self.gather(first, &mut pipe);
             if mutant::on(Mutant::AckBeforeCommit) {
                 let _ = pipe.acks.send(batch.iter().map(|d| d.id.clone()).collect()).await;
             }
@@ -107,13 +145,13 @@ impl Intake {
     }
 
     /// What is ready now, within the bounds of a batch.
-    fn gather(&self, first: Delivery, more: &mut mpsc::Receiver<Delivery>) -> Vec<Delivery> {
+    fn gather(&self, first: Delivery, pipe: &mut Pipe<'_>) -> Vec<Delivery> {
         // A frame's size tells its orders well enough: with its names an order is some 128 bytes.
         let orders = |d: &Delivery| d.frame.len() / 128;
         let mut count = orders(&first);
         let mut batch = vec![first];
         while batch.len() < self.settings.batch_frames && count < self.settings.batch_orders {
-            let Ok(next) = more.try_recv() else { break };
+            let Some(next) = pipe.ready() else { break };
             count += orders(&next);
             batch.push(next);
         }
@@ -152,12 +190,13 @@ impl Intake {
 async fn read(
     partition: Partition,
     mut consumer: Box<dyn Consumer>,
-    to_batch: mpsc::Sender<Delivery>,
+    (to_batch, waiting): (mpsc::Sender<Delivery>, &Waiting),
     mut acks: mpsc::Receiver<Vec<DeliveryId>>,
 ) {
     loop {
         let next = async {
             // Nothing is pulled before there is room for it.
+            waiting.room().await;
             let room = to_batch.reserve().await.ok()?;
             Some((room, consumer.next().await))
         };
@@ -166,6 +205,7 @@ async fn read(
             ids = acks.recv() => ids,
             next = next => match next {
                 Some((room, Ok(delivery))) => {
+                    waiting.more(delivery.frame.len());
                     room.send(delivery);
                     continue;
                 }

@@ -1,6 +1,6 @@
 //! Why a store call failed, and whether running it again can help.
 
-use sea_orm::{DbErr, RuntimeErr, SqlxError};
+use sea_orm::{DbErr, RuntimeErr, SqlErr, SqlxError};
 
 /// Shorthand.
 pub type StoreResult<T> = Result<T, StoreError>;
@@ -11,6 +11,15 @@ pub enum StoreError {
     /// The database did not answer, or the outcome of a commit is unknown: run it again.
     #[error("database {db}: {what}")]
     Transient {
+        /// The database's number.
+        db: u16,
+        /// What happened.
+        what: String,
+    },
+    /// A unique key is taken: another writer was first, or an earlier call of ours was. Run it again
+    /// and it reads what is there.
+    #[error("database {db}: {what}")]
+    Taken {
         /// The database's number.
         db: u16,
         /// What happened.
@@ -29,12 +38,14 @@ pub enum StoreError {
 impl StoreError {
     /// True when running the whole transaction again can help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, StoreError::Transient { .. })
+        !matches!(self, StoreError::Permanent { .. })
     }
     /// The database that failed.
     pub fn db(&self) -> u16 {
         match self {
-            StoreError::Transient { db, .. } | StoreError::Permanent { db, .. } => *db,
+            StoreError::Transient { db, .. }
+            | StoreError::Taken { db, .. }
+            | StoreError::Permanent { db, .. } => *db,
         }
     }
     /// Data in a table that no code of ours wrote.
@@ -44,7 +55,9 @@ impl StoreError {
     /// Sorts a driver's error.
     pub fn from_driver(db: u16, e: &DbErr) -> Self {
         let what = e.to_string();
-        if is_transient(e) {
+        if matches!(e.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) {
+            StoreError::Taken { db, what }
+        } else if is_transient(e) {
             StoreError::Transient { db, what }
         } else {
             StoreError::Permanent { db, what }
@@ -66,10 +79,7 @@ fn runtime_is_transient(e: &RuntimeErr) -> bool {
     };
     match &**e {
         SqlxError::Database(d) => {
-            // Another writer inserted the same row between our read and our insert: run it again
-            // and the read finds it.
-            d.is_unique_violation()
-                || TRANSIENT.contains(&d.code().as_deref().unwrap_or(""))
+            TRANSIENT.contains(&d.code().as_deref().unwrap_or(""))
                 || transient_number(&d.to_string())
         }
         SqlxError::Configuration(_) | SqlxError::ColumnDecode { .. } | SqlxError::Decode(_) => {

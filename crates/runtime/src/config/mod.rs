@@ -86,7 +86,7 @@ impl Default for WriterConfig {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:9091".into(),
-            batch_frames: 32,
+            batch_frames: 256,
             batch_orders: 2048,
             patience_ms: 2000,
         }

@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -27,10 +28,18 @@ pub(crate) struct Db {
     /// Largest batch on the ladder: small with TLS, where a statement over 16 KB costs 40 ms.
     pub most: usize,
     pub texts: insert::Texts,
+    /// What the last verdict transaction met.
+    pub met_verdicts: Met,
+    /// What the last row transaction met.
+    pub met_rows: Met,
     options: ConnectOptions,
     timeout: Duration,
     pool: Mutex<Pool>,
 }
+
+/// True when a transaction found that some of what it had to insert was there.
+#[derive(Default)]
+pub(crate) struct Met(AtomicBool);
 
 struct Pool {
     conn: Option<Arc<DatabaseConnection>>,
@@ -50,6 +59,8 @@ impl Db {
             backend: if sqlite { DbBackend::Sqlite } else { DbBackend::MySql },
             most: if tls { 32 } else { 512 },
             texts: insert::Texts::default(),
+            met_verdicts: Met::default(),
+            met_rows: Met::default(),
             options: options(url, cfg, sqlite),
             timeout: cfg.timeout,
             pool: Mutex::new(Pool { conn: None, made: None }),
@@ -100,12 +111,41 @@ impl Db {
         }
     }
 
+    /// Runs `attempt(look)`: without looking for what is there, since what a log delivers is new
+    /// nearly always, and with a look when a key turns out to be taken, or when the transaction
+    /// before met something, as in a redelivery. The attempt says whether it did.
+    pub async fn insert_first<T, F, Fut>(&self, met: &Met, attempt: F) -> StoreResult<T>
+    where
+        F: Fn(bool) -> Fut + Send,
+        Fut: Future<Output = StoreResult<(T, bool)>> + Send,
+    {
+        let look = met.0.load(Ordering::Relaxed);
+        let (done, found) = match attempt(look).await {
+            Err(StoreError::Taken { .. }) if !look => attempt(true).await?,
+            done => done?,
+        };
+        met.0.store(found, Ordering::Relaxed);
+        Ok(done)
+    }
+
     /// Starts a write transaction: READ COMMITTED on MySQL (set for the session), and on SQLite
     /// the write lock at once, so that reads inside it cannot go stale.
     pub async fn begin(&self) -> StoreResult<DatabaseTransaction> {
         let mode = (self.backend == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
         let how = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
         self.conn().await?.begin_with_options(how).await.map_err(|e| self.err(e))
+    }
+
+    /// Commits what went well and rolls back what did not, at once: the next attempt wants the locks.
+    pub async fn end<T>(&self, tx: DatabaseTransaction, done: StoreResult<T>) -> StoreResult<T> {
+        match done {
+            Ok(done) => self.commit(tx).await.map(|()| done),
+            Err(e) => {
+                // A connection that cannot even do that is broken, and the server rolls back.
+                let _ = tx.rollback().await;
+                Err(e)
+            }
+        }
     }
 
     pub async fn commit(&self, tx: DatabaseTransaction) -> StoreResult<()> {

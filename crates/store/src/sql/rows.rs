@@ -1,8 +1,8 @@
 //! The row transaction: insert what is absent, never update (INV-5, INV-7).
 //!
 //! The unique key (buyer, idempotency key) is the arbiter of INV-8: the second id under a key gets
-//! a row that is rejected with `key_conflict` and a NULL key. A race with another writer shows as
-//! a unique violation; the transaction is then run again and reads what the other one wrote.
+//! a row that is rejected with `key_conflict` and a NULL key. Rows that are there, and owners of
+//! keys, are read only when a unique key turns a row away.
 
 use std::collections::HashMap;
 
@@ -88,13 +88,28 @@ async fn owners(
 }
 
 pub(super) async fn run(db: &Db, asks: &[RowAsk], now_ms: i64) -> StoreResult<Vec<RowState>> {
-    let tx = db.begin().await?;
+    let attempt = async |look| {
+        let tx = db.begin().await?;
+        let done = within(db, &tx, (asks, now_ms), look).await;
+        db.end(tx, done).await
+    };
+    db.insert_first(&db.met_rows, attempt).await
+}
+
+/// The states, and whether some rows, or owners of keys, were there.
+async fn within(
+    db: &Db,
+    tx: &DatabaseTransaction,
+    (asks, now_ms): (&[RowAsk], i64),
+    look: bool,
+) -> StoreResult<(Vec<RowState>, bool)> {
     let ids: Vec<OrderId> = asks.iter().map(|a| a.payload.order).collect();
-    let mut known = states(db, &tx, &ids).await?;
+    let mut known = states(db, tx, if look { &ids } else { &[] }).await?;
     let absent: Vec<&RowAsk> =
         asks.iter().filter(|a| !known.contains_key(&a.payload.order)).collect();
-    let pairs: Vec<BuyerKey> = absent.iter().map(|a| buyer_key(a)).collect();
-    let mut taken = owners(db, &tx, &pairs).await?;
+    let pairs: Vec<BuyerKey> = absent.iter().filter(|_| look).map(|a| buyer_key(a)).collect();
+    let mut taken = owners(db, tx, &pairs).await?;
+    let found = !known.is_empty() || !taken.is_empty();
     let (mut rows, mut lines) = (Vec::new(), Vec::new());
     for ask in absent {
         let order = ask.payload.order;
@@ -113,16 +128,18 @@ pub(super) async fn run(db: &Db, asks: &[RowAsk], now_ms: i64) -> StoreResult<Ve
         lines.extend(line_rows(ask));
         known.insert(order, state);
     }
-    insert::many(db, &tx, rows, None).await?;
-    insert::many(db, &tx, lines, None).await?;
-    db.commit(tx).await?;
+    // Ids are random: in their order a statement goes through the tables once.
+    rows.sort_unstable_by(|a, b| a.order_id.as_ref().cmp(b.order_id.as_ref()));
+    lines.sort_unstable_by(|a, b| a.order_id.as_ref().cmp(b.order_id.as_ref()));
+    insert::many(db, tx, rows, None).await?;
+    insert::many(db, tx, lines, None).await?;
     let mut first = std::collections::HashSet::new();
     let state = |id: &OrderId| {
         let s = known[id].clone();
         let fresh = s.fresh && first.insert(*id);
         RowState { fresh, ..s }
     };
-    Ok(ids.iter().map(state).collect())
+    Ok((ids.iter().map(state).collect(), found))
 }
 
 fn row(ask: &RowAsk, s: &RowState, owns_key: bool, now_ms: i64) -> orders::ActiveModel {

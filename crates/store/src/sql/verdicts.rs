@@ -1,7 +1,8 @@
 //! The verdict transaction, and the primitive every ledger write uses: lock, read, append.
 //!
-//! The existing verdicts are read *after* the cell row is locked (a snapshot from before the lock
-//! would admit two verdicts for one order, INV-2). Cells are locked in cell order, so two
+//! One verdict for each order and cell (INV-2) is the ledger's unique key. Existing verdicts are read
+//! only when it turns one away, and then *after* the cell row is locked: a snapshot from before the
+//! lock would not have them. Cells are locked in cell order, so two
 //! transactions never wait for each other in a circle. The counters are computed by
 //! `domain::Totals::append` and nowhere else (INV-1).
 
@@ -126,10 +127,25 @@ pub(super) async fn existing(
 
 /// The verdict transaction over the cells of one database.
 pub(super) async fn run(db: &Db, batch: &[CellAsks], at_ms: u64) -> StoreResult<Vec<CellVerdicts>> {
-    let tx = db.begin().await?;
-    let mut locked = lock(db, &tx, batch.iter().map(|c| &c.cell)).await?;
+    let attempt = async |look| {
+        let tx = db.begin().await?;
+        let done = within(db, &tx, (batch, at_ms), look).await;
+        db.end(tx, done).await
+    };
+    db.insert_first(&db.met_verdicts, attempt).await
+}
+
+/// The verdicts, and whether some were there.
+async fn within(
+    db: &Db,
+    tx: &DatabaseTransaction,
+    (batch, at_ms): (&[CellAsks], u64),
+    look: bool,
+) -> StoreResult<(Vec<CellVerdicts>, bool)> {
+    let mut locked = lock(db, tx, batch.iter().map(|c| &c.cell)).await?;
     let orders: Vec<OrderId> = batch.iter().flat_map(|c| c.asks.iter().map(|a| a.order)).collect();
-    let known = existing(db, &tx, Class::Verdict, &orders).await?;
+    let orders = if look { &orders[..] } else { &[] };
+    let known = existing(db, tx, Class::Verdict, orders).await?;
     let mut out = Vec::with_capacity(batch.len());
     for c in batch {
         let key = convert::cell_key(&c.cell);
@@ -142,10 +158,9 @@ pub(super) async fn run(db: &Db, batch: &[CellAsks], at_ms: u64) -> StoreResult<
         let (prev, entries) = (Some(cell.prev), cell.entries.clone());
         out.push(CellVerdicts { cell: c.cell.clone(), prev, entries, verdicts, unrowed });
     }
-    write(db, &tx, &locked).await?;
-    write_unrowed(db, &tx, &out).await?;
-    db.commit(tx).await?;
-    Ok(out)
+    write(db, tx, &locked).await?;
+    write_unrowed(db, tx, &out).await?;
+    Ok((out, !known.is_empty()))
 }
 
 fn no_cell(c: &CellAsks) -> CellVerdicts {
