@@ -225,3 +225,22 @@ async fn read(
 fn ended(partition: Partition, e: &LogError) {
     tracing::info!(%partition, error = %e, "consumer ended, making a new one");
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_pulled_while_too_many_bytes_wait() {
+        let waiting = Waiting::default();
+        let has_room = async || timeout(Duration::from_secs(1), waiting.room()).await.is_ok();
+        waiting.more(AHEAD - 1);
+        assert!(has_room().await);
+        waiting.more(1);
+        assert!(!has_room().await);
+        let (went_on, ()) = tokio::join!(has_room(), async { waiting.less(1) });
+        assert!(went_on);
+    }
+}

@@ -16,7 +16,7 @@ pub enum StoreError {
         /// What happened.
         what: String,
     },
-    /// A unique key is taken: another writer was first, or an earlier call of ours was. Run it again
+    /// A unique key is taken: another writer was first, or an earlier call of ours. Run it again
     /// and it reads what is there.
     #[error("database {db}: {what}")]
     Taken {

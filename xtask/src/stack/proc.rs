@@ -68,15 +68,17 @@ pub fn state(layout: &Layout, server: Server) -> State {
     }
 }
 
-/// Command line and status letter of a living process. For a moment in the middle of `exec` the
-/// command line is empty, which must not pass for an end: look again until it is there, for as
-/// long as a cold disk and busy cores may need.
+/// Command line and status letter of a living process. Until the middle of `exec` a new process has
+/// the command line of this one, whose memory it shares, and for a moment then an empty one: neither
+/// must pass for an end. Look again until its own is there, for as long as a cold disk and busy cores
+/// may need.
 fn look_at(pid: u32) -> Option<(Vec<u8>, char)> {
+    let mine = fs::read("/proc/self/cmdline").ok()?;
     for _ in 0..1500 {
         let cmdline = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let letter = status_letter(&stat).filter(|letter| !matches!(letter, 'Z' | 'X'))?;
-        if !cmdline.is_empty() {
+        if !cmdline.is_empty() && cmdline != mine {
             return Some((cmdline, letter));
         }
         sleep(Duration::from_millis(2));

@@ -136,7 +136,7 @@ impl Db {
         self.conn().await?.begin_with_options(how).await.map_err(|e| self.err(e))
     }
 
-    /// Commits what went well and rolls back what did not, at once: the next attempt wants the locks.
+    /// Commits what went well, rolls back what did not, at once: the next attempt wants its locks.
     pub async fn end<T>(&self, tx: DatabaseTransaction, done: StoreResult<T>) -> StoreResult<T> {
         match done {
             Ok(done) => self.commit(tx).await.map(|()| done),

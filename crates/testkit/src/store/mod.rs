@@ -40,6 +40,7 @@ pub async fn conformance(s: &Subject) -> Result<()> {
     catalog::create_cells(s).await.context("create cells")?;
     verdicts::until_full(s).await.context("verdicts until full")?;
     verdicts::repeated(s).await.context("verdicts repeated")?;
+    verdicts::known_and_new(s).await.context("known and new orders")?;
     verdicts::aborts(s).await.context("aborts")?;
     verdicts::one_order_twice_in_a_batch(s).await.context("one order twice")?;
     verdicts::several_cells(s).await.context("several cells")?;

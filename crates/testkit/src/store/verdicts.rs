@@ -5,7 +5,7 @@ use domain::frame::Mode;
 use domain::{CellId, Kind, Payload};
 use store::port::{CellAsks, CellVerdicts};
 
-use super::make::{T_MS, ask, asks, sealed};
+use super::make::{T_MS, ask, asks, row, sealed};
 use super::{Subject, permanent, same};
 
 impl Subject {
@@ -62,6 +62,32 @@ pub async fn repeated(s: &Subject) -> Result<()> {
     let stranger = s.order("repeat-x", "k", std::slice::from_ref(cell)).order;
     same(s.store.find_verdicts(cell, &[stranger]).await?, vec![None])?;
     s.audit(cell).await.map(drop)
+}
+
+/// Batches that know none, some and all of their orders, in every sequence.
+pub async fn known_and_new(s: &Subject) -> Result<()> {
+    let cell = &s.offer("known", &[9]).await?[0];
+    let one = |n| s.order("known", &format!("k{n}"), std::slice::from_ref(cell));
+    let orders: Vec<Payload> = (0..9).map(one).collect();
+    let (old, new) = ((Kind::Claim, false), (Kind::Claim, true));
+    let batches = [
+        (0..2, vec![new, new]),
+        (2..3, vec![new]),
+        (1..5, vec![old, old, new, new]),
+        (4..6, vec![old, new]),
+        (0..6, vec![old; 6]),
+        (6..8, vec![new, new]),
+        (7..9, vec![old, new]),
+    ];
+    for (range, want) in batches {
+        let rows: Vec<_> = orders[range.clone()].iter().map(row).collect();
+        let rows = s.insert(&rows).await?;
+        let fresh: Vec<bool> = rows.iter().map(|r| r.fresh).collect();
+        same(fresh, want.iter().map(|w| w.1).collect())?;
+        same(kinds(&s.decide(cell, &orders[range]).await?), want)?;
+    }
+    let (entries, head) = s.audit(cell).await?;
+    same((entries.len(), head.net), (9 + 2, 9))
 }
 
 pub async fn aborts(s: &Subject) -> Result<()> {
