@@ -1,8 +1,8 @@
 //! One partition: consumer, batches, acks, progress.
 //!
 //! A reader task keeps a bounded number of deliveries and bytes ready (back-pressure: nothing is
-//! pulled while there are as many), the main loop turns what is ready into one batch. A consumer that
-//! ends is made again, with a growing pause.
+//! pulled while there are as many), the main loop turns what is ready into one batch. A consumer
+//! that ends is made again, with a growing pause.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

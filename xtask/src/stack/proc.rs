@@ -68,10 +68,10 @@ pub fn state(layout: &Layout, server: Server) -> State {
     }
 }
 
-/// Command line and status letter of a living process. Until the middle of `exec` a new process has
-/// the command line of this one, whose memory it shares, and for a moment then an empty one: neither
-/// must pass for an end. Look again until its own is there, for as long as a cold disk and busy cores
-/// may need.
+/// Command line and status letter of a living process. Until the middle of `exec` a new process
+/// has the command line of this one, whose memory it shares, and then for a moment an empty one:
+/// neither must pass for an end. Look again until its own is there, for as long as a cold disk and
+/// busy cores may need.
 fn look_at(pid: u32) -> Option<(Vec<u8>, char)> {
     let mine = fs::read("/proc/self/cmdline").ok()?;
     for _ in 0..1500 {

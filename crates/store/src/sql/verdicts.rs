@@ -1,8 +1,8 @@
 //! The verdict transaction, and the primitive every ledger write uses: lock, read, append.
 //!
-//! One verdict for each order and cell (INV-2) is the ledger's unique key. Existing verdicts are read
-//! only when it turns one away, and then *after* the cell row is locked: a snapshot from before the
-//! lock would not have them. Cells are locked in cell order, so two
+//! One verdict for each order and cell (INV-2) is the ledger's unique key. Existing verdicts are
+//! read only when it turns one away, and then *after* the cell row is locked: a snapshot from
+//! before the lock would not have them. Cells are locked in cell order, so two
 //! transactions never wait for each other in a circle. The counters are computed by
 //! `domain::Totals::append` and nowhere else (INV-1).
 
