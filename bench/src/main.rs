@@ -30,8 +30,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Buyers who go on pressing when all is sold; in the other rows each order has a new buyer.
 const PRESSING: usize = 20_000;
 
-/// Buyers for each second of a measurement: more than any machine this runs on answers.
-const NEW_BUYERS: usize = 160_000;
+/// Buyers for each second of a measurement: more than all rows together use up.
+const NEW_BUYERS: usize = 240_000;
 
 /// Prints a table of ratios and writes it as JSON.
 #[derive(Parser)]

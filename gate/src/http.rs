@@ -99,13 +99,12 @@ where
     // Only the way of a purchase has its state in here: this future is moved with each request.
     if let Ok(Route::Buy(offer)) = route {
         let limit = Duration::from_millis(gate.cfg.body_timeout_ms);
-        let header = |name| parts.headers.get(name).map(HeaderValue::as_bytes);
         let keys = parts.headers.get_all("idempotency-key").iter().take(2);
         let keys: Vec<&[u8]> = keys.map(HeaderValue::as_bytes).collect();
         let head = Head {
             offer,
-            authorization: header(AUTHORIZATION),
-            content_type: header(CONTENT_TYPE),
+            authorization: authorization(parts),
+            content_type: parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes),
             keys: &keys,
             has_query: parts.uri.query().is_some(),
         };
