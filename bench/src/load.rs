@@ -100,6 +100,11 @@ pub(crate) async fn in_turns(
     Ok((median(both.0), median(both.1)))
 }
 
+/// Orders that nobody measures: a broker that has just started compiles itself while it works.
+pub(crate) async fn warm_up(plan: &Plan, subject: &Subject) -> Result<()> {
+    run(subject, plan).await.map(drop)
+}
+
 /// Turns of a measurement.
 const TURNS: u32 = 5;
 

@@ -31,7 +31,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const PRESSING: usize = 20_000;
 
 /// Buyers for each second of a measurement: more than all rows together use up.
-const NEW_BUYERS: usize = 240_000;
+const NEW_BUYERS: usize = 280_000;
 
 /// Prints a table of ratios and writes it as JSON.
 #[derive(Parser)]
@@ -141,6 +141,8 @@ async fn accepted_rows(
     let hot = stand.offer(1_000_000_000).await?;
     let hot = subject((stand.address, 202), vec![hot], buyers);
     let drained = async || stand.drained().await;
+    load::warm_up(plan, &hot).await?;
+    drained().await?;
     let both = load::in_turns(plan, &hot, bare, drained).await?;
     report.add(Row::of("accepted_stack", "orders/s", both, 0.25));
     let (naive, cold) = (naive::start(&stand, config).await?, stand.offer(1_000_000_000).await?);
