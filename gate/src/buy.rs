@@ -164,9 +164,8 @@ impl Attempt<'_> {
         if mutant::on(Mutant::ReturningBlind) {
             return None;
         }
-        match self.verdict().await {
-            Ok(Some((kind, t_ms))) => Some(self.verdict_without_row(kind, t_ms)),
-            Ok(None) => None,
+        match self.from_ledger().await {
+            Ok(decided) => decided,
             Err(()) => Some(self.shed(down("the ledger cannot be read"))),
         }
     }
@@ -293,8 +292,8 @@ impl Attempt<'_> {
             Ok(None) => {}
             Err(()) => return self.unconfirmed(None),
         }
-        match self.verdict().await {
-            Ok(Some((kind, t_ms))) => self.verdict_without_row(kind, t_ms),
+        match self.from_ledger().await {
+            Ok(Some(decided)) => decided,
             Ok(None) => self.shed(no),
             Err(()) => self.unconfirmed(None),
         }
@@ -304,26 +303,30 @@ impl Attempt<'_> {
         if let Ok(Some(row)) = self.row().await {
             return self.replay(&row);
         }
-        match self.verdict().await {
-            Ok(Some((kind, t_ms))) => self.verdict_without_row(kind, t_ms),
+        match self.from_ledger().await {
+            Ok(Some(decided)) => decided,
             Ok(None) | Err(()) => self.unconfirmed(None),
         }
     }
 
-    /// The verdict in the ledger. Its bytes are what was promised, also after a price change: from
-    /// here on they are this attempt's.
-    async fn verdict(&mut self) -> Result<Option<(Kind, Option<u64>)>, ()> {
-        let found =
-            self.gate.ports.store.find_verdicts(&self.request.lane.cell, &[self.order]).await;
-        let Some((verdict, sealed)) = found.map_err(|_| ())?.into_iter().flatten().next() else {
+    /// The answer that the ledger's verdict gives; `None` without one. The bytes that are kept with
+    /// it are what was promised, also after a price change: from here on they are this attempt's.
+    async fn from_ledger(&mut self) -> Result<Option<Ended>, ()> {
+        let (store, cell) = (&self.gate.ports.store, &self.request.lane.cell);
+        let found = store.find_verdicts(cell, &[self.order]).await.map_err(|_| ())?;
+        let Some(verdict) = found.into_iter().flatten().next() else {
             return Ok(None);
         };
-        let first = sealed.and_then(|s| Some((Payload::decode(&s.payload).ok()?, s.t_ms)));
-        let (payload, t_ms) = first.ok_or(())?;
+        let Some(sealed) = store.kept(cell, verdict.seq).await.map_err(|_| ())? else {
+            // It got its row since we looked for one.
+            let row = self.row().await?;
+            return Ok(Some(row.map_or_else(|| self.unconfirmed(None), |row| self.replay(&row))));
+        };
+        let payload = Payload::decode(&sealed.payload).map_err(|_| ())?;
         if !mutant::on(Mutant::OwnPrice) {
             self.payload = payload;
         }
-        Ok(Some((verdict.kind, Some(t_ms))))
+        Ok(Some(self.verdict_without_row(verdict.kind, Some(sealed.t_ms))))
     }
 
     fn verdict_without_row(&self, kind: Kind, t_ms: Option<u64>) -> Ended {

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::Duration;
 
+use domain::frame::Sealed;
 use domain::{Buyer, Kind, OfferId, OrderId, Payload, Reason, Status};
 use runtime::mutant::{self, Mutant};
 use serde::Serialize;
@@ -249,10 +250,13 @@ impl Ask<'_> {
         };
         let cell = self.gate.cell_of(&known.offer, self.buyer);
         let verdicts = ports.store.find_verdicts(&cell, &[self.order]).await.map_err(|_| ())?;
-        if let Some(Some((verdict, Some(sealed)))) = verdicts.into_iter().next() {
+        if let Some(verdict) = verdicts.into_iter().flatten().next() {
+            // Nothing is kept beside the verdict of an order that has its row.
+            let kept = ports.store.kept(&cell, verdict.seq).await.map_err(|_| ())?;
             let status =
                 if verdict.kind == Kind::Claim { Status::Accepted } else { Status::Rejected };
-            return Ok(self.mine(&sealed.payload).map(|p| (status, p, sealed.t_ms)));
+            let of = |s: Sealed| self.mine(&s.payload).map(|p| (status, p, s.t_ms));
+            return Ok(kept.and_then(of));
         }
         let holds = ports.cells.find_holds(&cell, &[self.order]).await.map_err(|_| ())?;
         Ok(holds

@@ -21,6 +21,8 @@ pub(crate) struct Compared {
     pub at_w: Option<Totals>,
     /// The cell row.
     pub head: Totals,
+    /// False when the cell row is not what the ledger's last entry says.
+    pub row_is_sound: bool,
     /// What is wrong, if anything.
     pub kind: Option<DriftKind>,
 }
@@ -33,6 +35,8 @@ impl Reconciler {
             Some(v) => self.ports.store.at(cell, v.totals.seq).await.map_err(down)?,
             None => None,
         };
+        // Read before the row: an entry that is beyond it then was there when it was written.
+        let last = self.ports.store.last(cell).await.map_err(down)?;
         let head = self.ports.store.head(cell).await.map_err(down)?;
         let head = head.ok_or(OperateError::UnknownCell)?;
         let kind = match &view {
@@ -44,13 +48,14 @@ impl Reconciler {
             Some(t) if t.seq == head.seq => Some(t),
             _ => self.ports.store.at(cell, head.seq).await.map_err(down)?,
         };
+        let row_is_sound = folded == Some(head) && last.is_none_or(|l| l.seq <= head.seq);
         let kind = match kind {
-            _ if folded != Some(head) => Some(DriftKind::Ledger),
+            _ if !row_is_sound => Some(DriftKind::Ledger),
             // Which of the two is wrong? Only a ledger that folds says what a view must be.
             Some(DriftKind::Counters) if !self.folds(cell).await? => Some(DriftKind::Ledger),
             kind => kind,
         };
-        Ok(Compared { view, at_w, head, kind })
+        Ok(Compared { view, at_w, head, row_is_sound, kind })
     }
 
     /// False when an entry since the last flag entry is not the fold of what was before it: a row

@@ -291,7 +291,8 @@ impl Reconciler {
             DriftKind::Ledger => {
                 // Once more: a database that lost commits between the two reads looks the same.
                 let again = self.compare(cell).await?;
-                let stop = again.kind == Some(kind) && again.head.open == Flag::Open;
+                let stop = again.kind == Some(kind)
+                    && (again.head.open == Flag::Open || !again.row_is_sound);
                 if stop && !mutant::on(Mutant::NoStop) {
                     self.stop_selling(cell, kind.invariant().unwrap_or_default()).await?;
                 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use cells::port::CellView;
 use domain::drift::DriftKind;
 use domain::{CellId, Hold, invariant};
+use store::fold::buyer_units;
 use view::{Drift, OperateError};
 
 use crate::{Reconciler, down};
@@ -94,25 +95,15 @@ impl Reconciler {
         }
     }
 
-    /// Ledger units per buyer at a position, in pages.
+    /// Ledger units per buyer at a position.
     pub(crate) async fn sums(
         &self,
         cell: &CellId,
         seq: u64,
     ) -> Result<HashMap<String, i64>, OperateError> {
-        const STEP: u64 = 50_000;
-        let mut all = HashMap::new();
-        let mut after: Option<String> = None;
-        loop {
-            let page = self.ports.store.buyer_sums(cell, seq, after.as_deref(), STEP).await;
-            let page = page.map_err(down)?;
-            let more = page.len() as u64 == STEP;
-            after = page.last().map(|p| p.0.clone());
-            all.extend(page);
-            if !more {
-                return Ok(all);
-            }
-        }
+        let mut units = HashMap::new();
+        buyer_units(&*self.ports.store, cell, (0, seq), &mut units).await.map_err(down)?;
+        Ok(units)
     }
 }
 

@@ -77,7 +77,7 @@ impl Reconciler {
             let mut open = Vec::new();
             for (hold, verdict) in held.iter().flatten().zip(found) {
                 match verdict {
-                    Some((v, _)) => decided.push((hold.order, v)),
+                    Some(v) => decided.push((hold.order, v)),
                     None if !parked.contains(&hold.order) => open.push(hold),
                     None => {}
                 }

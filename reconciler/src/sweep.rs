@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use domain::frame::{Item, Mode, Sealed};
 use domain::ledger::Class;
-use domain::{CellId, Kind, OrderId, Payload, Status};
+use domain::{CellId, Entry, Kind, OrderId, Payload, Status};
 use orderlog::port::Partition;
 use runtime::mutant::{self, Mutant};
-use store::port::{RowState, UnrowedRange};
+use store::port::{RowState, Unrowed, UnrowedRange};
 use view::OperateError;
 
 use crate::horizon::Horizon;
@@ -37,10 +37,10 @@ impl Reconciler {
         }
         let y = self.settings.sweep_after.as_millis() as u64;
         let before = horizon.of(&[db]).min(self.ports.clock.now_ms()).saturating_sub(y);
-        let ranges = self.ports.store.unrowed(db, before, RANGES).await.map_err(down)?;
+        let found = self.ports.store.unrowed(db, before, RANGES).await.map_err(down)?;
         let mut complete = Vec::new();
-        for range in ranges {
-            let all = self.anchors(&range).await?;
+        for Unrowed { range, orders } in found {
+            let all = self.anchors(&range, orders).await?;
             // Slow is not dead: an order may wait in the retry partition of any of its databases.
             let due = |a: &Anchor| range.at_ms + y < horizon.of(&self.databases_of_order(a));
             let (due, waiting): (Vec<_>, Vec<_>) = all.into_iter().partition(due);
@@ -61,19 +61,22 @@ impl Reconciler {
     }
 
     /// The anchor verdicts of a range.
-    async fn anchors(&self, range: &UnrowedRange) -> Result<Vec<Anchor>, OperateError> {
+    async fn anchors(
+        &self,
+        range: &UnrowedRange,
+        orders: Vec<(u64, Sealed)>,
+    ) -> Result<Vec<Anchor>, OperateError> {
         let limit = (range.last_seq + 1 - range.first_seq).min(WIDEST);
         let page = self.ports.store.after(&range.cell, range.first_seq - 1, limit).await;
         let entries = page.map_err(down)?.map(|p| p.entries).unwrap_or_default();
+        let kinds: BTreeMap<u64, &Entry> = entries.iter().map(|e| (e.seq, e)).collect();
         let mut out = Vec::new();
-        for e in entries {
-            if e.seq > range.last_seq || e.kind.class() != Class::Verdict {
+        for (seq, sealed) in orders {
+            let Some(e) = kinds.get(&seq).filter(|e| e.kind.class() == Class::Verdict) else {
                 continue;
-            }
-            // A transfer's verdict has no payload: it is no order's.
-            let Some(sealed) = Sealed::from_ledger(&e.payload) else { continue };
+            };
             let Ok(payload) = Payload::decode(&sealed.payload) else { continue };
-            if payload.anchor_line().cell == range.cell {
+            if payload.anchor_line().cell == range.cell && payload.order == e.order {
                 let cells = payload.lines.into_iter().map(|l| l.cell).collect();
                 out.push(Anchor { order: e.order, kind: e.kind, sealed, cells });
             }

@@ -9,7 +9,7 @@
 mod common;
 
 use common::{X, reconciler, settle, start_writer};
-use domain::drift::{DriftKind, broken_note, repair_note};
+use domain::drift::{DriftKind, repair_note};
 use domain::{CellId, Flag, OrderId};
 use orderlog::port::OrderLog;
 use store::Ledger;
@@ -256,61 +256,4 @@ async fn a_database_that_is_away_hides_only_its_own_cells() {
     assert_eq!(r.reconcile(Some(&away.offer), true).await.unwrap().unread, [1]);
     site.store.rules.clear();
     assert_eq!(r.reconcile(None, true).await.unwrap().compared, 2);
-}
-
-/// The ledger itself is broken: nothing is sold any more, whatever passes do, until an operator
-/// has looked and says so. The report goes on telling it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broken_ledger_stops_the_sale_of_its_cell() {
-    let (site, cell) = site().await;
-    let r = reconciler(&site);
-    let before = site.entries(&cell).await.len();
-    let row = format!("cell_id = CAST('{cell}' AS BLOB)");
-    site.sql(0, &format!("UPDATE cell SET net = net + 1 WHERE {row}")).await;
-    site.sql(1, &format!("UPDATE cell SET net = net + 1 WHERE {row}")).await;
-    let dry = r.reconcile(None, true).await.unwrap();
-    assert_eq!(dry.drift.iter().map(|d| d.kind).collect::<Vec<_>>(), [DriftKind::Ledger]);
-    assert_eq!(site.entries(&cell).await.len(), before, "a dry run acts");
-    // The view follows the ledger whatever it says; then the report has this one line for ever.
-    let mut kinds = Vec::new();
-    for _ in 0..4 {
-        let report = r.reconcile(None, false).await.unwrap();
-        kinds.push(report.drift.iter().map(|d| (d.kind, d.applied)).collect::<Vec<_>>());
-    }
-    assert_eq!(kinds[0], [(DriftKind::Ledger, false)]);
-    assert_eq!(kinds[1], [(DriftKind::Counters, true)]);
-    assert_eq!(kinds[2..], [[(DriftKind::Ledger, false)], [(DriftKind::Ledger, false)]]);
-    let entries = site.entries(&cell).await;
-    assert_eq!(entries.len(), before + 1, "one pause is enough");
-    assert_eq!(entries.last().unwrap().payload, broken_note("INV-2"));
-    let view = site.ports.cells.snapshot(&cell).await.unwrap().unwrap();
-    assert_eq!(view.totals.open, Flag::Paused, "Redis obeys");
-    // An operator looked and resumes: that is the last word.
-    let word = (Flag::Open, &[Flag::Paused][..]);
-    site.store.flag(std::slice::from_ref(&cell), request(9), word, b"").await.unwrap();
-    let report = r.reconcile(None, false).await.unwrap();
-    assert!(!report.is_bad(), "{report:?}");
-    assert_eq!(site.head(&cell).await.open, Flag::Open);
-}
-
-/// An entry on top of a falsified row makes row and ledger agree again: it is found all the same,
-/// and nobody takes what the entry says for the truth.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_entry_does_not_hide_a_falsified_row() {
-    let (site, cell) = site().await;
-    let r = reconciler(&site);
-    for db in [0, 1] {
-        let row = format!("cell_id = CAST('{cell}' AS BLOB)");
-        site.sql(db, &format!("UPDATE cell SET supply = supply + 5 WHERE {row}")).await;
-    }
-    let p = site.buy("eve", "k", &cell).await;
-    testkit::ports::until("a row", || async { site.row(&p).await.is_some() }).await;
-    let kinds = |report: view::Report| report.drift.into_iter().map(|d| d.kind).collect::<Vec<_>>();
-    let found = r.reconcile(None, false).await.unwrap();
-    assert_eq!(kinds(found), [DriftKind::Ledger]);
-    assert_eq!(site.entries(&cell).await.last().unwrap().payload, broken_note("INV-2"));
-    assert_eq!(site.head(&cell).await.open, Flag::Paused);
-    r.reconcile(None, false).await.unwrap();
-    let again = r.reconcile(None, false).await.unwrap();
-    assert_eq!(kinds(again), [DriftKind::Ledger], "until an operator has looked");
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use domain::frame::Mode;
 use domain::{CellId, Kind};
 use futures::future::{BoxFuture, join_all};
-use store::port::{Ask, CellAsks, CellVerdicts, MAX_CELLS, MAX_ORDERS, UnrowedRange};
+use store::port::{Ask, CellAsks, CellVerdicts, MAX_CELLS, MAX_ORDERS, Skipped, UnrowedRange};
 
 use crate::batch::{Flow, Stop};
 use crate::metrics;
@@ -87,7 +87,7 @@ impl Processor {
         Box::pin(async move {
             let asks = asks(&group, flows);
             match self.patiently(db, || self.ports.store.verdicts(&asks)).await {
-                Ok(cells) => vec![Part::Done(group, cells)],
+                Ok(cells) => vec![Part::Done(db, group, cells)],
                 Err(e) if e.is_transient() => vec![Part::Failed(group, Stop::Database(db))],
                 Err(e) if group.len() == 1 => {
                     vec![Part::Failed(group, Stop::Poison(e.to_string()))]
@@ -104,7 +104,7 @@ impl Processor {
 }
 
 enum Part {
-    Done(Vec<Want>, Vec<CellVerdicts>),
+    Done(u16, Vec<Want>, Vec<CellVerdicts>),
     Failed(Vec<Want>, Stop),
 }
 
@@ -161,9 +161,22 @@ fn asks(group: &[Want], flows: &[Flow]) -> Vec<CellAsks> {
     cells
 }
 
+/// What becomes of orders whose cell was left out of its transaction: they wait, unless there is
+/// nothing to wait for.
+fn skipped(cell: &CellId, db: u16, why: Skipped) -> Stop {
+    metrics::skipped(why);
+    match why {
+        Skipped::NoCell => Stop::Poison(format!("the ledger has no cell {cell}")),
+        Skipped::Busy | Skipped::Broken => {
+            tracing::warn!(%cell, ?why, "its orders wait, those of other cells go on");
+            Stop::Database(db)
+        }
+    }
+}
+
 fn settle(flows: &mut [Flow], part: Part, out: &mut Decided) {
-    let (group, cells) = match part {
-        Part::Done(group, cells) => (group, cells),
+    let (db, group, cells) = match part {
+        Part::Done(db, group, cells) => (db, group, cells),
         Part::Failed(group, stop) => {
             for want in group {
                 flows[want.flow].stopped.get_or_insert(stop.clone());
@@ -176,10 +189,10 @@ fn settle(flows: &mut [Flow], part: Part, out: &mut Decided) {
         // Wants and cells are in the same order; a cell takes the run of wants that name it.
         let run = wants.as_slice().iter().take_while(|w| w.cell == cell.cell).count();
         let of_cell: Vec<Want> = wants.by_ref().take(run).collect();
-        if cell.prev.is_none() {
+        if let Some(why) = cell.skipped {
+            let stop = skipped(&cell.cell, db, why);
             for want in &of_cell {
-                let why = format!("the ledger has no cell {}", want.cell);
-                flows[want.flow].stopped.get_or_insert(Stop::Poison(why));
+                flows[want.flow].stopped.get_or_insert(stop.clone());
             }
             continue;
         }

@@ -2,6 +2,7 @@
 
 use domain::Kind;
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use store::port::Skipped;
 
 /// Names and help texts; `docs/metrics.md` is made from these.
 pub(crate) fn describe() {
@@ -11,6 +12,8 @@ pub(crate) fn describe() {
     describe_counter!("sluicegate_apply_without_hold_total", "Fresh claims that found no hold");
     describe_counter!("sluicegate_writer_apply_failures_total", "Applies left to the reconciler");
     describe_counter!("sluicegate_writer_retried_total", "Orders sent to a retry partition");
+    let skipped = "Cells left out of a transaction: busy (locked by somebody), broken, no_cell";
+    describe_counter!("sluicegate_writer_skipped_cells_total", skipped);
     describe_counter!("sluicegate_writer_parked_total", "Orders and frames parked for a person");
     describe_histogram!("sluicegate_writer_batch_orders_size", "Orders per batch");
     let lag = "From the publish of a frame to its ack";
@@ -35,6 +38,14 @@ pub(crate) fn apply_failed() {
 }
 pub(crate) fn retried(n: usize) {
     counter!("sluicegate_writer_retried_total").increment(n as u64);
+}
+pub(crate) fn skipped(why: Skipped) {
+    let why = match why {
+        Skipped::NoCell => "no_cell",
+        Skipped::Busy => "busy",
+        Skipped::Broken => "broken",
+    };
+    counter!("sluicegate_writer_skipped_cells_total", "why" => why).increment(1);
 }
 pub(crate) fn parked(what: &'static str) {
     counter!("sluicegate_writer_parked_total", "what" => what).increment(1);

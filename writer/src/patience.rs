@@ -74,12 +74,15 @@ impl Processor {
         let until = Instant::now() + patience;
         loop {
             match call().await {
-                Err(e) if e.is_transient() && Instant::now() < until => {
+                Err(e @ (StoreError::Transient { .. } | StoreError::Taken { .. }))
+                    if Instant::now() < until =>
+                {
                     tracing::debug!(error = %e, "running a transaction again");
                     tokio::time::sleep(AGAIN).await;
                 }
                 done => {
-                    let answered = !matches!(&done, Err(e) if e.is_transient());
+                    // A lock that somebody holds is an answer: only its own rows have to wait.
+                    let answered = done.as_ref().err().is_none_or(StoreError::is_answer);
                     self.silent.note(db, answered);
                     return done;
                 }

@@ -10,6 +10,7 @@ pub mod hold;
 pub mod identity;
 pub mod ids;
 pub mod invariant;
+pub mod kept;
 pub mod ledger;
 pub mod offer;
 pub mod order;

@@ -12,8 +12,8 @@ use domain::{Buyer, Campaign, CellId, Entry, Flag, IdempotencyKey, Offer, OfferI
 use domain::{OrderId, Totals};
 use futures::FutureExt;
 use store::port::{
-    Appended, CellAsks, CellVerdicts, Change, InitOutcome, LedgerPage, OrderRow, RowAsk, RowState,
-    UnrowedRange, Verdict,
+    Appended, CellAsks, CellVerdicts, Change, InitOutcome, LedgerPage, Moved, OrderRow, Parked,
+    ParkedFrame, RowAsk, RowState, Unrowed, UnrowedRange, Verdict,
 };
 use store::{Catalog, Ledger, Marks, Orders, StoreError, StoreResult};
 use testkit::memory::MemoryStore;
@@ -56,7 +56,7 @@ fn wrote(node: &Node, name: &'static str, what: String) {
     node.world.check(|oracle, world| oracle.wrote(world, node.role, name));
 }
 
-type Found = Vec<Option<(Verdict, Option<Sealed>)>>;
+type Found = Vec<Option<Verdict>>;
 type Flags<'a> = (Flag, &'a [Flag]);
 type Ids = (OrderId, OrderId);
 
@@ -125,7 +125,7 @@ calls!(Ledger for s {
     writes finish_unrowed(db: u16 = db => db, ranges: &[UnrowedRange] = own(ranges) => &ranges)
         -> (), db;
     reads unrowed(db: u16 = db => db, before_ms: u64 = before_ms => before_ms,
-        limit: u64 = limit => limit) -> Vec<UnrowedRange>, db;
+        limit: u64 = limit => limit) -> Vec<Unrowed>, db;
     writes create_cells(cells: &[(CellId, i64)] = own(cells) => &cells, ids: Ids = ids => ids)
         -> Vec<Appended>, cells.first().map_or(0, |c| s.cell_db(&c.0.offer));
     writes supply(cells: &[(CellId, i64)] = own(cells) => &cells, id: OrderId = id => id) -> Change,
@@ -146,9 +146,11 @@ calls!(Ledger for s {
         limit: u64 = limit => limit) -> Option<LedgerPage>, s.cell_db(&cell.offer);
     reads find_verdicts(cell: &CellId = cell.clone() => &cell,
         orders: &[OrderId] = own(orders) => &orders) -> Found, s.cell_db(&cell.offer);
-    reads buyer_sums(cell: &CellId = cell.clone() => &cell, seq: u64 = seq => seq,
-        after: Option<&str> = after.map(str::to_owned) => after.as_deref(),
-        limit: u64 = limit => limit) -> Vec<(String, i64)>, s.cell_db(&cell.offer);
+    reads last(cell: &CellId = cell.clone() => &cell) -> Option<Totals>, s.cell_db(&cell.offer);
+    reads kept(cell: &CellId = cell.clone() => &cell, seq: u64 = seq => seq) -> Option<Sealed>,
+        s.cell_db(&cell.offer);
+    reads units(cell: &CellId = cell.clone() => &cell, from: u64 = from => from,
+        until: u64 = until => until) -> Vec<Moved>, s.cell_db(&cell.offer);
     reads cells(db: u16 = db => db, after: Option<&CellId> = after.cloned() => after.as_ref(),
         limit: u64 = limit => limit) -> Vec<CellId>, db;
 }
@@ -207,5 +209,13 @@ calls!(Marks for s {
     writes park_frame(partition: &str = partition.to_owned() => &partition,
         reason: &str = reason.to_owned() => &reason, frame: &Bytes = frame.clone() => &frame) -> (),
         0;
+    reads parked(order: OrderId = order => order) -> Option<Parked>, 0;
+    reads parked_orders(after: Option<OrderId> = after => after, limit: u64 = limit => limit)
+        -> Vec<Parked>, 0;
+    writes unpark(order: OrderId = order => order, times: u32 = times => times) -> bool, 0;
+    reads parked_frame(id: &str = id.to_owned() => &id) -> Option<ParkedFrame>, 0;
+    reads parked_frames(after: Option<&str> = after.map(str::to_owned) => after.as_deref(),
+        limit: u64 = limit => limit) -> Vec<ParkedFrame>, 0;
+    writes unpark_frame(id: &str = id.to_owned() => &id, times: u32 = times => times) -> bool, 0;
     reads parked_counts() -> (u64, u64), 0;
 });

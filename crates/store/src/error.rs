@@ -1,6 +1,15 @@
-//! Why a store call failed, and whether running it again can help.
+//! Why a store call failed, and what may help.
+//!
+//! One rule decides: only what is proven to be the order's own fault is permanent, because an order
+//! with a permanent error is put aside for a person. A server that is full, restarted, locked out,
+//! read-only, of another version or wrongly configured says so with hundreds of codes, and new
+//! ones come; none of them is an order's fault, so an order waits for the server. Which code means
+//! what is in `fault.rs`.
 
-use sea_orm::{DbErr, RuntimeErr, SqlErr, SqlxError};
+use domain::CellId;
+use sea_orm::DbErr;
+
+use crate::fault::{Fault, of_driver};
 
 /// Shorthand.
 pub type StoreResult<T> = Result<T, StoreError>;
@@ -8,9 +17,18 @@ pub type StoreResult<T> = Result<T, StoreError>;
 /// A failed store call.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// The database did not answer, or the outcome of a commit is unknown: run it again.
+    /// The database did not answer, refused, or the outcome of a commit is unknown: run it again.
     #[error("database {db}: {what}")]
     Transient {
+        /// The database's number.
+        db: u16,
+        /// What happened.
+        what: String,
+    },
+    /// Somebody else holds a lock that this call needs, for longer than is usual. The database
+    /// itself is well: other calls go on, this one is repeated.
+    #[error("database {db}: {what}")]
+    Busy {
         /// The database's number.
         db: u16,
         /// What happened.
@@ -25,7 +43,16 @@ pub enum StoreError {
         /// What happened.
         what: String,
     },
-    /// Running it again gives the same: bad data or a bug.
+    /// A cell's row is not what its ledger's last entry says (INV-2): nothing is appended to it
+    /// until the reconciler has set it right. Other cells go on, this call is repeated.
+    #[error("database {db}: the row of {cell} is not the fold of its ledger")]
+    Broken {
+        /// The database's number.
+        db: u16,
+        /// The cell.
+        cell: CellId,
+    },
+    /// Running it again gives the same: data that the database refuses, or a bug.
     #[error("database {db}: {what}")]
     Permanent {
         /// The database's number.
@@ -40,11 +67,18 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         !matches!(self, StoreError::Permanent { .. })
     }
+    /// True when the database answered: what failed is this call, not the connection to the
+    /// server, and calls that touch other rows may go on.
+    pub fn is_answer(&self) -> bool {
+        !matches!(self, StoreError::Transient { .. })
+    }
     /// The database that failed.
     pub fn db(&self) -> u16 {
         match self {
             StoreError::Transient { db, .. }
+            | StoreError::Busy { db, .. }
             | StoreError::Taken { db, .. }
+            | StoreError::Broken { db, .. }
             | StoreError::Permanent { db, .. } => *db,
         }
     }
@@ -55,47 +89,11 @@ impl StoreError {
     /// Sorts a driver's error.
     pub fn from_driver(db: u16, e: &DbErr) -> Self {
         let what = e.to_string();
-        if matches!(e.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) {
-            StoreError::Taken { db, what }
-        } else if is_transient(e) {
-            StoreError::Transient { db, what }
-        } else {
-            StoreError::Permanent { db, what }
+        match of_driver(e) {
+            Fault::Data => StoreError::Permanent { db, what },
+            Fault::Taken => StoreError::Taken { db, what },
+            Fault::Lock => StoreError::Busy { db, what },
+            Fault::Server => StoreError::Transient { db, what },
         }
     }
-}
-
-fn is_transient(e: &DbErr) -> bool {
-    match e {
-        DbErr::ConnectionAcquire(_) => true,
-        DbErr::Conn(e) | DbErr::Exec(e) | DbErr::Query(e) => runtime_is_transient(e),
-        _ => false,
-    }
-}
-
-fn runtime_is_transient(e: &RuntimeErr) -> bool {
-    let RuntimeErr::SqlxError(e) = e else {
-        return false;
-    };
-    match &**e {
-        SqlxError::Database(d) => {
-            TRANSIENT.contains(&d.code().as_deref().unwrap_or(""))
-                || transient_number(&d.to_string())
-        }
-        SqlxError::Configuration(_) | SqlxError::ColumnDecode { .. } | SqlxError::Decode(_) => {
-            false
-        }
-        SqlxError::Encode(_) | SqlxError::TypeNotFound { .. } | SqlxError::RowNotFound => false,
-        _ => true,
-    }
-}
-
-/// SQLSTATEs of MySQL and result codes of SQLite that pass by themselves.
-const TRANSIENT: [&str; 9] = ["40001", "08S01", "08004", "5", "6", "10", "13", "261", "517"];
-
-/// MySQL numbers behind the general SQLSTATE HY000: lock wait, disk full, shutdown, read-only.
-fn transient_number(text: &str) -> bool {
-    ["1205", "1021", "1053", "1290", "1836", "1114", "3024", "1317", "1969"]
-        .iter()
-        .any(|n| text.contains(&format!("{n} (")))
 }

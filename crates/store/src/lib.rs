@@ -7,6 +7,8 @@
 
 pub mod entity;
 mod error;
+mod fault;
+pub mod fold;
 mod ladder;
 mod migration;
 pub mod port;

@@ -1,7 +1,7 @@
 //! The tables, for MySQL, MariaDB and SQLite alike. Every database has all of them; the catalog
 //! and the marks live in database 0.
 
-use sea_orm::{ConnectionTrait, DbErr, Schema};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Schema};
 use sea_orm_migration::prelude::*;
 
 use crate::entity::*;
@@ -18,9 +18,27 @@ impl MigratorTrait for Migrator {
 
 struct First;
 
+/// What MySQL and MariaDB are told for every table, because the defaults of a server or a database
+/// are anything: a table in latin1 refuses what a JSON text may hold.
+pub(crate) const ENGINE: &str = "InnoDB";
+/// Every text.
+pub(crate) const CHARSET: &str = "utf8mb4";
+/// Texts are equal when their bytes are: `a` is not `A`, nor `ä`.
+pub(crate) const COLLATION: &str = "utf8mb4_bin";
+
+/// Table, index, columns, unique.
+const INDEXES: &[(&str, &str, &[&str], bool)] = &[
+    ("cell", "cell_name", &["cell_id"], true),
+    ("ledger", "ledger_order", &["order_id", "cell_no", "class"], true),
+    ("unrowed", "unrowed_age", &["at_ms"], false),
+    ("orders", "orders_key", &["buyer", "idem_key"], true),
+    ("campaign", "campaign_number", &["number"], true),
+    ("barrier_seen", "barrier_age", &["at_ms"], false),
+];
+
 impl MigrationName for First {
     fn name(&self) -> &str {
-        "m0001_first"
+        "m0001_tables"
     }
 }
 
@@ -51,15 +69,16 @@ fn id16(s: &'static str) -> ColumnDef {
 fn blob(s: &'static str) -> ColumnDef {
     ColumnDef::new(name(s)).blob().not_null().take()
 }
+/// Bytes beyond 64 KiB.
+fn large(s: &'static str) -> ColumnDef {
+    ColumnDef::new(name(s)).custom(name("MEDIUMBLOB")).not_null().take()
+}
 fn null(mut c: ColumnDef) -> ColumnDef {
     c.null().take()
 }
 
-fn table(t: &'static str, columns: Vec<ColumnDef>, key: &[&'static str]) -> TableCreateStatement {
-    let mut create = Table::create().table(name(t)).if_not_exists().take();
-    for c in columns {
-        create.col(c);
-    }
+fn keyed(t: &'static str, columns: Vec<ColumnDef>, key: &[&'static str]) -> TableCreateStatement {
+    let mut create = plain(t, columns);
     let mut pk = Index::create();
     for k in key {
         pk.col(name(k));
@@ -68,8 +87,17 @@ fn table(t: &'static str, columns: Vec<ColumnDef>, key: &[&'static str]) -> Tabl
     create
 }
 
-fn unique(t: &'static str, index: &'static str, columns: &[&'static str]) -> IndexCreateStatement {
-    let mut i = Index::create().name(index).table(name(t)).unique().take();
+/// A table whose key is a column that numbers itself.
+fn plain(t: &'static str, columns: Vec<ColumnDef>) -> TableCreateStatement {
+    let mut create = Table::create().table(name(t)).if_not_exists().take();
+    for c in columns {
+        create.col(c);
+    }
+    create
+}
+
+fn index(t: &'static str, name_of: &'static str, columns: &[&'static str]) -> IndexCreateStatement {
+    let mut i = Index::create().name(name_of).table(name(t)).take();
     for c in columns {
         i.col(name(c));
     }
@@ -77,39 +105,46 @@ fn unique(t: &'static str, index: &'static str, columns: &[&'static str]) -> Ind
 }
 
 fn cell_tables() -> Vec<TableCreateStatement> {
-    let mut cell = table(
+    let mut cell = plain(
         "cell",
         vec![
+            ColumnDef::new(name("cell_no"))
+                .integer()
+                .not_null()
+                .auto_increment()
+                .primary_key()
+                .take(),
             bytes("cell_id", 80),
             long("supply"),
             long("net"),
             long("seq"),
             tiny("open"),
             long("tok"),
+            long("flag_seq"),
         ],
-        &["cell_id"],
     );
-    cell.check(Expr::cust("net >= 0 AND net <= supply"));
+    cell.check(Expr::cust("net >= 0 AND net <= supply AND seq >= 0 AND open IN (0, 1, 2)"));
     let ledger = vec![
-        bytes("cell_id", 80),
+        int("cell_no"),
         long("seq"),
         tiny("kind"),
         tiny("class"),
         id16("order_id"),
         bytes("buyer", 128),
         long("qty"),
-        blob("payload"),
+        bytes("note", 255),
         long("supply_after"),
         long("net_after"),
         tiny("open_after"),
         long("tok"),
         long("at_ms"),
     ];
-    let unrowed = vec![bytes("cell_id", 80), long("first_seq"), long("last_seq"), long("at_ms")];
+    let unrowed =
+        vec![int("cell_no"), long("first_seq"), long("last_seq"), long("at_ms"), large("orders")];
     vec![
         cell,
-        table("ledger", ledger, &["cell_id", "seq"]),
-        table("unrowed", unrowed, &["cell_id", "first_seq"]),
+        keyed("ledger", ledger, &["cell_no", "seq"]),
+        keyed("unrowed", unrowed, &["cell_no", "first_seq"]),
     ]
 }
 
@@ -122,6 +157,10 @@ fn buyer_tables() -> Vec<TableCreateStatement> {
         null(text("reason", 32)),
         int("version"),
         bytes("offer", 64),
+        small("bucket"),
+        int("qty"),
+        long("unit_minor"),
+        tiny("more_lines"),
         text("currency", 3),
         long("amount"),
         ColumnDef::new(name("metadata")).text().not_null().take(),
@@ -137,15 +176,21 @@ fn buyer_tables() -> Vec<TableCreateStatement> {
         int("qty"),
         long("unit_minor"),
     ];
-    vec![table("orders", orders, &["order_id"]), table("order_line", lines, &["order_id", "line"])]
+    vec![keyed("orders", orders, &["order_id"]), keyed("order_line", lines, &["order_id", "line"])]
 }
 
 fn mark_tables() -> Vec<TableCreateStatement> {
     let barrier = vec![text("barrier", 64), text("partition_name", 32), long("at_ms")];
-    let parked = vec![id16("order_id"), text("reason", 500), blob("payload"), long("at_ms")];
-    let frame = ColumnDef::new(name("frame")).custom(name("LONGBLOB")).not_null().take();
-    let parked_frame =
-        vec![text("id", 64), text("partition_name", 32), text("reason", 500), frame, long("at_ms")];
+    let parked =
+        vec![id16("order_id"), text("reason", 500), blob("payload"), long("at_ms"), int("times")];
+    let parked_frame = vec![
+        text("id", 64),
+        text("partition_name", 32),
+        text("reason", 500),
+        large("frame"),
+        long("at_ms"),
+        int("times"),
+    ];
     let campaign = vec![
         text("id", 64),
         int("number"),
@@ -167,14 +212,14 @@ fn mark_tables() -> Vec<TableCreateStatement> {
     let lease = vec![text("name", 100), text("holder", 100), long("until_ms")];
     let value = ColumnDef::new(name("value")).text().not_null().take();
     vec![
-        table("progress", progress, &["partition_name"]),
-        table("barrier_seen", barrier, &["barrier", "partition_name"]),
-        table("parked", parked, &["order_id"]),
-        table("parked_frame", parked_frame, &["id"]),
-        table("lease", lease, &["name"]),
-        table("meta", vec![text("name", 64), value], &["name"]),
-        table("campaign", campaign, &["id"]),
-        table("offer", offer, &["id"]),
+        keyed("progress", progress, &["partition_name"]),
+        keyed("barrier_seen", barrier, &["barrier", "partition_name"]),
+        keyed("parked", parked, &["order_id"]),
+        keyed("parked_frame", parked_frame, &["id"]),
+        keyed("lease", lease, &["name"]),
+        keyed("meta", vec![text("name", 64), value], &["name"]),
+        keyed("campaign", campaign, &["id"]),
+        keyed("offer", offer, &["id"]),
     ]
 }
 
@@ -182,21 +227,22 @@ fn mark_tables() -> Vec<TableCreateStatement> {
 impl MigrationTrait for First {
     #[expect(elided_lifetimes_in_paths, reason = "the macro's trait has the lifetime late-bound")]
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for t in cell_tables().into_iter().chain(buyer_tables()).chain(mark_tables()) {
+        let schema = Schema::new(manager.get_connection().get_database_backend());
+        let outbox = schema.create_table_from_entity(outbox::Entity).if_not_exists().take();
+        let tables = cell_tables().into_iter().chain(buyer_tables()).chain(mark_tables());
+        for mut t in tables.chain([outbox]) {
+            if manager.get_database_backend() == DbBackend::MySql {
+                t.engine(ENGINE).character_set(CHARSET).collate(COLLATION);
+            }
             manager.create_table(t).await?;
         }
-        let schema = Schema::new(manager.get_connection().get_database_backend());
-        manager
-            .create_table(schema.create_table_from_entity(outbox::Entity).if_not_exists().take())
-            .await?;
-        let keys: [(&'static str, &'static str, &[&'static str]); 3] = [
-            ("ledger", "ledger_order", &["order_id", "cell_id", "class"]),
-            ("orders", "orders_key", &["buyer", "idem_key"]),
-            ("campaign", "campaign_number", &["number"]),
-        ];
-        for (t, index, columns) in keys {
-            if !manager.has_index(t, index).await? {
-                manager.create_index(unique(t, index, columns)).await?;
+        for (t, name, columns, unique) in INDEXES {
+            if !manager.has_index(t, name).await? {
+                let mut i = index(t, name, columns);
+                if *unique {
+                    i.unique();
+                }
+                manager.create_index(i).await?;
             }
         }
         Ok(())

@@ -17,6 +17,8 @@ use crate::error::StoreResult;
 pub const MAX_CELLS: usize = 64;
 /// The most orders of one verdict or row transaction; an order counts once per cell.
 pub const MAX_ORDERS: usize = 512;
+/// The most positions of a ledger that one call reads.
+pub const MAX_STRETCH: u64 = 20_000;
 
 /// One order's line that wants a verdict.
 #[derive(Debug, Clone)]
@@ -60,7 +62,7 @@ pub struct Verdict {
 pub struct CellVerdicts {
     /// The cell.
     pub cell: CellId,
-    /// The cell row before the call; `None` when the database has no such cell.
+    /// The cell row before the call; `None` when the cell was left out.
     pub prev: Option<Totals>,
     /// What was appended, gap-free from `prev.seq + 1`.
     pub entries: Vec<Entry>,
@@ -68,6 +70,19 @@ pub struct CellVerdicts {
     pub verdicts: Vec<Verdict>,
     /// The `unrowed` range this call wrote, to be finished when the rows are.
     pub unrowed: Option<UnrowedRange>,
+    /// Why nothing was decided in this cell; `prev` is `None` then.
+    pub skipped: Option<Skipped>,
+}
+
+/// Why a verdict transaction left a cell out. The other cells of the call are decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skipped {
+    /// The database has no such cell.
+    NoCell,
+    /// Somebody else has had it locked for longer than is usual: again later.
+    Busy,
+    /// Its row is not the fold of its ledger (INV-2): again when the reconciler has set it right.
+    Broken,
 }
 
 /// A range of anchor verdicts whose rows may be missing.
@@ -81,6 +96,24 @@ pub struct UnrowedRange {
     pub last_seq: u64,
     /// When the verdicts were written, UTC ms.
     pub at_ms: u64,
+}
+
+/// A range with the orders whose verdicts it covers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unrowed {
+    /// The range.
+    pub range: UnrowedRange,
+    /// (position of the anchor's verdict, the order as it was published), ascending.
+    pub orders: Vec<(u64, Sealed)>,
+}
+
+/// What a claim (more) or a release (less) did to a buyer's units.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// Whose.
+    pub buyer: String,
+    /// Units.
+    pub units: i64,
 }
 
 /// An order that wants a row.
@@ -159,7 +192,10 @@ pub trait Ledger: Send + Sync {
     /// Forgets finished ranges.
     async fn finish_unrowed(&self, db: u16, ranges: &[UnrowedRange]) -> StoreResult<()>;
     /// Ranges written before `before_ms`, oldest first, at most `limit`.
-    async fn unrowed(&self, db: u16, before_ms: u64, limit: u64) -> StoreResult<Vec<UnrowedRange>>;
+    async fn unrowed(&self, db: u16, before_ms: u64, limit: u64) -> StoreResult<Vec<Unrowed>>;
+    /// The order whose anchor's verdict is at `seq`, as it was published; `None` once it has its
+    /// row and nothing is kept any more.
+    async fn kept(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Sealed>>;
     /// Creates the cells of a new offer with supply and flag(open); nothing where they exist.
     async fn create_cells(
         &self,
@@ -198,21 +234,18 @@ pub trait Ledger: Send + Sync {
     async fn at(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Totals>>;
     /// Entries after `seq`, at most `limit`; `None` when there is no such cell.
     async fn after(&self, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Option<LedgerPage>>;
-    /// Verdicts (with the stored payload) of some orders, read from the primary.
+    /// The totals after the last entry of the ledger, whatever the cell row says: the row's own
+    /// totals unless the row is wrong (INV-2). `None` when there is no such cell.
+    async fn last(&self, cell: &CellId) -> StoreResult<Option<Totals>>;
+    /// Verdicts of some orders, read from the primary.
     async fn find_verdicts(
         &self,
         cell: &CellId,
         orders: &[OrderId],
-    ) -> StoreResult<Vec<Option<(Verdict, Option<Sealed>)>>>;
-    /// Claimed minus released units per buyer at position `seq` (immutable, so pages fit
-    /// together), buyers ascending after `after`. A buyer with 0 is listed too.
-    async fn buyer_sums(
-        &self,
-        cell: &CellId,
-        seq: u64,
-        after: Option<&str>,
-        limit: u64,
-    ) -> StoreResult<Vec<(String, i64)>>;
+    ) -> StoreResult<Vec<Option<Verdict>>>;
+    /// What claims and releases in `from + 1 ..= until` did, in the order of the ledger: folded,
+    /// the units of each buyer. At most [`MAX_STRETCH`] positions.
+    async fn units(&self, cell: &CellId, from: u64, until: u64) -> StoreResult<Vec<Moved>>;
     /// All cells of a database, ascending, after `after`, at most `limit`.
     async fn cells(&self, db: u16, after: Option<&CellId>, limit: u64) -> StoreResult<Vec<CellId>>;
     /// True when the database answers.
@@ -318,6 +351,23 @@ pub struct Parked {
     pub reason: String,
     /// What was to be written.
     pub sealed: Sealed,
+    /// How often it was parked.
+    pub times: u32,
+}
+
+/// A parked frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedFrame {
+    /// SHA-256 of the bytes, 64 hex digits.
+    pub id: String,
+    /// The partition that it came from.
+    pub partition: String,
+    /// What failed.
+    pub reason: String,
+    /// The bytes; empty in a list.
+    pub frame: Bytes,
+    /// How often it was parked.
+    pub times: u32,
 }
 
 /// Progress, barriers, leases, parked work: database 0.
@@ -333,12 +383,25 @@ pub trait Marks: Send + Sync {
     async fn barrier_seen(&self, barrier: &str) -> StoreResult<Vec<String>>;
     /// Takes or renews a lease by the database's clock; false when another holds it.
     async fn lease(&self, name: &str, holder: &str, ttl_ms: u64) -> StoreResult<bool>;
-    /// Parks an order; idempotent.
+    /// Parks an order. One that is parked already counts once more.
     async fn park(&self, order: OrderId, reason: &str, sealed: &Sealed) -> StoreResult<()>;
     /// Which of these orders are parked.
     async fn parked_among(&self, orders: &[OrderId]) -> StoreResult<Vec<OrderId>>;
-    /// Parks a frame that cannot be decoded; idempotent.
+    /// One parked order.
+    async fn parked(&self, order: OrderId) -> StoreResult<Option<Parked>>;
+    /// Parked orders by id after `after`, at most `limit`.
+    async fn parked_orders(&self, after: Option<OrderId>, limit: u64) -> StoreResult<Vec<Parked>>;
+    /// Forgets a parked order, unless it was parked again since it was read with `times`.
+    async fn unpark(&self, order: OrderId, times: u32) -> StoreResult<bool>;
+    /// Parks a frame that cannot be decoded. One that is parked already counts once more.
     async fn park_frame(&self, partition: &str, reason: &str, frame: &Bytes) -> StoreResult<()>;
+    /// One parked frame, with its bytes.
+    async fn parked_frame(&self, id: &str) -> StoreResult<Option<ParkedFrame>>;
+    /// Parked frames by id after `after`, without their bytes, at most `limit`.
+    async fn parked_frames(&self, after: Option<&str>, limit: u64)
+    -> StoreResult<Vec<ParkedFrame>>;
+    /// Forgets a parked frame, unless it was parked again since it was read with `times`.
+    async fn unpark_frame(&self, id: &str, times: u32) -> StoreResult<bool>;
     /// (parked orders, parked frames).
     async fn parked_counts(&self) -> StoreResult<(u64, u64)>;
 }

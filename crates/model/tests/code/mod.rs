@@ -16,6 +16,7 @@ use model::ledger::{FIRST, buyer, id};
 use model::redis::SHARED;
 use model::state::Row;
 use model::{Op, Reply, Scope, State};
+use store::fold::buyer_units;
 use store::port::{Ask, CellAsks, RowAsk};
 use store::{Catalog, Ledger, Orders};
 use testkit::cells::HandClock;
@@ -130,7 +131,10 @@ impl Code {
     async fn load(&mut self, cell: usize, seq: u8, ticket: Option<u8>) -> Reply {
         let name = &self.names[cell];
         self.loads += 1;
-        let sums = self.store.buyer_sums(name, seq.into(), None, 100).await.unwrap();
+        let mut units = std::collections::HashMap::new();
+        buyer_units(&self.store, name, (0, seq.into()), &mut units).await.unwrap();
+        let mut sums: Vec<(String, i64)> = units.into_iter().collect();
+        sums.sort_unstable();
         let suffix = format!("load-{}", self.loads);
         if !sums.is_empty() {
             self.cells.stage(name, &suffix, &sums).await.unwrap();

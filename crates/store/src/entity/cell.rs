@@ -6,8 +6,11 @@ use sea_orm::entity::prelude::*;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "cell")]
 pub struct Model {
-    /// `offer.bucket`.
-    #[sea_orm(primary_key, auto_increment = false)]
+    /// The database's own number of the cell: what its other tables name it by. It never leaves
+    /// the store.
+    #[sea_orm(primary_key)]
+    pub cell_no: i32,
+    /// `offer.bucket`; unique.
     pub cell_id: Vec<u8>,
     /// Units given.
     pub supply: i64,
@@ -19,6 +22,8 @@ pub struct Model {
     pub open: i8,
     /// Chained token at `seq`, as bits.
     pub tok: i64,
+    /// Position of the last flag entry.
+    pub flag_seq: i64,
 }
 
 /// No relations: joins are made by the code that needs them.

@@ -6,9 +6,9 @@ use sea_orm::entity::prelude::*;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "ledger")]
 pub struct Model {
-    /// `offer.bucket`.
+    /// The cell's number.
     #[sea_orm(primary_key, auto_increment = false)]
-    pub cell_id: Vec<u8>,
+    pub cell_no: i32,
     /// Position, gap-free.
     #[sea_orm(primary_key, auto_increment = false)]
     pub seq: i64,
@@ -22,8 +22,9 @@ pub struct Model {
     pub buyer: Vec<u8>,
     /// Units, or the flag.
     pub qty: i64,
-    /// `domain::frame::Sealed` with a verdict.
-    pub payload: Vec<u8>,
+    /// Why, with a repair's flag; else empty. What an order's verdict was about is in `unrowed`
+    /// until the order has its row.
+    pub note: Vec<u8>,
     /// Supply after the entry.
     pub supply_after: i64,
     /// Net after the entry.

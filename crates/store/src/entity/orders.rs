@@ -21,6 +21,14 @@ pub struct Model {
     pub version: i32,
     /// The anchor's offer.
     pub offer: Vec<u8>,
+    /// The anchor's bucket.
+    pub bucket: i16,
+    /// The anchor's units.
+    pub qty: i32,
+    /// The anchor's price of a unit, as promised.
+    pub unit_minor: i64,
+    /// How many lines there are in `order_line`: 0 when the anchor is the only one, else all.
+    pub more_lines: i8,
     /// ISO 4217.
     pub currency: String,
     /// Minor units over all lines.

@@ -13,8 +13,10 @@ pub struct Model {
     pub reason: String,
     /// `domain::frame::Sealed`.
     pub payload: Vec<u8>,
-    /// When.
+    /// When, for the last time.
     pub at_ms: i64,
+    /// How often.
+    pub times: i32,
 }
 
 /// No relations: joins are made by the code that needs them.

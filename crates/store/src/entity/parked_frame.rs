@@ -15,8 +15,10 @@ pub struct Model {
     pub reason: String,
     /// The bytes.
     pub frame: Vec<u8>,
-    /// When.
+    /// When, for the last time.
     pub at_ms: i64,
+    /// How often.
+    pub times: i32,
 }
 
 /// No relations: joins are made by the code that needs them.

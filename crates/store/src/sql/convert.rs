@@ -6,6 +6,7 @@ use domain::{CellId, Entry, OrderId};
 use sea_orm::ActiveValue::Set;
 
 use super::Db;
+use super::lock::Locked;
 use crate::entity::{cell, ledger};
 use crate::error::StoreResult;
 
@@ -46,14 +47,17 @@ pub(crate) fn totals(db: &Db, m: &cell::Model) -> StoreResult<Totals> {
     })
 }
 
-pub(crate) fn cell_row(id: Vec<u8>, t: &Totals) -> cell::ActiveModel {
+pub(crate) fn cell_row(id: &CellId, l: &Locked) -> cell::ActiveModel {
+    let t = &l.now;
     cell::ActiveModel {
-        cell_id: Set(id),
+        cell_no: Set(l.no),
+        cell_id: Set(cell_key(id)),
         supply: Set(t.supply),
         net: Set(t.net),
         seq: Set(t.seq as i64),
         open: Set(t.open as i8),
         tok: Set(t.tok.0 as i64),
+        flag_seq: Set(l.flag_seq as i64),
     }
 }
 
@@ -64,7 +68,7 @@ pub(crate) fn entry(db: &Db, m: ledger::Model) -> StoreResult<Entry> {
         order: order_id(db, &m.order_id)?,
         buyer: text(db, m.buyer, "ledger.buyer")?,
         qty: m.qty,
-        payload: m.payload,
+        payload: m.note,
         supply_after: m.supply_after,
         net_after: m.net_after,
         open_after: flag(db, m.open_after)?,
@@ -73,16 +77,16 @@ pub(crate) fn entry(db: &Db, m: ledger::Model) -> StoreResult<Entry> {
     })
 }
 
-pub(crate) fn entry_row(cell_id: &[u8], e: &Entry) -> ledger::ActiveModel {
+pub(crate) fn entry_row(cell_no: i32, e: &Entry) -> ledger::ActiveModel {
     ledger::ActiveModel {
-        cell_id: Set(cell_id.to_vec()),
+        cell_no: Set(cell_no),
         seq: Set(e.seq as i64),
         kind: Set(e.kind as i8),
         class: Set(e.kind.class() as i8),
         order_id: Set(e.order.0.to_vec()),
         buyer: Set(e.buyer.as_bytes().to_vec()),
         qty: Set(e.qty),
-        payload: Set(e.payload.clone()),
+        note: Set(e.payload.clone()),
         supply_after: Set(e.supply_after),
         net_after: Set(e.net_after),
         open_after: Set(e.open_after as i8),

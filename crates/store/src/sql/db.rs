@@ -2,7 +2,8 @@
 //!
 //! The driver has no read timeout, so every transaction runs under a deadline. When it passes,
 //! the outcome is unknown and the pool is replaced (at most once a second): a connection that hung
-//! is never used again. Nothing is cancelled in the middle otherwise.
+//! is never used again. Nothing is cancelled in the middle otherwise. What such a connection has
+//! locked is freed by the server: see [`session`](super::session).
 
 use std::future::Future;
 use std::sync::Arc;
@@ -16,8 +17,13 @@ use sea_orm::{
 };
 use tokio::time::Instant;
 
-use super::{StoreConfig, insert};
+use super::lock::Wait;
+use super::{StoreConfig, insert, session};
 use crate::error::{StoreError, StoreResult};
+
+/// For how long after a lock that nobody released locked cells are left out at once. Whoever
+/// vanished with a lock is found out by the server within that time.
+const LOCKED: Duration = Duration::from_secs(6);
 
 /// How often a transaction is run again within one call before the caller hears of it.
 const ATTEMPTS: u32 = 4;
@@ -28,6 +34,10 @@ pub(crate) struct Db {
     /// Largest batch on the ladder: small with TLS, where a statement over 16 KB costs 40 ms.
     pub most: usize,
     pub texts: insert::Texts,
+    /// The most bytes of orders kept in one row of `unrowed`.
+    pub most_bytes: usize,
+    /// When a lock was last waited for in vain.
+    locked: Mutex<Option<Instant>>,
     /// What the last verdict transaction met.
     pub met_verdicts: Met,
     /// What the last row transaction met.
@@ -35,6 +45,17 @@ pub(crate) struct Db {
     options: ConnectOptions,
     timeout: Duration,
     pool: Mutex<Pool>,
+}
+
+/// What a transaction looks for before it inserts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Nothing: what a log delivers is new nearly always.
+    No,
+    /// What is there of the batch.
+    Known,
+    /// That too, and ledgers that go on beyond their cell's row.
+    Beyond,
 }
 
 /// True when a transaction found that some of what it had to insert was there.
@@ -58,6 +79,8 @@ impl Db {
             no,
             backend: if sqlite { DbBackend::Sqlite } else { DbBackend::MySql },
             most: if tls { 32 } else { 512 },
+            most_bytes: if tls { 12_000 } else { 60_000 },
+            locked: Mutex::new(None),
             texts: insert::Texts::default(),
             met_verdicts: Met::default(),
             met_rows: Met::default(),
@@ -87,7 +110,8 @@ impl Db {
         StoreError::corrupt(self.no, what)
     }
 
-    /// Runs `work` under the deadline, again while it fails transiently and time is left.
+    /// Runs `work` under the deadline, again while it fails transiently and time is left. A lock
+    /// that is held for too long is told at once: the caller has others to go on with.
     pub async fn run<T, F, Fut>(&self, work: F) -> StoreResult<T>
     where
         F: Fn() -> Fut + Send,
@@ -97,7 +121,7 @@ impl Db {
         let mut attempt = 1;
         loop {
             match tokio::time::timeout_at(until, work()).await {
-                Ok(Err(e)) if e.is_transient() && attempt < ATTEMPTS => {
+                Ok(Err(e)) if again(&e) && attempt < ATTEMPTS => {
                     attempt += 1;
                     tokio::time::sleep(Duration::from_millis(3 << (2 * attempt))).await;
                 }
@@ -111,21 +135,30 @@ impl Db {
         }
     }
 
-    /// Runs `attempt(look)`: without looking for what is there, since what a log delivers is new
-    /// nearly always, and with a look when a key turns out to be taken, or when the transaction
-    /// before met something, as in a redelivery. The attempt says whether it did.
+    /// Runs `attempt(look)`: without looking for what is there, and with a look when a key turns
+    /// out to be taken, or when the transaction before met something, as in a redelivery. The
+    /// attempt says whether it did. A key that is taken although all was looked for is a place in
+    /// a ledger whose row is behind it.
     pub async fn insert_first<T, F, Fut>(&self, met: &Met, attempt: F) -> StoreResult<T>
     where
-        F: Fn(bool) -> Fut + Send,
+        F: Fn(Look) -> Fut + Send,
         Fut: Future<Output = StoreResult<(T, bool)>> + Send,
     {
-        let look = met.0.load(Ordering::Relaxed);
-        let (done, found) = match attempt(look).await {
-            Err(StoreError::Taken { .. }) if !look => attempt(true).await?,
-            done => done?,
-        };
-        met.0.store(found, Ordering::Relaxed);
-        Ok(done)
+        let mut look = if met.0.load(Ordering::Relaxed) { Look::Known } else { Look::No };
+        loop {
+            let next = match look {
+                Look::No => Look::Known,
+                Look::Known | Look::Beyond => Look::Beyond,
+            };
+            match attempt(look).await {
+                Err(StoreError::Taken { .. }) if next != look => look = next,
+                done => {
+                    let (done, found) = done?;
+                    met.0.store(found, Ordering::Relaxed);
+                    return Ok(done);
+                }
+            }
+        }
     }
 
     /// Starts a write transaction: READ COMMITTED on MySQL (set for the session), and on SQLite
@@ -152,6 +185,19 @@ impl Db {
         tx.commit().await.map_err(|e| self.err(e))
     }
 
+    /// How long the next verdict transaction waits for locks.
+    pub fn wait(&self) -> Wait {
+        match *self.locked.lock() {
+            Some(at) if at.elapsed() < LOCKED => Wait::Skip,
+            _ => Wait::Usual,
+        }
+    }
+
+    /// A lock was waited for in vain.
+    pub fn met_lock(&self) {
+        *self.locked.lock() = Some(Instant::now());
+    }
+
     fn abandon_pool(&self) {
         let mut pool = self.pool.lock();
         if pool.made.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
@@ -167,6 +213,13 @@ impl Db {
     }
 }
 
+fn again(e: &StoreError) -> bool {
+    match e {
+        StoreError::Transient { .. } | StoreError::Taken { .. } => true,
+        StoreError::Busy { .. } | StoreError::Broken { .. } | StoreError::Permanent { .. } => false,
+    }
+}
+
 fn options(url: &str, cfg: &StoreConfig, sqlite: bool) -> ConnectOptions {
     let mut o = ConnectOptions::new(url);
     o.sqlx_logging(false)
@@ -174,6 +227,7 @@ fn options(url: &str, cfg: &StoreConfig, sqlite: bool) -> ConnectOptions {
         .acquire_timeout(cfg.timeout)
         .connect_timeout(cfg.timeout)
         .test_before_acquire(false)
+        .idle_timeout(session::IDLE)
         // SQLite has one writer; a second connection would only wait for the first.
         .max_connections(if sqlite { 1 } else { cfg.connections })
         .min_connections(0);
@@ -182,18 +236,10 @@ fn options(url: &str, cfg: &StoreConfig, sqlite: bool) -> ConnectOptions {
             s.create_if_missing(true)
                 .pragma("journal_mode", "WAL")
                 .pragma("synchronous", "FULL")
-                .pragma("busy_timeout", "5000")
+                .pragma("busy_timeout", "1000")
         });
     } else {
-        o.map_sqlx_mysql_pool_opts(|p| p.after_connect(|conn, _| Box::pin(session(conn))));
+        o.map_sqlx_mysql_pool_opts(|p| p.after_connect(|conn, _| Box::pin(session::set(conn))));
     }
     o
-}
-
-async fn session(conn: &mut sqlx::MySqlConnection) -> Result<(), sqlx::Error> {
-    use sqlx::Executor;
-    // Two statements: the isolation level has a grammar of its own, and its variable has another
-    // name on MariaDB.
-    conn.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
-    conn.execute("SET SESSION innodb_lock_wait_timeout = 2").await.map(|_| ())
 }

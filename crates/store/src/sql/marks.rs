@@ -10,14 +10,14 @@ use domain::frame::Sealed;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait,
-    IntoActiveModel, PaginatorTrait, QueryFilter, QuerySelect, Statement,
+    IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
 };
 
 use super::{Db, SqlStore, convert};
 use crate::entity::{barrier_seen, lease, parked, parked_frame, progress};
 use crate::error::StoreResult;
 use crate::ladder;
-use crate::port::Marks;
+use crate::port::{Marks, Parked, ParkedFrame};
 
 const NOW_MYSQL: &str = "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) AS now_ms";
 const NOW_SQLITE: &str =
@@ -84,20 +84,21 @@ async fn take_lease(db: &Db, name: &str, holder: &str, ttl_ms: i64) -> StoreResu
     Ok(true)
 }
 
-/// Inserts or keeps what is there: an update that changes nothing is the one form of "ignore
-/// duplicates" that MySQL, MariaDB and SQLite share and that hides no other conflict.
-fn keep(key: impl sea_orm::sea_query::IntoIden + Copy) -> OnConflict {
-    OnConflict::column(key).update_column(key).to_owned()
-}
-
 fn short(reason: &str) -> String {
     reason.chars().take(480).collect()
 }
 
+/// What is parked again counts: whoever forgets it meanwhile sees that it is another time.
+fn once_more<E: EntityTrait>(key: E::Column, [at, times, reason]: [E::Column; 3]) -> OnConflict {
+    let again = Expr::col((E::default(), times)).add(1);
+    OnConflict::column(key).update_columns([at, reason]).value(times, again).to_owned()
+}
+
 async fn park(db: &Db, row: parked::ActiveModel) -> StoreResult<()> {
+    use parked::Column::{AtMs, OrderId, Reason, Times};
     let conn = db.conn().await?;
     parked::Entity::insert(row)
-        .on_conflict(keep(parked::Column::OrderId))
+        .on_conflict(once_more::<parked::Entity>(OrderId, [AtMs, Times, Reason]))
         .exec_without_returning(&*conn)
         .await
         .map_err(|e| db.err(e))?;
@@ -105,13 +106,57 @@ async fn park(db: &Db, row: parked::ActiveModel) -> StoreResult<()> {
 }
 
 async fn park_frame(db: &Db, row: parked_frame::ActiveModel) -> StoreResult<()> {
+    use parked_frame::Column::{AtMs, Id, Reason, Times};
     let conn = db.conn().await?;
     parked_frame::Entity::insert(row)
-        .on_conflict(keep(parked_frame::Column::Id))
+        .on_conflict(once_more::<parked_frame::Entity>(Id, [AtMs, Times, Reason]))
         .exec_without_returning(&*conn)
         .await
         .map_err(|e| db.err(e))?;
     Ok(())
+}
+
+fn to_parked(db: &Db, m: parked::Model) -> StoreResult<Parked> {
+    let order = convert::order_id(db, &m.order_id)?;
+    let sealed = Sealed::from_ledger(&m.payload);
+    let sealed = sealed.ok_or_else(|| db.corrupt(format!("parked order {order}: no bytes")))?;
+    Ok(Parked { order, reason: m.reason, sealed, times: m.times as u32 })
+}
+
+async fn parked_orders(db: &Db, after: Option<OrderId>, limit: u64) -> StoreResult<Vec<Parked>> {
+    let conn = db.conn().await?;
+    let from = after.map(|o| o.0.to_vec()).unwrap_or_default();
+    let rows = parked::Entity::find()
+        .filter(parked::Column::OrderId.gt(from))
+        .order_by_asc(parked::Column::OrderId)
+        .limit(limit)
+        .all(&*conn)
+        .await
+        .map_err(|e| db.err(e))?;
+    rows.into_iter().map(|m| to_parked(db, m)).collect()
+}
+
+async fn parked_frames(db: &Db, after: &str, limit: u64) -> StoreResult<Vec<ParkedFrame>> {
+    use parked_frame::Column::{Id, PartitionName, Reason, Times};
+    let conn = db.conn().await?;
+    let rows: Vec<(String, String, String, i32)> = parked_frame::Entity::find()
+        .select_only()
+        .columns([Id, PartitionName, Reason, Times])
+        .filter(Id.gt(after))
+        .order_by_asc(Id)
+        .limit(limit)
+        .into_tuple()
+        .all(&*conn)
+        .await
+        .map_err(|e| db.err(e))?;
+    let one = |(id, partition, reason, times): (String, String, String, i32)| ParkedFrame {
+        id,
+        partition,
+        reason,
+        frame: Bytes::new(),
+        times: times as u32,
+    };
+    Ok(rows.into_iter().map(one).collect())
 }
 
 async fn mark_barrier(db: &Db, barrier: &str, partition: &str, at_ms: i64) -> StoreResult<()> {
@@ -178,6 +223,7 @@ impl Marks for SqlStore {
             reason: Set(short(reason)),
             payload: Set(sealed.to_ledger()),
             at_ms: Set(self.clock.now_ms() as i64),
+            times: Set(1),
         };
         db.run(|| park(db, row())).await
     }
@@ -202,6 +248,32 @@ impl Marks for SqlStore {
         };
         db.run(read).await?.iter().map(|b| convert::order_id(db, b)).collect()
     }
+    async fn parked(&self, order: OrderId) -> StoreResult<Option<Parked>> {
+        let db = self.db(0)?;
+        let read = || async {
+            let conn = db.conn().await?;
+            let row = parked::Entity::find_by_id(order.0.to_vec()).one(&*conn).await;
+            row.map_err(|e| db.err(e))?.map(|m| to_parked(db, m)).transpose()
+        };
+        db.run(read).await
+    }
+    async fn parked_orders(&self, after: Option<OrderId>, limit: u64) -> StoreResult<Vec<Parked>> {
+        let db = self.db(0)?;
+        db.run(|| parked_orders(db, after, limit)).await
+    }
+    async fn unpark(&self, order: OrderId, times: u32) -> StoreResult<bool> {
+        let db = self.db(0)?;
+        let forget = || async {
+            let conn = db.conn().await?;
+            let done = parked::Entity::delete_many()
+                .filter(parked::Column::OrderId.eq(order.0.to_vec()))
+                .filter(parked::Column::Times.eq(times as i32))
+                .exec(&*conn)
+                .await;
+            done.map(|d| d.rows_affected > 0).map_err(|e| db.err(e))
+        };
+        db.run(forget).await
+    }
     async fn park_frame(&self, partition: &str, reason: &str, frame: &Bytes) -> StoreResult<()> {
         let db = self.db(0)?;
         let row = || parked_frame::ActiveModel {
@@ -210,8 +282,45 @@ impl Marks for SqlStore {
             reason: Set(short(reason)),
             frame: Set(frame.to_vec()),
             at_ms: Set(self.clock.now_ms() as i64),
+            times: Set(1),
         };
         db.run(|| park_frame(db, row())).await
+    }
+    async fn parked_frame(&self, id: &str) -> StoreResult<Option<ParkedFrame>> {
+        let db = self.db(0)?;
+        let read = || async {
+            let conn = db.conn().await?;
+            parked_frame::Entity::find_by_id(id).one(&*conn).await.map_err(|e| db.err(e))
+        };
+        let of = |m: parked_frame::Model| ParkedFrame {
+            id: m.id,
+            partition: m.partition_name,
+            reason: m.reason,
+            frame: m.frame.into(),
+            times: m.times as u32,
+        };
+        Ok(db.run(read).await?.map(of))
+    }
+    async fn parked_frames(
+        &self,
+        after: Option<&str>,
+        limit: u64,
+    ) -> StoreResult<Vec<ParkedFrame>> {
+        let db = self.db(0)?;
+        db.run(|| parked_frames(db, after.unwrap_or(""), limit)).await
+    }
+    async fn unpark_frame(&self, id: &str, times: u32) -> StoreResult<bool> {
+        let db = self.db(0)?;
+        let forget = || async {
+            let conn = db.conn().await?;
+            let done = parked_frame::Entity::delete_many()
+                .filter(parked_frame::Column::Id.eq(id))
+                .filter(parked_frame::Column::Times.eq(times as i32))
+                .exec(&*conn)
+                .await;
+            done.map(|d| d.rows_affected > 0).map_err(|e| db.err(e))
+        };
+        db.run(forget).await
     }
     async fn parked_counts(&self) -> StoreResult<(u64, u64)> {
         let db = self.db(0)?;

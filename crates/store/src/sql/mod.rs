@@ -5,13 +5,15 @@
 
 mod catalog;
 mod convert;
-mod db;
+pub(crate) mod db;
 mod init;
 mod insert;
+mod lock;
 mod marks;
 mod orders;
 mod reads;
 mod rows;
+mod session;
 mod supply;
 mod verdicts;
 

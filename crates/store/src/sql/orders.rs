@@ -10,7 +10,14 @@ use crate::entity::{order_line, orders};
 use crate::error::StoreResult;
 use crate::port::{MAX_ORDERS, OrderRow, Orders, RowAsk, RowState};
 
-async fn with_lines(db: &Db, row: orders::Model) -> StoreResult<OrderRow> {
+type Lines = Vec<(OfferId, u8, u32, i64)>;
+
+/// The lines of a cart; the one line of another order is in its row.
+async fn lines_of(db: &Db, row: &orders::Model) -> StoreResult<Lines> {
+    if row.more_lines == 0 {
+        let offer = convert::parse(db, row.offer.clone(), "orders.offer")?;
+        return Ok(vec![(offer, row.bucket as u8, row.qty as u32, row.unit_minor)]);
+    }
     let conn = db.conn().await?;
     let lines = order_line::Entity::find()
         .filter(order_line::Column::OrderId.eq(row.order_id.clone()))
@@ -23,6 +30,11 @@ async fn with_lines(db: &Db, row: orders::Model) -> StoreResult<OrderRow> {
         let offer: OfferId = convert::parse(db, l.offer, "order_line.offer")?;
         out.push((offer, l.bucket as u8, l.qty as u32, l.unit_minor));
     }
+    Ok(out)
+}
+
+async fn with_lines(db: &Db, row: orders::Model) -> StoreResult<OrderRow> {
+    let lines = lines_of(db, &row).await?;
     let key = row.idem_key.map(|k| convert::parse(db, k, "orders.idem_key")).transpose()?;
     Ok(OrderRow {
         order: convert::order_id(db, &row.order_id)?,
@@ -31,7 +43,7 @@ async fn with_lines(db: &Db, row: orders::Model) -> StoreResult<OrderRow> {
         status: rows::status_of(db, row.status)?,
         reason: row.reason,
         version: row.version as u32,
-        lines: out,
+        lines,
         currency: row.currency,
         amount: row.amount,
         metadata: row.metadata,

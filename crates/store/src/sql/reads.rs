@@ -3,13 +3,16 @@
 //! All reads go to the primary (the only server a pool knows): "no verdict" from a replica would
 //! not be valid for the relay.
 
+use std::collections::{HashMap, HashSet};
+
 use async_trait::async_trait;
 use domain::frame::Sealed;
 use domain::ledger::{Class, Kind};
-use domain::{CellId, Entry, Flag, OfferId, OrderId, Totals};
-use sea_orm::sea_query::{Expr, ExprTrait};
+use domain::{CellId, Entry, Flag, OfferId, OrderId, Totals, kept};
+use sea_orm::sea_query::ExprTrait;
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, JoinType, LinkDef, Linked, QueryFilter,
+    QueryOrder, QuerySelect, RelationDef, Select,
 };
 
 use super::{Db, SqlStore, convert, supply, verdicts};
@@ -18,35 +21,85 @@ use crate::error::{StoreError, StoreResult};
 use crate::ladder;
 use crate::port::{
     Appended, CellAsks, CellVerdicts, Change, Ledger, LedgerPage, MAX_CELLS, MAX_ORDERS,
-    UnrowedRange, Verdict,
+    MAX_STRETCH, Moved, Unrowed, UnrowedRange, Verdict,
 };
+
+/// The cell that a ledger row belongs to. A cell is found by its unique name, which a server reads
+/// before it plans the rest, so the ledger is read by the cell's number as a constant.
+fn of_cell() -> RelationDef {
+    ledger::Entity::belongs_to(cell::Entity)
+        .from(ledger::Column::CellNo)
+        .to(cell::Column::CellNo)
+        .into()
+}
+
+fn ledger_of(cell: &CellId) -> Select<ledger::Entity> {
+    ledger::Entity::find()
+        .join(JoinType::InnerJoin, of_cell())
+        .filter(cell::Column::CellId.eq(convert::cell_key(cell)))
+}
 
 /// The verdict rows of some orders in one cell; an order may occur twice in the answer.
 pub(super) async fn verdict_rows(
     db: &Db,
     conn: &impl ConnectionTrait,
-    key: &[u8],
+    cell: &CellId,
     orders: &[OrderId],
 ) -> StoreResult<Vec<ledger::Model>> {
     let ids: Vec<Vec<u8>> = orders.iter().map(|o| o.0.to_vec()).collect();
     let mut out = Vec::new();
     for piece in ladder::padded(&ids) {
-        let rows = ledger::Entity::find()
+        let mut find = ledger_of(cell)
             .filter(ledger::Column::OrderId.is_in(piece))
-            .filter(ledger::Column::CellId.eq(key))
-            .filter(ledger::Column::Class.eq(Class::Verdict as i8))
-            .all(conn)
-            .await
-            .map_err(|e| db.err(e))?;
-        out.extend(rows);
+            .filter(ledger::Column::Class.eq(Class::Verdict as i8));
+        verdicts::by_order(&mut find);
+        out.extend(find.all(conn).await.map_err(|e| db.err(e))?);
     }
     Ok(out)
 }
 
-async fn head(db: &Db, cell: &CellId) -> StoreResult<Option<Totals>> {
+/// Which of these cells have a row, whoever has it locked.
+pub(super) async fn existing_cells(
+    db: &Db,
+    conn: &impl ConnectionTrait,
+    cells: &[&CellId],
+) -> StoreResult<HashSet<CellId>> {
+    let numbers = numbers(db, conn, cells.iter().copied()).await?;
+    Ok(numbers.into_keys().collect())
+}
+
+/// The numbers of some cells.
+async fn numbers<'a>(
+    db: &Db,
+    conn: &impl ConnectionTrait,
+    cells: impl Iterator<Item = &'a CellId>,
+) -> StoreResult<HashMap<CellId, i32>> {
+    let keys: Vec<Vec<u8>> = cells.map(convert::cell_key).collect();
+    let mut found = HashMap::new();
+    for piece in ladder::padded(&keys) {
+        let rows: Vec<(Vec<u8>, i32)> = cell::Entity::find()
+            .select_only()
+            .columns([cell::Column::CellId, cell::Column::CellNo])
+            .filter(cell::Column::CellId.is_in(piece))
+            .into_tuple()
+            .all(conn)
+            .await
+            .map_err(|e| db.err(e))?;
+        for (id, no) in rows {
+            found.insert(convert::parse(db, id, "cell_id")?, no);
+        }
+    }
+    Ok(found)
+}
+
+pub(super) async fn row(db: &Db, cell: &CellId) -> StoreResult<Option<cell::Model>> {
     let conn = db.conn().await?;
-    let row = cell::Entity::find_by_id(convert::cell_key(cell)).one(&*conn).await;
-    row.map_err(|e| db.err(e))?.map(|m| convert::totals(db, &m)).transpose()
+    let by_name = cell::Column::CellId.eq(convert::cell_key(cell));
+    cell::Entity::find().filter(by_name).one(&*conn).await.map_err(|e| db.err(e))
+}
+
+async fn head(db: &Db, cell: &CellId) -> StoreResult<Option<Totals>> {
+    row(db, cell).await?.map(|m| convert::totals(db, &m)).transpose()
 }
 
 async fn at(db: &Db, cell: &CellId, seq: u64) -> StoreResult<Option<Totals>> {
@@ -54,19 +107,40 @@ async fn at(db: &Db, cell: &CellId, seq: u64) -> StoreResult<Option<Totals>> {
         return Ok(Some(Totals::default()));
     }
     let conn = db.conn().await?;
-    let row = ledger::Entity::find_by_id((convert::cell_key(cell), seq as i64)).one(&*conn).await;
+    let row = ledger_of(cell).filter(ledger::Column::Seq.eq(seq as i64)).one(&*conn).await;
     let row = row.map_err(|e| db.err(e))?;
     row.map(|m| convert::entry(db, m).map(|e| e.totals())).transpose()
 }
 
+/// The totals after the last entry of a ledger, whatever the cell's row says.
+pub(super) async fn last_entry(
+    db: &Db,
+    conn: &impl ConnectionTrait,
+    no: i32,
+) -> StoreResult<Option<Totals>> {
+    let row = ledger::Entity::find()
+        .filter(ledger::Column::CellNo.eq(no))
+        .order_by_desc(ledger::Column::Seq)
+        .limit(1)
+        .one(conn)
+        .await
+        .map_err(|e| db.err(e))?;
+    row.map(|m| convert::entry(db, m).map(|e| e.totals())).transpose()
+}
+
+async fn last(db: &Db, cell: &CellId) -> StoreResult<Option<Totals>> {
+    let Some(row) = row(db, cell).await? else { return Ok(None) };
+    let conn = db.conn().await?;
+    Ok(Some(last_entry(db, &*conn, row.cell_no).await?.unwrap_or_default()))
+}
+
 async fn after(db: &Db, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Option<LedgerPage>> {
-    let Some(head) = head(db, cell).await? else {
-        return Ok(None);
-    };
+    let Some(row) = row(db, cell).await? else { return Ok(None) };
+    let head = convert::totals(db, &row)?;
     let base = at(db, cell, seq).await?;
     let conn = db.conn().await?;
     let rows = ledger::Entity::find()
-        .filter(ledger::Column::CellId.eq(convert::cell_key(cell)))
+        .filter(ledger::Column::CellNo.eq(row.cell_no))
         .filter(ledger::Column::Seq.gt(seq as i64))
         .order_by_asc(ledger::Column::Seq)
         .limit(limit)
@@ -77,38 +151,46 @@ async fn after(db: &Db, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Opti
     Ok(Some(LedgerPage { base, entries: entries?, head }))
 }
 
-async fn buyer_sums(
-    db: &Db,
-    cell: &CellId,
-    seq: u64,
-    after: Option<&str>,
-    limit: u64,
-) -> StoreResult<Vec<(String, i64)>> {
-    let signed =
-        Expr::cust("CAST(SUM(CASE kind WHEN 2 THEN qty WHEN 4 THEN -qty ELSE 0 END) AS SIGNED)");
-    let signed = match db.backend {
-        sea_orm::DbBackend::Sqlite => {
-            Expr::cust("SUM(CASE kind WHEN 2 THEN qty WHEN 4 THEN -qty ELSE 0 END)")
-        }
-        _ => signed,
-    };
+/// (buyer, kind, units) of a stretch of a ledger. Positions are gap-free, so the stretch itself is
+/// the bound.
+async fn units(db: &Db, cell: &CellId, (from, until): (u64, u64)) -> StoreResult<Vec<Moved>> {
     let conn = db.conn().await?;
-    let rows: Vec<(Vec<u8>, i64)> = ledger::Entity::find()
+    let rows: Vec<(Vec<u8>, i8, i64)> = ledger_of(cell)
         .select_only()
-        .column(ledger::Column::Buyer)
-        .column_as(signed, "units")
-        .filter(ledger::Column::CellId.eq(convert::cell_key(cell)))
-        .filter(ledger::Column::Seq.lte(seq as i64))
-        .filter(ledger::Column::Kind.is_in([Kind::Claim as i8, Kind::Release as i8]))
-        .filter(ledger::Column::Buyer.gt(after.unwrap_or("").as_bytes().to_vec()))
-        .group_by(ledger::Column::Buyer)
-        .order_by_asc(ledger::Column::Buyer)
-        .limit(limit)
+        .columns([ledger::Column::Buyer, ledger::Column::Kind, ledger::Column::Qty])
+        .filter(ledger::Column::Seq.gt(from as i64))
+        .filter(ledger::Column::Seq.lte(until as i64))
+        .order_by_asc(ledger::Column::Seq)
         .into_tuple()
         .all(&*conn)
         .await
         .map_err(|e| db.err(e))?;
-    rows.into_iter().map(|(b, n)| Ok((convert::text(db, b, "ledger.buyer")?, n))).collect()
+    let mut out = Vec::with_capacity(rows.len());
+    for (buyer, kind, qty) in rows {
+        let units = match convert::kind(db, kind)? {
+            Kind::Claim => qty,
+            Kind::Release => -qty,
+            Kind::Supply | Kind::Reject | Kind::TransferOut | Kind::Flag => continue,
+        };
+        out.push(Moved { buyer: convert::text(db, buyer, "ledger.buyer")?, units });
+    }
+    Ok(out)
+}
+
+/// The order whose anchor's verdict is at this position, while it is kept.
+async fn kept_at(db: &Db, cell: &CellId, seq: u64) -> StoreResult<Option<Sealed>> {
+    let Some(row) = row(db, cell).await? else { return Ok(None) };
+    let conn = db.conn().await?;
+    let found = unrowed::Entity::find()
+        .filter(unrowed::Column::CellNo.eq(row.cell_no))
+        .filter(unrowed::Column::FirstSeq.lte(seq as i64))
+        .order_by_desc(unrowed::Column::FirstSeq)
+        .limit(1)
+        .one(&*conn)
+        .await
+        .map_err(|e| db.err(e))?;
+    let orders = found.and_then(|m| kept::unpack(&m.orders)).unwrap_or_default();
+    Ok(orders.into_iter().find(|(at, _)| *at == seq).map(|(_, sealed)| sealed))
 }
 
 async fn cells(db: &Db, from: Option<&CellId>, limit: u64) -> StoreResult<Vec<CellId>> {
@@ -127,34 +209,51 @@ async fn cells(db: &Db, from: Option<&CellId>, limit: u64) -> StoreResult<Vec<Ce
     rows.into_iter().map(|id| convert::parse(db, id, "cell_id")).collect()
 }
 
-async fn unrowed_before(db: &Db, before: u64, limit: u64) -> StoreResult<Vec<UnrowedRange>> {
+async fn unrowed_before(db: &Db, before: u64, limit: u64) -> StoreResult<Vec<Unrowed>> {
     let conn = db.conn().await?;
     let rows = unrowed::Entity::find()
+        .find_also_linked(UnrowedCell)
         .filter(unrowed::Column::AtMs.lt(before as i64))
         .order_by_asc(unrowed::Column::AtMs)
         .limit(limit)
         .all(&*conn)
         .await
         .map_err(|e| db.err(e))?;
-    let range = |m: unrowed::Model| {
-        Ok(UnrowedRange {
-            cell: convert::parse(db, m.cell_id, "unrowed.cell_id")?,
-            first_seq: m.first_seq as u64,
-            last_seq: m.last_seq as u64,
-            at_ms: m.at_ms as u64,
-        })
-    };
-    rows.into_iter().map(range).collect()
+    let mut out = Vec::with_capacity(rows.len());
+    for (m, cell) in rows {
+        let cell = cell.ok_or_else(|| db.corrupt(format!("unrowed of no cell {}", m.cell_no)))?;
+        let cell = convert::parse(db, cell.cell_id, "cell_id")?;
+        let Some(orders) = kept::unpack(&m.orders) else {
+            tracing::error!(%cell, first_seq = m.first_seq, "kept orders cannot be read");
+            continue;
+        };
+        let (first_seq, last_seq, at_ms) = (m.first_seq as u64, m.last_seq as u64, m.at_ms as u64);
+        out.push(Unrowed { range: UnrowedRange { cell, first_seq, last_seq, at_ms }, orders });
+    }
+    Ok(out)
+}
+
+struct UnrowedCell;
+
+impl Linked for UnrowedCell {
+    type FromEntity = unrowed::Entity;
+    type ToEntity = cell::Entity;
+    fn link(&self) -> Vec<LinkDef> {
+        let to = unrowed::Entity::belongs_to(cell::Entity);
+        vec![to.from(unrowed::Column::CellNo).to(cell::Column::CellNo).into()]
+    }
 }
 
 async fn finish_unrowed(db: &Db, ranges: &[UnrowedRange]) -> StoreResult<()> {
     let conn = db.conn().await?;
     for piece in ranges.chunks(128) {
+        let numbers = numbers(db, &*conn, piece.iter().map(|r| &r.cell)).await?;
         let any = piece.iter().fold(Condition::any(), |c, r| {
-            let one = unrowed::Column::CellId
-                .eq(convert::cell_key(&r.cell))
-                .and(unrowed::Column::FirstSeq.eq(r.first_seq as i64));
-            c.add(one)
+            // A number that no cell has: the range went with its cell.
+            let no = numbers.get(&r.cell).copied().unwrap_or(0);
+            let (first, last) = (r.first_seq as i64, r.last_seq as i64);
+            let rows = unrowed::Column::CellNo.eq(no);
+            c.add(rows.and(unrowed::Column::FirstSeq.between(first, last)))
         });
         unrowed::Entity::delete_many().filter(any).exec(&*conn).await.map_err(|e| db.err(e))?;
     }
@@ -207,7 +306,7 @@ impl Ledger for SqlStore {
         let db = self.db(db)?;
         db.run(|| finish_unrowed(db, ranges)).await
     }
-    async fn unrowed(&self, db: u16, before_ms: u64, limit: u64) -> StoreResult<Vec<UnrowedRange>> {
+    async fn unrowed(&self, db: u16, before_ms: u64, limit: u64) -> StoreResult<Vec<Unrowed>> {
         let db = self.db(db)?;
         db.run(|| unrowed_before(db, before_ms, limit)).await
     }
@@ -235,11 +334,7 @@ impl Ledger for SqlStore {
     }
     async fn last_flag(&self, cell: &CellId) -> StoreResult<Option<Entry>> {
         let db = self.home(cell)?;
-        let read = || async {
-            let conn = db.conn().await?;
-            supply::last_flag(db, &*conn, &convert::cell_key(cell)).await
-        };
-        db.run(read).await
+        db.run(|| supply::last_flag(db, cell)).await
     }
     async fn restore_flag(
         &self,
@@ -272,34 +367,38 @@ impl Ledger for SqlStore {
         let db = self.home(cell)?;
         db.run(|| after(db, cell, seq, limit)).await
     }
+    async fn last(&self, cell: &CellId) -> StoreResult<Option<Totals>> {
+        let db = self.home(cell)?;
+        db.run(|| last(db, cell)).await
+    }
     async fn find_verdicts(
         &self,
         cell: &CellId,
         orders: &[OrderId],
-    ) -> StoreResult<Vec<Option<(Verdict, Option<Sealed>)>>> {
+    ) -> StoreResult<Vec<Option<Verdict>>> {
         let db = self.home(cell)?;
         let read = || async {
             let conn = db.conn().await?;
-            verdict_rows(db, &*conn, &convert::cell_key(cell), orders).await
+            verdict_rows(db, &*conn, cell, orders).await
         };
-        let rows = db.run(read).await?;
-        let of = |order: &OrderId| {
-            let row = rows.iter().find(|r| r.order_id == order.0)?;
-            let kind = Kind::from_number(row.kind)?;
+        let mut found = HashMap::new();
+        for row in db.run(read).await? {
+            let kind = convert::kind(db, row.kind)?;
             let verdict = Verdict { kind, seq: row.seq as u64, fresh: false };
-            Some((verdict, Sealed::from_ledger(&row.payload)))
-        };
-        Ok(orders.iter().map(of).collect())
+            found.insert(convert::order_id(db, &row.order_id)?, verdict);
+        }
+        Ok(orders.iter().map(|order| found.get(order).copied()).collect())
     }
-    async fn buyer_sums(
-        &self,
-        cell: &CellId,
-        seq: u64,
-        after: Option<&str>,
-        limit: u64,
-    ) -> StoreResult<Vec<(String, i64)>> {
+    async fn kept(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Sealed>> {
         let db = self.home(cell)?;
-        db.run(|| buyer_sums(db, cell, seq, after, limit)).await
+        db.run(|| kept_at(db, cell, seq)).await
+    }
+    async fn units(&self, cell: &CellId, from: u64, until: u64) -> StoreResult<Vec<Moved>> {
+        let db = self.home(cell)?;
+        if until.saturating_sub(from) > MAX_STRETCH {
+            return Err(db.corrupt(format!("{} entries in one call", until - from)));
+        }
+        db.run(|| units(db, cell, (from, until))).await
     }
     async fn cells(&self, db: u16, after: Option<&CellId>, limit: u64) -> StoreResult<Vec<CellId>> {
         let db = self.db(db)?;

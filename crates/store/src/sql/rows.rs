@@ -14,6 +14,7 @@ use sea_orm::{
     QueryFilter, QuerySelect,
 };
 
+use super::db::Look;
 use super::{Db, convert, insert};
 use crate::entity::{order_line, orders};
 use crate::error::StoreResult;
@@ -101,8 +102,9 @@ async fn within(
     db: &Db,
     tx: &DatabaseTransaction,
     (asks, now_ms): (&[RowAsk], i64),
-    look: bool,
+    look: Look,
 ) -> StoreResult<(Vec<RowState>, bool)> {
+    let look = look != Look::No;
     let ids: Vec<OrderId> = asks.iter().map(|a| a.payload.order).collect();
     let mut known = states(db, tx, if look { &ids } else { &[] }).await?;
     let absent: Vec<&RowAsk> =
@@ -144,6 +146,7 @@ async fn within(
 
 fn row(ask: &RowAsk, s: &RowState, owns_key: bool, now_ms: i64) -> orders::ActiveModel {
     let p = &ask.payload;
+    let anchor = p.anchor_line();
     orders::ActiveModel {
         order_id: Set(p.order.0.to_vec()),
         buyer: Set(p.buyer.as_str().as_bytes().to_vec()),
@@ -151,7 +154,11 @@ fn row(ask: &RowAsk, s: &RowState, owns_key: bool, now_ms: i64) -> orders::Activ
         status: Set(s.status as i8),
         reason: Set(s.reason.clone()),
         version: Set(1),
-        offer: Set(p.anchor_line().cell.offer.as_str().as_bytes().to_vec()),
+        offer: Set(anchor.cell.offer.as_str().as_bytes().to_vec()),
+        bucket: Set(i16::from(anchor.cell.bucket)),
+        qty: Set(anchor.qty as i32),
+        unit_minor: Set(anchor.unit_minor),
+        more_lines: Set(if p.lines.len() > 1 { p.lines.len() as i8 } else { 0 }),
         currency: Set(p.currency.clone()),
         amount: Set(p.amount_minor()),
         metadata: Set(p.metadata.clone()),
@@ -161,8 +168,11 @@ fn row(ask: &RowAsk, s: &RowState, owns_key: bool, now_ms: i64) -> orders::Activ
     }
 }
 
+/// The lines of a cart. The one line of another order is in its row.
 fn line_rows(ask: &RowAsk) -> impl Iterator<Item = order_line::ActiveModel> + '_ {
-    (0i16..).zip(&ask.payload.lines).map(|(n, l)| order_line::ActiveModel {
+    let lines = &ask.payload.lines;
+    let lines = if lines.len() > 1 { &lines[..] } else { &[] };
+    (0i16..).zip(lines).map(|(n, l)| order_line::ActiveModel {
         order_id: Set(ask.payload.order.0.to_vec()),
         line: Set(n),
         offer: Set(l.cell.offer.as_str().as_bytes().to_vec()),

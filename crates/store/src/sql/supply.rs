@@ -1,23 +1,17 @@
 //! Supply, flags, transfers, releases, and the cells of a new offer: the ledger writes that no
 //! frame asks for. One transaction each, over all the cells of a call.
 
-use std::collections::BTreeMap;
-
-use domain::drift::repaired_flag;
+use domain::drift::{is_broken, repaired_flag};
 use domain::ledger::{Class, Draft, Flag, Kind};
-use domain::{CellId, Entry, OrderId, Totals};
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect,
-};
+use domain::{CellId, Entry, OrderId};
+use sea_orm::{ActiveValue, ConnectionTrait, DatabaseTransaction, EntityTrait};
 
-use super::verdicts::{Locked, existing, lock, write};
-use super::{Db, convert};
+use super::lock::{Found, Locked, LockedCells, Wait, lock, mend, write};
+use super::verdicts::existing;
+use super::{Db, convert, reads};
 use crate::entity::{cell, ledger};
 use crate::error::StoreResult;
 use crate::port::{Appended, Change};
-
-type LockedCells = BTreeMap<Vec<u8>, Locked>;
 
 fn draft(kind: Kind, id: OrderId, qty: i64) -> Draft {
     Draft { kind, order: id, buyer: String::new(), qty, payload: Vec::new() }
@@ -26,7 +20,7 @@ fn draft(kind: Kind, id: OrderId, qty: i64) -> Draft {
 fn appended(cells: impl Iterator<Item = CellId>, mut locked: LockedCells) -> Vec<Appended> {
     cells
         .filter_map(|cell| {
-            let l = locked.remove(&convert::cell_key(&cell))?;
+            let l = locked.remove(&cell)?;
             Some(Appended { cell, prev: l.prev, entries: l.entries })
         })
         .collect()
@@ -51,22 +45,35 @@ pub(super) async fn create(
     at_ms: i64,
 ) -> StoreResult<Vec<Appended>> {
     let tx = db.begin().await?;
-    let have = lock(db, &tx, cells.iter().map(|c| &c.0)).await?;
+    let have = lock(db, &tx, cells.iter().map(|c| &c.0), Wait::Usual).await?;
     let mut fresh = LockedCells::new();
     for (cell, units) in cells {
-        let key = convert::cell_key(cell);
-        if have.contains_key(&key) {
+        if have.cells.contains_key(cell) || have.broken.contains_key(cell) {
             continue;
         }
-        let empty = Totals::default();
-        let row = convert::cell_row(key.clone(), &empty);
-        cell::Entity::insert(row).exec_without_returning(&tx).await.map_err(|e| db.err(e))?;
-        let mut l = Locked { key: key.clone(), prev: empty, now: empty, entries: Vec::new() };
+        let mut l = Locked::new(insert_row(db, &tx, cell).await?);
         l.append(db, draft(Kind::Supply, supply_id, *units), at_ms)?;
         l.append(db, draft(Kind::Flag, flag_id, Flag::Open as i64), at_ms)?;
-        fresh.insert(key, l);
+        fresh.insert(cell.clone(), l);
     }
     finish(db, tx, cells.iter().map(|c| c.0.clone()), fresh).await
+}
+
+/// The row of a new cell; its number.
+async fn insert_row(db: &Db, tx: &DatabaseTransaction, cell: &CellId) -> StoreResult<i32> {
+    let row = convert::cell_row(cell, &Locked::new(0));
+    let row = cell::ActiveModel { cell_no: ActiveValue::NotSet, ..row };
+    let done = cell::Entity::insert(row).exec(tx).await.map_err(|e| db.err(e))?;
+    Ok(done.last_insert_id)
+}
+
+/// Locks all these cells; `None` when one has no row.
+async fn lock_all(
+    db: &Db,
+    tx: &DatabaseTransaction,
+    cells: &[&CellId],
+) -> StoreResult<Option<LockedCells>> {
+    lock(db, tx, cells.iter().copied(), Wait::Usual).await?.all(db, cells.len())
 }
 
 /// What an earlier call with this id left in these cells, over both signs.
@@ -74,7 +81,7 @@ async fn earlier(
     db: &Db,
     tx: &DatabaseTransaction,
     id: OrderId,
-) -> StoreResult<Vec<(Vec<u8>, Kind, i64)>> {
+) -> StoreResult<Vec<(i32, Kind, i64)>> {
     let mut found = Vec::new();
     for class in [Class::Supply, Class::Verdict] {
         let entries = existing(db, tx, class, &[id]).await?;
@@ -90,20 +97,20 @@ pub(super) async fn supply(
     at_ms: i64,
 ) -> StoreResult<Change> {
     let tx = db.begin().await?;
-    let mut locked = lock(db, &tx, cells.iter().map(|c| &c.0)).await?;
-    if locked.len() != cells.len() {
+    let ids: Vec<&CellId> = cells.iter().map(|c| &c.0).collect();
+    let Some(mut locked) = lock_all(db, &tx, &ids).await? else {
         return Ok(Change::NoCell);
-    }
+    };
     let before = earlier(db, &tx, id).await?;
     if !before.is_empty() {
         let same = cells.iter().all(|(cell, units)| {
-            let key = convert::cell_key(cell);
-            before.iter().any(|(k, kind, q)| *k == key && *kind == Kind::Supply && q == units)
+            let no = locked[cell].no;
+            before.iter().any(|(n, kind, q)| *n == no && *kind == Kind::Supply && q == units)
         });
         return Ok(if same { Change::Done(Vec::new()) } else { Change::OtherUnits });
     }
     for (cell, units) in cells {
-        if let Some(l) = locked.get_mut(&convert::cell_key(cell)) {
+        if let Some(l) = locked.get_mut(cell) {
             l.append(db, draft(Kind::Supply, id, *units), at_ms)?;
         }
     }
@@ -117,22 +124,29 @@ pub(super) async fn flag(
     (to, from): (Flag, &[Flag]),
     (note, at_ms): (&[u8], i64),
 ) -> StoreResult<Change> {
+    // A stop concerns what is open, and sets the rows of the others right all the same.
+    let stop = is_broken(note);
     let tx = db.begin().await?;
-    let mut locked = lock(db, &tx, cells.iter()).await?;
-    if locked.len() != cells.len() {
-        return Ok(Change::NoCell);
+    let mut found = lock(db, &tx, cells.iter(), Wait::Usual).await?;
+    if stop {
+        // The pause that stops the sale of a broken cell goes on top of its ledger.
+        found = Found { cells: mend(db, &tx, found).await?, ..Found::default() };
     }
+    let Some(mut locked) = found.all(db, cells.len())? else {
+        return Ok(Change::NoCell);
+    };
     let before = existing(db, &tx, Class::Flag, &[id]).await?;
     if !before.is_empty() {
         return Ok(Change::Done(Vec::new()));
     }
-    if let Some(l) = locked.values().find(|l| l.now.open != to && !from.contains(&l.now.open)) {
+    let legal = |open: Flag| open == to || from.contains(&open);
+    if let Some(l) = locked.values().find(|l| !stop && !legal(l.now.open)) {
         return Ok(Change::Illegal(l.now.open));
     }
-    for l in locked.values_mut() {
+    for l in locked.values_mut().filter(|l| legal(l.now.open)) {
         let overrides = note.is_empty()
             && to == Flag::Paused
-            && last_flag(db, &tx, &l.key)
+            && flag_entry(db, &tx, l.no, l.flag_seq)
                 .await?
                 .is_some_and(|e| repaired_flag(&e.payload).is_some());
         if l.now.open == to && !overrides {
@@ -144,21 +158,23 @@ pub(super) async fn flag(
     Ok(Change::Done(finish(db, tx, cells.iter().cloned(), locked).await?))
 }
 
-/// The last flag entry of a cell.
-pub(super) async fn last_flag(
+/// The last flag entry of a cell. Its row knows where it is: a sale of a million orders has one,
+/// at its beginning.
+pub(super) async fn last_flag(db: &Db, cell: &CellId) -> StoreResult<Option<Entry>> {
+    let Some(row) = reads::row(db, cell).await? else { return Ok(None) };
+    let conn = db.conn().await?;
+    flag_entry(db, &*conn, row.cell_no, row.flag_seq as u64).await
+}
+
+async fn flag_entry(
     db: &Db,
     conn: &impl ConnectionTrait,
-    key: &[u8],
+    no: i32,
+    seq: u64,
 ) -> StoreResult<Option<Entry>> {
-    let row = ledger::Entity::find()
-        .filter(ledger::Column::CellId.eq(key))
-        .filter(ledger::Column::Kind.eq(Kind::Flag as i8))
-        .order_by_desc(ledger::Column::Seq)
-        .limit(1)
-        .one(conn)
-        .await
-        .map_err(|e| db.err(e))?;
-    row.map(|m| convert::entry(db, m)).transpose()
+    let row = ledger::Entity::find_by_id((no, seq as i64)).one(conn).await;
+    let entry = row.map_err(|e| db.err(e))?.map(|m| convert::entry(db, m)).transpose()?;
+    Ok(entry.filter(|e| e.kind == Kind::Flag))
 }
 
 pub(super) async fn restore(
@@ -169,12 +185,13 @@ pub(super) async fn restore(
     at_ms: i64,
 ) -> StoreResult<Change> {
     let tx = db.begin().await?;
-    let mut locked = lock(db, &tx, std::iter::once(cell)).await?;
-    let key = convert::cell_key(cell);
-    let Some(l) = locked.get_mut(&key) else {
+    let Some(mut locked) = lock_all(db, &tx, &[cell]).await? else {
         return Ok(Change::NoCell);
     };
-    let last = last_flag(db, &tx, &key).await?.filter(|e| e.seq == pause_seq);
+    let Some(l) = locked.get_mut(cell) else {
+        return Ok(Change::NoCell);
+    };
+    let last = flag_entry(db, &tx, l.no, l.flag_seq).await?.filter(|e| e.seq == pause_seq);
     let Some(flag) = last.and_then(|e| repaired_flag(&e.payload)) else {
         return Ok(Change::Done(Vec::new()));
     };
@@ -191,16 +208,15 @@ pub(super) async fn transfer(
 ) -> StoreResult<Change> {
     let tx = db.begin().await?;
     let cells: Vec<CellId> = std::iter::once(from).chain(to).cloned().collect();
-    let mut locked = lock(db, &tx, cells.iter()).await?;
-    if locked.len() != cells.len() {
-        return Ok(Change::NoCell);
-    }
-    let key = convert::cell_key(from);
-    let before = earlier(db, &tx, id).await?;
-    let Some(source) = locked.get_mut(&key) else {
+    let Some(mut locked) = lock_all(db, &tx, &cells.iter().collect::<Vec<_>>()).await? else {
         return Ok(Change::NoCell);
     };
-    let here = |class: Class| before.iter().find(|b| b.0 == key && b.1.class() == class);
+    let before = earlier(db, &tx, id).await?;
+    let Some(source) = locked.get_mut(from) else {
+        return Ok(Change::NoCell);
+    };
+    let no = source.no;
+    let here = |class: Class| before.iter().find(|b| b.0 == no && b.1.class() == class);
     match (here(Class::Supply), here(Class::Verdict)) {
         (None, None) => {}
         (None, Some((_, Kind::TransferOut, qty))) if *qty == units => {
@@ -218,7 +234,7 @@ pub(super) async fn transfer(
     let fits = source.now.supply - units >= source.now.net;
     if fits {
         source.append(db, draft(Kind::TransferOut, id, units), at_ms)?;
-        if let Some(target) = to.and_then(|t| locked.get_mut(&convert::cell_key(t))) {
+        if let Some(target) = to.and_then(|t| locked.get_mut(t)) {
             target.append(db, draft(Kind::Supply, id, units), at_ms)?;
         }
     } else {
@@ -235,15 +251,15 @@ pub(super) async fn release(
     at_ms: i64,
 ) -> StoreResult<Appended> {
     let tx = db.begin().await?;
-    let mut locked = lock(db, &tx, std::iter::once(cell)).await?;
-    let key = convert::cell_key(cell);
-    let claims = claims_of(db, &tx, &key, orders).await?;
+    let locked = lock_all(db, &tx, &[cell]).await?;
+    let claims = claims_of(db, &tx, cell, orders).await?;
     let released = existing(db, &tx, Class::Release, orders).await?;
-    let Some(l) = locked.get_mut(&key) else {
+    let mut locked = locked.unwrap_or_default();
+    let Some(l) = locked.get_mut(cell) else {
         return Err(db.corrupt(format!("release on a cell without a row: {cell}")));
     };
     for (order, buyer, qty) in claims {
-        if released.contains_key(&(key.clone(), order)) {
+        if released.contains_key(&(l.no, order)) {
             continue;
         }
         let entry = Draft { buyer, ..draft(Kind::Release, order, qty) };
@@ -259,10 +275,10 @@ pub(super) async fn release(
 async fn claims_of(
     db: &Db,
     tx: &DatabaseTransaction,
-    key: &[u8],
+    cell: &CellId,
     orders: &[OrderId],
 ) -> StoreResult<Vec<(OrderId, String, i64)>> {
-    let rows = super::reads::verdict_rows(db, tx, key, orders).await?;
+    let rows = reads::verdict_rows(db, tx, cell, orders).await?;
     let mut out: Vec<(OrderId, String, i64)> = Vec::new();
     for row in rows.into_iter().filter(|r| r.kind == Kind::Claim as i8) {
         let order = convert::order_id(db, &row.order_id)?;

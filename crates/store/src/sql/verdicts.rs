@@ -1,101 +1,33 @@
-//! The verdict transaction, and the primitive every ledger write uses: lock, read, append.
+//! The verdict transaction.
 //!
 //! One verdict for each order and cell (INV-2) is the ledger's unique key. Existing verdicts are
 //! read only when it turns one away, and then *after* the cell row is locked: a snapshot from
-//! before the lock would not have them. Cells are locked in cell order, so two
-//! transactions never wait for each other in a circle. The counters are computed by
-//! `domain::Totals::append` and nowhere else (INV-1).
+//! before the lock would not have them. A cell that somebody else has locked for too long, or
+//! whose row is wrong, is left out, and the others of the batch go on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 
-use domain::frame::Mode;
+use domain::frame::{Mode, Sealed};
 use domain::ledger::{Class, Draft, Kind};
-use domain::{CellId, Entry, OrderId, Totals};
-use sea_orm::sea_query::OnConflict;
+use domain::{CellId, OrderId, kept};
+use sea_orm::sea_query::extension::mysql::{IndexHintScope, MySqlSelectStatementExt};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect,
+    QueryTrait,
 };
 
-use super::{Db, convert, insert};
-use crate::entity::{cell, ledger, unrowed};
-use crate::error::StoreResult;
+use super::db::Look;
+use super::lock::{Found, Locked, Wait, lock, look_beyond, write};
+use super::{Db, convert, insert, reads};
+use crate::entity::{ledger, unrowed};
+use crate::error::{StoreError, StoreResult};
 use crate::ladder;
-use crate::port::{CellAsks, CellVerdicts, UnrowedRange, Verdict};
+use crate::port::{Ask, CellAsks, CellVerdicts, Skipped, UnrowedRange, Verdict};
 
-/// A locked cell and what this transaction appends to it.
-pub(super) struct Locked {
-    pub key: Vec<u8>,
-    pub prev: Totals,
-    pub now: Totals,
-    pub entries: Vec<Entry>,
-}
+/// (cell's number, order) -> (kind, position, units).
+pub(super) type Known = HashMap<(i32, OrderId), (Kind, u64, i64)>;
 
-impl Locked {
-    pub fn append(&mut self, db: &Db, draft: Draft, at_ms: i64) -> StoreResult<u64> {
-        let entry = self.now.append(draft, at_ms).map_err(|e| db.corrupt(e.to_string()))?;
-        self.entries.push(entry);
-        Ok(self.now.seq)
-    }
-}
-
-/// Locks cell rows in cell order; cells without a row are absent from the answer.
-pub(super) async fn lock(
-    db: &Db,
-    tx: &DatabaseTransaction,
-    cells: impl Iterator<Item = &CellId>,
-) -> StoreResult<BTreeMap<Vec<u8>, Locked>> {
-    let mut keys: Vec<Vec<u8>> = cells.map(convert::cell_key).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    let mut locked = BTreeMap::new();
-    for piece in ladder::padded(&keys) {
-        let rows = cell::Entity::find()
-            .filter(cell::Column::CellId.is_in(piece))
-            .order_by_asc(cell::Column::CellId)
-            .lock_exclusive()
-            .all(tx)
-            .await
-            .map_err(|e| db.err(e))?;
-        for row in rows {
-            let now = convert::totals(db, &row)?;
-            let key = row.cell_id;
-            locked.insert(key.clone(), Locked { key, prev: now, now, entries: Vec::new() });
-        }
-    }
-    Ok(locked)
-}
-
-/// Writes what was appended: ledger rows, cell rows.
-pub(super) async fn write(
-    db: &Db,
-    tx: &DatabaseTransaction,
-    locked: &BTreeMap<Vec<u8>, Locked>,
-) -> StoreResult<()> {
-    let changed: Vec<&Locked> = locked.values().filter(|l| !l.entries.is_empty()).collect();
-    let rows: Vec<ledger::ActiveModel> = changed
-        .iter()
-        .flat_map(|l| l.entries.iter().map(|e| convert::entry_row(&l.key, e)))
-        .collect();
-    insert::many(db, tx, rows, None).await?;
-    let cells: Vec<cell::ActiveModel> =
-        changed.iter().map(|l| convert::cell_row(l.key.clone(), &l.now)).collect();
-    let overwrite = OnConflict::column(cell::Column::CellId)
-        .update_columns([
-            cell::Column::Supply,
-            cell::Column::Net,
-            cell::Column::Seq,
-            cell::Column::Open,
-            cell::Column::Tok,
-        ])
-        .to_owned();
-    insert::many(db, tx, cells, Some(overwrite)).await
-}
-
-/// (cell key, order) -> (kind, position, units).
-pub(super) type Known = HashMap<(Vec<u8>, OrderId), (Kind, u64, i64)>;
-
-type KnownRow = (Vec<u8>, Vec<u8>, i8, i64, i64);
+type KnownRow = (i32, Vec<u8>, i8, i64, i64);
 
 /// Existing entries of one class for some orders, in any cell.
 pub(super) async fn existing(
@@ -107,16 +39,14 @@ pub(super) async fn existing(
     let keys: Vec<Vec<u8>> = orders.iter().map(|o| o.0.to_vec()).collect();
     let mut found = HashMap::new();
     for piece in ladder::padded(&keys) {
-        let rows: Vec<KnownRow> = ledger::Entity::find()
+        let mut find = ledger::Entity::find()
             .select_only()
-            .columns([ledger::Column::CellId, ledger::Column::OrderId, ledger::Column::Kind])
+            .columns([ledger::Column::CellNo, ledger::Column::OrderId, ledger::Column::Kind])
             .columns([ledger::Column::Seq, ledger::Column::Qty])
             .filter(ledger::Column::OrderId.is_in(piece))
-            .filter(ledger::Column::Class.eq(class as i8))
-            .into_tuple()
-            .all(tx)
-            .await
-            .map_err(|e| db.err(e))?;
+            .filter(ledger::Column::Class.eq(class as i8));
+        by_order(&mut find);
+        let rows: Vec<KnownRow> = find.into_tuple().all(tx).await.map_err(|e| db.err(e))?;
         for (cell, order, kind, seq, qty) in rows {
             let order = convert::order_id(db, &order)?;
             found.insert((cell, order), (convert::kind(db, kind)?, seq as u64, qty));
@@ -125,14 +55,30 @@ pub(super) async fn existing(
     Ok(found)
 }
 
+/// Names the index: with more than 200 ids a server guesses from statistics, which lag behind a
+/// table that grows, and may read all of it instead.
+pub(super) fn by_order(find: &mut sea_orm::Select<ledger::Entity>) {
+    QueryTrait::query(find).force_index("ledger_order", IndexHintScope::All);
+}
+
 /// The verdict transaction over the cells of one database.
 pub(super) async fn run(db: &Db, batch: &[CellAsks], at_ms: u64) -> StoreResult<Vec<CellVerdicts>> {
-    let attempt = async |look| {
-        let tx = db.begin().await?;
-        let done = within(db, &tx, (batch, at_ms), look).await;
-        db.end(tx, done).await
+    let attempt = |wait| {
+        let once = move |look| async move {
+            let tx = db.begin().await?;
+            let done = within(db, &tx, (batch, at_ms), (look, wait)).await;
+            db.end(tx, done).await
+        };
+        db.insert_first(&db.met_verdicts, once)
     };
-    db.insert_first(&db.met_verdicts, attempt).await
+    match attempt(db.wait()).await {
+        // Its neighbours must not wait with it: once more, without those that are locked.
+        Err(StoreError::Busy { .. }) => {
+            db.met_lock();
+            attempt(Wait::Skip).await
+        }
+        done => done,
+    }
 }
 
 /// The verdicts, and whether some were there.
@@ -140,36 +86,67 @@ async fn within(
     db: &Db,
     tx: &DatabaseTransaction,
     (batch, at_ms): (&[CellAsks], u64),
-    look: bool,
+    (look, wait): (Look, Wait),
 ) -> StoreResult<(Vec<CellVerdicts>, bool)> {
-    let mut locked = lock(db, tx, batch.iter().map(|c| &c.cell)).await?;
-    let orders: Vec<OrderId> = batch.iter().flat_map(|c| c.asks.iter().map(|a| a.order)).collect();
-    let orders = if look { &orders[..] } else { &[] };
-    let known = existing(db, tx, Class::Verdict, orders).await?;
+    let mut found = lock(db, tx, batch.iter().map(|c| &c.cell), wait).await?;
+    if look == Look::Beyond {
+        look_beyond(db, tx, &mut found).await?;
+    }
+    let known = match look {
+        Look::No => Known::default(),
+        Look::Known | Look::Beyond => {
+            let orders = batch.iter().flat_map(|c| c.asks.iter().map(|a| a.order));
+            existing(db, tx, Class::Verdict, &orders.collect::<Vec<_>>()).await?
+        }
+    };
+    let absent = absent(db, tx, batch, &found).await?;
     let mut out = Vec::with_capacity(batch.len());
+    let mut unrowed = Vec::new();
     for c in batch {
-        let key = convert::cell_key(&c.cell);
-        let Some(cell) = locked.get_mut(&key) else {
-            out.push(no_cell(c));
+        let Some(cell) = found.cells.get_mut(&c.cell) else {
+            out.push(skipped(c, &found, &absent));
             continue;
         };
         let verdicts = decide(db, cell, c, &known, at_ms as i64)?;
-        let unrowed = range(c, &verdicts, at_ms);
+        let pieces = anchors(db, c, &verdicts);
+        let range = range(c, &pieces, at_ms);
+        unrowed.extend(pieces.iter().map(|p| unrowed_row(cell.no, p, at_ms)));
         let (prev, entries) = (Some(cell.prev), cell.entries.clone());
-        out.push(CellVerdicts { cell: c.cell.clone(), prev, entries, verdicts, unrowed });
+        let cell = c.cell.clone();
+        out.push(CellVerdicts { cell, prev, entries, verdicts, unrowed: range, skipped: None });
     }
-    write(db, tx, &locked).await?;
-    write_unrowed(db, tx, &out).await?;
+    write(db, tx, &found.cells).await?;
+    insert::many(db, tx, unrowed, None).await?;
     Ok((out, !known.is_empty()))
 }
 
-fn no_cell(c: &CellAsks) -> CellVerdicts {
+/// The cells of a batch that were not locked although they exist.
+async fn absent(
+    db: &Db,
+    tx: &DatabaseTransaction,
+    batch: &[CellAsks],
+    found: &Found,
+) -> StoreResult<HashSet<CellId>> {
+    let away = |c: &&CellId| !found.cells.contains_key(*c) && !found.broken.contains_key(*c);
+    let away: Vec<&CellId> = batch.iter().map(|c| &c.cell).filter(away).collect();
+    if away.is_empty() { Ok(HashSet::new()) } else { reads::existing_cells(db, tx, &away).await }
+}
+
+fn skipped(c: &CellAsks, found: &Found, busy: &HashSet<CellId>) -> CellVerdicts {
+    let why = if found.broken.contains_key(&c.cell) {
+        Skipped::Broken
+    } else if busy.contains(&c.cell) {
+        Skipped::Busy
+    } else {
+        Skipped::NoCell
+    };
     CellVerdicts {
         cell: c.cell.clone(),
         prev: None,
         entries: Vec::new(),
         verdicts: Vec::new(),
         unrowed: None,
+        skipped: Some(why),
     }
 }
 
@@ -183,8 +160,7 @@ fn decide(
     let mut fresh: HashMap<OrderId, Verdict> = HashMap::new();
     let mut out = Vec::with_capacity(c.asks.len());
     for ask in &c.asks {
-        let old = known.get(&(cell.key.clone(), ask.order));
-        if let Some(&(kind, seq, _)) = old {
+        if let Some(&(kind, seq, _)) = known.get(&(cell.no, ask.order)) {
             out.push(Verdict { kind, seq, fresh: false });
             continue;
         }
@@ -199,7 +175,7 @@ fn decide(
             order: ask.order,
             buyer: ask.buyer.as_str().to_owned(),
             qty: if claim { qty } else { 0 },
-            payload: ask.sealed.to_ledger(),
+            payload: Vec::new(),
         };
         let kind = draft.kind;
         let seq = cell.append(db, draft, at_ms)?;
@@ -210,23 +186,40 @@ fn decide(
     Ok(out)
 }
 
-fn range(c: &CellAsks, verdicts: &[Verdict], at_ms: u64) -> Option<UnrowedRange> {
-    let anchors =
-        || c.asks.iter().zip(verdicts).filter(|(a, v)| a.anchor && v.fresh).map(|(_, v)| v.seq);
-    let (first_seq, last_seq) = (anchors().min()?, anchors().max()?);
+type Anchors<'a> = Vec<(u64, &'a Sealed)>;
+
+/// The fresh verdicts of anchors with their orders, cut so that no statement grows too large.
+fn anchors<'a>(db: &Db, c: &'a CellAsks, verdicts: &[Verdict]) -> Vec<Anchors<'a>> {
+    let is_anchor = |(a, v): &(&Ask, &Verdict)| a.anchor && v.fresh;
+    let mut pieces: Vec<Anchors<'a>> = Vec::new();
+    let mut room = 0;
+    for (ask, verdict) in c.asks.iter().zip(verdicts).filter(is_anchor) {
+        let size = kept::size(&ask.sealed);
+        if size > room {
+            pieces.push(Vec::new());
+            room = db.most_bytes;
+        }
+        room = room.saturating_sub(size);
+        if let Some(piece) = pieces.last_mut() {
+            piece.push((verdict.seq, &ask.sealed));
+        }
+    }
+    pieces
+}
+
+fn range(c: &CellAsks, pieces: &[Anchors<'_>], at_ms: u64) -> Option<UnrowedRange> {
+    let (first_seq, _) = *pieces.first()?.first()?;
+    let (last_seq, _) = *pieces.last()?.last()?;
     Some(UnrowedRange { cell: c.cell.clone(), first_seq, last_seq, at_ms })
 }
 
-async fn write_unrowed(db: &Db, tx: &DatabaseTransaction, out: &[CellVerdicts]) -> StoreResult<()> {
-    let rows: Vec<unrowed::ActiveModel> = out
-        .iter()
-        .filter_map(|c| c.unrowed.as_ref())
-        .map(|r| unrowed::ActiveModel {
-            cell_id: Set(convert::cell_key(&r.cell)),
-            first_seq: Set(r.first_seq as i64),
-            last_seq: Set(r.last_seq as i64),
-            at_ms: Set(r.at_ms as i64),
-        })
-        .collect();
-    insert::many(db, tx, rows, None).await
+fn unrowed_row(cell_no: i32, piece: &Anchors<'_>, at_ms: u64) -> unrowed::ActiveModel {
+    let seq = |at: Option<&(u64, &Sealed)>| Set(at.map_or(0, |(seq, _)| *seq as i64));
+    unrowed::ActiveModel {
+        cell_no: Set(cell_no),
+        first_seq: seq(piece.first()),
+        last_seq: seq(piece.last()),
+        at_ms: Set(at_ms as i64),
+        orders: Set(kept::pack(piece.iter().copied())),
+    }
 }

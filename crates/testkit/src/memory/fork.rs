@@ -49,9 +49,10 @@ impl MemoryStore {
         found.cut(seq);
         let lost = before - found.entries.len();
         db.unrowed.retain(|(k, first), _| *k != key || *first <= seq);
-        for ((k, _), range) in &mut db.unrowed {
+        for ((k, _), kept) in &mut db.unrowed {
             if *k == key {
-                range.last_seq = range.last_seq.min(seq);
+                kept.range.last_seq = kept.range.last_seq.min(seq);
+                kept.orders.retain(|(at, _)| *at <= seq);
             }
         }
         state.commits += 1;

@@ -3,25 +3,13 @@
 //! The oracle calls these between steps, so none of them waits; they see every commit and nothing
 //! that is not committed.
 
-use bytes::Bytes;
 use domain::{CellId, Entry, OrderId, Totals};
 use store::StoreResult;
-use store::port::{OrderRow, Parked, UnrowedRange};
+use store::port::{OrderRow, Parked, ParkedFrame, UnrowedRange};
 
 use super::mutant::StoreMutant;
 use super::state::{MemoryStore, State};
 use super::{orders, reads};
-
-/// A frame that a writer put aside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParkedFrame {
-    /// Where it came from.
-    pub partition: String,
-    /// Why it cannot be read.
-    pub reason: String,
-    /// Its bytes.
-    pub frame: Bytes,
-}
 
 impl MemoryStore {
     /// One atomic step that writes nothing.
@@ -87,7 +75,7 @@ impl MemoryStore {
     /// Verdict ranges whose rows may be missing.
     pub fn unrowed_now(&self) -> Vec<UnrowedRange> {
         let state = self.shared.state.lock();
-        state.dbs.iter().flat_map(|d| d.unrowed.values().cloned()).collect()
+        state.dbs.iter().flat_map(|d| d.unrowed.values().map(|u| u.range.clone())).collect()
     }
 
     /// Progress of every partition.

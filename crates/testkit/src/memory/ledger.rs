@@ -5,13 +5,13 @@ use domain::frame::Sealed;
 use domain::ledger::Class;
 use domain::{CellId, Entry, Flag, OfferId, OrderId, Totals};
 use store::port::{
-    Appended, CellAsks, CellVerdicts, Change, Ledger, LedgerPage, MAX_CELLS, MAX_ORDERS,
-    UnrowedRange, Verdict,
+    Appended, CellAsks, CellVerdicts, Change, Ledger, LedgerPage, MAX_CELLS, MAX_ORDERS, Moved,
+    Unrowed, UnrowedRange, Verdict,
 };
 use store::{StoreError, StoreResult};
 
 use super::mutant::StoreMutant;
-use super::state::MemoryStore;
+use super::state::{Cell, MemoryStore};
 use super::{reads, units, verdicts};
 
 #[async_trait]
@@ -51,11 +51,11 @@ impl Ledger for MemoryStore {
         })
         .await
     }
-    async fn unrowed(&self, db: u16, before_ms: u64, limit: u64) -> StoreResult<Vec<UnrowedRange>> {
+    async fn unrowed(&self, db: u16, before_ms: u64, limit: u64) -> StoreResult<Vec<Unrowed>> {
         self.read(db, |d| {
-            let old = d.unrowed.values().filter(|r| r.at_ms < before_ms);
-            let mut all: Vec<UnrowedRange> = old.cloned().collect();
-            all.sort_by_key(|r| r.at_ms);
+            let old = d.unrowed.values().filter(|u| u.range.at_ms < before_ms);
+            let mut all: Vec<Unrowed> = old.cloned().collect();
+            all.sort_by_key(|u| u.range.at_ms);
             all.truncate(limit as usize);
             Ok(all)
         })
@@ -115,33 +115,37 @@ impl Ledger for MemoryStore {
         let db = self.home([cell])?;
         self.read(db, |d| Ok(reads::cell(d, cell).map(|c| reads::after(c, seq, limit)))).await
     }
+    async fn last(&self, cell: &CellId) -> StoreResult<Option<Totals>> {
+        let of = |c: &Cell| c.entries.last().map(Entry::totals).unwrap_or_default();
+        self.read(self.home([cell])?, |d| Ok(reads::cell(d, cell).map(of))).await
+    }
     async fn find_verdicts(
         &self,
         cell: &CellId,
         orders: &[OrderId],
-    ) -> StoreResult<Vec<Option<(Verdict, Option<Sealed>)>>> {
+    ) -> StoreResult<Vec<Option<Verdict>>> {
         self.read(self.home([cell])?, |d| {
             let of = |order: &OrderId| {
                 let e = reads::cell(d, cell)?.find(Class::Verdict, *order)?;
-                let verdict = Verdict { kind: e.kind, seq: e.seq, fresh: false };
-                Some((verdict, Sealed::from_ledger(&e.payload)))
+                Some(Verdict { kind: e.kind, seq: e.seq, fresh: false })
             };
             Ok(orders.iter().map(of).collect())
         })
         .await
     }
-    async fn buyer_sums(
-        &self,
-        cell: &CellId,
-        seq: u64,
-        after: Option<&str>,
-        limit: u64,
-    ) -> StoreResult<Vec<(String, i64)>> {
-        let after = after.unwrap_or("");
+    async fn kept(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Sealed>> {
+        let key = cell.to_string();
+        self.read(self.home([cell])?, |d| {
+            let last = d.unrowed.range((key.clone(), 0)..=(key, seq)).next_back();
+            let mut orders = last.into_iter().flat_map(|(_, u)| &u.orders);
+            Ok(orders.find(|(at, _)| *at == seq).map(|(_, sealed)| sealed.clone()))
+        })
+        .await
+    }
+    async fn units(&self, cell: &CellId, from: u64, until: u64) -> StoreResult<Vec<Moved>> {
         let db = self.home([cell])?;
         self.read(db, |d| {
-            let sums = reads::cell(d, cell).map(|c| reads::buyer_sums(c, seq, after, limit));
-            Ok(sums.unwrap_or_default())
+            Ok(reads::cell(d, cell).map_or(Vec::new(), |c| reads::units(c, from, until)))
         })
         .await
     }

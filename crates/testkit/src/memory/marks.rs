@@ -5,9 +5,8 @@ use bytes::Bytes;
 use domain::OrderId;
 use domain::frame::Sealed;
 use store::StoreResult;
-use store::port::{Marks, Parked};
+use store::port::{Marks, Parked, ParkedFrame};
 
-use super::inspect::ParkedFrame;
 use super::mutant::StoreMutant;
 use super::state::MemoryStore;
 
@@ -59,9 +58,27 @@ impl Marks for MemoryStore {
     }
     async fn park(&self, order: OrderId, reason: &str, sealed: &Sealed) -> StoreResult<()> {
         self.write(|state, _| {
-            let parked = || Parked { order, reason: short(reason), sealed: sealed.clone() };
-            state.parked.entry(order).or_insert_with(parked);
+            let times = state.parked.get(&order).map_or(1, |p| p.times + 1);
+            let parked = Parked { order, reason: short(reason), sealed: sealed.clone(), times };
+            state.parked.insert(order, parked);
             Ok(())
+        })
+        .await
+    }
+    async fn parked(&self, order: OrderId) -> StoreResult<Option<Parked>> {
+        self.look(|s| Ok(s.parked.get(&order).cloned())).await
+    }
+    async fn parked_orders(&self, after: Option<OrderId>, limit: u64) -> StoreResult<Vec<Parked>> {
+        self.look(|s| {
+            let later = s.parked.values().filter(|p| after.is_none_or(|a| p.order > a));
+            Ok(later.take(limit as usize).cloned().collect())
+        })
+        .await
+    }
+    async fn unpark(&self, order: OrderId, times: u32) -> StoreResult<bool> {
+        self.write(|state, _| {
+            let same = state.parked.get(&order).is_some_and(|p| p.times == times);
+            Ok(same && state.parked.remove(&order).is_some())
         })
         .await
     }
@@ -74,14 +91,38 @@ impl Marks for MemoryStore {
     }
     async fn park_frame(&self, partition: &str, reason: &str, frame: &Bytes) -> StoreResult<()> {
         self.write(|state, _| {
-            let parked = || ParkedFrame {
+            let id = domain::identity::sha256_hex(frame);
+            let parked = ParkedFrame {
+                id: id.clone(),
                 partition: partition.to_owned(),
                 reason: short(reason),
                 frame: frame.clone(),
+                times: state.parked_frames.get(&id).map_or(1, |p| p.times + 1),
             };
-            let id = domain::identity::sha256_hex(frame);
-            state.parked_frames.entry(id).or_insert_with(parked);
+            state.parked_frames.insert(id, parked);
             Ok(())
+        })
+        .await
+    }
+    async fn parked_frame(&self, id: &str) -> StoreResult<Option<ParkedFrame>> {
+        self.look(|s| Ok(s.parked_frames.get(id).cloned())).await
+    }
+    async fn parked_frames(
+        &self,
+        after: Option<&str>,
+        limit: u64,
+    ) -> StoreResult<Vec<ParkedFrame>> {
+        let listed = |p: &ParkedFrame| ParkedFrame { frame: Bytes::new(), ..p.clone() };
+        self.look(|s| {
+            let later = s.parked_frames.values().filter(|p| after.is_none_or(|a| *p.id > *a));
+            Ok(later.take(limit as usize).map(listed).collect())
+        })
+        .await
+    }
+    async fn unpark_frame(&self, id: &str, times: u32) -> StoreResult<bool> {
+        self.write(|state, _| {
+            let same = state.parked_frames.get(id).is_some_and(|p| p.times == times);
+            Ok(same && state.parked_frames.remove(id).is_some())
         })
         .await
     }

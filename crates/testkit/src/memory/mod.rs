@@ -25,7 +25,6 @@ mod verdicts;
 
 pub use clock::PausedClock;
 pub use fork::SavedDatabase;
-pub use inspect::ParkedFrame;
 pub use log::MemoryLog;
 pub use log_control::{Pick, StoredFrame};
 pub use mutant::StoreMutant;

@@ -1,10 +1,8 @@
 //! Reads of a cell's ledger; what the simulator's oracle and the port's reads share.
 
-use std::collections::BTreeMap;
-
 use domain::ledger::Kind;
 use domain::{CellId, Entry, Totals};
-use store::port::LedgerPage;
+use store::port::{LedgerPage, Moved};
 
 use super::state::{Cell, Database};
 
@@ -24,14 +22,14 @@ pub(super) fn after(cell: &Cell, seq: u64, limit: u64) -> LedgerPage {
     LedgerPage { base: at(Some(cell), seq), entries: rest.cloned().collect(), head: cell.head }
 }
 
-pub(super) fn buyer_sums(cell: &Cell, seq: u64, after: &str, limit: u64) -> Vec<(String, i64)> {
-    let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
-    for e in cell.entries.iter().take(seq as usize).filter(|e| e.buyer.as_str() > after) {
-        match e.kind {
-            Kind::Claim => *sums.entry(&e.buyer).or_default() += e.qty,
-            Kind::Release => *sums.entry(&e.buyer).or_default() -= e.qty,
-            Kind::Supply | Kind::Reject | Kind::TransferOut | Kind::Flag => {}
-        }
-    }
-    sums.into_iter().take(limit as usize).map(|(b, n)| (b.to_owned(), n)).collect()
+pub(super) fn units(cell: &Cell, from: u64, until: u64) -> Vec<Moved> {
+    let of = |e: &Entry| {
+        let units = match e.kind {
+            Kind::Claim => e.qty,
+            Kind::Release => -e.qty,
+            Kind::Supply | Kind::Reject | Kind::TransferOut | Kind::Flag => return None,
+        };
+        Some(Moved { buyer: e.buyer.clone(), units })
+    };
+    cell.entries.iter().take(until as usize).skip(from as usize).filter_map(of).collect()
 }

@@ -12,10 +12,9 @@ use domain::{Buyer, Campaign, CellId, Entry, IdempotencyKey, Identity, LogicalSh
 use domain::{Offer, OfferId, OrderId, ShardMap, Totals};
 use parking_lot::Mutex;
 use runtime::Clock;
-use store::port::{Appended, OrderRow, Parked, UnrowedRange};
+use store::port::{Appended, OrderRow, Parked, ParkedFrame, Unrowed};
 use store::{StoreError, StoreResult};
 
-use super::inspect::ParkedFrame;
 use super::mutant::{Mutants, StoreMutant};
 
 /// The store in memory; clones share everything, as processes share a database.
@@ -55,7 +54,7 @@ pub(super) type CellKey = String;
 #[derive(Clone, Default)]
 pub(super) struct Database {
     pub cells: BTreeMap<CellKey, Cell>,
-    pub unrowed: BTreeMap<(CellKey, u64), UnrowedRange>,
+    pub unrowed: BTreeMap<(CellKey, u64), Unrowed>,
     pub rows: BTreeMap<OrderId, Row>,
     pub keys: BTreeMap<(Buyer, IdempotencyKey), OrderId>,
 }

@@ -6,7 +6,7 @@ use domain::frame::Mode;
 use domain::ledger::{Class, Draft, Kind};
 use domain::{CellId, OrderId};
 use store::StoreResult;
-use store::port::{Ask, CellAsks, CellVerdicts, UnrowedRange, Verdict};
+use store::port::{Ask, CellAsks, CellVerdicts, Skipped, Unrowed, UnrowedRange, Verdict};
 
 use super::mutant::StoreMutant;
 use super::state::{CellKey, Database, Tx};
@@ -37,6 +37,7 @@ pub(super) fn run(
 ) -> StoreResult<Vec<CellVerdicts>> {
     tx.lock(batch.iter().map(|c| &c.cell));
     let mut out = Vec::with_capacity(batch.len());
+    let mut kept = Vec::new();
     for c in batch {
         let key = c.cell.to_string();
         let Some(prev) = tx.staged.get(&key).map(|s| s.prev) else {
@@ -54,12 +55,14 @@ pub(super) fn run(
         let unrowed = range(c, &verdicts, tx.at_ms);
         let entries = tx.staged.get(&key).map(|s| s.entries.clone()).unwrap_or_default();
         let cell = c.cell.clone();
-        out.push(CellVerdicts { cell, prev: Some(prev), entries, verdicts, unrowed });
+        let prev = Some(prev);
+        kept.extend(unrowed.clone().map(|range| with_orders(range, c, &verdicts)));
+        out.push(CellVerdicts { cell, prev, entries, verdicts, unrowed, skipped: None });
     }
     tx.commit();
     if !tx.has(StoreMutant::NoUnrowed) {
-        for r in out.iter().filter_map(|c| c.unrowed.as_ref()) {
-            tx.db.unrowed.insert((r.cell.to_string(), r.first_seq), r.clone());
+        for u in kept {
+            tx.db.unrowed.insert((u.range.cell.to_string(), u.range.first_seq), u);
         }
     }
     Ok(out)
@@ -72,7 +75,14 @@ fn no_cell(cell: &CellId) -> CellVerdicts {
         entries: Vec::new(),
         verdicts: Vec::new(),
         unrowed: None,
+        skipped: Some(Skipped::NoCell),
     }
+}
+
+fn with_orders(range: UnrowedRange, c: &CellAsks, verdicts: &[Verdict]) -> Unrowed {
+    let fresh = c.asks.iter().zip(verdicts).filter(|(a, v)| a.anchor && v.fresh);
+    let orders = fresh.map(|(a, v)| (v.seq, a.sealed.clone())).collect();
+    Unrowed { range, orders }
 }
 
 fn existing(tx: &Tx<'_>, key: &str, order: OrderId, stale: Option<&Known>) -> Option<Verdict> {
@@ -100,7 +110,7 @@ fn decide(tx: &mut Tx<'_>, key: &str, ask: &Ask) -> StoreResult<Verdict> {
         order: ask.order,
         buyer: ask.buyer.as_str().to_owned(),
         qty: if claim { qty } else { 0 },
-        payload: ask.sealed.to_ledger(),
+        payload: Vec::new(),
     };
     let kind = draft.kind;
     let seq = if claim && !now.fits(qty) {

@@ -15,8 +15,8 @@ use domain::{OrderId, Totals};
 use orderlog::port::{Consumer, LogError, OrderLog, Partition};
 use parking_lot::RwLock;
 use store::port::{
-    Appended, CellAsks, CellVerdicts, Change, InitOutcome, LedgerPage, OrderRow, RowAsk, RowState,
-    UnrowedRange, Verdict,
+    Appended, CellAsks, CellVerdicts, Change, InitOutcome, LedgerPage, Moved, OrderRow, Parked,
+    ParkedFrame, RowAsk, RowState, Unrowed, UnrowedRange, Verdict,
 };
 use store::{Catalog, Ledger, Marks, Orders, Store, StoreError, StoreResult};
 
@@ -134,14 +134,14 @@ macro_rules! forward {
     };
 }
 
-type Found = Vec<Option<(Verdict, Option<Sealed>)>>;
+type Found = Vec<Option<Verdict>>;
 type Flags<'a> = (Flag, &'a [Flag]);
 
 forward!(Ledger for s {
     fn verdicts(batch: &[CellAsks]) -> Vec<CellVerdicts>, home(s, &batch[0].cell);
     fn release(cell: &CellId, orders: &[OrderId]) -> Appended, home(s, cell);
     fn finish_unrowed(db: u16, ranges: &[UnrowedRange]) -> (), db;
-    fn unrowed(db: u16, before_ms: u64, limit: u64) -> Vec<UnrowedRange>, db;
+    fn unrowed(db: u16, before_ms: u64, limit: u64) -> Vec<Unrowed>, db;
     fn create_cells(cells: &[(CellId, i64)], ids: (OrderId, OrderId)) -> Vec<Appended>,
         home(s, &cells[0].0);
     fn supply(cells: &[(CellId, i64)], id: OrderId) -> Change, home(s, &cells[0].0);
@@ -155,8 +155,9 @@ forward!(Ledger for s {
     fn at(cell: &CellId, seq: u64) -> Option<Totals>, home(s, cell);
     fn after(cell: &CellId, seq: u64, limit: u64) -> Option<LedgerPage>, home(s, cell);
     fn find_verdicts(cell: &CellId, orders: &[OrderId]) -> Found, home(s, cell);
-    fn buyer_sums(cell: &CellId, seq: u64, after: Option<&str>, limit: u64)
-        -> Vec<(String, i64)>, home(s, cell);
+    fn last(cell: &CellId) -> Option<Totals>, home(s, cell);
+    fn kept(cell: &CellId, seq: u64) -> Option<Sealed>, home(s, cell);
+    fn units(cell: &CellId, from: u64, until: u64) -> Vec<Moved>, home(s, cell);
     fn cells(db: u16, after: Option<&CellId>, limit: u64) -> Vec<CellId>, db;
 }
 fn cell_db(&self, offer: &OfferId) -> u16 {
@@ -202,6 +203,12 @@ forward!(Marks for s {
     fn lease(name: &str, holder: &str, ttl_ms: u64) -> bool, 0;
     fn park(order: OrderId, reason: &str, sealed: &Sealed) -> (), 0;
     fn parked_among(orders: &[OrderId]) -> Vec<OrderId>, 0;
+    fn parked(order: OrderId) -> Option<Parked>, 0;
+    fn parked_orders(after: Option<OrderId>, limit: u64) -> Vec<Parked>, 0;
+    fn unpark(order: OrderId, times: u32) -> bool, 0;
+    fn parked_frame(id: &str) -> Option<ParkedFrame>, 0;
+    fn parked_frames(after: Option<&str>, limit: u64) -> Vec<ParkedFrame>, 0;
+    fn unpark_frame(id: &str, times: u32) -> bool, 0;
     fn park_frame(partition: &str, reason: &str, frame: &Bytes) -> (), 0;
     fn parked_counts() -> (u64, u64), 0;
 });

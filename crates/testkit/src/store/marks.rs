@@ -69,5 +69,32 @@ pub async fn parked(s: &Subject) -> Result<()> {
     let frame = Bytes::from(frame);
     s.store.park_frame("main-0", "checksum", &frame).await.context("a whole frame")?;
     s.store.park_frame("main-0", "checksum", &frame).await?;
-    same(s.store.parked_counts().await?, (orders + 1, frames + 1))
+    same(s.store.parked_counts().await?, (orders + 1, frames + 1))?;
+    let again = s.store.parked(p.order).await?.context("parked")?;
+    same((again.times, again.reason.as_str()), (2, "again"))?;
+    same(again.sealed, sealed(&p))?;
+    let mut listed = s.store.parked_orders(None, 1000).await?;
+    listed.retain(|q| q.order == p.order);
+    same(listed.len(), 1)?;
+    ensure!(listed[0].sealed == sealed(&p), "{listed:?}");
+    let beyond = s.store.parked_orders(Some(p.order), 1000).await?;
+    ensure!(beyond.iter().all(|q| q.order > p.order), "{beyond:?}");
+    let id = domain::identity::sha256_hex(&frame);
+    let whole = s.store.parked_frame(&id).await?.context("parked frame")?;
+    same((whole.times, whole.partition.as_str()), (2, "main-0"))?;
+    ensure!(whole.frame == frame, "the bytes");
+    let mut listed = s.store.parked_frames(None, 1000).await?;
+    listed.retain(|f| f.id == id);
+    ensure!(listed.len() == 1 && listed[0].frame.is_empty(), "{listed:?}");
+    let beyond = s.store.parked_frames(Some(&id), 1000).await?;
+    ensure!(beyond.iter().all(|f| f.id > id), "{beyond:?}");
+    // What was parked again meanwhile stays.
+    same(s.store.unpark(p.order, 1).await?, false)?;
+    same(s.store.unpark(p.order, 2).await?, true)?;
+    same(s.store.unpark(p.order, 2).await?, false)?;
+    same(s.store.unpark_frame(&id, 1).await?, false)?;
+    same(s.store.unpark_frame(&id, 2).await?, true)?;
+    same(s.store.parked(p.order).await?, None)?;
+    same(s.store.parked_frame(&id).await?, None)?;
+    same(s.store.parked_counts().await?, (orders, frames))
 }

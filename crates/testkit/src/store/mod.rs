@@ -56,7 +56,7 @@ pub async fn conformance(s: &Subject) -> Result<()> {
     units::transfer(s).await.context("transfer")?;
     units::release(s).await.context("release")?;
     reads::pages(s).await.context("ledger pages")?;
-    reads::buyer_sums(s).await.context("buyer sums")?;
+    reads::folded(s).await.context("units of buyers")?;
     reads::cells(s).await.context("cells")?;
     marks::progress(s).await.context("progress")?;
     marks::barrier(s).await.context("barrier")?;

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use anyhow::{Context, Result, ensure};
 use domain::{CellId, Totals, invariant};
 
-use super::{Subject, same};
+use store::fold::buyer_units;
+use store::port::MAX_STRETCH;
+
+use super::{Subject, permanent, same};
 
 pub async fn pages(s: &Subject) -> Result<()> {
     let cell = &s.offer("pages", &[4]).await?[0];
@@ -27,10 +30,10 @@ pub async fn pages(s: &Subject) -> Result<()> {
     same((beyond.base, beyond.entries.len()), (None, 0))
 }
 
-pub async fn buyer_sums(s: &Subject) -> Result<()> {
-    let cell = &s.offer("sums", &[50]).await?[0];
+pub async fn folded(s: &Subject) -> Result<()> {
+    let cell = &s.offer("units", &[50]).await?[0];
     let one = |n: usize| {
-        s.order(&format!("sums-{}", n % 5), &format!("k{n}"), std::slice::from_ref(cell))
+        s.order(&format!("units-{}", n % 5), &format!("k{n}"), std::slice::from_ref(cell))
     };
     let orders: Vec<_> = (0..12).map(one).collect();
     s.decide(cell, &orders).await?;
@@ -38,21 +41,22 @@ pub async fn buyer_sums(s: &Subject) -> Result<()> {
     let back = [orders[4].order, orders[9].order, orders[0].order];
     s.store.release(cell, &back).await?;
     let (entries, head) = s.audit(cell).await?;
+    let mut carried = HashMap::new();
+    let mut from = 0;
     for seq in [0, 2, 7, 14, head.seq] {
         let want = invariant::buyer_sums(&entries[..seq as usize]);
-        let mut got: Vec<(String, i64)> = Vec::new();
-        loop {
-            let after = got.last().map(|b| b.0.clone());
-            let page = s.store.buyer_sums(cell, seq, after.as_deref(), 2).await?;
-            got.extend(page.iter().cloned());
-            if page.len() < 2 {
-                break;
-            }
-        }
-        ensure!(got.is_sorted(), "{got:?}");
-        same(got.into_iter().collect::<HashMap<_, _>>(), want)?;
+        let mut whole = HashMap::new();
+        buyer_units(&*s.store, cell, (0, seq), &mut whole).await?;
+        same(&whole, &want)?;
+        buyer_units(&*s.store, cell, (from, seq), &mut carried).await?;
+        same(&carried, &want)?;
+        from = seq;
     }
-    Ok(())
+    same(s.store.units(cell, head.seq, head.seq + 100).await?, vec![])?;
+    same(s.store.units(&cell.offer.cell(9), 0, 100).await?, vec![])?;
+    same(s.store.last(cell).await?, Some(head))?;
+    same(s.store.last(&cell.offer.cell(9)).await?, None)?;
+    permanent(s.store.units(cell, 0, MAX_STRETCH + 1).await)
 }
 
 pub async fn cells(s: &Subject) -> Result<()> {

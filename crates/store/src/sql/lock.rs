@@ -1,0 +1,241 @@
+//! The primitive of every ledger write: lock the cells, append, write.
+//!
+//! Cells are locked in the order of their names, so two transactions never wait for each other in
+//! a circle. Each row is read together with the ledger entry at its position, and a row that is
+//! not what that entry says (INV-2) is not appended to: an entry on top of it would hide it. The
+//! counters are computed by `domain::Totals::append` and nowhere else (INV-1).
+
+use std::collections::BTreeMap;
+
+use domain::ledger::{Draft, Kind};
+use domain::{CellId, Entry, Totals};
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter,
+    QueryOrder, QueryResult, QuerySelect, Statement, Value,
+};
+
+use super::{Db, convert, insert, reads};
+use crate::entity::{cell, ledger};
+use crate::error::{StoreError, StoreResult};
+use crate::ladder;
+
+/// A locked cell and what this transaction appends to it.
+pub(super) struct Locked {
+    /// The database's number of the cell.
+    pub no: i32,
+    pub prev: Totals,
+    pub now: Totals,
+    pub entries: Vec<Entry>,
+    /// Position of the last flag entry.
+    pub flag_seq: u64,
+    /// The row is wrong and has to be written even if nothing is appended.
+    mended: bool,
+}
+
+pub(super) type LockedCells = BTreeMap<CellId, Locked>;
+
+impl Locked {
+    /// A cell whose row has just been inserted.
+    pub fn new(no: i32) -> Self {
+        let empty = Totals::default();
+        let entries = Vec::new();
+        Self { no, prev: empty, now: empty, entries, flag_seq: 0, mended: false }
+    }
+
+    pub fn append(&mut self, db: &Db, draft: Draft, at_ms: i64) -> StoreResult<u64> {
+        let is_flag = draft.kind == Kind::Flag;
+        let entry = self.now.append(draft, at_ms).map_err(|e| db.corrupt(e.to_string()))?;
+        self.entries.push(entry);
+        if is_flag {
+            self.flag_seq = self.now.seq;
+        }
+        Ok(self.now.seq)
+    }
+}
+
+/// What was found when cells were to be locked. A cell without a row is in neither part.
+#[derive(Default)]
+pub(super) struct Found {
+    /// Locked.
+    pub cells: LockedCells,
+    /// Locked too, but the row is not the ledger's fold.
+    pub broken: BTreeMap<CellId, Locked>,
+}
+
+impl Found {
+    /// The cells when all are sound and have a row; `None` when one has none.
+    pub fn all(self, db: &Db, cells: usize) -> StoreResult<Option<LockedCells>> {
+        match self.broken.into_keys().next() {
+            Some(cell) => Err(StoreError::Broken { db: db.no, cell }),
+            None => Ok(Some(self.cells).filter(|c| c.len() == cells)),
+        }
+    }
+}
+
+/// How cells are locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// For as long as the session allows.
+    Usual,
+    /// Not at all: a cell that somebody else has is left out.
+    Skip,
+}
+
+/// Locks cell rows in cell order.
+pub(super) async fn lock(
+    db: &Db,
+    tx: &DatabaseTransaction,
+    cells: impl Iterator<Item = &CellId>,
+    wait: Wait,
+) -> StoreResult<Found> {
+    let mut keys: Vec<Vec<u8>> = cells.map(convert::cell_key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let mut found = Found::default();
+    for piece in ladder::padded(&keys) {
+        let text = text(db.backend, piece.len(), wait);
+        let values: Vec<Value> = piece.into_iter().map(Value::from).collect();
+        let statement = Statement::from_sql_and_values(db.backend, text, values);
+        for row in tx.query_all_raw(statement).await.map_err(|e| db.err(e))? {
+            let (id, locked, sound) = read(db, &row)?;
+            let part = if sound { &mut found.cells } else { &mut found.broken };
+            part.insert(id, locked);
+        }
+    }
+    Ok(found)
+}
+
+fn text(backend: DbBackend, n: usize, wait: Wait) -> String {
+    let holes = vec!["?"; n].join(",");
+    let lock = match (backend, wait) {
+        (DbBackend::MySql, Wait::Usual) => " FOR UPDATE",
+        (DbBackend::MySql, Wait::Skip) => " FOR UPDATE SKIP LOCKED",
+        _ => "",
+    };
+    format!(
+        "SELECT c.cell_id, c.cell_no, c.supply, c.net, c.seq, c.open, c.tok, c.flag_seq, \
+         l.supply_after, l.net_after, l.open_after, l.tok \
+         FROM cell c LEFT JOIN ledger l ON l.cell_no = c.cell_no AND l.seq = c.seq \
+         WHERE c.cell_id IN ({holes}) ORDER BY c.cell_id{lock}"
+    )
+}
+
+fn read(db: &Db, row: &QueryResult) -> StoreResult<(CellId, Locked, bool)> {
+    type Row = (Vec<u8>, i32, i64, i64, i64, i8, i64, i64);
+    type Last = (Option<i64>, Option<i64>, Option<i8>, Option<i64>);
+    let at = |n: usize| (n, db);
+    let (id, no, supply, net, seq, open, tok, flag_seq): Row = (
+        col(row, at(0))?,
+        col(row, at(1))?,
+        col(row, at(2))?,
+        col(row, at(3))?,
+        col(row, at(4))?,
+        col(row, at(5))?,
+        col(row, at(6))?,
+        col(row, at(7))?,
+    );
+    let last: Last = (col(row, at(8))?, col(row, at(9))?, col(row, at(10))?, col(row, at(11))?);
+    let sound = match last {
+        (Some(s), Some(n), Some(o), Some(t)) => (s, n, o, t) == (supply, net, open, tok),
+        _ => (supply, net, seq, open, tok) == (0, 0, 0, 0, 0),
+    };
+    let cell = convert::parse(db, id, "cell_id")?;
+    // A flag that is none is as wrong as any other false value.
+    let (open, sound) = match convert::flag(db, open) {
+        Ok(open) => (open, sound),
+        Err(_) => (Default::default(), false),
+    };
+    let tok = domain::ledger::Tok(tok as u64);
+    let prev = Totals { supply, net, seq: seq as u64, open, tok };
+    let flag_seq = flag_seq as u64;
+    let locked = Locked { no, prev, now: prev, entries: Vec::new(), flag_seq, mended: false };
+    Ok((cell, locked, sound))
+}
+
+fn col<T: sea_orm::TryGetable>(row: &QueryResult, (n, db): (usize, &Db)) -> StoreResult<T> {
+    row.try_get_by_index(n).map_err(|e| db.err(e))
+}
+
+/// Puts cells aside whose ledger goes on beyond their row, as it does when the row alone was
+/// restored from an older copy. Looked at only when an entry's place was found taken.
+pub(super) async fn look_beyond(
+    db: &Db,
+    tx: &DatabaseTransaction,
+    found: &mut Found,
+) -> StoreResult<()> {
+    let mut beyond = Vec::new();
+    for (id, locked) in &found.cells {
+        let last = reads::last_entry(db, tx, locked.no).await?;
+        if last.is_some_and(|t| t.seq > locked.prev.seq) {
+            beyond.push(id.clone());
+        }
+    }
+    for id in beyond {
+        if let Some((id, locked)) = found.cells.remove_entry(&id) {
+            found.broken.insert(id, locked);
+        }
+    }
+    Ok(())
+}
+
+/// Puts broken rows right: the ledger is append-only and chained, so its last entry says what the
+/// row has to be.
+pub(super) async fn mend(
+    db: &Db,
+    tx: &DatabaseTransaction,
+    mut found: Found,
+) -> StoreResult<LockedCells> {
+    look_beyond(db, tx, &mut found).await?;
+    for (id, mut locked) in found.broken {
+        let last = reads::last_entry(db, tx, locked.no).await?.unwrap_or_default();
+        tracing::error!(cell = %id, row = ?locked.prev, ledger = ?last, "a row is set right");
+        locked.prev = last;
+        locked.now = last;
+        locked.flag_seq = last_flag_seq(db, tx, locked.no).await?;
+        locked.mended = true;
+        found.cells.insert(id, locked);
+    }
+    Ok(found.cells)
+}
+
+/// The position of the last flag entry, found without the row's word for it.
+async fn last_flag_seq(db: &Db, conn: &impl ConnectionTrait, no: i32) -> StoreResult<u64> {
+    let found: Option<i64> = ledger::Entity::find()
+        .select_only()
+        .column(ledger::Column::Seq)
+        .filter(ledger::Column::CellNo.eq(no))
+        .filter(ledger::Column::Kind.eq(Kind::Flag as i8))
+        .order_by_desc(ledger::Column::Seq)
+        .limit(1)
+        .into_tuple()
+        .one(conn)
+        .await
+        .map_err(|e| db.err(e))?;
+    Ok(found.unwrap_or(0) as u64)
+}
+
+/// Writes what was appended: ledger rows, cell rows.
+pub(super) async fn write(
+    db: &Db,
+    tx: &DatabaseTransaction,
+    locked: &LockedCells,
+) -> StoreResult<()> {
+    let changed = || locked.iter().filter(|(_, l)| l.mended || !l.entries.is_empty());
+    let rows: Vec<ledger::ActiveModel> = changed()
+        .flat_map(|(_, l)| l.entries.iter().map(|e| convert::entry_row(l.no, e)))
+        .collect();
+    insert::many(db, tx, rows, None).await?;
+    let cells: Vec<cell::ActiveModel> = changed().map(|(id, l)| convert::cell_row(id, l)).collect();
+    let overwrite = OnConflict::column(cell::Column::CellNo)
+        .update_columns([
+            cell::Column::Supply,
+            cell::Column::Net,
+            cell::Column::Seq,
+            cell::Column::Open,
+            cell::Column::Tok,
+            cell::Column::FlagSeq,
+        ])
+        .to_owned();
+    insert::many(db, tx, cells, Some(overwrite)).await
+}
