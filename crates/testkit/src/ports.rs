@@ -57,14 +57,27 @@ impl Site {
     /// With this many databases and main partitions, and campaign `c`.
     pub async fn new(databases: u16, partitions: u16) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
+        let url = |n| format!("sqlite://{}/db-{n}.sqlite", dir.path().display());
+        let urls = (0..databases).map(url).collect();
+        Self::made(dir, urls, partitions, Duration::from_secs(5)).await
+    }
+
+    /// Over databases of real servers, with the product's own deadline.
+    pub async fn over(databases: &[String], partitions: u16) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        Self::made(dir, databases.to_vec(), partitions, Duration::from_secs(2)).await
+    }
+
+    async fn made(
+        dir: tempfile::TempDir,
+        urls: Vec<String>,
+        partitions: u16,
+        timeout: Duration,
+    ) -> Self {
         let clock = HandClock::at(START_MS);
         let identity = Identity::new(b"a secret of the tests");
-        let url = |n| format!("sqlite://{}/db-{n}.sqlite", dir.path().display());
-        let cfg = StoreConfig {
-            databases: (0..databases).map(url).collect(),
-            connections: 4,
-            timeout: Duration::from_secs(5),
-        };
+        let databases = urls.len() as u16;
+        let cfg = StoreConfig { databases: urls, connections: 4, timeout };
         let sql = SqlStore::new(&cfg, identity.clone(), clock.clone()).expect("SQLite");
         let store = FaultyStore::new(Arc::new(sql));
         store.init(&identity.fingerprint_hex()).await.expect("migrations");

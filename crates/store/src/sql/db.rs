@@ -1,8 +1,8 @@
 //! One database: its pool, its deadline, and how a transaction is run.
 //!
 //! The driver has no read timeout, so every transaction runs under a deadline. When it passes,
-//! the outcome is unknown and the pool is replaced (at most once a second): a connection that hung
-//! is never used again. Nothing is cancelled in the middle otherwise. What such a connection has
+//! the outcome is unknown and the pool is replaced (at most once a second): a connection that hung,
+//! or whose server refused, is never used again. Nothing is cancelled in the middle otherwise. What such a connection has
 //! locked is freed by the server: see [`session`](super::session).
 
 use std::future::Future;
@@ -102,6 +102,13 @@ impl Db {
         Ok(conn)
     }
 
+    /// A connection of its own, outside the pool.
+    pub async fn alone(&self) -> StoreResult<DatabaseConnection> {
+        let mut options = self.options.clone();
+        options.max_connections(1).idle_timeout(None);
+        Database::connect(options).await.map_err(|e| self.err(e))
+    }
+
     pub fn err(&self, e: DbErr) -> StoreError {
         StoreError::from_driver(self.no, &e)
     }
@@ -120,7 +127,13 @@ impl Db {
         let until = Instant::now() + self.timeout;
         let mut attempt = 1;
         loop {
-            match tokio::time::timeout_at(until, work()).await {
+            let done = tokio::time::timeout_at(until, work()).await;
+            if matches!(done, Ok(Err(StoreError::Transient { .. }))) {
+                // Whatever is wrong with this server may be right on a new connection: a password
+                // that was changed, a primary that is a replica now and has a successor.
+                self.abandon_pool();
+            }
+            match done {
                 Ok(Err(e)) if again(&e) && attempt < ATTEMPTS => {
                     attempt += 1;
                     tokio::time::sleep(Duration::from_millis(3 << (2 * attempt))).await;

@@ -3,13 +3,14 @@
 
 use domain::{Campaign, CampaignNo, ShardMap, offer::EVERGREEN};
 use sea_orm::{
-    ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QuerySelect,
+    ActiveValue::Set, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend,
+    EntityTrait, QuerySelect, Statement,
 };
 use sea_orm_migration::MigratorTrait;
 
-use super::{Db, SqlStore, catalog};
+use super::{Db, SqlStore, catalog, charset, session};
 use crate::entity::meta;
-use crate::error::StoreResult;
+use crate::error::{StoreError, StoreResult};
 use crate::migration::Migrator;
 use crate::port::InitOutcome;
 
@@ -37,9 +38,8 @@ async fn fact(db: &Db, tx: &DatabaseTransaction, name: &str, value: &str) -> Sto
 impl SqlStore {
     pub(super) async fn migrate(&self) -> StoreResult<()> {
         let first = self.db(0)?;
-        // The lock belongs to this transaction's connection and ends with it, also after a crash.
         let guard = match first.backend {
-            DbBackend::MySql => Some(named_lock(first).await?),
+            DbBackend::MySql => Some(Guard::take(first).await?),
             _ => None,
         };
         for db in self.dbs.iter() {
@@ -50,11 +50,8 @@ impl SqlStore {
                 done => done?,
             }
         }
-        if let Some(tx) = guard {
-            tx.execute_unprepared("DO RELEASE_LOCK('sluicegate_init')")
-                .await
-                .map_err(|e| first.err(e))?;
-            first.commit(tx).await?;
+        if let Some(guard) = guard {
+            guard.release().await;
         }
         Ok(())
     }
@@ -69,6 +66,7 @@ impl SqlStore {
         .await?;
         let conn = db.conn().await?;
         Migrator::up(&*conn, None).await.map_err(|e| db.err(e))?;
+        charset::settle(db).await?;
         if !self.is_migrated(db.no).await? {
             let first = self.db(0)?;
             let row = meta::ActiveModel { name: Set(tables_of(db.no)), value: Set(newest()) };
@@ -131,9 +129,36 @@ fn newest() -> String {
     Migrator::migrations().last().map(|m| m.name().to_owned()).unwrap_or_default()
 }
 
-async fn named_lock(db: &Db) -> StoreResult<DatabaseTransaction> {
-    let tx = db.begin().await?;
-    let sql = "DO GET_LOCK('sluicegate_init', 60)";
-    tx.execute_unprepared(sql).await.map_err(|e| db.err(e))?;
-    Ok(tx)
+/// The named lock of init, on a connection of its own: it ends with the connection, also after a
+/// crash. No transaction is open on it, and its session may wait for as long as a migration of
+/// large tables takes.
+struct Guard(DatabaseConnection);
+
+/// How long another process may take for its init.
+const PATIENCE: &str = "60";
+
+impl Guard {
+    async fn take(db: &Db) -> StoreResult<Self> {
+        let conn = db.alone().await?;
+        conn.execute_unprepared(session::LONG).await.map_err(|e| db.err(e))?;
+        let sql = format!("SELECT GET_LOCK('sluicegate_init', {PATIENCE}) AS taken");
+        let row = conn.query_one_raw(Statement::from_string(db.backend, sql)).await;
+        let row = row.map_err(|e| db.err(e))?;
+        let taken: Option<i64> = match row {
+            Some(row) => row.try_get("", "taken").map_err(|e| db.err(e))?,
+            None => None,
+        };
+        if taken == Some(1) {
+            return Ok(Self(conn));
+        }
+        let what = format!("another process has held the lock of init for {PATIENCE} s");
+        Err(StoreError::Busy { db: db.no, what })
+    }
+
+    async fn release(self) {
+        // With the connection the lock is gone; failing to say so changes nothing.
+        if let Err(e) = self.0.close().await {
+            tracing::debug!(error = %e, "closing the connection of init's lock");
+        }
+    }
 }

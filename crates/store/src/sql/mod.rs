@@ -4,6 +4,7 @@
 //! between calls but the pools.
 
 mod catalog;
+mod charset;
 mod convert;
 pub(crate) mod db;
 mod init;

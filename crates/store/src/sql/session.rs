@@ -15,14 +15,14 @@ pub(super) const IDLE: Duration = Duration::from_secs(8);
 
 /// Every variable exists on MySQL 8 and MariaDB 10.6.
 ///
-/// - `autocommit`, `sql_select_limit`: a server may have others as defaults, and then a statement
-///   would never commit, or a page would silently be a part of one.
+/// - `autocommit`, `completion_type`, `sql_select_limit`: a server may have others as defaults, and
+///   then a statement would never commit, or a page would silently be a part of one.
 /// - `sql_mode`: without the strict mode a value that does not fit is stored as another one.
 /// - `innodb_lock_wait_timeout`: below the deadline of a transaction, so that a lock is told from a
 ///   silent server; `lock_wait_timeout` is for a table that somebody alters.
 /// - `wait_timeout`: how long a vanished client keeps its locks; a pool's connections are younger.
 /// - `net_*_timeout`: the same for a client that vanished while it was sent an answer.
-const SETTINGS: &str = "SET SESSION autocommit = 1, \
+const SETTINGS: &str = "SET SESSION autocommit = 1, completion_type = 'NO_CHAIN', \
     sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', \
     sql_select_limit = 18446744073709551615, innodb_lock_wait_timeout = 1, \
     lock_wait_timeout = 5, wait_timeout = 20, net_read_timeout = 5, net_write_timeout = 5";
@@ -30,6 +30,9 @@ const SETTINGS: &str = "SET SESSION autocommit = 1, \
 /// MariaDB can tell a session in the middle of a transaction from one that only waits for work.
 /// MySQL does not know the variable and says so.
 const IN_TRANSACTION: &str = "SET SESSION idle_transaction_timeout = 5";
+
+/// For a connection that waits on purpose.
+pub(super) const LONG: &str = "SET SESSION wait_timeout = 28800";
 
 /// ER_UNKNOWN_SYSTEM_VARIABLE.
 const UNKNOWN_VARIABLE: u16 = 1193;

@@ -1,8 +1,8 @@
 //! The store on the stack's MariaDB servers: the conformance suite, and a server that hangs.
 //! Needs `cargo xtask stack up`. Every test makes databases of its own and drops them.
-#![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a step that fails fails the test")]
 
-mod own;
+mod server;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,9 @@ use std::time::Duration;
 use domain::Identity;
 use runtime::clock::system_clock;
 use sluicegate_store::{Catalog, Ledger, Marks, SqlStore, StoreConfig};
+use testkit::own::Own;
 use testkit::store::{Subject, conformance};
 use tokio::time::Instant;
-
-use own::Own;
 
 fn identity() -> Identity {
     Identity::new(b"a secret of the tests")
@@ -28,11 +27,15 @@ fn open(own: &Own, timeout: Duration) -> Arc<SqlStore> {
 async fn two_databases_conform() {
     let _calm = testkit::stack::calm().unwrap();
     let own = Own::create().await.unwrap();
-    let open = || open(&own, Duration::from_secs(10));
-    let subject = Subject { store: open(), other: open(), identity: identity(), tag: "t".into() };
-    let done = conformance(&subject).await;
+    let done = conforms(&own).await;
     own.drop_all().await.unwrap();
     done.unwrap();
+}
+
+async fn conforms(own: &Own) -> anyhow::Result<()> {
+    let open = || open(own, Duration::from_secs(10));
+    let subject = Subject { store: open(), other: open(), identity: identity(), tag: "t".into() };
+    conformance(&subject).await
 }
 
 /// A hanging server costs its own calls the timeout and nothing else; afterwards all is well.

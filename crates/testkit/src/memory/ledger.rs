@@ -5,8 +5,8 @@ use domain::frame::Sealed;
 use domain::ledger::Class;
 use domain::{CellId, Entry, Flag, OfferId, OrderId, Totals};
 use store::port::{
-    Appended, CellAsks, CellVerdicts, Change, Ledger, LedgerPage, MAX_CELLS, MAX_ORDERS, Moved,
-    Unrowed, UnrowedRange, Verdict,
+    Appended, CellAsks, CellVerdicts, Change, Ledger, LedgerPage, MAX_CELLS, MAX_ORDERS,
+    MAX_STRETCH, Moved, Unrowed, UnrowedRange, Verdict,
 };
 use store::{StoreError, StoreResult};
 
@@ -144,6 +144,9 @@ impl Ledger for MemoryStore {
     }
     async fn units(&self, cell: &CellId, from: u64, until: u64) -> StoreResult<Vec<Moved>> {
         let db = self.home([cell])?;
+        if until.saturating_sub(from) > MAX_STRETCH {
+            return Err(StoreError::corrupt(db, format!("{} entries in one call", until - from)));
+        }
         self.read(db, |d| {
             Ok(reads::cell(d, cell).map_or(Vec::new(), |c| reads::units(c, from, until)))
         })

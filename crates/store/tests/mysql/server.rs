@@ -1,0 +1,259 @@
+//! A server that refuses, in the ways that servers refuse. None of them is an order's fault: every
+//! call says that it may be repeated, and repeated when the server is well again it succeeds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{CampaignNo, CellId, IdempotencyKey, Line, Payload};
+use runtime::clock::system_clock;
+use sea_orm::{Database, DatabaseConnection};
+use sluicegate_store::port::{Ask, CellAsks, RowAsk};
+use sluicegate_store::{Catalog, Ledger, Orders, SqlStore, StoreConfig, StoreError};
+use testkit::own::Own;
+
+use crate::identity;
+
+/// A database of one test on `mariadb-1`, a user of its own, and a cell with 1,000 units.
+struct Shop {
+    own: Own,
+    user: String,
+    url: String,
+    cell: CellId,
+}
+
+impl Shop {
+    async fn open() -> Self {
+        let own = Own::create().await.unwrap();
+        let (_, database) = own.urls[0].rsplit_once('/').unwrap();
+        let user = format!("u_{}", &database[database.len() - 12..]);
+        let account = format!("'{user}'@'127.0.0.1'");
+        own.root(0, &format!("CREATE USER {account} IDENTIFIED BY 'first'")).await.unwrap();
+        own.root(0, &format!("GRANT ALL ON `{database}`.* TO {account}")).await.unwrap();
+        let (_, place) = own.urls[0].split_once('@').unwrap();
+        let url = format!("mysql://{user}:first@{place}");
+        let cell = "refused".parse::<domain::OfferId>().unwrap().cell(0);
+        let shop = Self { own, user, url, cell };
+        let store = shop.store();
+        store.init(&identity().fingerprint_hex()).await.unwrap();
+        let id = |n| identity().request_id(&shop.cell.offer, "test", n);
+        let cells = [(shop.cell.clone(), 1000)];
+        store.create_cells(&cells, (id("1"), id("2"))).await.unwrap();
+        shop
+    }
+
+    /// A process that has just started.
+    fn store(&self) -> Arc<SqlStore> {
+        let (databases, timeout) = (vec![self.url.clone()], Duration::from_millis(1500));
+        let cfg = StoreConfig { databases, connections: 4, timeout };
+        Arc::new(SqlStore::new(&cfg, identity(), system_clock()).unwrap())
+    }
+
+    async fn account(&self, what: &str) {
+        let sql = format!("ALTER USER '{}'@'127.0.0.1' {what}", self.user);
+        self.own.root(0, &sql).await.unwrap();
+    }
+
+    async fn close(self) {
+        let sql = format!("DROP USER '{}'@'127.0.0.1'", self.user);
+        self.own.root(0, &sql).await.unwrap();
+        self.own.drop_all().await.unwrap();
+    }
+
+    fn order(&self, n: usize) -> Payload {
+        let (buyer, key) = (format!("buyer-{n}").parse().unwrap(), "k".to_owned());
+        let key: IdempotencyKey = key.parse().unwrap();
+        Payload {
+            order: identity().order_id(CampaignNo(0), &buyer, &key, b""),
+            buyer,
+            key,
+            lines: vec![Line { cell: self.cell.clone(), qty: 1, unit_minor: 100 }],
+            anchor: 0,
+            metadata: String::new(),
+            currency: "EUR".into(),
+            campaign: CampaignNo(0),
+            window_ms: 1000,
+        }
+    }
+
+    /// Decides an order and writes its row, as a writer does.
+    async fn buy(&self, store: &SqlStore, n: usize) -> Result<(), StoreError> {
+        let p = self.order(n);
+        let sealed = domain::frame::Sealed { t_ms: 1, payload: p.encode().into() };
+        let ask = Ask {
+            order: p.order,
+            buyer: p.buyer.clone(),
+            qty: 1,
+            mode: domain::frame::Mode::Full,
+            anchor: true,
+            sealed,
+        };
+        store.verdicts(&[CellAsks { cell: self.cell.clone(), asks: vec![ask] }]).await?;
+        let row = RowAsk { payload: p, t_ms: 1, rejected: None };
+        store.rows(0, &[row]).await.map(drop)
+    }
+
+    /// The order fails with an error that says "again", as often as it is tried.
+    async fn refused(&self, store: &SqlStore, n: usize, why: &str) {
+        for _ in 0..2 {
+            let done = self.buy(store, n).await;
+            let transient = matches!(&done, Err(StoreError::Transient { .. }));
+            assert!(transient, "{why}: {done:?}");
+        }
+    }
+
+    /// What was refused is bought, once.
+    async fn bought(&self, store: &SqlStore, n: usize, why: &str) {
+        let mut tries = 0;
+        while let Err(e) = self.buy(store, n).await {
+            tries += 1;
+            assert!(tries < 40, "{why}: {e}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let head = store.head(&self.cell).await.unwrap().unwrap();
+        assert_eq!((head.net, head.seq), (n as i64, n as u64 + 2), "{why}");
+        assert!(store.order(self.order(n).order).await.unwrap().is_some(), "{why}");
+    }
+
+    /// Connections of the product's user until the server takes no more.
+    async fn crowd(&self) -> Vec<DatabaseConnection> {
+        let mut all = Vec::new();
+        for _ in 0..200 {
+            let mut one = sea_orm::ConnectOptions::new(&self.url);
+            one.max_connections(1).acquire_timeout(Duration::from_secs(1)).sqlx_logging(false);
+            match Database::connect(one).await {
+                Ok(conn) => all.push(conn),
+                Err(_) => return all,
+            }
+        }
+        panic!("the server takes any number of connections");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_refuses_blames_no_order() {
+    let _disruption = testkit::stack::disrupt().unwrap();
+    let shop = Shop::open().await;
+    let mut n = 0;
+    // (what the administrator does to the account or the server, and undoes)
+    let accounts = [
+        ("IDENTIFIED BY 'second'", "IDENTIFIED BY 'first'"),
+        ("ACCOUNT LOCK", "ACCOUNT UNLOCK"),
+        ("PASSWORD EXPIRE", "IDENTIFIED BY 'first' PASSWORD EXPIRE NEVER"),
+        ("WITH MAX_QUERIES_PER_HOUR 1", "WITH MAX_QUERIES_PER_HOUR 0"),
+        ("WITH MAX_UPDATES_PER_HOUR 1", "WITH MAX_UPDATES_PER_HOUR 0"),
+        ("WITH MAX_CONNECTIONS_PER_HOUR 1", "WITH MAX_CONNECTIONS_PER_HOUR 0"),
+    ];
+    for (ill, well) in accounts {
+        n += 1;
+        shop.account(ill).await;
+        let fresh = shop.store();
+        // The first of an hour may be free.
+        let _ = shop.buy(&fresh, n).await;
+        if !ill.starts_with("WITH") {
+            shop.refused(&fresh, n, ill).await;
+        }
+        shop.account(well).await;
+        shop.own.root(0, "FLUSH USER_RESOURCES").await.unwrap();
+        shop.bought(&shop.store(), n, ill).await;
+        shop.bought(&fresh, n, ill).await;
+    }
+    let (_, database) = shop.url.rsplit_once('/').unwrap();
+    let on = format!("ON `{database}`.*");
+    let user = format!("'{}'@'127.0.0.1'", shop.user);
+    let servers = [
+        ("SET GLOBAL read_only = 1".to_owned(), "SET GLOBAL read_only = 0".to_owned()),
+        (format!("REVOKE INSERT {on} FROM {user}"), format!("GRANT INSERT {on} TO {user}")),
+        (format!("REVOKE ALL {on} FROM {user}"), format!("GRANT ALL {on} TO {user}")),
+        (
+            format!("RENAME TABLE {database}.ledger TO {database}.gone"),
+            format!("RENAME TABLE {database}.gone TO {database}.ledger"),
+        ),
+        (
+            "SET GLOBAL max_prepared_stmt_count = 0".to_owned(),
+            "SET GLOBAL max_prepared_stmt_count = 16382".to_owned(),
+        ),
+    ];
+    for (ill, well) in servers {
+        n += 1;
+        shop.own.root(0, &ill).await.unwrap();
+        let fresh = shop.store();
+        shop.refused(&fresh, n, &ill).await;
+        shop.own.root(0, &well).await.unwrap();
+        shop.bought(&fresh, n, &ill).await;
+    }
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_a_free_connection_blames_no_order() {
+    let _disruption = testkit::stack::disrupt().unwrap();
+    let shop = Shop::open().await;
+    let before = shop.own.root_value(0, "SELECT @@max_connections").await.unwrap();
+    shop.own.root(0, "SET GLOBAL max_connections = 10").await.unwrap();
+    let crowd = shop.crowd().await;
+    let late = shop.store();
+    shop.refused(&late, 1, "too many connections").await;
+    for one in crowd {
+        one.close().await.unwrap();
+    }
+    shop.bought(&late, 1, "too many connections").await;
+    shop.own.root(0, &format!("SET GLOBAL max_connections = {before}")).await.unwrap();
+    shop.close().await;
+}
+
+/// Sessions that are killed in the middle of whatever they do: every order is bought once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_sessions_cost_no_order() {
+    let _calm = testkit::stack::calm().unwrap();
+    let shop = Arc::new(Shop::open().await);
+    let store = shop.store();
+    let (work, orders) = (shop.clone(), 60);
+    let buying = tokio::spawn(async move {
+        for n in 1..=orders {
+            work.bought(&store, n, "killed").await;
+        }
+    });
+    let mut kills = 0;
+    while !buying.is_finished() {
+        kills += shop.own.kill_sessions(0, &shop.user).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    buying.await.unwrap();
+    assert!(kills > 5, "{kills} sessions were killed");
+    Arc::into_inner(shop).unwrap().close().await;
+}
+
+/// Whatever a server's administrator made the default of a session.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sessions_defaults_do_not_matter() {
+    let _disruption = testkit::stack::disrupt().unwrap();
+    let own = Own::create_as(" CHARACTER SET latin1 COLLATE latin1_swedish_ci").await.unwrap();
+    let hostile = [
+        ("sql_mode", "'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH'"),
+        ("autocommit", "0"),
+        ("sql_select_limit", "3"),
+        ("tx_isolation", "'SERIALIZABLE'"),
+        ("default_storage_engine", "'MyISAM'"),
+        ("character_set_server", "'latin1'"),
+        ("collation_server", "'latin1_swedish_ci'"),
+        ("completion_type", "'CHAIN'"),
+        ("eq_range_index_dive_limit", "1"),
+    ];
+    let mut before = Vec::new();
+    for (name, value) in hostile {
+        for n in [0, 1] {
+            let was = own.root_value(n, &format!("SELECT QUOTE(@@global.{name})")).await.unwrap();
+            before.push((n, name, was));
+            own.root(n, &format!("SET GLOBAL {name} = {value}")).await.unwrap();
+        }
+    }
+    let done = crate::conforms(&own).await;
+    for (n, name, was) in before {
+        // Numbers do not come in quotes.
+        let bare = was.trim_matches('\'');
+        let was = if bare.bytes().all(|b| b.is_ascii_digit()) { bare } else { &was };
+        own.root(n, &format!("SET GLOBAL {name} = {was}")).await.unwrap();
+    }
+    own.drop_all().await.unwrap();
+    done.unwrap();
+}
