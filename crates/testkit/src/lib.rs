@@ -6,8 +6,8 @@ pub mod cells;
 pub mod log;
 pub mod mariadb;
 pub mod memory;
-#[expect(clippy::panic, reason = "a step that fails fails its test")]
 pub mod own;
+#[expect(clippy::panic, reason = "a step that fails fails its test")]
 pub mod ports;
 #[expect(clippy::disallowed_methods, reason = "real processes live in real time")]
 pub mod process;

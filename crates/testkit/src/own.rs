@@ -2,7 +2,9 @@
 
 use anyhow::{Context, Result};
 use runtime::unique::{RandomUnique, Unique};
-use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement,
+};
 
 /// Two databases, number 1 on `mariadb-2`.
 pub struct Own {
@@ -66,6 +68,16 @@ impl Own {
         }
         conn.close().await?;
         Ok(rows.len())
+    }
+
+    /// A connection that has run this in a transaction which it does not end.
+    pub async fn holds(&self, n: usize, statement: &str) -> Result<DatabaseConnection> {
+        let mut options = ConnectOptions::new(&self.urls[n]);
+        options.max_connections(1).sqlx_logging(false);
+        let conn = Database::connect(options).await?;
+        conn.execute_unprepared("SET autocommit = 0").await?;
+        conn.execute_unprepared(statement).await?;
+        Ok(conn)
     }
 
     fn root_url(&self, n: usize) -> Result<String> {

@@ -2,7 +2,10 @@
 //! Needs `cargo xtask stack up`. Every test makes databases of its own and drops them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a step that fails fails the test")]
 
+mod plans;
 mod server;
+mod texts;
+mod vanished;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{CampaignNo, CellId, IdempotencyKey, Line, Payload};
+use domain::{CellId, Payload};
 use runtime::clock::system_clock;
 use sea_orm::{Database, DatabaseConnection};
-use sluicegate_store::port::{Ask, CellAsks, RowAsk};
 use sluicegate_store::{Catalog, Ledger, Orders, SqlStore, StoreConfig, StoreError};
 use testkit::own::Own;
+use testkit::store::make::{asks, one_line, row};
 
 use crate::identity;
 
@@ -60,36 +60,14 @@ impl Shop {
     }
 
     fn order(&self, n: usize) -> Payload {
-        let (buyer, key) = (format!("buyer-{n}").parse().unwrap(), "k".to_owned());
-        let key: IdempotencyKey = key.parse().unwrap();
-        Payload {
-            order: identity().order_id(CampaignNo(0), &buyer, &key, b""),
-            buyer,
-            key,
-            lines: vec![Line { cell: self.cell.clone(), qty: 1, unit_minor: 100 }],
-            anchor: 0,
-            metadata: String::new(),
-            currency: "EUR".into(),
-            campaign: CampaignNo(0),
-            window_ms: 1000,
-        }
+        one_line(&identity(), &self.cell, (&format!("buyer-{n}"), "k"))
     }
 
     /// Decides an order and writes its row, as a writer does.
     async fn buy(&self, store: &SqlStore, n: usize) -> Result<(), StoreError> {
         let p = self.order(n);
-        let sealed = domain::frame::Sealed { t_ms: 1, payload: p.encode().into() };
-        let ask = Ask {
-            order: p.order,
-            buyer: p.buyer.clone(),
-            qty: 1,
-            mode: domain::frame::Mode::Full,
-            anchor: true,
-            sealed,
-        };
-        store.verdicts(&[CellAsks { cell: self.cell.clone(), asks: vec![ask] }]).await?;
-        let row = RowAsk { payload: p, t_ms: 1, rejected: None };
-        store.rows(0, &[row]).await.map(drop)
+        store.verdicts(&[asks(&self.cell, std::slice::from_ref(&p))]).await?;
+        store.rows(0, &[row(&p)]).await.map(drop)
     }
 
     /// The order fails with an error that says "again", as often as it is tried.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use domain::frame::{Mode, Sealed};
 use domain::order::Line;
-use domain::{Buyer, CampaignNo, CellId, IdempotencyKey, OfferId, OrderId, Payload};
+use domain::{Buyer, CampaignNo, CellId, IdempotencyKey, Identity, OfferId, OrderId, Payload};
 use store::port::{Ask, CellAsks, RowAsk};
 
 use super::Subject;
@@ -61,6 +61,25 @@ impl Subject {
     }
 }
 
+/// An order of one unit, by any buyer.
+pub fn one_line(identity: &Identity, cell: &CellId, (buyer, key): (&str, &str)) -> Payload {
+    let campaign = CampaignNo(1);
+    let buyer: Buyer = buyer.parse().expect("1 to 128 bytes");
+    let key: IdempotencyKey = key.parse().expect("visible ASCII");
+    Payload {
+        order: identity.order_id(campaign, &buyer, &key, b""),
+        buyer,
+        key,
+        anchor: 0,
+        lines: vec![Line { cell: cell.clone(), qty: 1, unit_minor: 250 }],
+        metadata: String::new(),
+        currency: "EUR".into(),
+        campaign,
+        window_ms: 900_000,
+    }
+}
+
+/// The bytes of an order, as a frame carries them.
 pub fn sealed(p: &Payload) -> Sealed {
     Sealed { t_ms: T_MS, payload: p.encode().into() }
 }
@@ -71,11 +90,13 @@ pub fn ask(p: &Payload, mode: Mode) -> Ask {
     Ask { order, buyer, qty: p.anchor_line().qty, mode, anchor: true, sealed: sealed(p) }
 }
 
+/// What the writer asks for the one line of these orders.
 pub fn asks(cell: &CellId, orders: &[Payload]) -> CellAsks {
     let asks = orders.iter().map(|p| ask(p, Mode::Full)).collect();
     CellAsks { cell: cell.clone(), asks }
 }
 
+/// The row of an order that was not rejected.
 pub fn row(p: &Payload) -> RowAsk {
     RowAsk { payload: p.clone(), t_ms: T_MS, rejected: None }
 }

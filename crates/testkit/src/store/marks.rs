@@ -5,6 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 
+use store::port::ParkedFrame;
+
 use super::make::sealed;
 use super::{Subject, same};
 
@@ -72,20 +74,30 @@ pub async fn parked(s: &Subject) -> Result<()> {
     same(s.store.parked_counts().await?, (orders + 1, frames + 1))?;
     let again = s.store.parked(p.order).await?.context("parked")?;
     same((again.times, again.reason.as_str()), (2, "again"))?;
-    same(again.sealed, sealed(&p))?;
-    let mut listed = s.store.parked_orders(None, 1000).await?;
-    listed.retain(|q| q.order == p.order);
-    same(listed.len(), 1)?;
-    ensure!(listed[0].sealed == sealed(&p), "{listed:?}");
+    ensure!(again.sealed == sealed(&p), "{again:?}");
+    let mut listed = Vec::new();
+    let mut after = None;
+    loop {
+        let page = s.store.parked_orders(after, 500).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.order);
+        listed.extend(page.into_iter().filter(|q| q.order == p.order));
+    }
+    same(listed, vec![again])?;
     let beyond = s.store.parked_orders(Some(p.order), 1000).await?;
     ensure!(beyond.iter().all(|q| q.order > p.order), "{beyond:?}");
     let id = domain::identity::sha256_hex(&frame);
     let whole = s.store.parked_frame(&id).await?.context("parked frame")?;
     same((whole.times, whole.partition.as_str()), (2, "main-0"))?;
     ensure!(whole.frame == frame, "the bytes");
-    let mut listed = s.store.parked_frames(None, 1000).await?;
-    listed.retain(|f| f.id == id);
-    ensure!(listed.len() == 1 && listed[0].frame.is_empty(), "{listed:?}");
+    let (mut listed, mut after) = (Vec::new(), None);
+    loop {
+        let page = s.store.parked_frames(after.as_deref(), 500).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id.clone());
+        listed.extend(page.into_iter().filter(|f| f.id == id));
+    }
+    same(listed, vec![ParkedFrame { frame: Bytes::new(), ..whole }])?;
     let beyond = s.store.parked_frames(Some(&id), 1000).await?;
     ensure!(beyond.iter().all(|f| f.id > id), "{beyond:?}");
     // What was parked again meanwhile stays.

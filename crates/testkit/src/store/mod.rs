@@ -6,7 +6,7 @@
 //! `domain::invariant` over the ledgers as they stand afterwards.
 
 mod catalog;
-mod make;
+pub mod make;
 mod marks;
 mod race;
 mod reads;

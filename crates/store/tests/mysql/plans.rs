@@ -1,0 +1,263 @@
+//! Every statement of the store at the size that a sale reaches, with statistics from before it:
+//! the server's own log of the plans it really took, and of the rows it read for them.
+//!
+//! The conformance suite calls every method; what follows calls those whose work might grow with a
+//! cell on a cell of a million entries.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use domain::{CellId, OrderId};
+use sluicegate_store::fold::buyer_units;
+use sluicegate_store::port::{MAX_ORDERS, MAX_STRETCH};
+use sluicegate_store::{Catalog, Ledger, Marks, Orders, SqlStore};
+use testkit::own::Own;
+use testkit::store::make::{asks, one_line, row};
+
+use crate::{conforms, identity, open};
+
+const ENTRIES: u64 = 1_000_000;
+
+/// Statements that may read more rows than their batch has, with why.
+const LONG: [(&str, u64); 2] = [
+    // A fold reads a stretch.
+    ("SELECT `ledger`.`buyer`, `ledger`.`kind`", MAX_STRETCH + 10),
+    // What is parked is counted; a person has to look at each.
+    ("SELECT COUNT(*)", 10_000),
+];
+/// The most rows of any other statement: a batch of 512 looked up by two columns of an index.
+const MOST: u64 = 4 * MAX_ORDERS as u64;
+
+/// Tables that are read whole on purpose: their size is that of the configuration.
+const WHOLE: [&str; 3] = ["progress", "meta", "campaign"];
+
+/// The log of one server while it lives.
+struct Log<'a> {
+    own: &'a Own,
+    file: PathBuf,
+    before: Vec<(&'static str, String)>,
+}
+
+const SETTINGS: [(&str, &str); 4] = [
+    ("log_output", "'FILE'"),
+    ("long_query_time", "0"),
+    ("log_slow_verbosity", "'query_plan,explain'"),
+    ("log_slow_rate_limit", "1"),
+];
+
+impl<'a> Log<'a> {
+    async fn start(own: &'a Own) -> Self {
+        let file = testkit::stack::file().with_file_name("plans.log");
+        let _ = std::fs::remove_file(&file);
+        let mut before = Vec::new();
+        for (name, value) in SETTINGS {
+            let was = own.root_value(0, &format!("SELECT @@global.{name}")).await.unwrap();
+            before.push((name, was));
+            own.root(0, &format!("SET GLOBAL {name} = {value}")).await.unwrap();
+        }
+        let path = format!("SET GLOBAL slow_query_log_file = '{}'", file.display());
+        own.root(0, &path).await.unwrap();
+        own.root(0, "SET GLOBAL slow_query_log = 1").await.unwrap();
+        Self { own, file, before }
+    }
+
+    /// What was logged of one database.
+    async fn stop(self, database: &str) -> Vec<Plan> {
+        self.own.root(0, "SET GLOBAL slow_query_log = 0").await.unwrap();
+        for (name, was) in self.before {
+            let was = if was.parse::<f64>().is_ok() { was } else { format!("'{was}'") };
+            self.own.root(0, &format!("SET GLOBAL {name} = {was}")).await.unwrap();
+        }
+        let text = String::from_utf8_lossy(&std::fs::read(&self.file).unwrap()).into_owned();
+        let _ = std::fs::remove_file(&self.file);
+        let here = format!("Schema: {database} ");
+        text.split("# User@Host:").filter(|e| e.contains(&here)).filter_map(Plan::read).collect()
+    }
+}
+
+/// One statement as it was carried out.
+#[derive(Debug, Clone)]
+struct Plan {
+    statement: String,
+    examined: u64,
+    /// (table, how it was read, what else was done).
+    steps: Vec<(String, String, String)>,
+}
+
+impl Plan {
+    fn read(entry: &str) -> Option<Self> {
+        let examined = entry.split("Rows_examined: ").nth(1)?.split_whitespace().next()?;
+        let mut steps = Vec::new();
+        for line in entry.lines().filter_map(|l| l.strip_prefix("# explain: ")) {
+            let cells: Vec<&str> = line.split('\t').collect();
+            if let [_, _, table, how, .., extra] = cells[..]
+                && table != "table"
+            {
+                steps.push((table.to_owned(), how.to_owned(), extra.to_owned()));
+            }
+        }
+        let statement = entry.lines().filter(|l| !l.starts_with('#')).skip(1);
+        let statement = statement.filter(|l| !l.starts_with("SET timestamp"));
+        let statement = statement.collect::<Vec<_>>().join(" ");
+        Some(Self { statement, examined: examined.parse().ok()?, steps })
+    }
+
+    /// Statements that differ in values alone are one.
+    fn shape(&self) -> String {
+        self.statement.chars().take(120).collect()
+    }
+
+    fn wrong(&self) -> Option<String> {
+        if !["SELECT", "UPDATE", "DELETE"].iter().any(|w| self.statement.starts_with(w)) {
+            return None;
+        }
+        let most = LONG.iter().find(|(s, _)| self.statement.starts_with(s)).map_or(MOST, |l| l.1);
+        if self.examined > most {
+            return Some(format!("read {} rows", self.examined));
+        }
+        let ours = |t: &str| !t.starts_with('<') && t != "NULL" && !WHOLE.contains(&t);
+        for (table, how, extra) in &self.steps {
+            if ours(table) && how == "ALL" {
+                return Some(format!("read all of {table}"));
+            }
+            if extra.contains("filesort") && self.examined > 1000 {
+                return Some(format!("sorted {} rows of {table}", self.examined));
+            }
+        }
+        None
+    }
+}
+
+/// A cell with a million claims of a hundred thousand buyers, and as many order rows.
+async fn large(own: &Own, store: &SqlStore) -> CellId {
+    store.init(&identity().fingerprint_hex()).await.unwrap();
+    let names = (0..1000).map(|n| format!("large-{n}").parse::<domain::OfferId>().unwrap());
+    let offer = names.clone().find(|o| store.cell_db(o) == 0).unwrap();
+    let cell = offer.cell(0);
+    let id = |n| identity().request_id(&offer, "test", n);
+    store.create_cells(&[(cell.clone(), 3_000_000)], (id("1"), id("2"))).await.unwrap();
+    // The statistics stay what they are now: those of empty tables.
+    for table in ["cell", "ledger", "unrowed", "orders", "order_line", "parked", "parked_frame"] {
+        let stale = format!("ALTER TABLE {table} STATS_PERSISTENT = 1 STATS_AUTO_RECALC = 0");
+        own.sql(0, &stale).await.unwrap();
+        own.sql(0, &format!("ANALYZE TABLE {table}")).await.unwrap();
+    }
+    let no = format!("(SELECT cell_no FROM cell WHERE cell_id = '{cell}')");
+    let fill = format!(
+        "INSERT INTO ledger SELECT {no}, seq + 2, 2, 1, UNHEX(MD5(seq)), \
+         CONCAT('buyer-', seq % 100000), 1, '', 3000000, seq, 1, seq, 1 FROM seq_1_to_{ENTRIES}"
+    );
+    own.sql(0, &fill).await.unwrap();
+    let head = format!(
+        "UPDATE cell SET net = {ENTRIES}, seq = {ENTRIES} + 2, tok = {ENTRIES} \
+         WHERE cell_id = '{cell}'"
+    );
+    own.sql(0, &head).await.unwrap();
+    let rows = format!(
+        "INSERT INTO orders SELECT UNHEX(MD5(seq)), CONCAT('buyer-', seq % 100000), \
+         CONCAT('key-', seq), 1, NULL, 1, 'large', 0, 1, 100, 0, 'EUR', 100, '', 1, 1, 1 \
+         FROM seq_1_to_{ENTRIES}"
+    );
+    own.sql(0, &rows).await.unwrap();
+    let ranges = format!(
+        "INSERT INTO unrowed SELECT {no}, seq * 20, seq * 20 + 19, seq, X'01' FROM seq_1_to_20000"
+    );
+    own.sql(0, &ranges).await.unwrap();
+    for table in ["parked", "parked_frame"] {
+        let id = if table == "parked" { "UNHEX(MD5(seq))" } else { "MD5(seq)" };
+        let place = if table == "parked" { "" } else { "'main-0', " };
+        let sql = format!(
+            "INSERT INTO {table} SELECT {id}, {place}'x', 'xxxxxxxxx', 1, 1 \
+             FROM seq_1_to_3000"
+        );
+        own.sql(0, &sql).await.unwrap();
+    }
+    cell
+}
+
+async fn md5_ids(own: &Own) -> Vec<OrderId> {
+    let mut ids = Vec::new();
+    for n in 0..MAX_ORDERS {
+        let hex = own.root_value(0, &format!("SELECT MD5({})", 1 + n * 1900)).await.unwrap();
+        let bytes: Vec<u8> =
+            (0..16).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect();
+        ids.push(OrderId(bytes.try_into().unwrap()));
+    }
+    ids
+}
+
+/// What a writer, a gate and a reconciler ask of a large cell.
+async fn asked(store: &SqlStore, cell: &CellId, ids: &[OrderId]) {
+    let orders: Vec<_> =
+        (0..MAX_ORDERS).map(|n| one_line(&identity(), cell, (&format!("new-{n}"), "k"))).collect();
+    let here: Vec<_> = orders.iter().filter(|p| store.order_db(p.order) == 0).map(row).collect();
+    for _ in 0..3 {
+        // New, then redelivered.
+        store.verdicts(&[asks(cell, &orders)]).await.unwrap();
+        store.rows(0, &here).await.unwrap();
+    }
+    let known: Vec<_> = ids
+        .iter()
+        .zip(&orders)
+        .map(|(id, p)| domain::Payload { order: *id, ..p.clone() })
+        .collect();
+    let again = store.verdicts(&[asks(cell, &known)]).await.unwrap();
+    assert!(again[0].entries.is_empty(), "all were there");
+    store.statuses(0, ids).await.unwrap();
+    assert_eq!(store.find_verdicts(cell, ids).await.unwrap().iter().flatten().count(), ids.len());
+    store.parked_among(ids).await.unwrap();
+    store.order(ids[7]).await.unwrap();
+    let (buyer, key) = ("buyer-77".parse().unwrap(), "key-77".parse().unwrap());
+    store.order_of_key(&buyer, &key).await.unwrap();
+    for seq in [1, ENTRIES / 2, ENTRIES] {
+        store.at(cell, seq).await.unwrap();
+        store.after(cell, seq, 512).await.unwrap();
+        store.kept(cell, seq).await.unwrap();
+    }
+    let last = store.last_flag(cell).await.unwrap().unwrap();
+    assert_eq!(last.seq, 2);
+    store.last(cell).await.unwrap();
+    store.release(cell, ids).await.unwrap();
+    let old = store.unrowed(0, 100_000, 256).await.unwrap();
+    assert_eq!(old.len(), 256);
+    let ranges: Vec<_> = old.into_iter().map(|u| u.range).collect();
+    store.finish_unrowed(0, &ranges).await.unwrap();
+    store.parked_orders(Some(ids[0]), 100).await.unwrap();
+    store.parked_frames(Some("7"), 100).await.unwrap();
+    let mut units = std::collections::HashMap::new();
+    let head = store.head(cell).await.unwrap().unwrap();
+    buyer_units(store, cell, (0, head.seq), &mut units).await.unwrap();
+    assert_eq!(units.values().sum::<i64>(), head.net);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_statement_reads_more_than_its_batch() {
+    let _disruption = testkit::stack::disrupt().unwrap();
+    let own = Own::create().await.unwrap();
+    let store = open(&own, Duration::from_secs(60));
+    let cell = large(&own, &store).await;
+    let ids = md5_ids(&own).await;
+    let log = Log::start(&own).await;
+    conforms(&own).await.unwrap();
+    asked(&open(&own, Duration::from_secs(60)), &cell, &ids).await;
+    let (_, database) = own.urls[0].rsplit_once('/').unwrap();
+    let plans = log.stop(database).await;
+    let mut seen: BTreeMap<String, (usize, u64)> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for plan in &plans {
+        let of = seen.entry(plan.shape()).or_default();
+        *of = (of.0 + 1, of.1.max(plan.examined));
+        wrong
+            .extend(plan.wrong().map(|why| format!("{why}: {}\n  {:?}", plan.shape(), plan.steps)));
+    }
+    own.drop_all().await.unwrap();
+    for (shape, (times, most)) in &seen {
+        println!("{times:>5} times, at most {most:>6} rows: {shape}");
+    }
+    assert!(plans.iter().any(|p| !p.steps.is_empty()), "the log has no plans");
+    assert!(seen.len() > 60, "{} statements were logged", seen.len());
+    wrong.sort_unstable();
+    wrong.dedup();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
