@@ -129,15 +129,15 @@ impl Stores {
         let mut after: Option<OrderId> = None;
         loop {
             let page = self.store.scan_rows(db, &self.offer, after, PAGE).await?;
-            let Some(last) = page.last() else {
-                return Ok(());
-            };
-            after = Some(last.order);
-            for r in page {
+            for r in page.rows {
                 let row = Row { status: r.status, reason: r.reason };
                 if facts.rows.insert(r.order, row).is_some() {
                     facts.double_rows.push(r.order);
                 }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
             }
         }
     }

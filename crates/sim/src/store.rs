@@ -13,7 +13,7 @@ use domain::{OrderId, Totals};
 use futures::FutureExt;
 use store::port::{
     Appended, CellAsks, CellVerdicts, Change, InitOutcome, LedgerPage, Moved, OrderRow, Parked,
-    ParkedFrame, RowAsk, RowState, Unrowed, UnrowedRange, Verdict,
+    ParkedFrame, RowAsk, RowPage, RowState, Unrowed, UnrowedRange, Verdict,
 };
 use store::{Catalog, Ledger, Marks, Orders, StoreError, StoreResult};
 use testkit::memory::MemoryStore;
@@ -172,7 +172,7 @@ calls!(Orders for s {
     reads order_of_key(buyer: &Buyer = buyer.clone() => &buyer,
         key: &IdempotencyKey = key.clone() => &key) -> Option<OrderRow>, s.buyer_db(buyer);
     reads scan_rows(db: u16 = db => db, offer: &OfferId = offer.clone() => &offer,
-        after: Option<OrderId> = after => after, limit: u64 = limit => limit) -> Vec<RowState>, db;
+        after: Option<OrderId> = after => after, limit: u64 = limit => limit) -> RowPage, db;
 }
 fn order_db(&self, order: OrderId) -> u16 {
     self.inner.order_db(order)

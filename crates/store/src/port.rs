@@ -17,6 +17,8 @@ use crate::error::StoreResult;
 pub const MAX_CELLS: usize = 64;
 /// The most orders of one verdict or row transaction; an order counts once per cell.
 pub const MAX_ORDERS: usize = 512;
+/// Where a count of what is parked ends.
+pub const MOST_COUNTED: u64 = 10_000;
 /// The most positions of a ledger that one call reads.
 pub const MAX_STRETCH: u64 = 20_000;
 
@@ -283,6 +285,15 @@ pub struct OrderRow {
     pub expires_at: u64,
 }
 
+/// A part of the rows of a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowPage {
+    /// Those of the offer.
+    pub rows: Vec<RowState>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<OrderId>,
+}
+
 /// Transactions and reads on buyer shards.
 #[async_trait]
 pub trait Orders: Send + Sync {
@@ -302,14 +313,15 @@ pub trait Orders: Send + Sync {
         buyer: &Buyer,
         key: &IdempotencyKey,
     ) -> StoreResult<Option<OrderRow>>;
-    /// Rows of a database by id after `after` (for verdicts and audits), at most `limit`.
+    /// Looks at `limit` rows of a database by id after `after` and answers those of an offer (for
+    /// verdicts and audits): what a call costs does not depend on how many others there are.
     async fn scan_rows(
         &self,
         db: u16,
         offer: &OfferId,
         after: Option<OrderId>,
         limit: u64,
-    ) -> StoreResult<Vec<RowState>>;
+    ) -> StoreResult<RowPage>;
 }
 
 /// Campaigns, offers, deployment facts: database 0.
@@ -402,7 +414,7 @@ pub trait Marks: Send + Sync {
     -> StoreResult<Vec<ParkedFrame>>;
     /// Forgets a parked frame, unless it was parked again since it was read with `times`.
     async fn unpark_frame(&self, id: &str, times: u32) -> StoreResult<bool>;
-    /// (parked orders, parked frames).
+    /// (parked orders, parked frames), each counted up to [`MOST_COUNTED`].
     async fn parked_counts(&self) -> StoreResult<(u64, u64)>;
 }
 

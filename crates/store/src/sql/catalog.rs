@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use domain::{Campaign, CampaignNo, Offer, OfferId, Price};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, EntityTrait, QueryOrder, QuerySelect,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 
 use super::init::{CATALOG_VERSION, read_meta};
@@ -140,6 +141,20 @@ async fn put_offer(db: &Db, o: &Offer) -> StoreResult<bool> {
     Ok(created)
 }
 
+/// Rows of one read of the catalog.
+const PAGE: u64 = 1000;
+
+/// The rows whose id comes after this one.
+async fn page_of<E: EntityTrait>(
+    db: &Db,
+    id: E::Column,
+    after: &str,
+) -> StoreResult<Vec<E::Model>> {
+    let conn = db.conn().await?;
+    let page = E::find().filter(id.gt(after)).order_by_asc(id).limit(PAGE);
+    page.all(&*conn).await.map_err(|e| db.err(e))
+}
+
 async fn version(db: &Db) -> StoreResult<u64> {
     let conn = db.conn().await?;
     let row = meta::Entity::find_by_id(CATALOG_VERSION).one(&*conn).await;
@@ -172,19 +187,32 @@ impl Catalog for SqlStore {
     }
     async fn campaigns(&self) -> StoreResult<Vec<Campaign>> {
         let db = self.db(0)?;
-        let read = || async {
-            let conn = db.conn().await?;
-            campaign::Entity::find().all(&*conn).await.map_err(|e| db.err(e))
-        };
-        Ok(db.run(read).await?.into_iter().map(to_campaign).collect())
+        let mut all: Vec<Campaign> = Vec::new();
+        loop {
+            let after = all.last().map_or("", |c| c.id.as_str());
+            let page = db.run(|| page_of::<campaign::Entity>(db, campaign::Column::Id, after));
+            let page = page.await?;
+            let end = (page.len() as u64) < PAGE;
+            all.extend(page.into_iter().map(to_campaign));
+            if end {
+                return Ok(all);
+            }
+        }
     }
     async fn offers(&self) -> StoreResult<Vec<Offer>> {
         let db = self.db(0)?;
-        let read = || async {
-            let conn = db.conn().await?;
-            offer::Entity::find().all(&*conn).await.map_err(|e| db.err(e))
-        };
-        db.run(read).await?.into_iter().map(|m| to_offer(db, m)).collect()
+        let mut all: Vec<Offer> = Vec::new();
+        loop {
+            let after = all.last().map_or("", |o| o.id.as_str());
+            let page = db.run(|| page_of::<offer::Entity>(db, offer::Column::Id, after)).await?;
+            let end = (page.len() as u64) < PAGE;
+            for m in page {
+                all.push(to_offer(db, m)?);
+            }
+            if end {
+                return Ok(all);
+            }
+        }
     }
     async fn offer(&self, id: &OfferId) -> StoreResult<Option<(Offer, Campaign)>> {
         let db = self.db(0)?;

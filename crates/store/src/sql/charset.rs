@@ -13,7 +13,7 @@ use crate::migration::{CHARSET, COLLATION, ENGINE};
 /// collation.
 const WRONG: &str = "SELECT t.table_name AS name, t.engine AS engine, \
      (SELECT MIN(CONCAT(c.column_name, ' ', c.collation_name)) FROM information_schema.columns c \
-      WHERE c.table_schema = t.table_schema AND c.table_name = t.table_name \
+      WHERE c.table_schema = DATABASE() AND c.table_name = t.table_name \
       AND c.collation_name IS NOT NULL AND c.collation_name <> ?) AS texts \
      FROM information_schema.tables t WHERE t.table_schema = DATABASE() \
      AND t.table_type = 'BASE TABLE' AND t.table_name <> 'seaql_migrations' \

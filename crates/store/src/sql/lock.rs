@@ -108,16 +108,17 @@ pub(super) async fn lock(
 
 fn text(backend: DbBackend, n: usize, wait: Wait) -> String {
     let holes = vec!["?"; n].join(",");
-    let lock = match (backend, wait) {
-        (DbBackend::MySql, Wait::Usual) => " FOR UPDATE",
-        (DbBackend::MySql, Wait::Skip) => " FOR UPDATE SKIP LOCKED",
-        _ => "",
+    // Whatever the statistics say: a scan would lock every row that it passes.
+    let (index, lock) = match (backend, wait) {
+        (DbBackend::MySql, Wait::Usual) => ("FORCE INDEX (cell_name)", "FOR UPDATE"),
+        (DbBackend::MySql, Wait::Skip) => ("FORCE INDEX (cell_name)", "FOR UPDATE SKIP LOCKED"),
+        _ => ("", ""),
     };
     format!(
         "SELECT c.cell_id, c.cell_no, c.supply, c.net, c.seq, c.open, c.tok, c.flag_seq, \
          l.supply_after, l.net_after, l.open_after, l.tok \
-         FROM cell c LEFT JOIN ledger l ON l.cell_no = c.cell_no AND l.seq = c.seq \
-         WHERE c.cell_id IN ({holes}) ORDER BY c.cell_id{lock}"
+         FROM cell c {index} LEFT JOIN ledger l ON l.cell_no = c.cell_no AND l.seq = c.seq \
+         WHERE c.cell_id IN ({holes}) ORDER BY c.cell_id {lock}"
     )
 }
 

@@ -10,14 +10,15 @@ use domain::frame::Sealed;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait,
-    IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
+    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Statement,
 };
 
+use super::verdicts::forced;
 use super::{Db, SqlStore, convert};
 use crate::entity::{barrier_seen, lease, parked, parked_frame, progress};
 use crate::error::StoreResult;
 use crate::ladder;
-use crate::port::{Marks, Parked, ParkedFrame};
+use crate::port::{MOST_COUNTED, Marks, Parked, ParkedFrame};
 
 const NOW_MYSQL: &str = "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) AS now_ms";
 const NOW_SQLITE: &str =
@@ -159,6 +160,15 @@ async fn parked_frames(db: &Db, after: &str, limit: u64) -> StoreResult<Vec<Park
     Ok(rows.into_iter().map(one).collect())
 }
 
+/// Rows of a table, counted up to [`MOST_COUNTED`].
+async fn count(db: &Db, conn: &impl ConnectionTrait, table: &str, key: &str) -> StoreResult<u64> {
+    let some = format!("SELECT {key} FROM {table} ORDER BY {key} LIMIT {MOST_COUNTED}");
+    let sql = format!("SELECT COUNT(*) AS n FROM ({some}) AS some");
+    let row = conn.query_one_raw(Statement::from_string(db.backend, sql)).await;
+    let row = row.map_err(|e| db.err(e))?.ok_or_else(|| db.corrupt("a count gave no row"))?;
+    row.try_get::<i64>("", "n").map(|n| n as u64).map_err(|e| db.err(e))
+}
+
 async fn mark_barrier(db: &Db, barrier: &str, partition: &str, at_ms: i64) -> StoreResult<()> {
     let conn = db.conn().await?;
     let row = barrier_seen::ActiveModel {
@@ -234,14 +244,13 @@ impl Marks for SqlStore {
             let conn = db.conn().await?;
             let mut found = Vec::new();
             for piece in ladder::padded(&ids) {
-                let rows: Vec<Vec<u8>> = parked::Entity::find()
+                let mut find = parked::Entity::find()
                     .select_only()
                     .column(parked::Column::OrderId)
-                    .filter(parked::Column::OrderId.is_in(piece))
-                    .into_tuple()
-                    .all(&*conn)
-                    .await
-                    .map_err(|e| db.err(e))?;
+                    .filter(parked::Column::OrderId.is_in(piece));
+                forced(&mut find, "PRIMARY");
+                let rows: Vec<Vec<u8>> =
+                    find.into_tuple().all(&*conn).await.map_err(|e| db.err(e))?;
                 found.extend(rows);
             }
             Ok(found)
@@ -326,9 +335,8 @@ impl Marks for SqlStore {
         let db = self.db(0)?;
         let read = || async {
             let conn = db.conn().await?;
-            let orders = parked::Entity::find().count(&*conn).await.map_err(|e| db.err(e))?;
-            let frames = parked_frame::Entity::find().count(&*conn).await;
-            Ok((orders, frames.map_err(|e| db.err(e))?))
+            let orders = count(db, &*conn, "parked", "order_id").await?;
+            Ok((orders, count(db, &*conn, "parked_frame", "id").await?))
         };
         db.run(read).await
     }

@@ -8,7 +8,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use super::{Db, SqlStore, convert, rows};
 use crate::entity::{order_line, orders};
 use crate::error::StoreResult;
-use crate::port::{MAX_ORDERS, OrderRow, Orders, RowAsk, RowState};
+use crate::port::{MAX_ORDERS, OrderRow, Orders, RowAsk, RowPage, RowState};
 
 type Lines = Vec<(OfferId, u8, u32, i64)>;
 
@@ -67,26 +67,31 @@ async fn scan(
     offer: &OfferId,
     after: Option<OrderId>,
     limit: u64,
-) -> StoreResult<Vec<RowState>> {
+) -> StoreResult<RowPage> {
+    type Found = (Vec<u8>, i8, Option<String>, Vec<u8>);
     let conn = db.conn().await?;
     let from = after.map(|o| o.0.to_vec()).unwrap_or_default();
-    let found = orders::Entity::find()
+    let found: Vec<Found> = orders::Entity::find()
+        .select_only()
+        .columns([orders::Column::OrderId, orders::Column::Status, orders::Column::Reason])
+        .column(orders::Column::Offer)
         .filter(orders::Column::OrderId.gt(from))
-        .filter(orders::Column::Offer.eq(offer.as_str().as_bytes().to_vec()))
         .order_by_asc(orders::Column::OrderId)
         .limit(limit)
+        .into_tuple()
         .all(&*conn)
         .await
         .map_err(|e| db.err(e))?;
-    let state = |m: orders::Model| {
-        Ok(RowState {
-            order: convert::order_id(db, &m.order_id)?,
-            status: rows::status_of(db, m.status)?,
-            reason: m.reason,
-            fresh: false,
-        })
-    };
-    found.into_iter().map(state).collect()
+    let last = found.last().filter(|_| found.len() as u64 == limit);
+    let next = last.map(|l| convert::order_id(db, &l.0)).transpose()?;
+    let mut of_offer = Vec::new();
+    for (id, status, reason, of) in found {
+        if of == offer.as_str().as_bytes() {
+            let (order, status) = (convert::order_id(db, &id)?, rows::status_of(db, status)?);
+            of_offer.push(RowState { order, status, reason, fresh: false });
+        }
+    }
+    Ok(RowPage { rows: of_offer, next })
 }
 
 #[async_trait]
@@ -136,7 +141,7 @@ impl Orders for SqlStore {
         offer: &OfferId,
         after: Option<OrderId>,
         limit: u64,
-    ) -> StoreResult<Vec<RowState>> {
+    ) -> StoreResult<RowPage> {
         let db = self.db(db)?;
         db.run(|| scan(db, offer, after, limit)).await
     }

@@ -15,6 +15,7 @@ use sea_orm::{
 };
 
 use super::db::Look;
+use super::verdicts::forced;
 use super::{Db, convert, insert};
 use crate::entity::{order_line, orders};
 use crate::error::StoreResult;
@@ -30,14 +31,13 @@ pub(super) async fn states(
     let keys: Vec<Vec<u8>> = ids.iter().map(|o| o.0.to_vec()).collect();
     let mut found = HashMap::new();
     for piece in ladder::padded(&keys) {
-        let rows: Vec<(Vec<u8>, i8, Option<String>)> = orders::Entity::find()
+        let mut find = orders::Entity::find()
             .select_only()
             .columns([orders::Column::OrderId, orders::Column::Status, orders::Column::Reason])
-            .filter(orders::Column::OrderId.is_in(piece))
-            .into_tuple()
-            .all(conn)
-            .await
-            .map_err(|e| db.err(e))?;
+            .filter(orders::Column::OrderId.is_in(piece));
+        forced(&mut find, "PRIMARY");
+        let rows: Vec<(Vec<u8>, i8, Option<String>)> =
+            find.into_tuple().all(conn).await.map_err(|e| db.err(e))?;
         for (id, status, reason) in rows {
             let order = convert::order_id(db, &id)?;
             let status = status_of(db, status)?;
@@ -73,14 +73,13 @@ async fn owners(
             let same_key = Expr::col(orders::Column::IdemKey).eq(key.clone());
             c.add(orders::Column::Buyer.eq(buyer.clone()).and(same_key))
         });
-        let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)> = orders::Entity::find()
+        let mut find = orders::Entity::find()
             .select_only()
             .columns([orders::Column::Buyer, orders::Column::IdemKey, orders::Column::OrderId])
-            .filter(any)
-            .into_tuple()
-            .all(tx)
-            .await
-            .map_err(|e| db.err(e))?;
+            .filter(any);
+        forced(&mut find, "orders_key");
+        let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)> =
+            find.into_tuple().all(tx).await.map_err(|e| db.err(e))?;
         for (buyer, key, id) in rows {
             found.insert((buyer, key), convert::order_id(db, &id)?);
         }

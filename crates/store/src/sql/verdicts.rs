@@ -58,7 +58,12 @@ pub(super) async fn existing(
 /// Names the index: with more than 200 ids a server guesses from statistics, which lag behind a
 /// table that grows, and may read all of it instead.
 pub(super) fn by_order(find: &mut sea_orm::Select<ledger::Entity>) {
-    QueryTrait::query(find).force_index("ledger_order", IndexHintScope::All);
+    forced(find, "ledger_order");
+}
+
+/// Names the index of a look-up of many keys. SQLite needs no such word and gets none.
+pub(super) fn forced<E: EntityTrait>(find: &mut sea_orm::Select<E>, index: &'static str) {
+    QueryTrait::query(find).force_index(index, IndexHintScope::All);
 }
 
 /// The verdict transaction over the cells of one database.

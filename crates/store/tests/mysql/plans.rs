@@ -30,7 +30,7 @@ const LONG: [(&str, u64); 2] = [
 const MOST: u64 = 4 * MAX_ORDERS as u64;
 
 /// Tables that are read whole on purpose: their size is that of the configuration.
-const WHOLE: [&str; 3] = ["progress", "meta", "campaign"];
+const WHOLE: [&str; 1] = ["progress"];
 
 /// The log of one server while it lives.
 struct Log<'a> {
@@ -109,6 +109,10 @@ impl Plan {
     }
 
     fn wrong(&self) -> Option<String> {
+        // The server's own tables are looked at once, at a start.
+        if self.statement.contains("information_schema") {
+            return None;
+        }
         if !["SELECT", "UPDATE", "DELETE"].iter().any(|w| self.statement.starts_with(w)) {
             return None;
         }
@@ -138,7 +142,9 @@ async fn large(own: &Own, store: &SqlStore) -> CellId {
     let id = |n| identity().request_id(&offer, "test", n);
     store.create_cells(&[(cell.clone(), 3_000_000)], (id("1"), id("2"))).await.unwrap();
     // The statistics stay what they are now: those of empty tables.
-    for table in ["cell", "ledger", "unrowed", "orders", "order_line", "parked", "parked_frame"] {
+    for table in
+        ["cell", "ledger", "unrowed", "orders", "parked", "parked_frame", "offer", "campaign"]
+    {
         let stale = format!("ALTER TABLE {table} STATS_PERSISTENT = 1 STATS_AUTO_RECALC = 0");
         own.sql(0, &stale).await.unwrap();
         own.sql(0, &format!("ANALYZE TABLE {table}")).await.unwrap();
@@ -164,6 +170,15 @@ async fn large(own: &Own, store: &SqlStore) -> CellId {
         "INSERT INTO unrowed SELECT {no}, seq * 20, seq * 20 + 19, seq, X'01' FROM seq_1_to_20000"
     );
     own.sql(0, &ranges).await.unwrap();
+    let cells = "INSERT INTO cell (cell_id, supply, net, seq, open, tok, flag_seq) \
+        SELECT CONCAT('other-', seq, '.0'), 0, 0, 0, 0, 0, 0 FROM seq_1_to_10000";
+    let offers = "INSERT INTO offer SELECT CONCAT('other-', seq), 'evergreen', 'x', 'EUR', 1, 1, \
+        NULL, 1 FROM seq_1_to_10000";
+    let campaigns = "INSERT INTO campaign SELECT CONCAT('other-', seq), seq + 1000, NULL, NULL, 1 \
+        FROM seq_1_to_3000";
+    for sql in [cells, offers, campaigns] {
+        own.sql(0, sql).await.unwrap();
+    }
     for table in ["parked", "parked_frame"] {
         let id = if table == "parked" { "UNHEX(MD5(seq))" } else { "MD5(seq)" };
         let place = if table == "parked" { "" } else { "'main-0', " };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use domain::order::RejectReason;
 use domain::{Buyer, IdempotencyKey, OfferId, OrderId, Status};
-use store::port::{MAX_ORDERS, OrderRow, Orders, RowAsk, RowState};
+use store::port::{MAX_ORDERS, OrderRow, Orders, RowAsk, RowPage, RowState};
 use store::{StoreError, StoreResult};
 
 use super::mutant::StoreMutant;
@@ -106,11 +106,14 @@ impl Orders for MemoryStore {
         offer: &OfferId,
         after: Option<OrderId>,
         limit: u64,
-    ) -> StoreResult<Vec<RowState>> {
+    ) -> StoreResult<RowPage> {
         self.read(db, |d| {
-            let later =
-                d.rows.iter().filter(|(id, r)| after.is_none_or(|a| **id > a) && r.offer == *offer);
-            Ok(later.take(limit as usize).map(|(_, r)| state(&r.row)).collect())
+            let later = d.rows.iter().filter(|(id, _)| after.is_none_or(|a| **id > a));
+            let seen: Vec<_> = later.take(limit as usize).collect();
+            let last = seen.last().filter(|_| seen.len() as u64 == limit);
+            let next = last.map(|(id, _)| **id);
+            let of_offer = seen.iter().filter(|(_, r)| r.offer == *offer);
+            Ok(RowPage { rows: of_offer.map(|(_, r)| state(&r.row)).collect(), next })
         })
         .await
     }

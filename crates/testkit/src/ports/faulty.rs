@@ -16,7 +16,7 @@ use orderlog::port::{Consumer, LogError, OrderLog, Partition};
 use parking_lot::RwLock;
 use store::port::{
     Appended, CellAsks, CellVerdicts, Change, InitOutcome, LedgerPage, Moved, OrderRow, Parked,
-    ParkedFrame, RowAsk, RowState, Unrowed, UnrowedRange, Verdict,
+    ParkedFrame, RowAsk, RowPage, RowState, Unrowed, UnrowedRange, Verdict,
 };
 use store::{Catalog, Ledger, Marks, Orders, Store, StoreError, StoreResult};
 
@@ -176,7 +176,7 @@ forward!(Orders for s {
     fn order(order: OrderId) -> Option<OrderRow>, s.order_db(order);
     fn order_of_key(buyer: &Buyer, key: &IdempotencyKey) -> Option<OrderRow>, s.buyer_db(buyer);
     fn scan_rows(db: u16, offer: &OfferId, after: Option<OrderId>, limit: u64)
-        -> Vec<RowState>, db;
+        -> RowPage, db;
 }
 fn order_db(&self, order: OrderId) -> u16 {
     self.inner.order_db(order)

@@ -107,12 +107,11 @@ pub async fn scanned(s: &Subject) -> Result<()> {
     let (db, offer) = (s.store.buyer_db(&orders[0].buyer), &cells[0].offer);
     let mut want: Vec<OrderId> = orders.iter().map(|p| p.order).collect();
     want.sort_unstable();
-    let mut got: Vec<OrderId> = Vec::new();
+    let (mut got, mut after) = (Vec::new(), None);
     loop {
-        let page = s.store.scan_rows(db, offer, got.last().copied(), 3).await?;
-        got.extend(page.iter().map(|r| r.order));
-        if page.len() < 3 {
-            return same(got, want);
-        }
+        let page = s.store.scan_rows(db, offer, after, 3).await?;
+        got.extend(page.rows.iter().map(|r| r.order));
+        let Some(next) = page.next else { return same(got, want) };
+        after = Some(next);
     }
 }
