@@ -43,7 +43,7 @@ impl Shop {
 
     /// A process that has just started.
     fn store(&self) -> Arc<SqlStore> {
-        let (databases, timeout) = (vec![self.url.clone()], Duration::from_millis(1500));
+        let (databases, timeout) = (vec![self.url.clone()], Duration::from_millis(700));
         let cfg = StoreConfig { databases, connections: 4, timeout };
         Arc::new(SqlStore::new(&cfg, identity(), system_clock()).unwrap())
     }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use domain::order::{RejectReason, Status};
 use domain::{OrderId, Payload};
-use store::port::{RowAsk, RowState};
+use store::port::{RowAsk, RowPage, RowState};
 
 use super::make::{T_MS, row};
 use super::{Subject, same};
@@ -107,11 +107,16 @@ pub async fn scanned(s: &Subject) -> Result<()> {
     let (db, offer) = (s.store.buyer_db(&orders[0].buyer), &cells[0].offer);
     let mut want: Vec<OrderId> = orders.iter().map(|p| p.order).collect();
     want.sort_unstable();
-    let (mut got, mut after) = (Vec::new(), None);
-    loop {
+    // From right before the first: others may have a million rows here.
+    let first = u128::from_be_bytes(want[0].0) - 1;
+    let (mut got, mut after) = (Vec::new(), Some(OrderId(first.to_be_bytes())));
+    while got.len() < want.len() {
         let page = s.store.scan_rows(db, offer, after, 3).await?;
         got.extend(page.rows.iter().map(|r| r.order));
-        let Some(next) = page.next else { return same(got, want) };
-        after = Some(next);
+        after = page.next;
+        ensure!(after.is_some() || got.len() == want.len(), "the end after {got:?}");
     }
+    same(got, want)?;
+    let end = s.store.scan_rows(db, offer, Some(OrderId([0xff; 16])), 3).await?;
+    same(end, RowPage { rows: vec![], next: None })
 }
