@@ -4,6 +4,8 @@
 //! The pause entry stores the flag that was in force. Any reconciler that finds the view exact and
 //! such a pause as the last flag entry restores it; an operator's entry ends the chain.
 
+use std::collections::BTreeMap;
+
 use cells::port::{Changed, MAX_MEND, MendCall};
 use domain::drift::{self, DriftKind};
 use domain::{CellId, Flag, OrderId};
@@ -89,12 +91,34 @@ impl Reconciler {
         Ok(true)
     }
 
-    /// Sets supply, net, open, held and b right. `buyers`: ledger quantities of those whose b is
-    /// wrong. False when the cell changed meanwhile; the next pass tries again.
+    /// What the ledger says at W of these buyers.
+    async fn at_w(
+        &self,
+        cell: &CellId,
+        w: u64,
+        buyers: Vec<String>,
+    ) -> Result<Vec<(String, i64)>, OperateError> {
+        let mut out: BTreeMap<String, i64> = buyers.into_iter().map(|n| (n, 0)).collect();
+        let mut after: Option<String> = None;
+        while !out.is_empty() {
+            let (sums, last) = self.sums_after(cell, w, after.as_deref()).await?;
+            for (name, units) in sums {
+                out.entry(name).and_modify(|q| *q = units);
+            }
+            after = last;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(out.into_iter().collect())
+    }
+
+    /// Sets supply, net, open, held and b right. `buyers`: those whose b is wrong. False when the
+    /// cell changed meanwhile; the next pass tries again.
     pub(crate) async fn mend(
         &self,
         cell: &CellId,
-        buyers: Vec<(String, i64)>,
+        buyers: Vec<String>,
     ) -> Result<bool, OperateError> {
         self.pause(cell).await?;
         match self.follow.catch_up(cell).await {
@@ -109,10 +133,7 @@ impl Reconciler {
             return Ok(false);
         };
         // What the ledger says may have moved since the scan: read it at this W.
-        let sums = if buyers.is_empty() { Default::default() } else { self.sums(cell, w).await? };
-        let at_w = |n: &String| sums.get(n).copied().unwrap_or(0);
-        let mut buyers: Vec<(String, i64)> =
-            buyers.into_iter().map(|(n, _)| (at_w(&n), n)).map(|(q, n)| (n, q)).collect();
+        let mut buyers = self.at_w(cell, w, buyers).await?;
         // At least one call, also without buyers: it sets the counters.
         loop {
             let rest = buyers.split_off(buyers.len().min(MAX_MEND));

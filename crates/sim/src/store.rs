@@ -159,7 +159,7 @@ fn databases(&self) -> u16 {
     self.inner.databases()
 }
 async fn ping(&self, db: u16) -> bool {
-    !self.node.world.is_down(Target::Db(db))
+    !self.node.world.is_cut(&self.node, Target::Db(db))
 });
 
 calls!(Orders for s {
@@ -191,6 +191,7 @@ calls!(Catalog for s {
 });
 
 calls!(Marks for s {
+    reads now_ms() -> u64, 0;
     reads set_progress(partition: &str = partition.to_owned() => &partition,
         finished_until: u64 = finished_until => finished_until) -> (), 0;
     reads progress() -> Vec<(String, u64)>, 0;

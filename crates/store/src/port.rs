@@ -323,6 +323,8 @@ pub struct Parked {
 /// Progress, barriers, leases, parked work: database 0.
 #[async_trait]
 pub trait Marks: Send + Sync {
+    /// Database 0's clock, UTC ms: the one that all processes share.
+    async fn now_ms(&self) -> StoreResult<u64>;
     /// Stores the publish time up to which a partition is finished (never goes back).
     async fn set_progress(&self, partition: &str, finished_until: u64) -> StoreResult<()>;
     /// Progress of all partitions.

@@ -195,6 +195,7 @@ forward!(Catalog for s {
 });
 
 forward!(Marks for s {
+    fn now_ms() -> u64, 0;
     fn set_progress(partition: &str, finished_until: u64) -> (), 0;
     fn progress() -> Vec<(String, u64)>, 0;
     fn mark_barrier(barrier: &str, partition: &str) -> (), 0;
