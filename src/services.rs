@@ -110,10 +110,8 @@ pub(crate) async fn writer(config: Config) -> Result<(), Exit> {
     let tasks = Tasks::new();
     let handle = begin(&config, &tasks)?;
     let ports = wire::ports(&config, &tasks, RedisClient::Tools).await?;
-    let ready = probe::Ready::default();
-    probe::serve(&tasks, listener, ready.clone(), handle);
-    writer::spawn(&tasks, &ports, &(&config.writer).into());
-    ready.set(true);
+    let ready = writer::spawn(&tasks, &ports, &(&config.writer).into());
+    probe::serve(&tasks, listener, ready, handle);
     println!("writer, probes on {}", config.writer.listen);
     tasks::signal().await;
     drain(&config, &tasks, None).await;
@@ -136,11 +134,9 @@ pub(crate) async fn reconciler(mut config: Config, args: &ReconcilerArgs) -> Res
     let listener = bind("reconciler.listen", &config.reconciler.listen).await?;
     let handle = begin(&config, &tasks)?;
     let ports = wire::ports(&config, &tasks, RedisClient::Tools).await?;
-    let ready = probe::Ready::default();
-    probe::serve(&tasks, listener, ready.clone(), handle);
     let reconciler = Reconciler::new(ports, (&config.reconciler).into(), &config.publish);
+    probe::serve(&tasks, listener, reconciler.ready(), handle);
     reconciler.spawn(&tasks);
-    ready.set(true);
     println!("reconciler, probes on {}", config.reconciler.listen);
     tasks::signal().await;
     drain(&config, &tasks, None).await;

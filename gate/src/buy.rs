@@ -317,7 +317,8 @@ impl Attempt<'_> {
         let Some(verdict) = found.into_iter().flatten().next() else {
             return Ok(None);
         };
-        let Some(sealed) = store.kept(cell, verdict.seq).await.map_err(|_| ())? else {
+        let kept = store.kept(cell, verdict.seq).await.map_err(|_| ())?;
+        let Some((_, sealed)) = kept.into_iter().find(|(seq, _)| *seq == verdict.seq) else {
             // It got its row since we looked for one.
             let row = self.row().await?;
             return Ok(Some(row.map_or_else(|| self.unconfirmed(None), |row| self.replay(&row))));

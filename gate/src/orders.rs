@@ -8,7 +8,6 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::Duration;
 
-use domain::frame::Sealed;
 use domain::{Buyer, Kind, OfferId, OrderId, Payload, Reason, Status};
 use runtime::mutant::{self, Mutant};
 use serde::Serialize;
@@ -255,8 +254,8 @@ impl Ask<'_> {
             let kept = ports.store.kept(&cell, verdict.seq).await.map_err(|_| ())?;
             let status =
                 if verdict.kind == Kind::Claim { Status::Accepted } else { Status::Rejected };
-            let of = |s: Sealed| self.mine(&s.payload).map(|p| (status, p, s.t_ms));
-            return Ok(kept.and_then(of));
+            let mut here = kept.into_iter().filter(|(seq, _)| *seq == verdict.seq);
+            return Ok(here.find_map(|(_, s)| Some((status, self.mine(&s.payload)?, s.t_ms))));
         }
         let holds = ports.cells.find_holds(&cell, &[self.order]).await.map_err(|_| ())?;
         Ok(holds

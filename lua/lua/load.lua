@@ -14,7 +14,8 @@ local call, staged = redis.call, tonumber(ARGV[10])
 if call('EXISTS', KEYS[1]) == 1 then return { 2 } end
 local primary = string.match(call('INFO', 'replication'), 'master_replid:(%x+)')
 local ticket = ARGV[9] ~= '' and ARGV[9] .. ':' .. primary or ''
-if (call('GET', KEYS[7]) or '') ~= ticket then return { 1 } end
+local stored = string.match(call('GET', KEYS[7]) or '', '^%d+:(.*)$') or ''
+if stored ~= ticket then return { 1 } end
 if staged > 0 and call('HLEN', KEYS[8]) ~= staged then return { 1 } end
 local time = call('TIME')
 local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))

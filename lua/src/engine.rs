@@ -109,8 +109,13 @@ impl<R: Runner> Cells for Engine<R> {
         self.run(cell, unseal::encode(cell, order, att), |v| fence::decode(order, v)).await
     }
 
-    async fn ticket(&self, cell: &CellId, ticket: &str) -> CellResult<()> {
-        self.run(cell, ticket::encode(cell, ticket), |_| Ok(())).await
+    async fn take_ticket(
+        &self,
+        cell: &CellId,
+        ticket: &str,
+        respect_ms: Option<u64>,
+    ) -> CellResult<Changed> {
+        self.changed(cell, ticket::encode(cell, ticket, respect_ms)).await
     }
 
     async fn stage(&self, cell: &CellId, suffix: &str, b: &[(String, i64)]) -> CellResult<()> {

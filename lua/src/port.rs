@@ -372,8 +372,20 @@ pub trait Cells: Send + Sync {
     async fn fence(&self, cell: &CellId, order: OrderId, payload: &[u8]) -> CellResult<FenceReply>;
     /// Turns a sealed anchor that nobody touched since into a fence.
     async fn unseal(&self, cell: &CellId, order: OrderId, att: &str) -> CellResult<FenceReply>;
-    /// Stores a ticket in the slot; it dies with the node's data, and with its primary.
-    async fn ticket(&self, cell: &CellId, ticket: &str) -> CellResult<()>;
+    /// Stores a ticket in the slot; it dies with the node's data, and with its primary. `Changed`
+    /// when another one was stored, by this primary, within `respect_ms` of Redis time: somebody
+    /// is building, and nobody voids a load of his. Without `respect_ms` the ticket is only made
+    /// fresh, and `Changed` is the answer where it is not stored (any more).
+    async fn take_ticket(
+        &self,
+        cell: &CellId,
+        ticket: &str,
+        respect_ms: Option<u64>,
+    ) -> CellResult<Changed>;
+    /// The same over any other.
+    async fn ticket(&self, cell: &CellId, ticket: &str) -> CellResult<()> {
+        self.take_ticket(cell, ticket, Some(0)).await.map(|_| ())
+    }
     /// Adds (buyer, qty) pairs, at most 1,000 a call, to the staging key of a coming load.
     async fn stage(&self, cell: &CellId, suffix: &str, b: &[(String, i64)]) -> CellResult<()>;
     /// Creates a missing cell. `Ok`, `Exists`, or `Changed` (another ticket).

@@ -105,7 +105,7 @@ impl Reconciler {
     pub(crate) async fn is_late(&self, cell: &CellId, w: u64) -> Result<bool, OperateError> {
         let page = self.ports.store.after(cell, w, 1).await.map_err(down)?;
         let first = page.and_then(|p| p.entries.into_iter().next());
-        let now = self.ports.clock.now_ms();
+        let now = self.ports.store.now_ms().await.map_err(down)?;
         let limit = self.settings.relay_after.as_millis() as u64;
         Ok(first.is_some_and(|e| (e.at_ms as u64).saturating_add(limit) < now))
     }

@@ -1,31 +1,59 @@
 //! How far the log is finished: the relay and the sweeper act only behind this (PROTOCOL 6.5).
 //!
-//! A partition without traffic tells nothing by itself, so ticks are put into it.
+//! A partition without traffic tells nothing by itself, so ticks are put into it. All of it is in
+//! the clock of database 0, which nobody's own clock can falsify: ticks carry that time, and the
+//! age of a hold is taken from the clock that gave it its time, its Redis node's. Compared are
+//! ages, never the times of two clocks.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use domain::frame::{self, Item};
 use orderlog::port::Partition;
 use runtime::mutant::{self, Mutant};
+use tokio::time::Instant;
 
 use crate::Reconciler;
 
-/// Publish times, UTC ms, up to which partitions are finished.
-#[derive(Debug, Clone, Default)]
+/// A horizon that was read longer ago is read again.
+const FRESH: Duration = Duration::from_millis(250);
+
+/// Times of database 0 up to which partitions are finished.
+#[derive(Debug, Clone)]
 pub(crate) struct Horizon {
+    read: Instant,
+    now: u64,
     mains: u64,
     retries: HashMap<u16, u64>,
 }
 
 impl Horizon {
-    /// The time before which an order that touches these databases is finished in the log.
+    /// The time before which an order that touches these databases is finished in the log; never
+    /// in the future, whatever a clock that was ahead has left there.
     pub fn of(&self, dbs: &[u16]) -> u64 {
         if mutant::on(Mutant::NoHorizon) {
             return u64::MAX;
         }
         let retry = |db: &u16| self.retries.get(db).copied().unwrap_or(0);
-        dbs.iter().map(retry).fold(self.mains, u64::min)
+        dbs.iter().map(retry).fold(self.mains.min(self.now), u64::min)
     }
+
+    /// When something of this age came to be.
+    pub fn before(&self, age_ms: u64) -> u64 {
+        self.now.saturating_sub(age_ms)
+    }
+
+    /// The time at which it was read.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+}
+
+/// The age of a hold made at `t_ms`, both times from its Redis node. A time that lies further in
+/// the future than `slack` was given by a clock that was ahead, and has since been set back or
+/// failed over: such a hold must not wait until that hour has come, so it counts as old.
+pub(crate) fn age(t_ms: u64, redis_now: u64, slack: u64) -> u64 {
+    if t_ms > redis_now.saturating_add(slack) { redis_now } else { redis_now.saturating_sub(t_ms) }
 }
 
 impl Reconciler {
@@ -36,22 +64,36 @@ impl Reconciler {
 
     /// Reads progress. `None` when database 0 does not answer: nobody is declared dead then.
     pub(crate) async fn horizon(&self) -> Option<Horizon> {
+        let read = Instant::now();
+        // The clock first: what is read after it cannot be finished past it in earnest.
+        let now = self.ports.store.now_ms().await.ok()?;
         let progress: HashMap<String, u64> =
             self.ports.store.progress().await.ok()?.into_iter().collect();
         let until = |p: Partition| progress.get(&p.to_string()).copied().unwrap_or(0);
         let mains = (0..self.ports.log.partitions()).map(|n| until(Partition::Main(n))).min();
         let retries = (0..self.ports.store.databases()).map(|d| (d, until(Partition::Retry(d))));
-        Some(Horizon { mains: mains.unwrap_or(0), retries: retries.collect() })
+        Some(Horizon { read, now, mains: mains.unwrap_or(0), retries: retries.collect() })
     }
 
-    /// Puts a tick into every partition whose progress is older than a second.
+    /// The same, or a new one where this one is old or missing.
+    pub(crate) async fn fresh(&self, horizon: Option<Horizon>) -> Option<Horizon> {
+        match horizon {
+            Some(h) if h.read.elapsed() <= FRESH => Some(h),
+            _ => self.horizon().await,
+        }
+    }
+
+    /// Puts a tick into every partition whose progress is older than a second. Its time is that
+    /// of database 0, read before it is published: what the tick finds finished was published
+    /// before it.
     pub(crate) async fn tick_idle(&self) {
         if mutant::on(Mutant::NoTicks) {
             return;
         }
+        let Ok(now) = self.ports.store.now_ms().await else { return };
         let Ok(progress) = self.ports.store.progress().await else { return };
         let progress: HashMap<String, u64> = progress.into_iter().collect();
-        let now = self.ports.clock.now_ms();
+        let now = if mutant::on(Mutant::TickOwnClock) { self.ports.clock.now_ms() } else { now };
         for p in self.partitions() {
             let until = progress.get(&p.to_string()).copied().unwrap_or(0);
             if until + 1000 > now {
@@ -61,6 +103,47 @@ impl Reconciler {
             if let Err(e) = self.ports.log.publish(p, tick).await {
                 tracing::debug!(partition = %p, error = %e, "no tick");
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: u64 = 3_600_000;
+    const NOW: u64 = 500 * HOUR;
+
+    fn horizon(mains: u64, retry: u64) -> Horizon {
+        Horizon { read: Instant::now(), now: NOW, mains, retries: HashMap::from([(0, retry)]) }
+    }
+
+    #[tokio::test]
+    async fn the_future_is_not_finished() {
+        let cases = [
+            (NOW - 5, NOW - 9, NOW - 9),
+            (NOW - 9, NOW - 5, NOW - 9),
+            (NOW + HOUR, NOW + HOUR, NOW),
+            (NOW + HOUR, NOW - HOUR, NOW - HOUR),
+        ];
+        for (mains, retry, until) in cases {
+            assert_eq!(horizon(mains, retry).of(&[0]), until);
+        }
+        assert_eq!(horizon(NOW, NOW).of(&[0, 1]), 0, "a partition that nobody knows");
+    }
+
+    #[test]
+    fn ages_are_of_one_clock() {
+        for (t, now, want) in [
+            (NOW - 7, NOW, 7),
+            (NOW, NOW, 0),
+            (NOW + 900, NOW, 0),
+            (NOW + 1001, NOW, NOW),
+            (NOW + HOUR, NOW, NOW),
+            (NOW, NOW + HOUR, HOUR),
+            (u64::MAX, NOW, NOW),
+        ] {
+            assert_eq!(age(t, now, 1000), want, "{t} {now}");
         }
     }
 }

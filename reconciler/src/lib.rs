@@ -7,24 +7,29 @@
 //! decision about an order; the ledger decides.
 
 mod check;
+mod holds;
 mod horizon;
+mod lead;
 mod metrics;
 mod pass;
 mod quiet;
 mod rebuild;
 mod relay;
+mod relayed;
 mod repair;
 mod sweep;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::{CellId, OfferId, OrderId};
+use domain::{CellId, OfferId};
 use parking_lot::Mutex;
 use runtime::config::{PublishConfig, ReconcilerConfig};
+use runtime::probe::Ready;
 use runtime::{Phase, Tasks};
+use store::port::UnrowedRange;
 use view::{Follow, HoldStatus, OperateError, Ports, Reconcile, Report};
 
 /// What a reconciler needs to know besides its ports.
@@ -40,6 +45,12 @@ pub struct Settings {
     pub parallel: usize,
     /// How long a lease on a database's cells lasts.
     pub lease: Duration,
+    /// Rounds without progress after which a lease is given up.
+    pub give_up_after: u32,
+    /// Ledger entries and holds beyond which held and b of a cell are not compared.
+    pub compare_most: u64,
+    /// Orders published again that may be on their way to a writer at once.
+    pub relay_most: usize,
 }
 
 impl From<&ReconcilerConfig> for Settings {
@@ -50,6 +61,9 @@ impl From<&ReconcilerConfig> for Settings {
             sweep_after: Duration::from_millis(c.sweep_after_ms),
             parallel: c.parallel,
             lease: Duration::from_millis(c.lease_ms),
+            give_up_after: c.give_up_after,
+            compare_most: c.compare_most,
+            relay_most: c.relay_most,
         }
     }
 }
@@ -66,8 +80,16 @@ pub struct Reconciler {
     pub(crate) publish_timeout: Duration,
     pub(crate) holder: String,
     pub(crate) seen: Mutex<HoldStatus>,
-    /// When this process last published an order again, UTC ms; bounded, may be lost.
-    pub(crate) relayed: Mutex<HashMap<OrderId, u64>>,
+    /// What this process published again; bounded, may be lost.
+    pub(crate) relayed: Mutex<relayed::Relayed>,
+    pub(crate) standing: Mutex<lead::Standing>,
+    /// The cells of each database as the last pass listed them; bounded.
+    pub(crate) known: Mutex<BTreeMap<u16, Vec<CellId>>>,
+    /// Ranges without rows whose time lies in the future, and when each was seen first.
+    pub(crate) ahead: Mutex<BTreeMap<u16, HashMap<UnrowedRange, u64>>>,
+    /// Held while a large cell is compared.
+    pub(crate) large: tokio::sync::Mutex<()>,
+    pub(crate) ready: Ready,
 }
 
 impl Reconciler {
@@ -76,17 +98,28 @@ impl Reconciler {
         metrics::describe();
         let max_age = Duration::from_millis(publish.max_age_ms);
         let publish_timeout = Duration::from_millis(publish.timeout_ms);
+        let relayed = relayed::Relayed::new(settings.relay_most, ports.store.databases());
         Arc::new(Self {
             follow: Follow::new(&ports),
             holder: format!("{:016x}", ports.unique.next()),
             seen: Mutex::default(),
-            relayed: Mutex::default(),
+            relayed: Mutex::new(relayed),
+            standing: Mutex::new(lead::Standing::new(settings.give_up_after)),
+            known: Mutex::default(),
+            ahead: Mutex::default(),
+            large: tokio::sync::Mutex::default(),
+            ready: Ready::default(),
             ports,
             settings,
             settle: max_age + publish_timeout,
             max_age,
             publish_timeout,
         })
+    }
+
+    /// Says whether rounds have made progress lately: the answer of `/readyz`.
+    pub fn ready(&self) -> Ready {
+        self.ready.clone()
     }
 
     /// Passes on schedule, with jitter, until `FlushLog`.

@@ -14,8 +14,12 @@ pub(crate) fn describe() {
     describe_counter!("sluicegate_relayed_total", "Orders published again from a hold");
     describe_counter!("sluicegate_swept_total", "Orders published again from a verdict");
     describe_counter!("sluicegate_resolved_total", "Phantom holds dropped");
+    let help = "Leases given up after rounds without progress";
+    describe_counter!("sluicegate_reconciler_gave_up_total", help);
+    let help = "Comparisons of held and b left out because the cell is too large";
+    describe_counter!("sluicegate_cells_too_large_total", help);
     describe_gauge!("sluicegate_oldest_hold_seconds", "Age of the oldest hold");
-    describe_gauge!("sluicegate_holds_overdue", "Holds the relay acts on");
+    describe_gauge!("sluicegate_holds_overdue", "Holds older than reconciler.relay_after_ms");
     describe_gauge!("sluicegate_cells_diverged", "Cells whose view is not the ledger's");
     describe_gauge!("sluicegate_units", "Units of the cells of this process's last pass, by state");
     let help = "Ledger entries that the furthest view is behind its ledger";
@@ -33,6 +37,12 @@ pub(crate) fn drift(kind: DriftKind) {
 }
 pub(crate) fn repaired(repair: Repair) {
     counter!("sluicegate_repairs_total", "repair" => repair.as_str()).increment(1);
+}
+pub(crate) fn gave_up() {
+    counter!("sluicegate_reconciler_gave_up_total").increment(1);
+}
+pub(crate) fn too_large() {
+    counter!("sluicegate_cells_too_large_total").increment(1);
 }
 pub(crate) fn relayed(n: usize) {
     counter!("sluicegate_relayed_total").increment(n as u64);

@@ -1,16 +1,25 @@
 //! Passes: over one database on schedule, over everything or one offer on demand.
 
+use std::collections::BTreeSet;
+
 use domain::drift::DriftKind;
 use domain::{CellId, Flag, OfferId};
-use futures::future::join_all;
+use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 use runtime::mutant::{self, Mutant};
 use view::{Drift, Followed, HoldStatus, OperateError, Report};
 
 use crate::check::Compared;
+use crate::horizon::Horizon;
+use crate::lead::{Claim, Turn, lease_of};
 use crate::metrics::{self, Units};
+use crate::rebuild::Built;
 use crate::{Reconciler, down};
 
+/// Cells that one pass builds; the next goes on.
+const BUILT: usize = 50_000;
+/// Cells of a database that are known while it is away.
+const KNOWN: usize = 100_000;
 /// Cells of one page.
 const PAGE: u64 = 256;
 /// Scheduled passes compare held and b of a cell every so many rounds.
@@ -27,6 +36,15 @@ struct How {
     quiet: bool,
 }
 
+/// What a pass over a database saw.
+#[derive(Default)]
+struct Round {
+    status: HoldStatus,
+    missing: Vec<CellId>,
+    /// Its cells were listed, and each of them was compared.
+    whole: bool,
+}
+
 impl Reconciler {
     /// One scheduled round: the databases whose lease this process gets. `spawn` calls this, and
     /// so do tests, which need no timer.
@@ -35,60 +53,111 @@ impl Reconciler {
         let mut status = HoldStatus::default();
         let mut units = Units::default();
         let mut missing = Vec::new();
+        let mut led = Vec::new();
         for db in 0..self.ports.store.databases() {
-            let name = format!("reconcile:{db}");
-            let ttl = self.settings.lease.as_millis() as u64;
-            match self.ports.store.lease(&name, &self.holder, ttl).await {
-                Ok(true) => {}
-                Ok(false) => continue,
-                Err(e) => {
-                    tracing::debug!(error = %e, "no lease");
-                    continue;
+            match self.turn(db).await {
+                Turn::Mine => {
+                    let lease = lease_of(db);
+                    let pass = self.database(db, round, &mut units);
+                    let seen = self.holding(Claim::Lease(&lease), pass).await;
+                    status.add(&seen.status);
+                    missing.extend(seen.missing);
+                    led.push((db, lease, seen.whole));
+                }
+                Turn::Other => self.stand_by(db, &mut status).await,
+                Turn::Unknown => {
+                    self.standing.lock().unknown(db);
+                    status.add(&self.watch(db).await);
                 }
             }
-            match self.database(db, round, (&mut status, &mut units)).await {
-                Ok(cells) => missing.push(cells),
-                Err(e) => tracing::debug!(db, error = %e, "the pass will be repeated"),
-            }
         }
-        // Databases apart, at once: each waits for its own retry partition alone.
-        join_all(missing.into_iter().map(|cells| self.build_missing(cells))).await;
+        let mut build = self.build_missing(missing).boxed();
+        for (_, lease, _) in &led {
+            build = self.holding(Claim::Lease(lease), build).boxed();
+        }
+        build.await;
+        for (db, _, whole) in led {
+            self.end_turn(db, whole).await;
+        }
+        self.standing.lock().round();
+        self.ready.set(self.standing.lock().is_ready());
         metrics::holds(&status);
         units.show();
         *self.seen.lock() = status;
     }
 
-    async fn database(
-        &self,
-        db: u16,
-        round: u64,
-        (status, units): (&mut HoldStatus, &mut Units),
-    ) -> Result<Vec<CellId>, OperateError> {
+    /// Another process has this database, or this one lets the others ask first.
+    async fn stand_by(&self, db: u16, status: &mut HoldStatus) {
+        let able = self.is_able(db).await;
+        self.standing.lock().other(db, able);
+        if able {
+            self.known.lock().remove(&db);
+        } else {
+            status.add(&self.watch(db).await);
+        }
+    }
+
+    async fn database(&self, db: u16, round: u64, units: &mut Units) -> Round {
         let how = How { dry_run: false, quiet: round % QUIET_EVERY == QUIET_EVERY - 1 };
-        let mut missing = Vec::new();
-        let mut after: Option<CellId> = None;
+        let mut out = Round { whole: true, ..Round::default() };
+        let mut horizon = self.horizon().await;
+        horizon.iter().for_each(|h| self.prune_relayed(h));
+        let mut listed = Vec::new();
         loop {
-            let cells = self.ports.store.cells(db, after.as_ref(), PAGE).await.map_err(down)?;
-            let Some(last) = cells.last().cloned() else { break };
+            let cells = match self.ports.store.cells(db, listed.last(), PAGE).await {
+                Ok(cells) => cells,
+                Err(e) => {
+                    tracing::debug!(db, error = %e, "the pass will be repeated");
+                    return Round { status: self.watch(db).await, whole: false, ..out };
+                }
+            };
+            if cells.is_empty() {
+                break;
+            }
             for (cell, found) in self.look_at(&cells, how).await {
-                let Ok((compared, found)) = found else { continue };
+                let Ok((compared, found)) = found else {
+                    out.whole = false;
+                    continue;
+                };
                 units.add(&compared);
-                status.diverged += u64::from(found.iter().any(|d| !d.applied));
-                if found.iter().any(|d| d.kind == DriftKind::Missing) {
-                    missing.push(cell);
+                out.status.diverged += u64::from(found.iter().any(|d| !d.applied));
+                if found.iter().any(is_built) && out.missing.len() < BUILT {
+                    out.missing.push(cell);
                 }
             }
-            self.relay_cells(&cells, status).await;
-            after = Some(last);
+            horizon = self.relay_cells(&cells, horizon, &mut out.status).await;
+            listed.extend(cells);
         }
-        if let Some(horizon) = self.horizon().await
+        self.know(db, listed);
+        if let Some(horizon) = self.fresh(horizon).await
             && let Err(e) = self.sweep(db, &horizon).await
         {
             // Missing cells are built all the same.
             tracing::debug!(db, error = %e, "the sweeper waits for the next pass");
         }
         metrics::pass();
-        Ok(missing)
+        out
+    }
+
+    /// Remembers the cells of a database, so that their holds are seen while it is away.
+    fn know(&self, db: u16, mut cells: Vec<CellId>) {
+        if cells.len() > KNOWN {
+            tracing::warn!(db, cells = cells.len(), "holds of the first {KNOWN} cells are watched");
+            cells.truncate(KNOWN);
+        }
+        self.known.lock().insert(db, cells);
+    }
+
+    /// What can be seen of the holds while a database, or database 0, does not answer.
+    async fn watch(&self, db: u16) -> HoldStatus {
+        let known = self.known.lock().get(&db).cloned().unwrap_or_default();
+        let mut status = HoldStatus::default();
+        for cell in &known {
+            if let Err(e) = self.relay(cell, None, &mut status).await {
+                tracing::debug!(%cell, error = %e, "its holds are not counted");
+            }
+        }
+        status
     }
 
     async fn build_missing(&self, cells: Vec<CellId>) {
@@ -97,21 +166,29 @@ impl Reconciler {
         }
         tracing::warn!(cells = cells.len(), "building missing cells from the ledger");
         match self.rebuild_missing(&cells).await {
-            Ok(built) => {
-                tracing::info!(cells = built.len(), "built");
+            Ok(Built { cells: built, elsewhere }) => {
+                let elsewhere = elsewhere.len();
+                tracing::info!(cells = built.len(), elsewhere, "built");
                 built.iter().for_each(|_| metrics::repaired(DriftKind::Missing.repair()));
             }
             Err(e) => tracing::warn!(error = %e, "not built, the next pass tries again"),
         }
     }
 
-    async fn relay_cells(&self, cells: &[CellId], status: &mut HoldStatus) {
-        let Some(horizon) = self.horizon().await else { return };
+    /// Answers the horizon that it used last.
+    async fn relay_cells(
+        &self,
+        cells: &[CellId],
+        mut horizon: Option<Horizon>,
+        status: &mut HoldStatus,
+    ) -> Option<Horizon> {
         for cell in cells {
-            if let Err(e) = self.relay(cell, &horizon, status).await {
+            horizon = self.fresh(horizon).await;
+            if let Err(e) = self.relay(cell, horizon.as_ref(), status).await {
                 tracing::debug!(%cell, error = %e, "relay waits for the next pass");
             }
         }
+        horizon
     }
 
     async fn look_at(&self, cells: &[CellId], how: How) -> Vec<(CellId, Looked)> {
@@ -173,14 +250,21 @@ impl Reconciler {
     }
 
     async fn build(&self, report: &mut Report) -> Result<(), OperateError> {
-        let is_missing = |d: &&mut Drift| d.kind == DriftKind::Missing;
         let cells: Vec<CellId> =
-            report.drift.iter_mut().filter(is_missing).map(|d| d.cell.clone()).collect();
+            report.drift.iter().filter(|d| is_built(d)).map(|d| d.cell.clone()).collect();
         if cells.is_empty() {
             return Ok(());
         }
-        let built = self.rebuild_missing(&cells).await?;
-        for d in report.drift.iter_mut().filter(is_missing) {
+        let Built { cells: mut built, elsewhere } = self.rebuild_missing(&cells).await?;
+        // Somebody was at it already: starting over would only take longer.
+        for cell in elsewhere {
+            match self.built(&cell).await {
+                Ok(()) => built.push(cell),
+                Err(e) => tracing::warn!(%cell, error = %e, "another reconciler's build"),
+            }
+        }
+        let built: BTreeSet<CellId> = built.into_iter().collect();
+        for d in report.drift.iter_mut().filter(|d| is_built(d)) {
             d.applied = built.contains(&d.cell);
         }
         Ok(())
@@ -269,7 +353,8 @@ impl Reconciler {
         Ok(found)
     }
 
-    /// True when the repair is complete now.
+    /// True when the repair is complete now. What is built waits for all others of the pass:
+    /// one barrier serves them all.
     async fn repair(
         &self,
         cell: &CellId,
@@ -283,10 +368,8 @@ impl Reconciler {
                 let Some(view) = &compared.view else { return Ok(false) };
                 let seen = (view.mark.inc, view.totals.seq, view.totals.tok);
                 self.ports.cells.drop_cell(cell, seen, true).await.map_err(down)?;
-                let built = self.rebuild_missing(std::slice::from_ref(cell)).await?;
-                Ok(!built.is_empty())
+                Ok(false)
             }
-            // Missing cells are built together, behind one barrier.
             DriftKind::Missing => Ok(false),
             DriftKind::Ledger => {
                 // Once more: a database that lost commits between the two reads looks the same.
@@ -306,4 +389,9 @@ impl Reconciler {
             | DriftKind::RepairPause => Ok(false),
         }
     }
+}
+
+/// True for what is built from the ledger: missing, or dropped because it is of another ledger.
+fn is_built(d: &Drift) -> bool {
+    matches!(d.kind, DriftKind::Missing | DriftKind::Fork)
 }

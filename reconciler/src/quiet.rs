@@ -1,8 +1,13 @@
 //! held and b (INV-4): they change with every reserve, so they are compared in a moment in which
 //! the cell stood still: the same counters before and after the scan. A busy cell is looked at
 //! again in a later pass.
+//!
+//! A cell may have millions of buyers. They are compared in shares, each with one pass over the
+//! ledger and over the cell: memory is that of a share. One large cell at a time.
 
+use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash, Hasher};
 
 use cells::port::CellView;
 use domain::drift::DriftKind;
@@ -10,15 +15,19 @@ use domain::{CellId, Hold, invariant};
 use store::fold::buyer_units;
 use view::{Drift, OperateError};
 
-use crate::{Reconciler, down};
+use crate::{Reconciler, down, metrics};
 
-/// b, and what the ledger says at W.
-type Counts = (HashMap<String, i64>, HashMap<String, i64>);
-
-/// Holds per scan call.
+/// Buyers per scan call.
 const PAGE: u32 = 500;
-/// Holds and buyers beyond which a cell is not compared in one go.
-pub(crate) const MOST: usize = 1_000_000;
+/// Entries and holds that make one more share.
+const STEP: u64 = 250_000;
+/// Buyers, or holds, of the cell in one share; where more crowd into one, the cell is left for
+/// later.
+const CROWD: usize = 2 * STEP as usize;
+/// A cell with fewer entries and holds is compared beside others.
+const SMALL: u64 = 5000;
+/// Wrong buyers that one mend sets right; the next pass goes on.
+const MOST_WRONG: usize = 50_000;
 /// Tries to find the cell standing still.
 const TRIES: usize = 5;
 
@@ -27,49 +36,120 @@ const TRIES: usize = 5;
 pub(crate) struct Wrong {
     /// Lines of the report.
     pub drift: Vec<Drift>,
-    /// Ledger quantity at W of the buyers whose b is wrong.
-    pub buyers: Vec<(String, i64)>,
+    /// Buyers whose b is wrong, the first of them.
+    pub buyers: Vec<String>,
+    differ: usize,
+    first: Option<String>,
+}
+
+/// One of the equal parts that the buyers of a cell are looked at in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Share {
+    n: u64,
+    of: u64,
+}
+
+impl Share {
+    /// The shares of a cell with this many entries.
+    pub fn all(entries: u64) -> impl Iterator<Item = Share> {
+        let of = entries / STEP + 1;
+        (0..of).map(move |n| Share { n, of })
+    }
+
+    fn has(self, name: &str) -> bool {
+        let mut h = DefaultHasher::new();
+        name.hash(&mut h);
+        h.finish() % self.of == self.n
+    }
+}
+
+/// The holds of a cell: how many, their units, and those of a share of its buyers.
+#[derive(Default)]
+struct Held {
+    count: u64,
+    units: i64,
+    of_share: BTreeMap<domain::OrderId, Hold>,
 }
 
 impl Reconciler {
-    /// All holds; `None` when there are too many.
-    pub(crate) async fn holds_of(&self, cell: &CellId) -> Result<Option<Vec<Hold>>, OperateError> {
-        // Sorted: what a pass does in which order is a function of what it sees.
-        let mut by_id: BTreeMap<_, Hold> = BTreeMap::new();
-        let mut cursor = 0;
-        loop {
-            let page = self.ports.cells.scan_holds(cell, cursor, PAGE).await.map_err(down)?;
-            by_id.extend(page.items.into_iter().map(|h| (h.order, h)));
-            if by_id.len() > MOST {
-                return Ok(None);
-            }
-            cursor = page.cursor;
-            if cursor == 0 {
-                return Ok(Some(by_id.into_values().collect()));
-            }
-        }
-    }
-
-    /// Compares held and b; `None` when the cell never stood still.
+    /// Compares held and b; `None` when the cell never stood still, or is too large.
     pub(crate) async fn check_quiet(&self, cell: &CellId) -> Result<Option<Wrong>, OperateError> {
         for _ in 0..TRIES {
             let Some(before) = self.ports.cells.snapshot(cell).await.map_err(down)? else {
                 return Ok(None);
             };
-            let Some(holds) = self.holds_of(cell).await? else { return Ok(None) };
-            // Without a limit b only marks who has bought; there is nothing to compare.
-            let limited = self.limited(cell).await? == Some(true);
-            let b = if limited { self.buyers_of(cell).await? } else { None };
-            let counts = match b {
-                Some(b) => Some((b, self.sums(cell, before.totals.seq).await?)),
-                None => None,
-            };
+            // Every buyer with a field in b has an entry or a hold, or had a hold.
+            let size = before.totals.seq + before.holds;
+            if size > self.settings.compare_most {
+                metrics::too_large();
+                tracing::debug!(%cell, size, "too large: held and b are not compared");
+                return Ok(None);
+            }
+            let large = if size > SMALL { Some(self.large.lock().await) } else { None };
+            let Some(wrong) = self.compare_quiet(cell, &before).await? else { return Ok(None) };
+            drop(large);
             let after = self.ports.cells.snapshot(cell).await.map_err(down)?;
-            if after.is_some_and(|a| stood_still(&before, &a)) {
-                return Ok(Some(wrong(cell, &before, &holds, counts.as_ref())));
+            if let Some(wrong) = wrong
+                && after.is_some_and(|a| stood_still(&before, &a))
+            {
+                return Ok(Some(wrong.told(cell)));
             }
         }
         Ok(None)
+    }
+
+    /// `None` when it is too large, `Some(None)` when it moved.
+    async fn compare_quiet(
+        &self,
+        cell: &CellId,
+        before: &CellView,
+    ) -> Result<Option<Option<Wrong>>, OperateError> {
+        // Without a limit b only marks who has bought; there is nothing to compare.
+        let limited = self.limited(cell).await? == Some(true);
+        let mut wrong = Wrong::default();
+        let (seq, mut first) = (before.totals.seq, true);
+        for share in Share::all(seq + before.holds) {
+            let share = limited.then_some(share);
+            let Some(held) = self.held_of(cell, share).await? else { return Ok(None) };
+            if held.count != before.holds {
+                return Ok(Some(None));
+            }
+            if std::mem::take(&mut first) && held.units != before.held {
+                wrong.held(cell, before.held, &held);
+            }
+            let Some(share) = share else { break };
+            let sums = self.sums_of(cell, seq, share).await?;
+            let Some(b) = self.buyers_of(cell, share).await? else { return Ok(None) };
+            let holds: Vec<Hold> = held.of_share.into_values().collect();
+            wrong.compare(&holds, &b, &sums);
+        }
+        Ok(Some(Some(wrong)))
+    }
+
+    /// All holds counted, those of a share kept without their bytes; `None` when it has too many.
+    async fn held_of(
+        &self,
+        cell: &CellId,
+        share: Option<Share>,
+    ) -> Result<Option<Held>, OperateError> {
+        let mut out = Held::default();
+        let mut pages = self.holds_of(cell);
+        while let Some(page) = pages.next().await? {
+            for mut hold in page {
+                out.count += 1;
+                out.units += i64::from(hold.qty);
+                let Some(share) = share else { continue };
+                if hold.buyer.as_ref().is_some_and(|b| share.has(b.as_str())) {
+                    (hold.payload, hold.att) = (Vec::new(), String::new());
+                    out.of_share.insert(hold.order, hold);
+                }
+            }
+            if out.of_share.len() > CROWD {
+                metrics::too_large();
+                return Ok(None);
+            }
+        }
+        Ok(Some(out))
     }
 
     /// True when the offer has a limit per buyer, so that b counts; `None` without its row.
@@ -78,15 +158,21 @@ impl Reconciler {
         Ok(offer.map(|(o, _)| o.limit_per_buyer.is_some()))
     }
 
-    /// b; `None` when there are too many to compare (a part of them would only look wrong).
-    async fn buyers_of(&self, cell: &CellId) -> Result<Option<HashMap<String, i64>>, OperateError> {
+    /// b of a share; `None` when there are too many to compare (a part of them would only look
+    /// wrong).
+    async fn buyers_of(
+        &self,
+        cell: &CellId,
+        share: Share,
+    ) -> Result<Option<HashMap<String, i64>>, OperateError> {
         let mut b = HashMap::new();
         let mut cursor = 0;
         loop {
             let page = self.ports.cells.scan_buyers(cell, cursor, PAGE).await.map_err(down)?;
-            b.extend(page.items);
+            b.extend(page.items.into_iter().filter(|(name, _)| share.has(name)));
             cursor = page.cursor;
-            if b.len() > MOST {
+            if b.len() > CROWD {
+                metrics::too_large();
                 return Ok(None);
             }
             if cursor == 0 {
@@ -95,15 +181,17 @@ impl Reconciler {
         }
     }
 
-    /// Ledger units per buyer at a position.
-    pub(crate) async fn sums(
+    /// Ledger units at a position of the buyers of a share, folded in one pass over the ledger.
+    pub(crate) async fn sums_of(
         &self,
         cell: &CellId,
         seq: u64,
+        share: Share,
     ) -> Result<HashMap<String, i64>, OperateError> {
-        let mut units = HashMap::new();
-        buyer_units(&*self.ports.store, cell, (0, seq), &mut units).await.map_err(down)?;
-        Ok(units)
+        let mut sums = HashMap::new();
+        let keep = |name: &str| share.has(name);
+        buyer_units(&*self.ports.store, cell, (0, seq), keep, &mut sums).await.map_err(down)?;
+        Ok(sums)
     }
 }
 
@@ -112,32 +200,40 @@ fn stood_still(a: &CellView, b: &CellView) -> bool {
     face(a) == face(b)
 }
 
-fn wrong(cell: &CellId, view: &CellView, holds: &[Hold], counts: Option<&Counts>) -> Wrong {
-    let mut out = Wrong::default();
-    let mut add = |kind: DriftKind, ledger: String, redis: String| {
-        let (cell, repair) = (cell.clone(), kind.repair());
-        out.drift.push(Drift { cell, kind, ledger, redis, repair, applied: false });
-    };
-    if !invariant::held(view.held, holds).is_empty() {
-        let sum: i64 = holds.iter().map(|h| i64::from(h.qty)).sum();
-        let redis = format!("held {}", view.held);
-        add(DriftKind::Held, format!("{} holds of {sum} units", holds.len()), redis);
-    }
-    let Some((b, sums)) = counts else { return out };
-    let bad = invariant::buyers(b, sums, holds);
-    if let Some(first) = bad.first() {
-        add(DriftKind::Buyers, format!("{} buyers differ", bad.len()), first.detail.clone());
-        out.buyers = wrong_buyers(holds, b, sums);
-    }
-    out
+fn line(cell: &CellId, kind: DriftKind, ledger: String, redis: String) -> Drift {
+    Drift { cell: cell.clone(), kind, ledger, redis, repair: kind.repair(), applied: false }
 }
 
-/// The buyers whose b is not ledger plus holds, with what the ledger says.
+impl Wrong {
+    fn held(&mut self, cell: &CellId, in_redis: i64, held: &Held) {
+        let ledger = format!("{} holds of {} units", held.count, held.units);
+        self.drift.push(line(cell, DriftKind::Held, ledger, format!("held {in_redis}")));
+    }
+
+    /// One share: b is ledger plus holds.
+    fn compare(&mut self, holds: &[Hold], b: &HashMap<String, i64>, sums: &HashMap<String, i64>) {
+        let bad = invariant::buyers(b, sums, holds);
+        self.differ += bad.len();
+        self.first = self.first.take().or(bad.into_iter().next().map(|v| v.detail));
+        let room = MOST_WRONG.saturating_sub(self.buyers.len());
+        self.buyers.extend(wrong_buyers(holds, b, sums).into_iter().take(room));
+    }
+
+    fn told(mut self, cell: &CellId) -> Self {
+        if let Some(first) = self.first.take() {
+            let ledger = format!("{} buyers differ", self.differ);
+            self.drift.push(line(cell, DriftKind::Buyers, ledger, first));
+        }
+        self
+    }
+}
+
+/// The buyers whose b is not ledger plus holds.
 fn wrong_buyers(
     holds: &[Hold],
     b: &HashMap<String, i64>,
     sums: &HashMap<String, i64>,
-) -> Vec<(String, i64)> {
+) -> Vec<String> {
     let mut want: HashMap<&str, i64> = sums.iter().map(|(n, q)| (n.as_str(), *q)).collect();
     for hold in holds {
         if let Some(buyer) = &hold.buyer {
@@ -148,6 +244,8 @@ fn wrong_buyers(
         want.entry(n).or_default();
     });
     let differs = |n: &str, q: i64| b.get(n).copied().unwrap_or(0) != q;
-    let want: BTreeMap<&str, i64> = want.into_iter().filter(|(n, q)| differs(n, *q)).collect();
-    want.into_keys().map(|n| (n.to_owned(), sums.get(n).copied().unwrap_or(0))).collect()
+    let mut wrong: Vec<&str> =
+        want.into_iter().filter(|(n, q)| differs(n, *q)).map(|(n, _)| n).collect();
+    wrong.sort_unstable();
+    wrong.into_iter().map(str::to_owned).collect()
 }

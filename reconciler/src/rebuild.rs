@@ -6,19 +6,22 @@
 //! ticket dies with the node's data, so a load that was prepared before a second loss answers
 //! CHANGED.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cells::port::{Changed, LoadCall};
 use domain::CellId;
 use domain::drift::DriftKind;
 use domain::frame::{self, Item};
+use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 use orderlog::port::Partition;
 use runtime::mutant::{self, Mutant};
 use tokio::time::Instant;
 use view::{Followed, OperateError};
 
+use crate::lead::Claim;
+use crate::quiet::Share;
 use crate::repair::pause_lease;
 use crate::{Reconciler, down};
 
@@ -31,30 +34,67 @@ const STAGE: usize = 1000;
 /// Lua numbers are exact below 2^53; sums of hashes are kept below this.
 const HASH_SPACE: u64 = 1 << 46;
 
+/// What became of cells that were to be built.
+pub(crate) struct Built {
+    /// They exist now.
+    pub cells: Vec<CellId>,
+    /// Somebody else was building them already.
+    pub elsewhere: Vec<CellId>,
+}
+
 impl Reconciler {
-    /// Rebuilds missing cells behind one barrier; answers those that exist afterwards.
-    pub(crate) async fn rebuild_missing(
-        &self,
-        cells: &[CellId],
-    ) -> Result<Vec<CellId>, OperateError> {
+    /// Rebuilds missing cells behind one barrier.
+    pub(crate) async fn rebuild_missing(&self, cells: &[CellId]) -> Result<Built, OperateError> {
         let ticket = format!("{:016x}", self.ports.unique.next());
-        let mut ticketed = Vec::new();
+        let respect = self.settings.lease.as_millis() as u64;
+        let (mut ticketed, mut elsewhere) = (Vec::new(), Vec::new());
         for cell in cells {
-            match self.ports.cells.ticket(cell, &ticket).await {
-                Ok(()) => ticketed.push(cell),
+            match self.ports.cells.take_ticket(cell, &ticket, Some(respect)).await {
+                Ok(Changed::Ok) => ticketed.push(cell.clone()),
+                Ok(_) => elsewhere.push(cell.clone()),
                 Err(e) => tracing::warn!(%cell, error = %e, "no ticket, the next pass tries again"),
             }
         }
         if ticketed.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Built { cells: Vec::new(), elsewhere });
         }
+        let build = self.build_behind_barrier(&ticketed, &ticket);
+        let built = self.holding(Claim::Ticket(&ticketed, &ticket), build).await?;
+        Ok(Built { cells: built, elsewhere })
+    }
+
+    /// Every one-line order that was in the log before this call has its verdict before its cell
+    /// is loaded. Such an order waits without a verdict only in the retry partition of its cell's
+    /// database; another database that is down does not hold the build up.
+    async fn build_behind_barrier(
+        &self,
+        cells: &[CellId],
+        ticket: &str,
+    ) -> Result<Vec<CellId>, OperateError> {
         if !mutant::on(Mutant::NoGrace) {
             tokio::time::sleep(self.settle).await;
         }
-        let dbs = ticketed.iter().map(|c| self.ports.store.cell_db(&c.offer)).collect();
-        self.barrier(dbs).await?;
+        let mains: Vec<Partition> = (0..self.ports.log.partitions()).map(Partition::Main).collect();
+        if !mutant::on(Mutant::NoBarrier) {
+            self.pass_barrier(&mains).await?;
+        }
+        let mut by_db: BTreeMap<u16, Vec<CellId>> = BTreeMap::new();
+        for cell in cells {
+            by_db.entry(self.ports.store.cell_db(&cell.offer)).or_default().push(cell.clone());
+        }
+        let builds = by_db.into_iter().map(|(db, cells)| self.build_of(db, cells, ticket));
+        Ok(join_all(builds).await.into_iter().flatten().collect())
+    }
+
+    /// The cells of one database, once its retry partition is finished too.
+    async fn build_of(&self, db: u16, cells: Vec<CellId>, ticket: &str) -> Vec<CellId> {
+        let barrier = !mutant::on(Mutant::NoBarrier) && !mutant::on(Mutant::BarrierMains);
+        if barrier && let Err(e) = self.pass_barrier(&[Partition::Retry(db)]).await {
+            tracing::warn!(db, error = %e, "not built, the next pass tries again");
+            return Vec::new();
+        }
         let load = |cell: CellId| async {
-            match self.load(&cell, &ticket).await {
+            match self.load(&cell, ticket).await {
                 Ok(()) => Some(cell),
                 Err(e) => {
                     tracing::warn!(%cell, error = %e, "not loaded");
@@ -62,27 +102,8 @@ impl Reconciler {
                 }
             }
         };
-        let cells: Vec<CellId> = ticketed.into_iter().cloned().collect();
         let loads = stream::iter(cells).map(load).buffer_unordered(self.settings.parallel);
-        Ok(loads.filter_map(std::future::ready).collect().await)
-    }
-
-    /// Every one-line order of cells on these databases that was in the log before this call has
-    /// its verdict afterwards. Such an order waits without a verdict only in the retry partition
-    /// of its cell's database; another database that is down does not hold the build up.
-    async fn barrier(&self, dbs: BTreeSet<u16>) -> Result<(), OperateError> {
-        if mutant::on(Mutant::NoBarrier) {
-            return Ok(());
-        }
-        let mains: Vec<Partition> = (0..self.ports.log.partitions()).map(Partition::Main).collect();
-        self.pass_barrier(&mains).await?;
-        if mutant::on(Mutant::BarrierMains) {
-            return Ok(());
-        }
-        for db in dbs {
-            self.pass_barrier(&[Partition::Retry(db)]).await?;
-        }
-        Ok(())
+        loads.filter_map(std::future::ready).collect().await
     }
 
     async fn pass_barrier(&self, partitions: &[Partition]) -> Result<(), OperateError> {
@@ -138,17 +159,21 @@ impl Reconciler {
         seq: u64,
         suffix: &str,
     ) -> Result<(u64, u64), OperateError> {
-        let mut sums: Vec<(String, i64)> = self.sums(cell, seq).await?.into_iter().collect();
-        sums.sort_unstable();
-        let mut adds = 0u64;
-        for (buyer, _) in &sums {
-            let buyer = buyer.parse().map_err(down)?;
-            adds = (adds + self.ports.identity.buyer_hash(&buyer) % HASH_SPACE) % HASH_SPACE;
+        let (mut staged, mut adds) = (0u64, 0u64);
+        for share in Share::all(seq) {
+            let sums = self.sums_of(cell, seq, share).await?;
+            let mut sums: Vec<(String, i64)> = sums.into_iter().collect();
+            sums.sort_unstable();
+            for (buyer, _) in &sums {
+                let buyer = buyer.parse().map_err(down)?;
+                adds = (adds + self.ports.identity.buyer_hash(&buyer) % HASH_SPACE) % HASH_SPACE;
+            }
+            for chunk in sums.chunks(STAGE) {
+                self.ports.cells.stage(cell, suffix, chunk).await.map_err(down)?;
+            }
+            staged += sums.len() as u64;
         }
-        for chunk in sums.chunks(STAGE) {
-            self.ports.cells.stage(cell, suffix, chunk).await.map_err(down)?;
-        }
-        Ok((sums.len() as u64, adds))
+        Ok((staged, adds))
     }
 
     /// An operator's rebuild of a living (or missing) cell.
@@ -202,10 +227,9 @@ impl Reconciler {
         Ok(())
     }
 
-    /// The schedule may have found the cell missing and put its own ticket over ours: then ours
-    /// answers CHANGED and the schedule's builds the cell, which takes as long again.
-    async fn built(&self, cell: &CellId) -> Result<(), OperateError> {
-        let until = Instant::now() + self.settle * 2 + SETTLE;
+    /// The schedule may have found the cell missing and be building it already.
+    pub(crate) async fn built(&self, cell: &CellId) -> Result<(), OperateError> {
+        let until = Instant::now() + self.settle + BARRIER + SETTLE;
         while self.compare(cell).await?.view.is_none() {
             if Instant::now() > until {
                 return Err(down(format!("{cell} was not built; the schedule goes on with it")));

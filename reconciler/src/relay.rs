@@ -2,7 +2,10 @@
 //!
 //! First the ledger: a verdict that is folded in makes the hold a phantom (resolve), one that is
 //! not is applied. Only a hold without a verdict is published, with exactly its stored bytes.
-//! Safety does not depend on X, nor on the memory of what was relayed; both only save work.
+//! Safety does not depend on X, nor on the memory of what was relayed; both only save work. A cell
+//! may have millions of holds: they are looked at page by page, and never is more than a page here.
+
+use std::collections::HashMap;
 
 use cells::port::MAX_BATCH;
 use domain::frame::{Item, Mode, Sealed};
@@ -14,50 +17,92 @@ use store::port::Verdict;
 use tokio::time::Instant;
 use view::{HoldStatus, OperateError};
 
-use crate::horizon::Horizon;
+use crate::horizon::{Horizon, age};
+use crate::relayed::Dbs;
 use crate::{Reconciler, down, metrics};
 
-/// Orders remembered as relayed; beyond that the memory starts over.
-const MEMORY: usize = 200_000;
+/// What a walk over holds does with them.
+struct Walk<'a> {
+    cell: &'a CellId,
+    /// `None`: they are only counted.
+    horizon: Option<&'a Horizon>,
+    /// Its node's time when the walk began.
+    redis_now: u64,
+}
 
 impl Reconciler {
-    /// One pass over the holds of a cell; adds what it saw to `status`.
+    /// One pass over the holds of a cell; adds what it saw to `status`. Without a horizon, and
+    /// once its database does not answer, they are only counted: the alarms must be right then.
     pub(crate) async fn relay(
         &self,
         cell: &CellId,
-        horizon: &Horizon,
+        horizon: Option<&Horizon>,
         status: &mut HoldStatus,
     ) -> Result<(), OperateError> {
-        let Some(holds) = self.holds_of(cell).await? else { return Ok(()) };
-        let now = self.ports.clock.now_ms();
+        let Some(view) = self.ports.cells.snapshot(cell).await.map_err(down)? else {
+            return Ok(());
+        };
+        let mut walk = Walk { cell, horizon, redis_now: view.mark.redis_ms };
+        let mut counted = HoldStatus::default();
+        let mut failed = Ok(());
+        let mut holds = self.holds_of(cell);
+        while view.holds > 0
+            && let Some(page) = holds.next().await?
+        {
+            let due = self.look(&walk, page, &mut counted);
+            if let Err(e) = self.act(cell, due).await {
+                (walk.horizon, failed) = (None, Err(e));
+            }
+        }
+        // While Redis rehashes a scan shows some holds twice.
+        counted.overdue = counted.overdue.min(view.holds);
+        status.add(&counted);
+        failed
+    }
+
+    /// Counts a page; answers what the relay acts on.
+    fn look(&self, walk: &Walk<'_>, page: Vec<Hold>, status: &mut HoldStatus) -> Vec<Hold> {
         let x = self.settings.relay_after.as_millis() as u64;
         let mut due = Vec::new();
-        for hold in holds {
-            status.oldest_ms = status.oldest_ms.max(now.saturating_sub(hold.t_ms));
-            let until = horizon.of(&self.databases_of(cell, &hold));
-            let last = self.relayed.lock().get(&hold.order).copied().unwrap_or(0);
-            if hold.t_ms.max(last) + x < until {
+        let mut taken: HashMap<Dbs, usize> = HashMap::new();
+        for hold in page {
+            let age = age(hold.t_ms, walk.redis_now, x);
+            // Since when is not known of a hold whose clock was wrong.
+            let shown = if age == walk.redis_now { x } else { age };
+            status.oldest_ms = status.oldest_ms.max(shown);
+            status.overdue += u64::from(age > x);
+            let Some(horizon) = walk.horizon else { continue };
+            let dbs = self.databases_of(walk.cell, &hold);
+            let relayed = self.relayed.lock();
+            let since = horizon.before(age).max(relayed.at(dbs, hold.order));
+            let taken = taken.entry(dbs).or_default();
+            if since + x < horizon.of(&[dbs.0, dbs.1]) && *taken < relayed.room(dbs) {
+                *taken += 1;
                 due.push(hold);
             }
         }
-        status.overdue += due.len() as u64;
-        self.act(cell, due).await
+        due
+    }
+
+    /// Makes room for more: forgets what writers had their chance at.
+    pub(crate) fn prune_relayed(&self, horizon: &Horizon) {
+        let x = self.settings.relay_after.as_millis() as u64;
+        let over = |(cell, buyer): Dbs, at: u64| at + x < horizon.of(&[cell, buyer]);
+        self.relayed.lock().prune(over);
     }
 
     /// With X = 0, for a cell that is paused and settled.
     pub(crate) async fn relay_all(&self, cell: &CellId) -> Result<(), OperateError> {
-        match self.holds_of(cell).await? {
-            Some(holds) => self.act(cell, holds).await,
-            None => Ok(()),
+        let mut holds = self.holds_of(cell);
+        while let Some(page) = holds.next().await? {
+            self.act(cell, page).await?;
         }
+        Ok(())
     }
 
-    fn databases_of(&self, cell: &CellId, hold: &Hold) -> Vec<u16> {
+    fn databases_of(&self, cell: &CellId, hold: &Hold) -> Dbs {
         let own = self.ports.store.cell_db(&cell.offer);
-        match &hold.buyer {
-            Some(buyer) => vec![own, self.ports.store.buyer_db(buyer)],
-            None => vec![own],
-        }
+        (own, hold.buyer.as_ref().map_or(own, |b| self.ports.store.buyer_db(b)))
     }
 
     async fn act(&self, cell: &CellId, due: Vec<Hold>) -> Result<(), OperateError> {
@@ -123,8 +168,8 @@ impl Reconciler {
         for hold in open {
             match hold.state {
                 HoldState::Sealed if one_line(hold) => {
-                    items.push((hold.order, sealed(hold)));
-                    orders.push(hold.order);
+                    items.push(Item::Order(Mode::Full, sealed(hold)));
+                    orders.push(hold);
                 }
                 HoldState::Transfer => transfers.push(hold),
                 // Carts: their anchor decides, by the rules of the cart flow.
@@ -135,10 +180,11 @@ impl Reconciler {
         }
         let partitions = self.ports.log.partitions();
         let home = Partition::Main(self.ports.identity.partition(&cell.offer, partitions));
-        let items: Vec<Item> = items.into_iter().map(|(_, s)| Item::Order(Mode::Full, s)).collect();
-        self.publish(home, items, Some(seen)).await?;
-        metrics::relayed(orders.len());
-        self.remember(&orders);
+        if !items.is_empty() {
+            self.publish(home, items, Some(seen)).await?;
+            metrics::relayed(orders.len());
+            self.remember(cell, &orders).await;
+        }
         for hold in transfers {
             if let Err(e) = self.finish_transfer(hold).await {
                 tracing::warn!(request = %hold.order, error = %e, "a transfer has to wait");
@@ -166,13 +212,13 @@ impl Reconciler {
         Ok(())
     }
 
-    fn remember(&self, orders: &[OrderId]) {
-        let now = self.ports.clock.now_ms();
+    async fn remember(&self, cell: &CellId, holds: &[&Hold]) {
+        // Database 0 has answered a moment ago; its clock is the one that progress is in.
+        let Ok(now) = self.ports.store.now_ms().await else { return };
         let mut relayed = self.relayed.lock();
-        if relayed.len() + orders.len() > MEMORY {
-            relayed.clear();
+        for hold in holds {
+            relayed.add(self.databases_of(cell, hold), hold.order, now);
         }
-        relayed.extend(orders.iter().map(|o| (*o, now)));
     }
 
     /// A coordinator died between the hold and the transaction: run it with the same id.

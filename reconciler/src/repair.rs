@@ -4,9 +4,12 @@
 //! The pause entry stores the flag that was in force. Any reconciler that finds the view exact and
 //! such a pause as the last flag entry restores it; an operator's entry ends the chain.
 
+use std::collections::{BTreeSet, HashMap};
+
 use cells::port::{Changed, MAX_MEND, MendCall};
 use domain::drift::{self, DriftKind};
 use domain::{CellId, Flag, OrderId};
+use store::fold::buyer_units;
 use view::{Followed, OperateError};
 
 use crate::{Reconciler, down};
@@ -89,12 +92,30 @@ impl Reconciler {
         Ok(true)
     }
 
-    /// Sets supply, net, open, held and b right. `buyers`: ledger quantities of those whose b is
-    /// wrong. False when the cell changed meanwhile; the next pass tries again.
+    /// What the ledger says at W of these buyers.
+    async fn at_w(
+        &self,
+        cell: &CellId,
+        w: u64,
+        buyers: Vec<String>,
+    ) -> Result<Vec<(String, i64)>, OperateError> {
+        if buyers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked: BTreeSet<String> = buyers.into_iter().collect();
+        let mut sums = HashMap::new();
+        let keep = |name: &str| asked.contains(name);
+        buyer_units(&*self.ports.store, cell, (0, w), keep, &mut sums).await.map_err(down)?;
+        let of = |n: String| (sums.get(&n).copied().unwrap_or(0), n);
+        Ok(asked.into_iter().map(of).map(|(units, n)| (n, units)).collect())
+    }
+
+    /// Sets supply, net, open, held and b right. `buyers`: those whose b is wrong. False when the
+    /// cell changed meanwhile; the next pass tries again.
     pub(crate) async fn mend(
         &self,
         cell: &CellId,
-        buyers: Vec<(String, i64)>,
+        buyers: Vec<String>,
     ) -> Result<bool, OperateError> {
         self.pause(cell).await?;
         match self.follow.catch_up(cell).await {
@@ -109,10 +130,7 @@ impl Reconciler {
             return Ok(false);
         };
         // What the ledger says may have moved since the scan: read it at this W.
-        let sums = if buyers.is_empty() { Default::default() } else { self.sums(cell, w).await? };
-        let at_w = |n: &String| sums.get(n).copied().unwrap_or(0);
-        let mut buyers: Vec<(String, i64)> =
-            buyers.into_iter().map(|(n, _)| (at_w(&n), n)).map(|(q, n)| (n, q)).collect();
+        let mut buyers = self.at_w(cell, w, buyers).await?;
         // At least one call, also without buyers: it sets the counters.
         loop {
             let rest = buyers.split_off(buyers.len().min(MAX_MEND));

@@ -3,19 +3,21 @@
 //! It repairs a frame that the log lost, or that an operator skipped, after the verdict was
 //! written. The mode follows the anchor's verdict. Ranges whose orders are complete are forgotten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use domain::frame::{Item, Mode, Sealed};
 use domain::ledger::Class;
 use domain::{CellId, Entry, Kind, OrderId, Payload, Status};
 use orderlog::port::Partition;
 use runtime::mutant::{self, Mutant};
-use store::port::{RowState, Unrowed, UnrowedRange};
+use store::port::{RowState, UnrowedRange};
 use view::OperateError;
 
 use crate::horizon::Horizon;
 use crate::{Reconciler, down, metrics};
 
+/// No time of a range lies behind it.
+const FAR: u64 = u64::MAX >> 1;
 /// Ranges of one pass.
 const RANGES: u64 = 256;
 /// A verdict transaction has at most this many entries per cell.
@@ -36,13 +38,16 @@ impl Reconciler {
             return Ok(());
         }
         let y = self.settings.sweep_after.as_millis() as u64;
-        let before = horizon.of(&[db]).min(self.ports.clock.now_ms()).saturating_sub(y);
-        let found = self.ports.store.unrowed(db, before, RANGES).await.map_err(down)?;
+        let found = self.ports.store.unrowed(db, FAR, RANGES).await.map_err(down)?;
+        let since = self.first_seen(db, &found, horizon.now());
         let mut complete = Vec::new();
-        for Unrowed { range, orders } in found {
-            let all = self.anchors(&range, orders).await?;
+        for (range, since) in found.into_iter().zip(since) {
+            if since + y >= horizon.of(&[db]) {
+                continue;
+            }
+            let all = self.anchors(&range).await?;
             // Slow is not dead: an order may wait in the retry partition of any of its databases.
-            let due = |a: &Anchor| range.at_ms + y < horizon.of(&self.databases_of_order(a));
+            let due = |a: &Anchor| since + y < horizon.of(&self.databases_of_order(a));
             let (due, waiting): (Vec<_>, Vec<_>) = all.into_iter().partition(due);
             // A range whose orders live on a database that is down must not stop the others.
             match self.sweep_range(&range.cell, due).await {
@@ -54,6 +59,20 @@ impl Reconciler {
         self.ports.store.finish_unrowed(db, &complete).await.map_err(down)
     }
 
+    /// Since when each range is known to be there. Its own time is of the writer that made it: one
+    /// from the future counts from when this process saw the range first.
+    fn first_seen(&self, db: u16, ranges: &[UnrowedRange], now: u64) -> Vec<u64> {
+        let mut ahead = self.ahead.lock();
+        let of_db = ahead.entry(db).or_default();
+        let seen = |r: &UnrowedRange| of_db.get(r).copied().unwrap_or(now);
+        let future: HashMap<UnrowedRange, u64> =
+            ranges.iter().filter(|r| r.at_ms > now).map(|r| (r.clone(), seen(r))).collect();
+        let since = |r: &UnrowedRange| future.get(r).copied().unwrap_or(r.at_ms);
+        let all = ranges.iter().map(since).collect();
+        *of_db = future;
+        all
+    }
+
     fn databases_of_order(&self, a: &Anchor) -> Vec<u16> {
         let store = &self.ports.store;
         let of_lines = a.cells.iter().map(|c| store.cell_db(&c.offer));
@@ -61,11 +80,8 @@ impl Reconciler {
     }
 
     /// The anchor verdicts of a range.
-    async fn anchors(
-        &self,
-        range: &UnrowedRange,
-        orders: Vec<(u64, Sealed)>,
-    ) -> Result<Vec<Anchor>, OperateError> {
+    async fn anchors(&self, range: &UnrowedRange) -> Result<Vec<Anchor>, OperateError> {
+        let orders = self.ports.store.kept(&range.cell, range.first_seq).await.map_err(down)?;
         let limit = (range.last_seq + 1 - range.first_seq).min(WIDEST);
         let page = self.ports.store.after(&range.cell, range.first_seq - 1, limit).await;
         let entries = page.map_err(down)?.map(|p| p.entries).unwrap_or_default();

@@ -13,8 +13,9 @@ use std::time::Duration;
 use cells::port::Cells;
 use common::{reconciler, settle, start_writer};
 use domain::drift::DriftKind;
+use domain::frame::{self, Item};
 use domain::{CellId, Flag, Kind};
-use orderlog::port::OrderLog;
+use orderlog::port::{OrderLog, Partition};
 use store::Ledger;
 use testkit::ports::{Fail, Site, until};
 use view::Reconcile;
@@ -79,6 +80,52 @@ async fn two_rebuilders_make_one_cell() {
     }
     assert!(a.reconcile(None, true).await.unwrap().drift.is_empty());
     settle(&site, &b, &cells).await;
+}
+
+/// Barriers and tickets are counted: who comes later starts nothing over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_build_outlasts_its_lease_and_is_left_alone() {
+    let site = Site::new(2, 2).await;
+    let cells = site.offer("shoe", &[3, 3], 0).await;
+    for n in 0..6 {
+        site.buy(&format!("b{n}"), "k", &cells[n % 2]).await;
+    }
+    site.cells.runner().wipe_all();
+    let short = |s: &mut sluicegate_reconciler::Settings| s.lease = Duration::from_millis(400);
+    let a = common::reconciler_with(site.ports.clone(), short);
+    let b = common::reconciler_with(site.ports.clone(), short);
+    let desk = common::reconciler_with(site.ports.clone(), short);
+    // The writers lag for many times the lease; then there is one barrier, whoever came by.
+    let lag = async {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let mut barriers = 0;
+        for n in 0..2 {
+            for f in site.take(Partition::Main(n)).await {
+                let items = frame::decode(&f).unwrap();
+                barriers += items.iter().filter(|i| matches!(i, Item::Barrier(_))).count();
+                site.log.publish(Partition::Main(n), f).await.unwrap();
+            }
+        }
+        start_writer(&site);
+        barriers
+    };
+    let passes = async {
+        for round in 0..12 {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            b.scheduled(round).await;
+        }
+    };
+    let operator = async {
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        desk.reconcile(None, false).await
+    };
+    let (_, (), report, barriers) = tokio::join!(a.scheduled(0), passes, operator, lag);
+    assert!(!report.unwrap().is_bad());
+    assert_eq!(barriers, 2, "one in each main partition");
+    for cell in &cells {
+        assert_eq!(site.available(cell).await, 0);
+    }
+    settle(&site, &a, &cells).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

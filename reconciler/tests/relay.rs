@@ -23,7 +23,8 @@ use writer::{Outcome, Processor};
 
 fn processor(site: &Site) -> Processor {
     let patience = Duration::from_millis(1);
-    let settings = writer::Settings { batch_frames: 9, batch_orders: 99, patience };
+    let settings =
+        writer::Settings { batch_frames: 9, batch_orders: 99, patience, give_up_after: 9 };
     Processor::new(site.ports.clone(), settings)
 }
 
@@ -59,6 +60,7 @@ async fn an_abandoned_hold_is_published_with_its_bytes_behind_the_horizon() {
     r.scheduled(0).await;
     assert_eq!(published(&site).await, [(Mode::Full, sealed.clone())]);
     // Not again before a writer had its chance at what was just published.
+    site.clock.advance(2 * X);
     finished_until(&site, START_MS + 60_000 + X).await;
     r.scheduled(0).await;
     assert!(published(&site).await.is_empty());
@@ -67,6 +69,7 @@ async fn an_abandoned_hold_is_published_with_its_bytes_behind_the_horizon() {
     assert_eq!(published(&site).await.len(), 1);
     // A parked order is left to people.
     site.store.park(p.order, "a test", &sealed).await.unwrap();
+    site.clock.advance(900_000);
     finished_until(&site, START_MS + 900_000).await;
     r.scheduled(0).await;
     assert!(published(&site).await.is_empty());
@@ -102,6 +105,7 @@ async fn one_partition_that_lags_holds_the_relay_back() {
     let (far, _) = site.held(&site.buyer_on(1, "bob"), "k", &cell).await;
     let r = reconciler(&site);
     let late = START_MS + 10 * X;
+    site.clock.advance(10 * X);
     for p in ["main-0", "main-1", "retry-0"] {
         site.store.set_progress(p, late).await.unwrap();
     }

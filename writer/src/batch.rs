@@ -1,11 +1,13 @@
 //! Frames become flows: one flow per order, in frame order. Pure.
 //!
 //! What cannot be read is set apart: a frame without a valid header or checksum whole, an order
-//! with a payload that does not parse alone.
+//! with a payload that does not parse alone. What a newer program wrote is not unreadable: it ends
+//! the batch.
 
 use bytes::Bytes;
 use domain::frame::{self, Item, Mode, Sealed};
 use domain::{CellId, Kind, OrderId, Payload};
+use runtime::mutant::{self, Mutant};
 use store::port::Verdict;
 
 /// One order on its way through the steps.
@@ -41,15 +43,30 @@ pub(crate) struct Batch {
     pub barriers: Vec<String>,
     /// Frames, or orders re-wrapped as frames, that cannot be read, with the reason.
     pub unreadable: Vec<(Bytes, String)>,
+    /// Frames that were read; those after a newer one were not.
+    pub frames: usize,
+    /// What a newer program wrote after them: it waits, and everything behind it.
+    pub newer: Option<String>,
 }
 
 impl Batch {
     /// Reads one more frame.
     pub fn add(&mut self, bytes: &Bytes) {
+        if self.newer.is_some() {
+            return;
+        }
         let items = match frame::decode(bytes) {
             Ok(items) => items,
-            Err(e) => return self.unreadable.push((bytes.clone(), e.to_string())),
+            Err(e) if e.is_newer() && !mutant::on(Mutant::NewerParked) => {
+                self.newer = Some(e.to_string());
+                return;
+            }
+            Err(e) => {
+                self.frames += 1;
+                return self.unreadable.push((bytes.clone(), e.to_string()));
+            }
         };
+        self.frames += 1;
         for item in items {
             match item {
                 Item::Order(mode, sealed) => self.order(mode, sealed),

@@ -2,11 +2,13 @@
 //!
 //! A reader task keeps a bounded number of deliveries and bytes ready (back-pressure: nothing is
 //! pulled while there are as many), the main loop turns what is ready into one batch. A consumer
-//! that ends is made again, with a growing pause.
+//! that ends is made again, with a growing pause; one that brings nothing is given up.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use domain::frame;
 use orderlog::port::{Consumer, Delivery, DeliveryId, LogError, Partition};
 use runtime::mutant::{self, Mutant};
 use runtime::{Phase, Tasks};
@@ -14,6 +16,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use view::Ports;
 
+use crate::health::Health;
 use crate::process::{Outcome, Processor};
 use crate::{Settings, metrics};
 
@@ -21,14 +24,30 @@ use crate::{Settings, metrics};
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 /// Bytes of frames that wait for a batch, plus at most one frame.
 const AHEAD: usize = 4 * 1024 * 1024;
+/// Between two tries to store what database 0 did not take.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Longest pause between tries.
 const LONGEST: Duration = Duration::from_secs(2);
+
+/// Before a partition is taken again that waits for a newer writer: one of those takes it.
+const UPGRADE: Duration = Duration::from_secs(5);
+/// The most time a partition is left to others after it was given up.
+const AWAY: Duration = Duration::from_secs(3);
 
 pub(crate) struct Intake {
     partition: Partition,
     ports: Ports,
     settings: Settings,
     processor: Processor,
+    health: Arc<Health>,
+}
+
+/// How a batch ended.
+enum Done {
+    /// So many of its frames are finished; a newer program's is next when it is not all of them.
+    Frames(usize),
+    /// The process stops, or the consumer is given up.
+    Left,
 }
 
 /// Deliveries in, acks out.
@@ -71,28 +90,36 @@ impl Waiting {
 }
 
 struct Progress {
+    /// The latest tick that is finished, in the clock of database 0.
     until: u64,
     stored: u64,
     at: Instant,
+    /// When database 0 did not take it.
+    failed: Option<Instant>,
 }
 
 impl Intake {
-    pub fn new(partition: Partition, processor: Processor) -> Self {
+    pub fn new(partition: Partition, processor: Processor, health: Arc<Health>) -> Self {
         let (ports, settings) = (processor.ports.clone(), processor.settings.clone());
-        Self { partition, ports, settings, processor }
+        Self { partition, ports, settings, processor, health }
     }
 
     /// Works until `FlushLog`.
     pub async fn run(&self, tasks: &Tasks) {
         let mut pause = Duration::from_millis(50);
         while tasks.phase() < Phase::FlushLog {
+            if self.health.has_trouble(self.partition) {
+                tasks.unless(Phase::FlushLog, self.leave_to_others()).await;
+            }
             let made = self.ports.log.consumer(self.partition);
             match tasks.unless(Phase::FlushLog, made).await {
                 None => return,
                 Some(Err(e)) => {
                     tracing::warn!(partition = %self.partition, error = %e, "no consumer yet");
+                    self.health.fruitless(self.partition);
                 }
                 Some(Ok(consumer)) => {
+                    self.health.taken(self.partition);
                     let began = Instant::now();
                     self.consume(consumer, tasks).await;
                     if began.elapsed() > LONGEST {
@@ -102,6 +129,23 @@ impl Intake {
             }
             tasks.unless(Phase::FlushLog, tokio::time::sleep(pause)).await;
             pause = (pause * 2).min(LONGEST);
+        }
+    }
+
+    /// A process that reaches what this one does not, or reads what it does not, has its chance.
+    /// For a retry partition that lasts until its database answers; orders of other databases are
+    /// in the main ones, which cannot wait for database 0.
+    async fn leave_to_others(&self) {
+        let away = if self.health.is_newer(self.partition) { UPGRADE } else { LONGEST / 2 };
+        tokio::time::sleep(away).await;
+        let until = Instant::now() + AWAY;
+        let (db, for_ever) = match self.partition {
+            Partition::Main(_) => (0, false),
+            Partition::Retry(db) => (db, true),
+        };
+        while !self.ports.store.ping(db).await && (for_ever || Instant::now() < until) {
+            self.health.fruitless(self.partition);
+            tokio::time::sleep(LONGEST).await;
         }
     }
 
@@ -116,10 +160,10 @@ impl Intake {
     }
 
     async fn batches(&self, mut pipe: Pipe<'_>, tasks: &Tasks) {
-        let mut progress = Progress { until: 0, stored: 0, at: Instant::now() };
+        let mut progress = Progress { until: 0, stored: 0, at: Instant::now(), failed: None };
         while let Some(Some(first)) = tasks.unless(Phase::FlushLog, pipe.deliveries.recv()).await {
             pipe.waiting.less(first.frame.len());
-            let batch = self.gather(first, &mut pipe);
+            let mut batch = self.gather(first, &mut pipe);
             if mutant::on(Mutant::AckBeforeCommit) {
                 let _ = pipe.acks.send(batch.iter().map(|d| d.id.clone()).collect()).await;
             }
@@ -128,20 +172,39 @@ impl Intake {
                 self.processor.verdicts_only(&frames).await;
                 let _ = pipe.acks.send(batch.iter().map(|d| d.id.clone()).collect()).await;
             }
-            if !self.finish(&batch, tasks).await {
-                return;
-            }
+            let Done::Frames(finished) = self.finish(&batch, tasks).await else { return };
+            let newer = finished < batch.len();
+            batch.truncate(finished);
             let now = self.ports.clock.now_ms();
             for d in &batch {
                 metrics::lag(now.saturating_sub(d.published_ms));
-                progress.until = progress.until.max(d.published_ms);
+                progress.until = progress.until.max(frame::tick(&d.frame).unwrap_or(0));
             }
             let ids = batch.into_iter().map(|d| d.id).collect();
             if pipe.acks.send(ids).await.is_err() {
                 return;
             }
-            self.store_progress(&mut progress).await;
+            let stored = self.store_progress(&mut progress).await;
+            if newer {
+                return self.health.newer(self.partition);
+            }
+            if !stored && self.gives_up() {
+                return;
+            }
         }
+    }
+
+    /// Counts a round without progress.
+    fn gives_up(&self) -> bool {
+        let over = self.health.fruitless(self.partition);
+        if over && !mutant::on(Mutant::ConsumerKept) {
+            tracing::warn!(
+                partition = %self.partition,
+                "rounds without progress: another writer may have this partition"
+            );
+            return true;
+        }
+        false
     }
 
     /// What is ready now, within the bounds of a batch.
@@ -158,30 +221,46 @@ impl Intake {
         batch
     }
 
-    /// Runs the batch until it is finished; false when the process is stopping first.
-    async fn finish(&self, batch: &[Delivery], tasks: &Tasks) -> bool {
+    /// Runs the batch until it is finished, or as far as this program can read it.
+    async fn finish(&self, batch: &[Delivery], tasks: &Tasks) -> Done {
         let frames: Vec<_> = batch.iter().map(|d| d.frame.clone()).collect();
         let mut pause = Duration::from_millis(100);
         loop {
-            if self.processor.run(self.partition, &frames).await == Outcome::Finished {
-                return true;
+            match self.processor.run(self.partition, &frames).await {
+                Outcome::Finished => return Done::Frames(frames.len()),
+                Outcome::Newer(finished) => return Done::Frames(finished),
+                Outcome::Again => {}
             }
-            if tasks.unless(Phase::FlushLog, tokio::time::sleep(pause)).await.is_none() {
-                return false;
+            let pausing = tasks.unless(Phase::FlushLog, tokio::time::sleep(pause)).await;
+            if pausing.is_none() || self.gives_up() {
+                return Done::Left;
             }
             pause = (pause * 2).min(LONGEST);
         }
     }
 
-    async fn store_progress(&self, p: &mut Progress) {
+    /// Stores it when it is time; false when database 0 did not take it.
+    async fn store_progress(&self, p: &mut Progress) -> bool {
+        if p.failed.is_some_and(|at| at.elapsed() < AGAIN) {
+            return true;
+        }
         if p.until <= p.stored || (p.stored > 0 && p.at.elapsed() < PROGRESS_EVERY) {
-            return;
+            self.health.progress(self.partition);
+            return true;
         }
         let name = self.partition.to_string();
         let store = || self.ports.store.set_progress(&name, p.until);
         match self.processor.patiently(0, store).await {
-            Ok(()) => (p.stored, p.at) = (p.until, Instant::now()),
-            Err(e) => tracing::debug!(error = %e, "progress not stored; the relay waits longer"),
+            Ok(()) => {
+                (p.stored, p.at, p.failed) = (p.until, Instant::now(), None);
+                self.health.progress(self.partition);
+                true
+            }
+            Err(e) => {
+                tracing::debug!(error = %e, "progress not stored; the relay waits longer");
+                p.failed = Some(Instant::now());
+                false
+            }
         }
     }
 }

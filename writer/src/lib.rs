@@ -8,6 +8,7 @@
 
 mod apply;
 mod batch;
+mod health;
 mod intake;
 mod lines;
 mod metrics;
@@ -17,12 +18,16 @@ mod process;
 mod retry;
 mod rows;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use orderlog::port::Partition;
 use runtime::Tasks;
 use runtime::config::WriterConfig;
+use runtime::probe::Ready;
 use view::Ports;
+
+use health::Health;
 
 pub use process::{Outcome, Processor};
 
@@ -35,6 +40,8 @@ pub struct Settings {
     pub batch_orders: usize,
     /// A database silent for this long sends its orders to its retry partition.
     pub patience: Duration,
+    /// Rounds without progress after which a partition is given up.
+    pub give_up_after: u32,
 }
 
 impl From<&WriterConfig> for Settings {
@@ -43,21 +50,27 @@ impl From<&WriterConfig> for Settings {
             batch_frames: c.batch_frames,
             batch_orders: c.batch_orders,
             patience: Duration::from_millis(c.patience_ms),
+            give_up_after: c.give_up_after,
         }
     }
 }
 
 /// Starts one consumer per main partition and per retry partition; they end at `FlushLog`,
-/// each after its batch.
-pub fn spawn(tasks: &Tasks, ports: &Ports, settings: &Settings) {
+/// each after its batch. The answer says whether all partitions make progress.
+pub fn spawn(tasks: &Tasks, ports: &Ports, settings: &Settings) -> Ready {
     metrics::describe();
     let mains = (0..ports.log.partitions()).map(Partition::Main);
     let retries = (0..ports.store.databases()).map(Partition::Retry);
     // One processor: what one partition learns of a silent database, all know.
     let processor = Processor::new(ports.clone(), settings.clone());
-    for partition in mains.chain(retries) {
-        let intake = intake::Intake::new(partition, processor.clone());
+    let all: Vec<Partition> = mains.chain(retries).collect();
+    let ready = Ready::default();
+    let health = Health::new(settings.give_up_after, all.iter().copied(), ready.clone());
+    let health = Arc::new(health);
+    for partition in all {
+        let intake = intake::Intake::new(partition, processor.clone(), health.clone());
         let t = tasks.clone();
         tasks.spawn("writer partition", async move { intake.run(&t).await });
     }
+    ready
 }

@@ -1,7 +1,8 @@
 //! The writer's metrics: names, help, and one function per thing that is counted.
 
 use domain::Kind;
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{Unit, counter, gauge, histogram};
+use metrics::{describe_counter, describe_gauge, describe_histogram};
 use store::port::Skipped;
 
 /// Names and help texts; `docs/metrics.md` is made from these.
@@ -15,6 +16,10 @@ pub(crate) fn describe() {
     let skipped = "Cells left out of a transaction: busy (locked by somebody), broken, no_cell";
     describe_counter!("sluicegate_writer_skipped_cells_total", skipped);
     describe_counter!("sluicegate_writer_parked_total", "Orders and frames parked for a person");
+    let help = "Consumers given up after rounds without progress";
+    describe_counter!("sluicegate_writer_gave_up_total", help);
+    let help = "Partitions whose next frame only a newer writer can read";
+    describe_gauge!("sluicegate_writer_partitions_newer", help);
     describe_histogram!("sluicegate_writer_batch_orders_size", "Orders per batch");
     let lag = "From the publish of a frame to its ack";
     describe_histogram!("sluicegate_writer_lag_seconds", Unit::Seconds, lag);
@@ -49,6 +54,12 @@ pub(crate) fn skipped(why: Skipped) {
 }
 pub(crate) fn parked(what: &'static str) {
     counter!("sluicegate_writer_parked_total", "what" => what).increment(1);
+}
+pub(crate) fn gave_up() {
+    counter!("sluicegate_writer_gave_up_total").increment(1);
+}
+pub(crate) fn newer(partitions: usize) {
+    gauge!("sluicegate_writer_partitions_newer").set(partitions as f64);
 }
 pub(crate) fn batch(orders: usize) {
     histogram!("sluicegate_writer_batch_orders_size").record(orders as f64);

@@ -29,6 +29,9 @@ pub enum Outcome {
     Finished,
     /// Something has to wait here: run the same batch again later.
     Again,
+    /// This many frames are finished: ack them. The next one is of a newer version or has an entry
+    /// of an unknown kind; it and what follows wait for a program that reads it.
+    Newer(usize),
 }
 
 impl Processor {
@@ -72,7 +75,12 @@ impl Processor {
             tracing::warn!(partition = %here, error = %e, "a retry partition took no frame");
             return Outcome::Again;
         }
-        self.mark(here, &batch.barriers).await
+        let marked = self.mark(here, &batch.barriers).await;
+        let Some(what) = batch.newer.filter(|_| marked == Outcome::Finished) else {
+            return marked;
+        };
+        tracing::error!(partition = %here, what, "waits for a newer writer; nothing is lost");
+        Outcome::Newer(batch.frames)
     }
 
     /// What a mutant does before its early ack.

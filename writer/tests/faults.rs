@@ -19,7 +19,8 @@ use testkit::ports::{Fail, START_MS, Site, abort, full, until};
 const HERE: Partition = Partition::Main(0);
 
 fn settings() -> Settings {
-    Settings { batch_frames: 64, batch_orders: 512, patience: Duration::from_millis(1) }
+    let patience = Duration::from_millis(1);
+    Settings { batch_frames: 64, batch_orders: 512, patience, give_up_after: 1000 }
 }
 
 fn writer(site: &Site) -> Processor {
@@ -242,7 +243,12 @@ async fn progress_never_passes_an_unfinished_frame() {
         all.into_iter().find(|p| p.0 == "main-0").map_or(0, |p| p.1)
     };
     spawn(&site.tasks, &site.ports, &settings());
+    let tick = async || {
+        let tick = frame::encode(&[Item::Tick(site.store.now_ms().await.unwrap())]);
+        site.publish(&cells[0], tick).await;
+    };
     let first = site.buy("ada", "k", &cells[0]).await;
+    tick().await;
     until("the first one counts", || async { progress().await == START_MS }).await;
     assert_eq!(site.row(&first).await.unwrap().0, "pending");
     // A frame that cannot be finished nor handed over, and ticks behind it.
@@ -252,8 +258,7 @@ async fn progress_never_passes_an_unfinished_frame() {
     let stuck = site.buy("bob", "k", &cells[0]).await;
     for _ in 0..5 {
         site.clock.advance(1000);
-        let tick = frame::encode(&[Item::Tick(0)]);
-        site.publish(&cells[0], tick).await;
+        tick().await;
         tokio::time::sleep(Duration::from_millis(60)).await;
         assert_eq!(progress().await, START_MS, "a tick must not overtake");
     }
@@ -262,7 +267,7 @@ async fn progress_never_passes_an_unfinished_frame() {
     site.store.rules.clear();
     // Progress is stored every 250 ms at most, so something has to follow: the relay's ticks.
     until("it goes on", || async {
-        site.publish(&cells[0], frame::encode(&[Item::Tick(0)])).await;
+        tick().await;
         tokio::time::sleep(Duration::from_millis(50)).await;
         progress().await == START_MS + 6000
     })

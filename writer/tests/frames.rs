@@ -20,7 +20,10 @@ const HERE: Partition = Partition::Main(0);
 
 fn writer(site: &Site) -> Processor {
     let patience = Duration::from_millis(30);
-    Processor::new(site.ports.clone(), Settings { batch_frames: 64, batch_orders: 512, patience })
+    Processor::new(
+        site.ports.clone(),
+        Settings { batch_frames: 64, batch_orders: 512, patience, give_up_after: 9 },
+    )
 }
 
 fn sealed(p: &Payload) -> Sealed {

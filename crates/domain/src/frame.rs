@@ -1,9 +1,10 @@
 //! Frames: one log entry with N orders.
 //!
 //! Wire form: magic `SGF`, version byte, CRC-32C of the body (big endian), body length, protobuf
-//! body. A reader takes its own version and the one before. Entries are an order (mode `full`
-//! publishes a held order, `abort` asks for its rejection), a barrier, or a tick. Golden bytes in
-//! the tests hold the form still. INV-14 speaks about `full` entries.
+//! body. Magic, version, checksum and length stay where they are in every version, so that a frame
+//! of a newer one is told from garbage. A reader takes its own version and the one before. Entries
+//! are an order (mode `full` publishes a held order, `abort` asks for its rejection), a barrier, or
+//! a tick. Golden bytes in the tests hold the form still. INV-14 speaks about `full` entries.
 
 use bytes::Bytes;
 use prost::Message;
@@ -17,6 +18,10 @@ pub const MAX_ORDERS: usize = 256;
 /// The largest frame in bytes.
 pub const MAX_BYTES: usize = 256 * 1024;
 const HEADER: usize = 12;
+/// The highest kind of entry of this version.
+const LAST_KIND: u32 = 4;
+/// A frame of one tick is not longer.
+const TICK_BYTES: usize = HEADER + 32;
 
 /// What the writer is asked to do with an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,7 +64,8 @@ pub enum Item {
     Order(Mode, Sealed),
     /// Everything before it in the partition is finished once the writer marks it seen.
     Barrier(String),
-    /// Lets progress move on an idle partition; UTC ms of its publisher.
+    /// Lets progress move: what was published before this time, UTC ms of database 0, stands
+    /// before it in the partition.
     Tick(u64),
 }
 
@@ -78,6 +84,21 @@ pub enum FrameError {
     /// The body does not parse or breaks a bound.
     #[error("body: {0}")]
     Body(String),
+    /// An entry of a kind that this program does not know.
+    #[error("entry kind {0}")]
+    Kind(u32),
+}
+
+impl FrameError {
+    /// True for a whole frame that a newer program wrote: that one can read it, so it must wait.
+    /// Anything else is garbage to every version.
+    pub fn is_newer(&self) -> bool {
+        match self {
+            Self::Version(v) => *v > VERSION,
+            Self::Kind(kind) => *kind > LAST_KIND,
+            Self::Magic | Self::Checksum | Self::Body(_) => false,
+        }
+    }
 }
 
 /// Encodes entries; the caller keeps [`MAX_ORDERS`] and [`MAX_BYTES`].
@@ -103,19 +124,31 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Item>, FrameError> {
     if header[..3] != MAGIC {
         return Err(FrameError::Magic);
     }
-    if header[3] == 0 || header[3] > VERSION || header[3] + 1 < VERSION {
-        return Err(FrameError::Version(header[3]));
-    }
     let len = u32::from_be_bytes([header[8], header[9], header[10], header[11]]) as usize;
     let crc = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
     if len != body.len() || crc32c::crc32c(body) != crc {
         return Err(FrameError::Checksum);
+    }
+    let version = header[3];
+    if version == 0 || version > VERSION || version + 1 < VERSION {
+        return Err(FrameError::Version(version));
     }
     let wire = FrameWire::decode(body).map_err(|e| FrameError::Body(e.to_string()))?;
     if wire.items.len() > MAX_ORDERS {
         return Err(FrameError::Body(format!("{} entries", wire.items.len())));
     }
     wire.items.into_iter().map(from_wire).collect()
+}
+
+/// The time of a frame that is nothing but a tick.
+pub fn tick(bytes: &[u8]) -> Option<u64> {
+    if bytes.len() > TICK_BYTES {
+        return None;
+    }
+    match decode(bytes).ok()?.as_slice() {
+        [Item::Tick(at)] => Some(*at),
+        _ => None,
+    }
 }
 
 /// What an order adds to a frame's size, at most.
@@ -165,7 +198,7 @@ fn from_wire(w: ItemWire) -> Result<Item, FrameError> {
         2 => Ok(Item::Order(Mode::Abort, sealed(w))),
         3 => Ok(Item::Barrier(w.barrier)),
         4 => Ok(Item::Tick(w.time_ms)),
-        n => Err(FrameError::Body(format!("entry kind {n}"))),
+        n => Err(FrameError::Kind(n)),
     }
 }
 

@@ -42,9 +42,13 @@ mutants! {
     NoResolve "no_resolve" "phantoms are never dropped";
     HopAny "hop_any" "an order moves to a lower retry partition too";
     BarrierEarly "barrier_early" "a barrier is marked before what stands before it is finished";
+    NewerParked "newer_parked" "a frame of a newer version is parked as if it were garbage";
+    ConsumerKept "consumer_kept" "a writer that finishes nothing keeps its partition";
     HandOverLost "ack_before_retry" "orders of a silent database are acked without handing over";
     NoRelease "no_release" "claims of a rejected order are not released";
     NoTicks "no_ticks" "idle partitions get no ticks, so the horizon stands still";
+    LeaseKept "lease_kept" "a reconciler that reaches nothing keeps its leases";
+    TickOwnClock "tick_own_clock" "ticks carry the clock of the reconciler that publishes them";
     NoHorizon "no_horizon" "relay and sweeper act however far the log is finished";
     NoRelay "no_relay" "holds of dead gates are never published again";
     NoSweep "no_sweeper" "verdicts without a row are never published again";

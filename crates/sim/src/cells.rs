@@ -68,7 +68,7 @@ impl Runner for NodeRunner {
     }
 
     async fn ping(&self) -> bool {
-        true
+        !self.node.world.is_cut(&self.node, Target::Redis)
     }
 }
 

@@ -38,6 +38,9 @@ fn name(fault: Fault) -> &'static str {
         Fault::Stop(Role::Gate, ..) => "stop_gate",
         Fault::Stop(Role::Writer, ..) => "stop_writer",
         Fault::Stop(Role::Reconciler, ..) => "stop_reconciler",
+        Fault::Cut(Role::Writer, ..) => "cut_writer",
+        Fault::Cut(..) => "cut_reconciler",
+        Fault::Step(..) => "clock_step",
         Fault::Slow(..) => "slow_process",
         Fault::SlowTarget(..) => "slow_store",
         Fault::Down(Target::Redis, _) => "redis_down",
@@ -64,6 +67,8 @@ fn apply(fleet: &Arc<Fleet>, n: u64, fault: Fault) {
             kill(fleet, (Role::Writer, index), down);
         }
         Fault::Stop(role, index, ms) => fleet.with(role, index, |p| p.stop(ms)),
+        Fault::Cut(role, index, target) => world.cut(role, index, target),
+        Fault::Step(role, index, ms) => fleet.with(role, index, |p| p.step(ms)),
         Fault::Slow(role, index, (by, ms)) => fleet.with(role, index, |p| p.slow(by, ms)),
         Fault::SlowTarget(target, by, ms) => world.slow(target, by, ms),
         Fault::Down(target, ms) => world.down(target, ms),

@@ -78,7 +78,7 @@ pub async fn trip<R: Send + 'static>(
     let (there, back) = (1 + dice % 3, (dice >> 8) % 3);
     let fate = world.fate(node, trip, dice);
     let there = node.stretched(world.stretched(trip.target, there + world.hiccup(dice)));
-    let gone = world.is_down(trip.target) || matches!(fate, Fate::LostRequest);
+    let gone = world.is_cut(node, trip.target) || matches!(fate, Fate::LostRequest);
     let done = if gone {
         pause(trip.limit).await;
         Err(Failed::Unknown)

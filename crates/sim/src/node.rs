@@ -5,7 +5,7 @@
 //! stopped one finds, when it goes on, that the world has moved.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -37,7 +37,7 @@ pub struct Node {
     pub life: u64,
     /// In the story.
     pub name: String,
-    skew_ms: i64,
+    skew_ms: AtomicI64,
     calls: AtomicU64,
     uniques: AtomicU64,
     condition: Mutex<Condition>,
@@ -72,7 +72,7 @@ impl Node {
             index,
             life,
             name: format!("{letter}-{index}{}", "'".repeat(life as usize)),
-            skew_ms,
+            skew_ms: AtomicI64::new(skew_ms),
             calls: AtomicU64::new(0),
             uniques: AtomicU64::new(0),
             condition: Mutex::new(Condition { stopped_until: now, slow: (1, now) }),
@@ -140,6 +140,11 @@ impl Node {
         (until > Instant::now()).then_some(until)
     }
 
+    /// Sets its clock.
+    pub fn step(&self, ms: i64) {
+        self.skew_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+
     /// Makes it crawl for so long.
     pub fn slow(&self, factor: u64, ms: u64) {
         self.condition.lock().slow = (factor, Instant::now() + Duration::from_millis(ms));
@@ -174,7 +179,7 @@ impl Node {
 
 impl Clock for Node {
     fn now_ms(&self) -> u64 {
-        self.world.now_ms().saturating_add_signed(self.skew_ms)
+        self.world.now_ms().saturating_add_signed(self.skew_ms.load(Ordering::Relaxed))
     }
 }
 

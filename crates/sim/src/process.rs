@@ -47,6 +47,7 @@ pub fn config() -> Config {
     c.writer.batch_frames = 4;
     c.writer.batch_orders = 64;
     c.writer.patience_ms = 250;
+    c.writer.give_up_after = 3;
     c.reconciler.interval_ms = 400;
     c.reconciler.relay_after_ms = 400;
     c.reconciler.sweep_after_ms = 800;

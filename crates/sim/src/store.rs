@@ -13,7 +13,7 @@ use domain::{OrderId, Totals};
 use futures::FutureExt;
 use store::port::{
     Appended, CellAsks, CellVerdicts, Change, InitOutcome, LedgerPage, Moved, OrderRow, Parked,
-    ParkedFrame, RowAsk, RowPage, RowState, Unrowed, UnrowedRange, Verdict,
+    ParkedFrame, RowAsk, RowPage, RowState, UnrowedRange, Verdict,
 };
 use store::{Catalog, Ledger, Marks, Orders, StoreError, StoreResult};
 use testkit::memory::MemoryStore;
@@ -125,7 +125,7 @@ calls!(Ledger for s {
     writes finish_unrowed(db: u16 = db => db, ranges: &[UnrowedRange] = own(ranges) => &ranges)
         -> (), db;
     reads unrowed(db: u16 = db => db, before_ms: u64 = before_ms => before_ms,
-        limit: u64 = limit => limit) -> Vec<Unrowed>, db;
+        limit: u64 = limit => limit) -> Vec<UnrowedRange>, db;
     writes create_cells(cells: &[(CellId, i64)] = own(cells) => &cells, ids: Ids = ids => ids)
         -> Vec<Appended>, cells.first().map_or(0, |c| s.cell_db(&c.0.offer));
     writes supply(cells: &[(CellId, i64)] = own(cells) => &cells, id: OrderId = id => id) -> Change,
@@ -147,8 +147,8 @@ calls!(Ledger for s {
     reads find_verdicts(cell: &CellId = cell.clone() => &cell,
         orders: &[OrderId] = own(orders) => &orders) -> Found, s.cell_db(&cell.offer);
     reads last(cell: &CellId = cell.clone() => &cell) -> Option<Totals>, s.cell_db(&cell.offer);
-    reads kept(cell: &CellId = cell.clone() => &cell, seq: u64 = seq => seq) -> Option<Sealed>,
-        s.cell_db(&cell.offer);
+    reads kept(cell: &CellId = cell.clone() => &cell, seq: u64 = seq => seq)
+        -> Vec<(u64, Sealed)>, s.cell_db(&cell.offer);
     reads units(cell: &CellId = cell.clone() => &cell, from: u64 = from => from,
         until: u64 = until => until) -> Vec<Moved>, s.cell_db(&cell.offer);
     reads cells(db: u16 = db => db, after: Option<&CellId> = after.cloned() => after.as_ref(),
@@ -161,7 +161,7 @@ fn databases(&self) -> u16 {
     self.inner.databases()
 }
 async fn ping(&self, db: u16) -> bool {
-    !self.node.world.is_down(Target::Db(db))
+    !self.node.world.is_cut(&self.node, Target::Db(db))
 });
 
 calls!(Orders for s {
@@ -193,6 +193,7 @@ calls!(Catalog for s {
 });
 
 calls!(Marks for s {
+    reads now_ms() -> u64, 0;
     reads set_progress(partition: &str = partition.to_owned() => &partition,
         finished_until: u64 = finished_until => finished_until) -> (), 0;
     reads progress() -> Vec<(String, u64)>, 0;

@@ -1,7 +1,7 @@
 //! Everything that the processes of one schedule share: time, stores, faults in force, the oracle,
 //! the story.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::coverage::Coverage;
 use crate::net::{Fate, Trip};
 use crate::node::Node;
 use crate::oracle::Oracle;
-use crate::plan::{HEAL_MS, Plan, Profile, Target};
+use crate::plan::{HEAL_MS, Plan, Profile, Role, Target};
 use crate::redis::Redis;
 use crate::rng::mix;
 
@@ -65,6 +65,8 @@ pub struct World {
     healed: AtomicBool,
     story: Option<Mutex<Vec<String>>>,
     weather: Mutex<BTreeMap<Target, Weather>>,
+    /// What does not reach what, for good.
+    cuts: Mutex<BTreeSet<(Role, u64, Target)>>,
     /// Until when some processes talk to deposed primaries, and the number that says which.
     split: Mutex<Option<(Instant, u64)>>,
     /// Calls that nobody waits for any more.
@@ -93,6 +95,7 @@ impl World {
             healed: AtomicBool::new(false),
             story: story.then(Mutex::default),
             weather: Mutex::default(),
+            cuts: Mutex::default(),
             split: Mutex::default(),
             strays: AtomicI64::new(0),
             broken: Notify::new(),
@@ -194,6 +197,16 @@ impl World {
     /// True while the store does not answer.
     pub fn is_down(&self, target: Target) -> bool {
         self.weather(target).is_some_and(|w| Instant::now() < w.down_until)
+    }
+
+    /// From now on this process does not reach this store; [`World::heal`] does not mend that.
+    pub fn cut(&self, role: Role, index: u64, target: Target) {
+        self.cuts.lock().insert((role, index, target));
+    }
+
+    /// True when nothing of this process arrives there.
+    pub fn is_cut(&self, node: &Node, target: Target) -> bool {
+        self.is_down(target) || self.cuts.lock().contains(&(node.role, node.index, target))
     }
 
     /// About every second process talks to the deposed primaries for so long.

@@ -100,15 +100,6 @@ pub struct UnrowedRange {
     pub at_ms: u64,
 }
 
-/// A range with the orders whose verdicts it covers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unrowed {
-    /// The range.
-    pub range: UnrowedRange,
-    /// (position of the anchor's verdict, the order as it was published), ascending.
-    pub orders: Vec<(u64, Sealed)>,
-}
-
 /// What a claim (more) or a release (less) did to a buyer's units.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moved {
@@ -194,10 +185,10 @@ pub trait Ledger: Send + Sync {
     /// Forgets finished ranges.
     async fn finish_unrowed(&self, db: u16, ranges: &[UnrowedRange]) -> StoreResult<()>;
     /// Ranges written before `before_ms`, oldest first, at most `limit`.
-    async fn unrowed(&self, db: u16, before_ms: u64, limit: u64) -> StoreResult<Vec<Unrowed>>;
-    /// The order whose anchor's verdict is at `seq`, as it was published; `None` once it has its
-    /// row and nothing is kept any more.
-    async fn kept(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Sealed>>;
+    async fn unrowed(&self, db: u16, before_ms: u64, limit: u64) -> StoreResult<Vec<UnrowedRange>>;
+    /// The orders, as they were published, of the range that covers position `seq`: (position of
+    /// the anchor's verdict, order), ascending. Empty once they have their rows.
+    async fn kept(&self, cell: &CellId, seq: u64) -> StoreResult<Vec<(u64, Sealed)>>;
     /// Creates the cells of a new offer with supply and flag(open); nothing where they exist.
     async fn create_cells(
         &self,
@@ -385,6 +376,8 @@ pub struct ParkedFrame {
 /// Progress, barriers, leases, parked work: database 0.
 #[async_trait]
 pub trait Marks: Send + Sync {
+    /// Database 0's clock, UTC ms: the one that all processes share.
+    async fn now_ms(&self) -> StoreResult<u64>;
     /// Stores the publish time up to which a partition is finished (never goes back).
     async fn set_progress(&self, partition: &str, finished_until: u64) -> StoreResult<()>;
     /// Progress of all partitions.

@@ -51,10 +51,19 @@ impl Report {
 pub struct HoldStatus {
     /// Age of the oldest hold, ms.
     pub oldest_ms: u64,
-    /// Holds that the relay would act on.
+    /// Holds that are older than `reconciler.relay_after_ms`.
     pub overdue: u64,
     /// Cells whose view is not the ledger's.
     pub diverged: u64,
+}
+
+impl HoldStatus {
+    /// Takes another part of the cells in.
+    pub fn add(&mut self, other: &Self) {
+        self.oldest_ms = self.oldest_ms.max(other.oldest_ms);
+        self.overdue += other.overdue;
+        self.diverged += other.diverged;
+    }
 }
 
 /// Why an operator's call failed.

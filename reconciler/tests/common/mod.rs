@@ -11,20 +11,30 @@ use runtime::config::PublishConfig;
 use sluicegate_reconciler::{Reconciler, Settings};
 use store::{Ledger, Marks};
 use testkit::ports::Site;
+use view::Ports;
 
 /// X in ms.
 pub const X: u64 = 500;
 
 pub fn reconciler(site: &Site) -> Arc<Reconciler> {
-    let settings = Settings {
+    reconciler_with(site.ports.clone(), |_| {})
+}
+
+/// Over other ports, with other settings.
+pub fn reconciler_with(ports: Ports, change: impl FnOnce(&mut Settings)) -> Arc<Reconciler> {
+    let mut settings = Settings {
         interval: Duration::from_millis(50),
         relay_after: Duration::from_millis(X),
         sweep_after: Duration::from_millis(2 * X),
         parallel: 4,
         lease: Duration::from_millis(1),
+        give_up_after: 3,
+        compare_most: 1_000_000,
+        relay_most: 200_000,
     };
     let publish = PublishConfig { max_age_ms: 250, timeout_ms: 150, ..Default::default() };
-    Reconciler::new(site.ports.clone(), settings, &publish)
+    change(&mut settings);
+    Reconciler::new(ports, settings, &publish)
 }
 
 pub fn start_writer(site: &Site) {
@@ -32,6 +42,7 @@ pub fn start_writer(site: &Site) {
         batch_frames: 64,
         batch_orders: 512,
         patience: Duration::from_millis(20),
+        give_up_after: 50,
     };
     writer::spawn(&site.tasks, &site.ports, &settings);
 }

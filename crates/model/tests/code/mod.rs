@@ -132,7 +132,7 @@ impl Code {
         let name = &self.names[cell];
         self.loads += 1;
         let mut units = std::collections::HashMap::new();
-        buyer_units(&self.store, name, (0, seq.into()), &mut units).await.unwrap();
+        buyer_units(&self.store, name, (0, seq.into()), |_| true, &mut units).await.unwrap();
         let mut sums: Vec<(String, i64)> = units.into_iter().collect();
         sums.sort_unstable();
         let suffix = format!("load-{}", self.loads);

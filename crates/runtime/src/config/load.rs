@@ -91,6 +91,9 @@ fn check(c: &Config) -> Result<(), ConfigError> {
     range("log.partitions", usize::from(c.log.partitions), 1, 256);
     range("writer.batch_frames", c.writer.batch_frames, 1, 256);
     range("writer.batch_orders", c.writer.batch_orders, 1, 4096);
+    range("writer.give_up_after", c.writer.give_up_after as usize, 1, 1000);
+    range("reconciler.give_up_after", c.reconciler.give_up_after as usize, 1, 1000);
+    range("reconciler.relay_most", c.reconciler.relay_most, 1, 10_000_000);
     range("reconciler.parallel", c.reconciler.parallel, 1, 64);
     range("store.connections", c.store.connections as usize, 2, 64);
     range("gate.max_connections", c.gate.max_connections, 1, 10_000_000);

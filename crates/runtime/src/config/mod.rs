@@ -80,6 +80,8 @@ pub struct WriterConfig {
     pub batch_orders: usize,
     /// A database that does not answer for this long sends its orders to its retry partition.
     pub patience_ms: u64,
+    /// Rounds without progress after which a partition is given up to another writer, 1 to 1,000.
+    pub give_up_after: u32,
 }
 
 impl Default for WriterConfig {
@@ -89,6 +91,7 @@ impl Default for WriterConfig {
             batch_frames: 256,
             batch_orders: 2048,
             patience_ms: 2000,
+            give_up_after: 5,
         }
     }
 }
@@ -107,8 +110,15 @@ pub struct ReconcilerConfig {
     pub sweep_after_ms: u64,
     /// Cells worked on at once, 1 to 64.
     pub parallel: usize,
-    /// How long a lease on a database's cells lasts.
+    /// How long a lease on a database's cells lasts, and a ticket of a rebuild is respected.
     pub lease_ms: u64,
+    /// Rounds without progress after which the lease on a database is given up, 1 to 1,000.
+    pub give_up_after: u32,
+    /// Ledger entries and holds beyond which `held` and the buyers of a cell are not compared
+    /// (its counters always are).
+    pub compare_most: u64,
+    /// Orders published again that may be on their way to a writer at once; more wait.
+    pub relay_most: usize,
 }
 
 impl Default for ReconcilerConfig {
@@ -120,6 +130,9 @@ impl Default for ReconcilerConfig {
             sweep_after_ms: 10_000,
             parallel: 8,
             lease_ms: 10_000,
+            give_up_after: 3,
+            compare_most: 1_000_000,
+            relay_most: 200_000,
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::plan::Profile::{self, self as P};
 
 /// (mutant, family of faults or all, what finds it).
 #[rustfmt::skip]
-pub(super) const KNOWN: [(&str, Option<Profile>, Known); 66] = [
+pub(super) const KNOWN: [(&str, Option<Profile>, Known); 72] = [
     ("random_ids", None, Found("INV-8", 0)),
     ("retry_bytes", None, Found("6.1 bytes", 131)),
     ("age_from_answer", Some(P::Log), Found("6.1 age", 2)),
@@ -27,9 +27,13 @@ pub(super) const KNOWN: [(&str, Option<Profile>, Known); 66] = [
     ("no_resolve", None, Found("INV-11", 74)),
     ("hop_any", Some(P::All), Survives),
     ("barrier_early", Some(P::All), Survives),
+    ("newer_parked", None, Survives),
+    ("consumer_kept", Some(P::Grey), Survives),
     ("ack_before_retry", Some(P::All), Found("6.9", 14)),
     ("no_release", None, Found("INV-6", 76)),
     ("no_ticks", None, Found("INV-11", 5)),
+    ("lease_kept", Some(P::Grey), Survives),
+    ("tick_own_clock", Some(P::Grey), Survives),
     ("no_horizon", None, Survives),
     ("no_relay", None, Found("INV-11", 17)),
     ("no_sweeper", Some(P::Log), Found("INV-11", 5)),
@@ -58,6 +62,8 @@ pub(super) const KNOWN: [(&str, Option<Profile>, Known); 66] = [
     ("batch_no_overlay", None, Found("INV-13", 319)),
     ("load_no_ticket", Some(P::Loss), Survives),
     ("ticket_any_primary", None, Survives),
+    ("ticket_over", Some(P::Loss), Survives),
+    ("ticket_renewed", Some(P::All), Survives),
     ("load_over", Some(P::All), Survives),
     ("mend_held_0", Some(P::Hand), Found("INV-4", 34)),
     ("mend_uncond", Some(P::Hand), Found("INV-3", 99)),
@@ -78,12 +84,16 @@ pub(super) const KNOWN: [(&str, Option<Profile>, Known); 66] = [
 ];
 
 /// Why a survivor is no hole.
-pub(super) const EXPLAINED: [(&str, &str); 14] = [
+pub(super) const EXPLAINED: [(&str, &str); 17] = [
     ("ack_before_row", "the sweeper publishes again what has a verdict and no row"),
     ("hop_any", "needs two databases down in turn during a rebuild"),
     (
         "barrier_early",
         "a load comes 50 ms after the mark at the earliest, and a batch rarely takes longer",
+    ),
+    (
+        "newer_parked",
+        "no program of the simulator writes a newer version; writer/tests/newer.rs holds the rule",
     ),
     ("no_horizon", "only costs work: frames are published again that a slow writer still has"),
     ("no_grace", "only widens the window of section 8: a gate publishes after the barrier"),
@@ -106,6 +116,15 @@ pub(super) const EXPLAINED: [(&str, &str); 14] = [
         "ticket_any_primary",
         "two schedules of a million, 502854 and 585487, break 6.9 with it; a failover of the real \
          cluster in lua/tests/disrupt.rs holds the rule",
+    ),
+    (
+        "ticket_over",
+        "only costs time: the other build starts over; reconciler/tests/rebuild.rs counts barriers",
+    ),
+    (
+        "ticket_renewed",
+        "needs a failover between a renewal and a repeated load; the conformance suite of the cells \
+         holds the rule on every backend",
     ),
     (
         "load_over",

@@ -14,7 +14,7 @@ const fn lua(
 }
 
 /// Mutants of the scripts.
-pub(super) const ALL: [Case; 21] = [
+pub(super) const ALL: [Case; 23] = [
     lua(
         ("apply_no_watermark", "apply folds in what it has already"),
         "apply",
@@ -103,14 +103,26 @@ pub(super) const ALL: [Case; 21] = [
     lua(
         ("load_no_ticket", "load without its ticket"),
         "load",
-        "if (call('GET', KEYS[7]) or '') ~= ticket then return { 1 } end",
+        "if stored ~= ticket then return { 1 } end",
         "",
     ),
     lua(
         ("ticket_any_primary", "a ticket outlives the primary that stored it"),
         "load",
-        "if (call('GET', KEYS[7]) or '') ~= ticket then return { 1 } end",
-        "if string.match(call('GET', KEYS[7]) or '', '^[^:]*') ~= ARGV[9] then return { 1 } end",
+        "if stored ~= ticket then return { 1 } end",
+        "if (string.match(stored, '^[^:]*') or '') ~= ARGV[9] then return { 1 } end",
+    ),
+    lua(
+        ("ticket_over", "a rebuild puts its ticket over the fresh one of another"),
+        "ticket",
+        "if other and math.abs(now - at) < respect then return { 1 } end",
+        "",
+    ),
+    lua(
+        ("ticket_renewed", "a renewal brings a ticket back that died with its primary"),
+        "ticket",
+        "if renew and not mine then return { 1 } end",
+        "",
     ),
     lua(
         ("load_over", "load overwrites a living cell"),

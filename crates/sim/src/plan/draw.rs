@@ -174,6 +174,27 @@ pub(super) fn later(r: &mut Rng, plan: &mut Plan) {
     if plan.profile == Profile::Fork {
         forks(r, plan);
     }
+    if plan.profile == Profile::Grey {
+        grey(r, plan);
+    }
+}
+
+/// One process of two that must be left alone, and clocks that nobody should believe.
+fn grey(r: &mut Rng, plan: &mut Plan) {
+    const HOUR: u64 = 3_600_000;
+    (plan.writers, plan.reconcilers) = (2, 2);
+    plan.skew = r.pick(&[0, 5000, HOUR, 3 * HOUR]);
+    for _ in 0..r.below(4) {
+        let (role, n) = process(r, plan);
+        let ms = r.pick(&[2000, 60_000, HOUR]) as i64;
+        let by = if r.chance(500) { ms } else { -ms };
+        plan.faults.push((r.below(HEAL_MS - 300), Fault::Step(role, n, by)));
+    }
+    let dbs = u64::from(plan.databases);
+    let target = if r.chance(300) { Target::Redis } else { Target::Db(r.below(dbs) as u16) };
+    let role = r.pick(&[Role::Writer, Role::Reconciler]);
+    plan.faults.push((r.below(HEAL_MS - 300), Fault::Cut(role, r.below(2), target)));
+    plan.faults.sort_by_key(|f| f.0);
 }
 
 fn transfer(r: &mut Rng, offer: &OfferPlan) -> Transfer {

@@ -34,13 +34,16 @@ pub enum Profile {
     Forget,
     /// As `Process`, and a database comes back without its last commits, or with a falsified row.
     Fork,
-    /// All of it but `Fork`, after which little is promised.
+    /// As `Process`; one writer or reconciler of two is cut from one store for good, both alive;
+    /// clocks are hours off, and are set.
+    Grey,
+    /// All of it but `Fork`, after which little is promised, and `Grey`, which nobody repairs.
     All,
 }
 
 impl Profile {
     /// All of them, with their share of a thousand schedules.
-    pub const ALL: [(Profile, u64); 10] = [
+    pub const ALL: [(Profile, u64); 11] = [
         (Profile::Calm, 60),
         (Profile::Process, 160),
         (Profile::Log, 130),
@@ -50,7 +53,8 @@ impl Profile {
         (Profile::Hand, 80),
         (Profile::Forget, 60),
         (Profile::Fork, 40),
-        (Profile::All, 70),
+        (Profile::All, 40),
+        (Profile::Grey, 30),
     ];
 
     fn of(seed: u64) -> Self {
@@ -203,6 +207,10 @@ pub enum Fault {
     KillWithFrames(u64, u64),
     /// SIGSTOP for so many ms.
     Stop(Role, u64, u64),
+    /// Nothing that this process sends to this store arrives any more, and nobody mends it.
+    Cut(Role, u64, Target),
+    /// The clock of a process is set by so many ms.
+    Step(Role, u64, i64),
     /// A process is so many times slower, for so many ms.
     Slow(Role, u64, (u64, u64)),
     /// A store is so many times slower, for so many ms.

@@ -193,6 +193,18 @@ async fn mark_barrier(db: &Db, barrier: &str, partition: &str, at_ms: i64) -> St
 
 #[async_trait]
 impl Marks for SqlStore {
+    async fn now_ms(&self) -> StoreResult<u64> {
+        let db = self.db(0)?;
+        if db.backend == DbBackend::Sqlite {
+            // In this very process: its clock is ours.
+            return Ok(self.clock.now_ms());
+        }
+        let read = || async {
+            let conn = db.conn().await?;
+            db_now(db, &*conn).await
+        };
+        Ok(db.run(read).await? as u64)
+    }
     async fn set_progress(&self, partition: &str, finished_until: u64) -> StoreResult<()> {
         let db = self.db(0)?;
         db.run(|| set_progress(db, partition, finished_until as i64)).await

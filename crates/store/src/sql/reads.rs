@@ -11,8 +11,8 @@ use domain::ledger::{Class, Kind};
 use domain::{CellId, Entry, Flag, OfferId, OrderId, Totals, kept};
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, JoinType, LinkDef, Linked, QueryFilter,
-    QueryOrder, QuerySelect, RelationDef, Select,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, JoinType, QueryFilter, QueryOrder,
+    QuerySelect, RelationDef, Select,
 };
 
 use super::{Db, SqlStore, convert, supply, verdicts};
@@ -21,7 +21,7 @@ use crate::error::{StoreError, StoreResult};
 use crate::ladder;
 use crate::port::{
     Appended, CellAsks, CellVerdicts, Change, Ledger, LedgerPage, MAX_CELLS, MAX_ORDERS,
-    MAX_STRETCH, Moved, Unrowed, UnrowedRange, Verdict,
+    MAX_STRETCH, Moved, UnrowedRange, Verdict,
 };
 
 /// The cell that a ledger row belongs to. A cell is found by its unique name, which a server reads
@@ -177,9 +177,9 @@ async fn units(db: &Db, cell: &CellId, (from, until): (u64, u64)) -> StoreResult
     Ok(out)
 }
 
-/// The order whose anchor's verdict is at this position, while it is kept.
-async fn kept_at(db: &Db, cell: &CellId, seq: u64) -> StoreResult<Option<Sealed>> {
-    let Some(row) = row(db, cell).await? else { return Ok(None) };
+/// The orders of the range that covers this position.
+async fn kept_at(db: &Db, cell: &CellId, seq: u64) -> StoreResult<Vec<(u64, Sealed)>> {
+    let Some(row) = row(db, cell).await? else { return Ok(Vec::new()) };
     let conn = db.conn().await?;
     let found = unrowed::Entity::find()
         .filter(unrowed::Column::CellNo.eq(row.cell_no))
@@ -189,8 +189,9 @@ async fn kept_at(db: &Db, cell: &CellId, seq: u64) -> StoreResult<Option<Sealed>
         .one(&*conn)
         .await
         .map_err(|e| db.err(e))?;
-    let orders = found.and_then(|m| kept::unpack(&m.orders)).unwrap_or_default();
-    Ok(orders.into_iter().find(|(at, _)| *at == seq).map(|(_, sealed)| sealed))
+    let Some(found) = found.filter(|m| m.last_seq >= seq as i64) else { return Ok(Vec::new()) };
+    let orders = kept::unpack(&found.orders);
+    orders.ok_or_else(|| db.corrupt(format!("{cell}: the orders at {seq} cannot be read")))
 }
 
 async fn cells(db: &Db, from: Option<&CellId>, limit: u64) -> StoreResult<Vec<CellId>> {
@@ -209,39 +210,34 @@ async fn cells(db: &Db, from: Option<&CellId>, limit: u64) -> StoreResult<Vec<Ce
     rows.into_iter().map(|id| convert::parse(db, id, "cell_id")).collect()
 }
 
-async fn unrowed_before(db: &Db, before: u64, limit: u64) -> StoreResult<Vec<Unrowed>> {
+async fn unrowed_before(db: &Db, before: u64, limit: u64) -> StoreResult<Vec<UnrowedRange>> {
+    type Row = (Vec<u8>, i64, i64, i64);
     let conn = db.conn().await?;
-    let rows = unrowed::Entity::find()
-        .find_also_linked(UnrowedCell)
+    let of_cell = unrowed::Entity::belongs_to(cell::Entity)
+        .from(unrowed::Column::CellNo)
+        .to(cell::Column::CellNo)
+        .into();
+    let rows: Vec<Row> = unrowed::Entity::find()
+        .select_only()
+        .join(JoinType::InnerJoin, of_cell)
+        .column(cell::Column::CellId)
+        .columns([unrowed::Column::FirstSeq, unrowed::Column::LastSeq, unrowed::Column::AtMs])
         .filter(unrowed::Column::AtMs.lt(before as i64))
         .order_by_asc(unrowed::Column::AtMs)
         .limit(limit)
+        .into_tuple()
         .all(&*conn)
         .await
         .map_err(|e| db.err(e))?;
-    let mut out = Vec::with_capacity(rows.len());
-    for (m, cell) in rows {
-        let cell = cell.ok_or_else(|| db.corrupt(format!("unrowed of no cell {}", m.cell_no)))?;
-        let cell = convert::parse(db, cell.cell_id, "cell_id")?;
-        let Some(orders) = kept::unpack(&m.orders) else {
-            tracing::error!(%cell, first_seq = m.first_seq, "kept orders cannot be read");
-            continue;
-        };
-        let (first_seq, last_seq, at_ms) = (m.first_seq as u64, m.last_seq as u64, m.at_ms as u64);
-        out.push(Unrowed { range: UnrowedRange { cell, first_seq, last_seq, at_ms }, orders });
-    }
-    Ok(out)
-}
-
-struct UnrowedCell;
-
-impl Linked for UnrowedCell {
-    type FromEntity = unrowed::Entity;
-    type ToEntity = cell::Entity;
-    fn link(&self) -> Vec<LinkDef> {
-        let to = unrowed::Entity::belongs_to(cell::Entity);
-        vec![to.from(unrowed::Column::CellNo).to(cell::Column::CellNo).into()]
-    }
+    let range = |(id, first, last, at): Row| {
+        Ok(UnrowedRange {
+            cell: convert::parse(db, id, "cell_id")?,
+            first_seq: first as u64,
+            last_seq: last as u64,
+            at_ms: at as u64,
+        })
+    };
+    rows.into_iter().map(range).collect()
 }
 
 async fn finish_unrowed(db: &Db, ranges: &[UnrowedRange]) -> StoreResult<()> {
@@ -306,7 +302,7 @@ impl Ledger for SqlStore {
         let db = self.db(db)?;
         db.run(|| finish_unrowed(db, ranges)).await
     }
-    async fn unrowed(&self, db: u16, before_ms: u64, limit: u64) -> StoreResult<Vec<Unrowed>> {
+    async fn unrowed(&self, db: u16, before_ms: u64, limit: u64) -> StoreResult<Vec<UnrowedRange>> {
         let db = self.db(db)?;
         db.run(|| unrowed_before(db, before_ms, limit)).await
     }
@@ -389,7 +385,7 @@ impl Ledger for SqlStore {
         }
         Ok(orders.iter().map(|order| found.get(order).copied()).collect())
     }
-    async fn kept(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Sealed>> {
+    async fn kept(&self, cell: &CellId, seq: u64) -> StoreResult<Vec<(u64, Sealed)>> {
         let db = self.home(cell)?;
         db.run(|| kept_at(db, cell, seq)).await
     }

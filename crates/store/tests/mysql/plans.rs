@@ -236,13 +236,12 @@ async fn asked(store: &SqlStore, cell: &CellId, ids: &[OrderId]) {
     store.release(cell, ids).await.unwrap();
     let old = store.unrowed(0, 100_000, 256).await.unwrap();
     assert_eq!(old.len(), 256);
-    let ranges: Vec<_> = old.into_iter().map(|u| u.range).collect();
-    store.finish_unrowed(0, &ranges).await.unwrap();
+    store.finish_unrowed(0, &old).await.unwrap();
     store.parked_orders(Some(ids[0]), 100).await.unwrap();
     store.parked_frames(Some("7"), 100).await.unwrap();
     let mut units = std::collections::HashMap::new();
     let head = store.head(cell).await.unwrap().unwrap();
-    buyer_units(store, cell, (0, head.seq), &mut units).await.unwrap();
+    buyer_units(store, cell, (0, head.seq), |_| true, &mut units).await.unwrap();
     assert_eq!(units.values().sum::<i64>(), head.net);
 }
 

@@ -101,6 +101,19 @@ pub(super) async fn tickets(cells: &dyn Cells, cell: CellId) {
     assert_eq!(cells.drop_cell(&cell, seen, false).await.expect("drop"), Changed::Missing);
     let again = cells.load(&cell, load(Some("t"), 2)).await.expect("load");
     assert_eq!(again, Changed::Changed, "a ticket is good for one load");
+    for (ticket, respect, want) in [
+        ("one", None, Changed::Changed),
+        ("one", Some(60_000), Changed::Ok),
+        ("two", Some(60_000), Changed::Changed),
+        ("one", Some(60_000), Changed::Ok),
+        ("one", None, Changed::Ok),
+        ("two", Some(0), Changed::Ok),
+        ("one", None, Changed::Changed),
+        ("one", Some(60_000), Changed::Changed),
+    ] {
+        let got = cells.take_ticket(&cell, ticket, respect).await.expect("ticket");
+        assert_eq!(got, want, "{ticket} for {respect:?} ms");
+    }
 }
 
 /// One call equals its single calls in order.

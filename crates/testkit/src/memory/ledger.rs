@@ -6,7 +6,7 @@ use domain::ledger::Class;
 use domain::{CellId, Entry, Flag, OfferId, OrderId, Totals};
 use store::port::{
     Appended, CellAsks, CellVerdicts, Change, Ledger, LedgerPage, MAX_CELLS, MAX_ORDERS,
-    MAX_STRETCH, Moved, Unrowed, UnrowedRange, Verdict,
+    MAX_STRETCH, Moved, UnrowedRange, Verdict,
 };
 use store::{StoreError, StoreResult};
 
@@ -51,11 +51,11 @@ impl Ledger for MemoryStore {
         })
         .await
     }
-    async fn unrowed(&self, db: u16, before_ms: u64, limit: u64) -> StoreResult<Vec<Unrowed>> {
+    async fn unrowed(&self, db: u16, before_ms: u64, limit: u64) -> StoreResult<Vec<UnrowedRange>> {
         self.read(db, |d| {
             let old = d.unrowed.values().filter(|u| u.range.at_ms < before_ms);
-            let mut all: Vec<Unrowed> = old.cloned().collect();
-            all.sort_by_key(|u| u.range.at_ms);
+            let mut all: Vec<UnrowedRange> = old.map(|u| u.range.clone()).collect();
+            all.sort_by_key(|r| r.at_ms);
             all.truncate(limit as usize);
             Ok(all)
         })
@@ -133,12 +133,12 @@ impl Ledger for MemoryStore {
         })
         .await
     }
-    async fn kept(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Sealed>> {
+    async fn kept(&self, cell: &CellId, seq: u64) -> StoreResult<Vec<(u64, Sealed)>> {
         let key = cell.to_string();
         self.read(self.home([cell])?, |d| {
             let last = d.unrowed.range((key.clone(), 0)..=(key, seq)).next_back();
-            let mut orders = last.into_iter().flat_map(|(_, u)| &u.orders);
-            Ok(orders.find(|(at, _)| *at == seq).map(|(_, sealed)| sealed.clone()))
+            let covers = last.filter(|(_, u)| u.range.last_seq >= seq);
+            Ok(covers.map(|(_, u)| u.orders.clone()).unwrap_or_default())
         })
         .await
     }

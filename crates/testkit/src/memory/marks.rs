@@ -16,6 +16,10 @@ fn short(reason: &str) -> String {
 
 #[async_trait]
 impl Marks for MemoryStore {
+    async fn now_ms(&self) -> StoreResult<u64> {
+        tokio::task::yield_now().await;
+        Ok(self.shared.clock.now_ms())
+    }
     async fn set_progress(&self, partition: &str, finished_until: u64) -> StoreResult<()> {
         self.write(|state, _| {
             let back = state.mutants.has(StoreMutant::ProgressGoesBack);

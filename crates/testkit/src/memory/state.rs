@@ -7,12 +7,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use domain::frame::Sealed;
 use domain::ledger::{Class, Draft};
 use domain::{Buyer, Campaign, CellId, Entry, IdempotencyKey, Identity, LogicalShard};
 use domain::{Offer, OfferId, OrderId, ShardMap, Totals};
 use parking_lot::Mutex;
 use runtime::Clock;
-use store::port::{Appended, OrderRow, Parked, ParkedFrame, Unrowed};
+use store::port::{Appended, OrderRow, Parked, ParkedFrame, UnrowedRange};
 use store::{StoreError, StoreResult};
 
 use super::mutant::{Mutants, StoreMutant};
@@ -57,6 +58,14 @@ pub(super) struct Database {
     pub unrowed: BTreeMap<(CellKey, u64), Unrowed>,
     pub rows: BTreeMap<OrderId, Row>,
     pub keys: BTreeMap<(Buyer, IdempotencyKey), OrderId>,
+}
+
+/// Verdicts whose rows may be missing, with the orders that they are about.
+#[derive(Clone)]
+pub(super) struct Unrowed {
+    pub range: UnrowedRange,
+    /// (position, order), ascending.
+    pub orders: Vec<(u64, Sealed)>,
 }
 
 /// A row, and the offer of its anchor.

@@ -6,10 +6,10 @@ use domain::frame::Mode;
 use domain::ledger::{Class, Draft, Kind};
 use domain::{CellId, OrderId};
 use store::StoreResult;
-use store::port::{Ask, CellAsks, CellVerdicts, Skipped, Unrowed, UnrowedRange, Verdict};
+use store::port::{Ask, CellAsks, CellVerdicts, Skipped, UnrowedRange, Verdict};
 
 use super::mutant::StoreMutant;
-use super::state::{CellKey, Database, Tx};
+use super::state::{CellKey, Database, Tx, Unrowed};
 
 /// Verdicts as somebody read them once.
 pub(super) type Known = BTreeMap<(CellKey, OrderId), (Kind, u64)>;

@@ -16,7 +16,7 @@ use orderlog::port::{Consumer, LogError, OrderLog, Partition};
 use parking_lot::RwLock;
 use store::port::{
     Appended, CellAsks, CellVerdicts, Change, InitOutcome, LedgerPage, Moved, OrderRow, Parked,
-    ParkedFrame, RowAsk, RowPage, RowState, Unrowed, UnrowedRange, Verdict,
+    ParkedFrame, RowAsk, RowPage, RowState, UnrowedRange, Verdict,
 };
 use store::{Catalog, Ledger, Marks, Orders, Store, StoreError, StoreResult};
 
@@ -141,7 +141,7 @@ forward!(Ledger for s {
     fn verdicts(batch: &[CellAsks]) -> Vec<CellVerdicts>, home(s, &batch[0].cell);
     fn release(cell: &CellId, orders: &[OrderId]) -> Appended, home(s, cell);
     fn finish_unrowed(db: u16, ranges: &[UnrowedRange]) -> (), db;
-    fn unrowed(db: u16, before_ms: u64, limit: u64) -> Vec<Unrowed>, db;
+    fn unrowed(db: u16, before_ms: u64, limit: u64) -> Vec<UnrowedRange>, db;
     fn create_cells(cells: &[(CellId, i64)], ids: (OrderId, OrderId)) -> Vec<Appended>,
         home(s, &cells[0].0);
     fn supply(cells: &[(CellId, i64)], id: OrderId) -> Change, home(s, &cells[0].0);
@@ -156,7 +156,7 @@ forward!(Ledger for s {
     fn after(cell: &CellId, seq: u64, limit: u64) -> Option<LedgerPage>, home(s, cell);
     fn find_verdicts(cell: &CellId, orders: &[OrderId]) -> Found, home(s, cell);
     fn last(cell: &CellId) -> Option<Totals>, home(s, cell);
-    fn kept(cell: &CellId, seq: u64) -> Option<Sealed>, home(s, cell);
+    fn kept(cell: &CellId, seq: u64) -> Vec<(u64, Sealed)>, home(s, cell);
     fn units(cell: &CellId, from: u64, until: u64) -> Vec<Moved>, home(s, cell);
     fn cells(db: u16, after: Option<&CellId>, limit: u64) -> Vec<CellId>, db;
 }
@@ -196,6 +196,7 @@ forward!(Catalog for s {
 });
 
 forward!(Marks for s {
+    fn now_ms() -> u64, 0;
     fn set_progress(partition: &str, finished_until: u64) -> (), 0;
     fn progress() -> Vec<(String, u64)>, 0;
     fn mark_barrier(barrier: &str, partition: &str) -> (), 0;

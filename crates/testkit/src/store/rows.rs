@@ -95,7 +95,7 @@ pub async fn exact_bytes(s: &Subject) -> Result<()> {
     s.decide(cell, &orders).await?;
     let head = s.store.head(cell).await?.context("head")?;
     let mut units = std::collections::HashMap::new();
-    store::fold::buyer_units(&*s.store, cell, (0, head.seq), &mut units).await?;
+    store::fold::buyer_units(&*s.store, cell, (0, head.seq), |_| true, &mut units).await?;
     same(units.len(), 5)?;
     same(units.values().sum::<i64>(), 9)
 }
