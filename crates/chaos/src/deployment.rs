@@ -12,15 +12,26 @@ use serde_json::{Value, json};
 use testkit::process::{self, Databases, PATIENCE, Service, free_port};
 use testkit::stack::{self, Disruption};
 
-use crate::proxy::Proxy;
+use crate::proxy::{Mode, Proxy};
 
 /// Of each service.
 const COPIES: usize = 2;
 const SERVICES: [&str; 3] = ["gate", "writer", "reconciler"];
+/// All of them.
+pub(crate) const PROCESSES: usize = COPIES * SERVICES.len();
+/// Makes the time of a process an offset that a file says; Debian's package faketime.
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+
+/// True when clocks can be set.
+pub(crate) fn has_faketime() -> bool {
+    Path::new(FAKETIME).exists()
+}
 
 struct Process {
     service: Service,
     sets: Vec<String>,
+    /// How far its clock is off.
+    clock: PathBuf,
 }
 
 /// The deployment of a chaos run.
@@ -28,8 +39,8 @@ pub(crate) struct Deployment {
     pub servers: Disruption,
     /// In front of both gates.
     pub buyers: Proxy,
-    /// In front of each MariaDB server.
-    pub mariadb: Vec<Proxy>,
+    /// In front of each MariaDB server, one for each process, and one for everybody else.
+    pub mariadb: Vec<Vec<Proxy>>,
     binary: PathBuf,
     sets: Vec<String>,
     processes: Vec<Process>,
@@ -43,25 +54,34 @@ impl Deployment {
         let servers = stack::disrupt()?;
         let run = format!("chaos_{:08x}", std::process::id() ^ u32::from(free_port()?) << 12);
         let databases = process::create_databases(&run)?;
-        let mut mariadb: Vec<(String, Proxy)> = Vec::new();
-        let mut urls = Vec::new();
-        for (server, name) in &databases {
+        let mut mariadb: Vec<(String, Vec<Proxy>)> = Vec::new();
+        for (server, _) in &databases {
             let place = server.place();
             if !mariadb.iter().any(|m| m.0 == place) {
                 let to: SocketAddr = place.parse().with_context(|| place.clone())?;
-                mariadb.push((place.clone(), Proxy::start(tasks, vec![to]).await?));
+                let mut of_each = Vec::new();
+                for _ in 0..=PROCESSES {
+                    of_each.push(Proxy::start(tasks, vec![to]).await?);
+                }
+                mariadb.push((place, of_each));
             }
-            let proxy = mariadb.iter().find(|m| m.0 == place).context("a proxy")?.1.address;
-            urls.push(format!("\"{}\"", server.url(&proxy.to_string(), name)));
         }
+        // The databases as one of the processes reaches them.
+        let urls = |who: usize| -> Result<String> {
+            let mut urls = Vec::new();
+            for (server, name) in &databases {
+                let proxies = mariadb.iter().find(|m| m.0 == server.place());
+                let place = proxies.context("a proxy")?.1[who].address.to_string();
+                urls.push(format!("\"{}\"", server.url(&place, name)));
+            }
+            Ok(format!("store.databases=[{}]", urls.join(",")))
+        };
+        let places = (0..=PROCESSES).map(urls).collect::<Result<Vec<_>>>()?;
         let gates: Vec<SocketAddr> = (0..COPIES)
             .map(|_| Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?))))
             .collect::<Result<_>>()?;
         let admin = format!("127.0.0.1:{}", free_port()?);
-        let sets = vec![
-            format!("store.databases=[{}]", urls.join(",")),
-            format!("log.topic_prefix=chaos-{run}"),
-        ];
+        let sets = vec![places[PROCESSES].clone(), format!("log.topic_prefix=chaos-{run}")];
         let mut me = Self {
             servers,
             buyers: Proxy::start(tasks, gates.clone()).await?,
@@ -74,7 +94,8 @@ impl Deployment {
         };
         for service in SERVICES {
             for (copy, gate) in gates.iter().enumerate() {
-                me.add(service, copy, *gate, dir)?;
+                let place = places[me.processes.len()].clone();
+                me.add((service, copy), *gate, place, dir)?;
             }
         }
         Ok(me)
@@ -82,19 +103,24 @@ impl Deployment {
 
     fn add(
         &mut self,
-        service: &'static str,
-        copy: usize,
+        (service, copy): (&'static str, usize),
         gate: SocketAddr,
+        place: String,
         dir: &Path,
     ) -> Result<()> {
         let admin =
             if copy == 0 { self.admin.clone() } else { format!("127.0.0.1:{}", free_port()?) };
-        let sets = match service {
+        let mut sets = match service {
             "gate" => vec![format!("gate.listen={gate}"), format!("admin.listen={admin}")],
             _ => vec![format!("{service}.listen=127.0.0.1:{}", free_port()?)],
         };
         let log = dir.join(format!("{service}-{}.log", copy + 1));
-        self.processes.push(Process { service: Service::new(service, log), sets });
+        sets.push(place);
+        let clock = dir.join(format!("{service}-{}.clock", copy + 1));
+        std::fs::write(&clock, "+0")?;
+        // The processes may run elsewhere than this one.
+        let clock = clock.canonicalize()?;
+        self.processes.push(Process { service: Service::new(service, log), sets, clock });
         self.start_process(self.processes.len() - 1)
     }
 
@@ -106,7 +132,24 @@ impl Deployment {
     fn start_process(&mut self, at: usize) -> Result<()> {
         let p = &mut self.processes[at];
         let sets = [self.sets.as_slice(), &p.sets].concat();
-        p.service.start(process::command(&self.binary, &sets, &[p.service.name]))
+        let mut command = process::command(&self.binary, &sets, &[p.service.name]);
+        if has_faketime() {
+            command.env("LD_PRELOAD", FAKETIME).env("FAKETIME_TIMESTAMP_FILE", &p.clock);
+            command.env("FAKETIME_CACHE_DURATION", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
+        p.service.start(command)
+    }
+
+    /// Sets the clock of a process off by so many seconds, within a second.
+    pub fn set_clock(&self, pick: usize, seconds: i64) -> Result<()> {
+        let clock = &self.processes[pick % self.processes.len()].clock;
+        std::fs::write(clock, format!("{seconds:+}")).with_context(|| clock.display().to_string())
+    }
+
+    /// The network between one process and one MariaDB server.
+    pub fn asymmetric(&self, pick: usize, mode: Mode) {
+        let server = &self.mariadb[pick / PROCESSES % self.mariadb.len()];
+        server[pick % PROCESSES].set(mode);
     }
 
     fn one_of(&self, service: &str, pick: usize) -> Result<usize> {

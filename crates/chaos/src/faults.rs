@@ -9,13 +9,15 @@ use bytes::Bytes;
 use orderlog::port::{OrderLog, Partition};
 use testkit::stack;
 
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, PROCESSES};
 use crate::plan::{Fault, Kind};
 use crate::proxy::Mode;
 
 /// What one packet takes longer.
 const MARIADB_DELAY: Duration = Duration::from_millis(200);
 const CLIENT_DELAY: Duration = Duration::from_millis(300);
+/// What a clock is set by, seconds.
+const STEPS: [i64; 6] = [3600, -3600, 5, -5, 100_000, -100];
 /// Busy loops of a CPU starvation.
 const LOOPS: usize = 12;
 
@@ -32,6 +34,9 @@ impl Done {
         match (&self.server, self.fault.kind.is_of_a_service()) {
             (Some(server), _) => server.clone(),
             (None, true) => format!("copy {}", self.fault.pick % 2 + 1),
+            (None, false) if self.fault.kind.is_of_a_process() => {
+                format!("process {}", self.fault.pick % PROCESSES + 1)
+            }
             (None, false) => "all".to_owned(),
         }
     }
@@ -63,6 +68,8 @@ impl Faults {
             Kind::RedisOld => stack::stack("restart-kept", "redis")?,
             Kind::MariadbKill => d.servers.kill(done.on(mariadb(pick)))?,
             Kind::MariadbPause => d.servers.pause(done.on(mariadb(pick)))?,
+            Kind::AsymmetricCut => d.asymmetric(pick, Mode::Cut),
+            Kind::ClockStep => d.set_clock(pick, STEPS[pick % STEPS.len()])?,
             Kind::MariadbCut => proxy(d, pick, &mut done, Mode::Cut)?,
             Kind::MariadbDelay => proxy(d, pick, &mut done, Mode::Delay(MARIADB_DELAY))?,
             Kind::MariadbHalfOpen => proxy(d, pick, &mut done, Mode::HalfOpen)?,
@@ -92,6 +99,8 @@ impl Faults {
                 proxy(d, pick, &mut done, Mode::Good)?;
                 done.server = None;
             }
+            Kind::AsymmetricCut => d.asymmetric(pick, Mode::Good),
+            Kind::ClockStep => d.set_clock(pick, 0)?,
             Kind::ClientCut | Kind::ClientDelay | Kind::ClientHalfOpen => d.buyers.set(Mode::Good),
             _ => {}
         }
@@ -139,8 +148,8 @@ fn mariadb(pick: usize) -> String {
 }
 
 fn proxy(d: &Deployment, pick: usize, done: &mut Done, mode: Mode) -> Result<()> {
-    let proxy = d.mariadb.get(pick % d.mariadb.len().max(1)).context("a MariaDB server")?;
-    proxy.set(mode);
+    let proxies = d.mariadb.get(pick % d.mariadb.len().max(1)).context("a MariaDB server")?;
+    proxies.iter().for_each(|p| p.set(mode));
     done.server = Some(mariadb(pick));
     Ok(())
 }

@@ -141,7 +141,10 @@ fn all(args: &Args) -> Result<bool> {
 
 /// The kinds that were asked for, or all that this stack can have.
 fn kinds(asked: &[Kind]) -> Result<Vec<Kind>> {
-    let fits = |k: &Kind| k.fills().iter().all(|s| stack::disk_of(s).is_some());
+    let fits = |k: &Kind| {
+        let clock = *k != Kind::ClockStep || deployment::has_faketime();
+        clock && k.fills().iter().all(|s| stack::disk_of(s).is_some())
+    };
     let all = if asked.is_empty() { Kind::value_variants() } else { asked };
     let (kinds, left): (Vec<Kind>, Vec<Kind>) = all.iter().partition(|k| fits(k));
     if left.is_empty() {
@@ -150,8 +153,9 @@ fn kinds(asked: &[Kind]) -> Result<Vec<Kind>> {
     let left = left.into_iter().map(Kind::name).collect::<Vec<_>>().join(", ");
     let base = stack::port_base().map(|words| words.join(" ") + " ").unwrap_or_default();
     let how = format!(
-        "{left}: the servers need small disks of their own, which `cargo xtask stack up \
-         {base}--small-disks --fresh` gives them (as root; their data is lost)"
+        "{left}: full disks need servers with small disks of their own, which `cargo xtask stack \
+         up {base}--small-disks --fresh` gives them (as root; their data is lost), and clock-step \
+         needs Debian's package faketime"
     );
     ensure!(asked.is_empty(), "{how}");
     eprintln!("left out: {how}");

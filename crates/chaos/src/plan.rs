@@ -45,6 +45,8 @@ pub(crate) enum Kind {
     MariadbDelay,
     /// The connections to a MariaDB server stay open and carry nothing.
     MariadbHalfOpen,
+    /// One process does not reach one MariaDB server; both live and reach all others.
+    AsymmetricCut,
     /// The disk of a MariaDB server is full.
     MariadbFull,
     /// kill -9 of the Pulsar broker.
@@ -61,6 +63,8 @@ pub(crate) enum Kind {
     ClientHalfOpen,
     /// Frames that nobody can read lie in every partition.
     BrokenFrame,
+    /// The clock of one process is set by seconds to hours, and set right at the end.
+    ClockStep,
     /// Twelve busy loops fight for the processors.
     CpuStarvation,
 }
@@ -82,6 +86,11 @@ impl Kind {
                 | Kind::ReconcilerKill
                 | Kind::ReconcilerPause
         )
+    }
+
+    /// True for what is done to one process of any service.
+    pub fn is_of_a_process(self) -> bool {
+        matches!(self, Kind::AsymmetricCut | Kind::ClockStep)
     }
 
     /// The servers whose disk it fills: each must have a small one of its own.

@@ -110,12 +110,14 @@ struct NodeConsumer {
 
 impl NodeConsumer {
     fn new(node: Arc<Node>, log: MemoryLog, partition: Partition, inner: Inner) -> Self {
-        let (watched, held) = (node.clone(), inner.clone());
+        // Weak: a consumer that its process gives up leaves the partition at once.
+        let (watched, held) = (node.clone(), Arc::downgrade(&inner));
         // A session ends also while its process does not ask for anything.
         spawn(async move {
             let mut seen = watched.version();
             loop {
                 watched.changed(&mut seen).await;
+                let Some(held) = held.upgrade() else { return };
                 if let (true, Ok(mut inner)) = (is_gone(&watched), held.try_lock()) {
                     inner.take();
                 }
