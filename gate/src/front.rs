@@ -17,16 +17,18 @@ use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, Bytes, BytesMut};
 use domain::Reason;
+use domain::limit::Dimension;
 use hyper::header::CONNECTION;
 use runtime::Phase;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use crate::admission::Asked;
 use crate::alarm::Alarm;
 use crate::answer::{self, Answer, Problem};
 use crate::buy;
-use crate::http;
+use crate::http::{self, Arrival};
 use crate::metrics::Outcome;
 use crate::route;
 use crate::state::Gate;
@@ -112,13 +114,20 @@ struct Front<'a> {
 impl Front<'_> {
     /// Answers the request at the buffer's front; true when the connection ends with that.
     async fn answer(&mut self, plain: &Plain, buffer: &[u8], began: Instant) -> bool {
-        if self.is_sold_out(plain, buffer) {
-            let (head, body) = sold_out();
-            self.out.extend_from_slice(head);
-            self.end(body);
-            let outcome = Outcome::Problem(Reason::SoldOut);
-            self.gate.requests.ended(route::BUY, outcome, began.elapsed().as_secs_f64());
-            return false;
+        let arrival = Arrival { ip: self.peer, at: began };
+        match self.at_once(plain, buffer, arrival) {
+            Some(Ok(())) => {
+                let (head, body) = sold_out();
+                self.out.extend_from_slice(head);
+                self.end(body);
+                let outcome = Outcome::Problem(Reason::SoldOut);
+                self.gate.requests.ended(route::BUY, outcome, began.elapsed().as_secs_f64());
+                return false;
+            }
+            Some(Err(limited)) => {
+                return self.write(http::end(self.gate, route::BUY, began, buy::problem(limited)));
+            }
+            None => {}
         }
         let part = |range: &Option<Range<usize>>| range.clone().map(|r| &buffer[r]);
         let key = part(&plain.key);
@@ -130,36 +139,46 @@ impl Front<'_> {
             has_query: false,
         };
         let body = ready(Ok(&buffer[plain.head..plain.total]));
-        let ended = http::purchase(self.gate, self.peer, &head, body).await;
-        let answer = http::end(self.gate, route::BUY, began, ended);
+        let ended = http::purchase(self.gate, arrival, &head, body).await;
+        self.write(http::end(self.gate, route::BUY, began, ended))
+    }
+
+    /// Writes an answer; true when the connection ends with it.
+    fn write(&mut self, answer: Answer) -> bool {
         write_head(&answer, &mut self.out);
         self.end(&answer.body);
         answer.headers.iter().any(|(name, _)| name == CONNECTION)
     }
 
-    /// True when this buyer may be refused at once: everything is known without waiting, and the
-    /// request is within its limits. What is in doubt goes the long way, which looks again.
-    fn is_sold_out(&self, plain: &Plain, buffer: &[u8]) -> bool {
+    /// `Some` when this buyer may be refused at once, because everything is known without waiting:
+    /// sold out, or over a limit. What is in doubt goes the long way, which looks again; only what
+    /// is answered here is charged here.
+    fn at_once(
+        &self,
+        plain: &Plain,
+        buffer: &[u8],
+        arrival: Arrival,
+    ) -> Option<Result<(), Problem>> {
         let gate = self.gate;
         if !gate.is_open() || gate.tasks.is_at(Phase::NotReady) {
-            return false;
+            return None;
         }
         let offer = offer(plain, buffer);
-        let Some(known) = gate.catalog.peek_name(offer) else { return false };
+        let known = gate.catalog.peek_name(offer)?;
         // While an offer sells, nothing more is asked here.
         let only = (known.offer.buckets <= 1).then(|| gate.reserve.lane(&known.offer.id.cell(0)));
         if only.as_ref().is_some_and(|lane| !lane.sold_out.is_on()) {
-            return false;
+            return None;
         }
-        let Some(token) = plain.authorization.clone() else { return false };
-        let Some(verified) = gate.tokens.remembered(&buffer[token]) else { return false };
+        let verified = gate.tokens.remembered(&buffer[plain.authorization.clone()?])?;
         let buyer = &verified.buyer;
         let lane = only.unwrap_or_else(|| gate.reserve.lane(&gate.cell_of(&known.offer, buyer)));
         let hash = || verified.hash(&gate.ports.identity);
-        buy::early(&known, &lane, hash).is_some_and(|p| p.reason == Reason::SoldOut)
-            && gate.admission.arrive(self.peer).is_ok()
-            && gate.admission.offer(offer).is_ok()
-            && gate.admission.buyer(buyer.as_str()).is_ok()
+        if buy::early(&known, &lane, hash)?.reason != Reason::SoldOut {
+            return None;
+        }
+        let asked = Asked { ip: arrival.ip, buyer: buyer.as_str(), offer };
+        Some(gate.admission.admit(&Dimension::ALL, &asked, arrival.at))
     }
 
     /// The date, the end of the head, and the body.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::Reason;
+use domain::limit::Dimension;
 use hyper::body::Body;
 use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
@@ -13,6 +14,7 @@ use hyper::{Method, Request, Version};
 use runtime::Phase;
 use tokio::time::Instant;
 
+use crate::admission::Asked;
 use crate::answer::{self, Answer, Problem, Reply};
 use crate::auth::Verified;
 use crate::buy::{self, Ended, problem};
@@ -23,6 +25,13 @@ use crate::{body, offers, orders};
 
 /// Largest body of a one-line order, bytes.
 const MAX_BODY: usize = 4096;
+
+/// From where a request came, and when.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival {
+    pub ip: IpAddr,
+    pub at: Instant,
+}
 
 /// What a purchase says before its body.
 pub(crate) struct Head<'a> {
@@ -47,7 +56,7 @@ where
     let ended = match route {
         Ok(Route::Live) => (answer::text(200, "ok\n"), Outcome::Answered),
         Ok(Route::Ready) => ready(&gate),
-        route => routed(&gate, peer, (route, &parts, incoming)).await,
+        route => routed(&gate, Arrival { ip: peer, at: began }, (route, &parts, incoming)).await,
     };
     let mut answer = end(&gate, label, began, ended);
     if parts.method == Method::HEAD {
@@ -90,7 +99,7 @@ type Routed<'a> = Result<Route<'a>, (Reason, &'static str)>;
 
 async fn routed<B>(
     gate: &Gate,
-    peer: IpAddr,
+    arrival: Arrival,
     (route, parts, incoming): (Routed<'_>, &Parts, B),
 ) -> Ended
 where
@@ -109,19 +118,19 @@ where
             has_query: parts.uri.query().is_some(),
         };
         let body = body::read(incoming, &parts.headers, MAX_BODY, limit);
-        return Box::pin(purchase(gate, peer, &head, body)).await;
+        return Box::pin(purchase(gate, arrival, &head, body)).await;
     }
-    if let Err(p) = admitted(gate, peer) {
+    if let Err(p) = admitted(gate, arrival) {
         return problem(p);
     }
     match route {
         Err((reason, allowed)) => problem(Problem::new(reason).allow(allowed)),
         Ok(Route::Offer(id)) => Box::pin(offers::get(gate, id)).await,
-        Ok(Route::Order(id)) => match buyer(gate, authorization(parts)) {
+        Ok(Route::Order(id)) => match buyer(gate, arrival, authorization(parts)) {
             Ok(b) => Box::pin(orders::by_id(gate, &b.buyer, id, parts.uri.query())).await,
             Err(p) => problem(p),
         },
-        Ok(Route::Orders) => match buyer(gate, authorization(parts)) {
+        Ok(Route::Orders) => match buyer(gate, arrival, authorization(parts)) {
             Ok(b) => Box::pin(orders::by_key(gate, &b.buyer, parts.uri.query())).await,
             Err(p) => problem(p),
         },
@@ -132,48 +141,60 @@ where
 }
 
 /// What every request is asked first.
-fn admitted(gate: &Gate, peer: IpAddr) -> Result<(), Problem> {
+fn admitted(gate: &Gate, arrival: Arrival) -> Result<(), Problem> {
     if !gate.is_open() || gate.tasks.is_at(Phase::FlushLog) {
         return Err(Problem::new(not_serving(gate)));
     }
-    gate.admission.arrive(peer)
+    let asked = Asked { ip: arrival.ip, buyer: "", offer: "" };
+    gate.admission.admit(Dimension::STRANGER, &asked, arrival.at)
 }
 
 fn authorization(parts: &Parts) -> Option<&[u8]> {
     parts.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes)
 }
 
-fn buyer(gate: &Gate, authorization: Option<&[u8]>) -> Result<Arc<Verified>, Problem> {
-    let refused = || Problem::with(Reason::Unauthenticated, "send a valid Bearer token");
-    let verified = authorization.and_then(|h| gate.tokens.buyer(h)).ok_or_else(refused)?;
-    gate.admission.buyer(verified.buyer.as_str())?;
+/// The buyer of a request that is about no offer, within the own limit.
+fn buyer(
+    gate: &Gate,
+    arrival: Arrival,
+    authorization: Option<&[u8]>,
+) -> Result<Arc<Verified>, Problem> {
+    let verified = verified(gate, authorization)?;
+    let asked = Asked { ip: arrival.ip, buyer: verified.buyer.as_str(), offer: "" };
+    gate.admission.admit(Dimension::BUYER, &asked, arrival.at)?;
     Ok(verified)
+}
+
+fn verified(gate: &Gate, authorization: Option<&[u8]>) -> Result<Arc<Verified>, Problem> {
+    let refused = || Problem::with(Reason::Unauthenticated, "send a valid Bearer token");
+    authorization.and_then(|h| gate.tokens.buyer(h)).ok_or_else(refused)
 }
 
 /// A purchase; its body is asked for when everything before it is right.
 pub(crate) async fn purchase<T: AsRef<[u8]>>(
     gate: &Gate,
-    peer: IpAddr,
+    arrival: Arrival,
     head: &Head<'_>,
     body: impl Future<Output = Result<T, body::Refusal>>,
 ) -> Ended {
-    match understand(gate, peer, head, body).await {
+    match understand(gate, arrival, head, body).await {
         Ok(request) => buy::buy(gate, request).await,
         Err(p) => problem(p),
     }
 }
 
-/// Path, limits, token, the sale's own refusals, then key and body.
+/// Limits of strangers, token, limits of buyers, the sale's own refusals, then key and body.
 async fn understand<T: AsRef<[u8]>>(
     gate: &Gate,
-    peer: IpAddr,
+    arrival: Arrival,
     head: &Head<'_>,
     body: impl Future<Output = Result<T, body::Refusal>>,
 ) -> Result<buy::Request, Problem> {
-    admitted(gate, peer)?;
-    gate.admission.offer(head.offer)?;
-    let verified = buyer(gate, head.authorization)?;
+    admitted(gate, arrival)?;
+    let verified = verified(gate, head.authorization)?;
     let buyer = verified.buyer.clone();
+    let asked = Asked { ip: arrival.ip, buyer: buyer.as_str(), offer: head.offer };
+    gate.admission.admit(Dimension::PURCHASE, &asked, arrival.at)?;
     let known = offers::find(gate, head.offer).await?;
     let lane = gate.reserve.lane(&gate.cell_of(&known.offer, &buyer));
     let buyer_hash = verified.hash(&gate.ports.identity);

@@ -16,6 +16,7 @@ mod buy;
 mod emit;
 mod front;
 mod http;
+mod keys;
 mod metrics;
 mod offers;
 mod orders;

@@ -11,6 +11,7 @@ pub mod identity;
 pub mod ids;
 pub mod invariant;
 pub mod ledger;
+pub mod limit;
 pub mod offer;
 pub mod order;
 pub mod outcome;

@@ -106,16 +106,28 @@ pub struct LimitConfig {
     pub burst: u32,
 }
 
-/// Limits of admission, checked before the body is read.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// Limits of admission: `global` and `ip` before the token is looked at, `buyer` and `offer` once
+/// it is known to be valid. A request is charged once to each until one refuses.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
+    /// Addresses, buyers and offers that are limited exactly at once, each, 1,000 to 100,000,000;
+    /// idle ones do not count. One more makes the nearest to idle be forgotten, which only loosens
+    /// its limit. About 36 bytes of memory for each that there is.
+    pub max_keys: usize,
     /// All requests of this gate.
     pub global: LimitConfig,
     /// Per client address (IPv6: per /64).
     pub ip: LimitConfig,
     /// Per buyer.
     pub buyer: LimitConfig,
-    /// Per offer.
+    /// Purchases per offer.
     pub offer: LimitConfig,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        let off = LimitConfig::default();
+        Self { max_keys: 1_000_000, global: off, ip: off, buyer: off, offer: off }
+    }
 }
