@@ -8,7 +8,7 @@ use bytes::Bytes;
 use domain::Reason;
 use domain::limit::Dimension;
 use hyper::body::Body;
-use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, FORWARDED, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Version};
 use runtime::Phase;
@@ -18,6 +18,8 @@ use crate::admission::Asked;
 use crate::answer::{self, Answer, Problem, Reply};
 use crate::auth::Verified;
 use crate::buy::{self, Ended, problem};
+use crate::client::{Said, client};
+use crate::message::{self, Whole, authorization};
 use crate::metrics::Outcome;
 use crate::route::{self, Route};
 use crate::state::Gate;
@@ -43,6 +45,36 @@ pub(crate) struct Head<'a> {
     pub has_query: bool,
 }
 
+/// Answers what came over a socket, if it is a message at all.
+pub(crate) async fn received<B>(gate: Arc<Gate>, peer: IpAddr, request: Request<B>) -> Reply
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let began = Instant::now();
+    let Err(refusal) = message::check(&request) else {
+        let version = request.version();
+        return respond(gate, peer, request.map(|body| Whole { body, version })).await;
+    };
+    let mut answer = end(&gate, route::NONE, began, problem(refusal));
+    if request.version() >= Version::HTTP_2 {
+        answer.headers.retain(|(name, _)| name != CONNECTION);
+    }
+    answer.into()
+}
+
+/// Whose request it is.
+fn client_of(gate: &Gate, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    if gate.cfg.trusted_proxies.is_empty() {
+        return peer;
+    }
+    let x_forwarded_for = headers.get_all("x-forwarded-for").iter();
+    let said = Said {
+        x_forwarded_for: x_forwarded_for.map(HeaderValue::as_bytes).collect(),
+        forwarded: headers.get_all(FORWARDED).iter().map(HeaderValue::as_bytes).collect(),
+    };
+    client(&gate.cfg.trusted_proxies, peer, &said)
+}
+
 /// Answers one request of the buyers' listener: what its sockets call, and what a caller in the
 /// same process may call with a body that is already there.
 pub async fn respond<B>(gate: Arc<Gate>, peer: IpAddr, request: Request<B>) -> Reply
@@ -56,7 +88,10 @@ where
     let ended = match route {
         Ok(Route::Live) => (answer::text(200, "ok\n"), Outcome::Answered),
         Ok(Route::Ready) => ready(&gate),
-        route => routed(&gate, Arrival { ip: peer, at: began }, (route, &parts, incoming)).await,
+        route => {
+            let ip = client_of(&gate, peer, &parts.headers);
+            routed(&gate, Arrival { ip, at: began }, (route, &parts, incoming)).await
+        }
     };
     let mut answer = end(&gate, label, began, ended);
     if parts.method == Method::HEAD {
@@ -75,7 +110,9 @@ pub(crate) fn end(
     began: Instant,
     (mut answer, outcome): Ended,
 ) -> Answer {
-    if gate.tasks.is_at(Phase::NotReady) {
+    // Of a body that was not read nobody knows where it ends.
+    let broken = [Reason::BodyTooLarge, Reason::RequestTimeout].map(Outcome::Problem);
+    if gate.tasks.is_at(Phase::NotReady) || broken.contains(&outcome) {
         answer.headers.push((CONNECTION, HeaderValue::from_static("close")));
     }
     gate.requests.ended(label, outcome, began.elapsed().as_secs_f64());
@@ -112,7 +149,7 @@ where
         let keys: Vec<&[u8]> = keys.map(HeaderValue::as_bytes).collect();
         let head = Head {
             offer,
-            authorization: authorization(parts),
+            authorization: authorization(&parts.headers),
             content_type: parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes),
             keys: &keys,
             has_query: parts.uri.query().is_some(),
@@ -126,11 +163,11 @@ where
     match route {
         Err((reason, allowed)) => problem(Problem::new(reason).allow(allowed)),
         Ok(Route::Offer(id)) => Box::pin(offers::get(gate, id)).await,
-        Ok(Route::Order(id)) => match buyer(gate, arrival, authorization(parts)) {
+        Ok(Route::Order(id)) => match buyer(gate, arrival, authorization(&parts.headers)) {
             Ok(b) => Box::pin(orders::by_id(gate, &b.buyer, id, parts.uri.query())).await,
             Err(p) => problem(p),
         },
-        Ok(Route::Orders) => match buyer(gate, arrival, authorization(parts)) {
+        Ok(Route::Orders) => match buyer(gate, arrival, authorization(&parts.headers)) {
             Ok(b) => Box::pin(orders::by_key(gate, &b.buyer, parts.uri.query())).await,
             Err(p) => problem(p),
         },
@@ -147,10 +184,6 @@ fn admitted(gate: &Gate, arrival: Arrival) -> Result<(), Problem> {
     }
     let asked = Asked { ip: arrival.ip, buyer: "", offer: "" };
     gate.admission.admit(Dimension::STRANGER, &asked, arrival.at)
-}
-
-fn authorization(parts: &Parts) -> Option<&[u8]> {
-    parts.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes)
 }
 
 /// The buyer of a request that is about no offer, within the own limit.

@@ -163,7 +163,7 @@ mod tests {
         for _ in 0..50 {
             (0..500u64).for_each(|n| assert!(keys.charge(n, rate, SECOND).result.is_ok()));
         }
-        (0..1_000_000u64).for_each(|n| drop(keys.charge(500 + n, rate, SECOND)));
+        (0..1_000_000u64).for_each(|n| assert!(keys.charge(500 + n, rate, SECOND).result.is_ok()));
         for n in 0..500u64 {
             let passed = (0..100).filter(|_| keys.charge(n, rate, SECOND).result.is_ok()).count();
             assert_eq!(passed, 50, "{n}");
