@@ -13,6 +13,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 /// The longest header that is taken, with its extensions.
 const MOST: usize = 2048;
+/// The longest line of version 1, as its protocol says.
+const LONGEST_LINE: usize = 107;
 
 /// From where a connection comes.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,8 +80,11 @@ fn may_become_one(bytes: &[u8]) -> bool {
         let n = with.len().min(bytes.len());
         with[..n] == bytes[..n]
     };
-    (begins(v1::PROTOCOL_PREFIX.as_bytes()) || begins(v2::PROTOCOL_PREFIX))
-        && HeaderResult::parse(bytes).is_incomplete()
+    // The library takes some beginnings of a line for a whole one.
+    let line = begins(v1::PROTOCOL_PREFIX.as_bytes())
+        && bytes.len() < LONGEST_LINE
+        && !bytes.contains(&b'\n');
+    line || (begins(v2::PROTOCOL_PREFIX) && HeaderResult::parse(bytes).is_incomplete())
 }
 
 #[cfg(test)]
