@@ -594,7 +594,8 @@ fn bounded(dev: &Dev, most: usize) {
 #[test]
 fn many_idle_connections_cost_little() {
     const HANDLES: u32 = 12_000;
-    let dev = Setup::new().handles(HANDLES).set("gate.header_timeout_ms=60000").start();
+    let setup = Setup::new().handles(HANDLES).set("gate.header_timeout_ms=60000");
+    let dev = setup.set("gate.max_connections_per_ip=20000").start();
     let mut idle = Vec::new();
     // This process has as many handles as it was given.
     while idle.len() < 10_000 {

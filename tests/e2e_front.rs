@@ -10,8 +10,8 @@
 
 mod common;
 
-use common::Dev;
 use common::http::{Conn, Reply, head};
+use common::{Dev, Setup};
 
 const BUY: &str = "/v1/offers/shoe/orders";
 
@@ -70,6 +70,58 @@ fn both_ways_give_the_same_answers() {
         assert!(ways[0].header("date").is_some() && ways[1].header("date").is_some());
         assert_eq!(short, long, "{what}");
         assert_eq!(short.0, status, "{what}");
+    }
+}
+
+#[test]
+fn both_ways_take_the_same_messages() {
+    let proxies = "gate.trusted_proxies=[\"127.0.0.0/8\"]";
+    let dev =
+        Setup::new().set(proxies).set("limits.ip.per_second=1").set("limits.ip.burst=1").start();
+    let ann = dev.token("ann");
+    let bearer = format!("authorization: Bearer {ann}");
+    let cases: [(&str, &[&str], u16); 17] = [
+        ("no host", &[&bearer], 400),
+        ("two hosts", &["host: t", "Host: t", &bearer], 400),
+        ("a malformed host", &["host: a b", &bearer], 400),
+        ("a host with a user", &["host: u@t", &bearer], 400),
+        ("a host with a malformed port", &["host: t:http", &bearer], 400),
+        ("a host with a port", &["host: t:80", &bearer], 202),
+        ("an address as host", &["host: [::1]:80", &bearer], 202),
+        ("an empty host", &["host:", &bearer], 202),
+        ("two tokens", &["host: t", &bearer, &bearer], 401),
+        ("a token and another scheme", &["host: t", &bearer, "authorization: Basic x"], 401),
+        ("two codings", &["host: t", &bearer, "transfer-encoding: gzip, chunked"], 400),
+        ("a coding twice", &["host: t", &bearer, "transfer-encoding: chunked, chunked"], 400),
+        ("a long head", &["host: t", &bearer, "x: LONG"], 431),
+        ("a proxied client", &["host: t", &bearer, "x-forwarded-for: 203.0.113.WAY"], 202),
+        ("another header", &["host: t", &bearer, "forwarded: for=203.0.113.2WAY"], 202),
+        ("one address twice", &["host: t", &bearer, "x-forwarded-for: 203.0.113.99"], 202),
+        ("that address again", &["host: t", &bearer, "forwarded: for=203.0.113.99"], 429),
+    ];
+    for (at, (what, lines, status)) in cases.into_iter().enumerate() {
+        let ways = [false, true].map(|hyper| {
+            let way = if hyper { "1" } else { "2" };
+            let text = lines.join("\r\n").replace("WAY", way).replace("LONG", &"x".repeat(17_000));
+            let te = if hyper { "te: trailers\r\n" } else { "" };
+            // Every line but those about addresses has an address of its own.
+            let own = format!("x-forwarded-for: 198.51.100.{}\r\n", at * 2 + hyper as usize);
+            let own = if text.contains("for: ") || text.contains("forwarded") {
+                String::new()
+            } else {
+                own
+            };
+            let key = "idempotency-key: k";
+            let text = format!("POST {BUY} HTTP/1.1\r\n{text}\r\n{own}{te}{key}\r\n\r\n");
+            answer(&dev, &text.replace("shoe", "demo"))
+        });
+        let tells =
+            ways.each_ref().map(|r| (r.status, r.header("content-type").map(str::to_owned)));
+        let both = if what == "one address twice" { [202, 429] } else { [status; 2] };
+        for (tell, status) in tells.iter().zip(both) {
+            // The same request again is told what became of it.
+            assert!(tell.0 == status || (status == 202 && tell.0 == 200), "{what}: {tells:?}");
+        }
     }
 }
 

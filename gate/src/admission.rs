@@ -1,15 +1,15 @@
-//! Limits of admission: global through governor, and a fixed array of GCRA cells for keys.
+//! Limits of admission: what they are comes from `domain::limit`; the global one is governor's, those
+//! per key are kept in `keys.rs`.
 //!
-//! The array is bounded memory whatever the number of distinct keys; two keys that share a cell
-//! only make each other's limit stricter. A refusal carries the `RateLimit` headers.
+//! Every request is charged once per limit, whichever way it is answered. A refusal carries the
+//! `RateLimit` headers.
 
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use domain::Reason;
+use domain::limit::{Dimension, Rate, charge_all};
 use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
@@ -19,53 +19,71 @@ use runtime::config::{LimitConfig, LimitsConfig};
 use tokio::time::Instant;
 
 use crate::answer::Problem;
+use crate::keys::Keys;
+use crate::metrics;
 
-/// Cells per dimension: 512 KiB each.
-const CELLS: usize = 65_536;
-
-struct Keyed {
-    name: &'static str,
-    per_second: u32,
-    burst: u32,
-    /// Nanoseconds between two requests at the sustained rate.
-    interval: u64,
+/// The limits of one gate.
+pub(crate) struct Admission {
     began: Instant,
-    hasher: RandomState,
-    /// Theoretical arrival times, nanoseconds since `began`.
-    cells: Box<[AtomicU64]>,
+    global: Option<(Global, u32)>,
+    ip: Option<(Limit, Keys)>,
+    buyer: Option<(Limit, Keys)>,
+    offer: Option<(Limit, Keys)>,
 }
 
-impl Keyed {
-    fn new(name: &'static str, cfg: LimitConfig) -> Option<Self> {
-        let per_second = NonZeroU32::new(cfg.per_second)?.get();
-        Some(Self {
-            name,
-            per_second,
-            burst: if cfg.burst == 0 { per_second } else { cfg.burst },
-            interval: 1_000_000_000 / u64::from(per_second),
+#[derive(Clone, Copy)]
+struct Limit {
+    per_second: u32,
+    rate: Rate,
+}
+
+/// Whose request it is: what is not known yet is empty, and no limit that needs it is charged.
+pub(crate) struct Asked<'a> {
+    pub ip: IpAddr,
+    pub buyer: &'a str,
+    pub offer: &'a str,
+}
+
+impl Admission {
+    pub fn new(cfg: &LimitsConfig) -> Self {
+        let limit = |c: LimitConfig| {
+            Rate::new(c.per_second, c.burst).map(|rate| Limit { per_second: c.per_second, rate })
+        };
+        let keyed = |c: LimitConfig| limit(c).map(|l| (l, Keys::new(cfg.max_keys)));
+        Self {
             began: Instant::now(),
-            hasher: RandomState::new(),
-            cells: (0..CELLS).map(|_| AtomicU64::new(0)).collect(),
+            global: global(cfg.global),
+            ip: keyed(cfg.ip),
+            buyer: keyed(cfg.buyer),
+            offer: keyed(cfg.offer),
+        }
+    }
+
+    fn charge_global(&self) -> Result<(), Refused> {
+        let Some((limiter, per_second)) = &self.global else { return Ok(()) };
+        limiter.check().map_err(|until| {
+            let wait = until.wait_time_from(limiter.clock().now());
+            (*per_second, wait.as_nanos() as u64)
         })
     }
 
-    /// GCRA: `Err` is how long to wait.
-    fn check(&self, key: &[u8]) -> Result<(), Duration> {
-        let cell = &self.cells[self.hasher.hash_one(key) as usize % CELLS];
-        let now = self.began.elapsed().as_nanos() as u64;
-        let tolerance = self.interval * u64::from(self.burst.saturating_sub(1));
-        let mut tat = cell.load(Ordering::Relaxed);
-        loop {
-            let base = tat.max(now);
-            if base - now > tolerance {
-                return Err(Duration::from_nanos(base - now - tolerance));
-            }
-            let next = base + self.interval;
-            match cell.compare_exchange_weak(tat, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Ok(()),
-                Err(other) => tat = other,
-            }
-        }
+    /// Charges a request that came `at` to these limits, in order, until one refuses.
+    pub fn admit(
+        &self,
+        order: &[Dimension],
+        asked: &Asked<'_>,
+        at: Instant,
+    ) -> Result<(), Problem> {
+        let now = at.saturating_duration_since(self.began).as_nanos() as u64;
+        let refused = charge_all(order, |dimension| match dimension {
+            Dimension::Global => self.charge_global(),
+            Dimension::Ip => keyed(dimension, &self.ip, prefix(asked.ip), now),
+            Dimension::Buyer => keyed(dimension, &self.buyer, asked.buyer, now),
+            Dimension::Offer => keyed(dimension, &self.offer, asked.offer, now),
+        });
+        refused.map_err(|(dimension, (per_second, wait))| {
+            limited(dimension.as_str(), per_second, Duration::from_nanos(wait))
+        })
     }
 }
 
@@ -82,62 +100,38 @@ impl Clock for Ticking {
     }
 }
 
-/// The limits of one gate.
-pub(crate) struct Admission {
-    global: Option<(Global, u32)>,
-    ip: Option<Keyed>,
-    buyer: Option<Keyed>,
-    offer: Option<Keyed>,
+/// Rate and nanoseconds to wait.
+type Refused = (u32, u64);
+
+fn global(cfg: LimitConfig) -> Option<(Global, u32)> {
+    let rate = NonZeroU32::new(cfg.per_second)?;
+    let burst = NonZeroU32::new(cfg.burst).unwrap_or(rate);
+    let quota = Quota::per_second(rate).allow_burst(burst);
+    Some((RateLimiter::direct_with_clock(quota, Ticking(Instant::now())), rate.get()))
 }
 
-impl Admission {
-    pub fn new(cfg: &LimitsConfig) -> Self {
-        let global = NonZeroU32::new(cfg.global.per_second).map(|rate| {
-            let burst = NonZeroU32::new(cfg.global.burst).unwrap_or(rate);
-            let quota = Quota::per_second(rate).allow_burst(burst);
-            let clock = Ticking(Instant::now());
-            (RateLimiter::direct_with_clock(quota, clock), rate.get())
-        });
-        Self {
-            global,
-            ip: Keyed::new("ip", cfg.ip),
-            buyer: Keyed::new("buyer", cfg.buyer),
-            offer: Keyed::new("offer", cfg.offer),
-        }
+fn keyed(
+    dimension: Dimension,
+    limit: &Option<(Limit, Keys)>,
+    key: impl std::hash::Hash,
+    now: u64,
+) -> Result<(), Refused> {
+    let Some((limit, keys)) = limit else { return Ok(()) };
+    let charged = keys.charge(key, limit.rate, now);
+    if charged.forgotten > 0 {
+        metrics::keys_forgotten(dimension.as_str(), charged.forgotten);
     }
-
-    /// Before anything is known but the address and the path.
-    pub fn arrive(&self, ip: IpAddr) -> Result<(), Problem> {
-        if let Some((limiter, rate)) = &self.global
-            && let Err(wait) = limiter.check()
-        {
-            let wait = wait.wait_time_from(limiter.clock().now());
-            return Err(limited("global", *rate, wait));
-        }
-        keyed(self.ip.as_ref(), &prefix(ip))
-    }
-
-    pub fn offer(&self, offer: &str) -> Result<(), Problem> {
-        keyed(self.offer.as_ref(), offer.as_bytes())
-    }
-
-    pub fn buyer(&self, buyer: &str) -> Result<(), Problem> {
-        keyed(self.buyer.as_ref(), buyer.as_bytes())
-    }
+    charged.result.map_err(|wait| (limit.per_second, wait))
 }
 
-fn keyed(limit: Option<&Keyed>, key: &[u8]) -> Result<(), Problem> {
-    match limit {
-        Some(k) => k.check(key).map_err(|wait| limited(k.name, k.per_second, wait)),
-        None => Ok(()),
-    }
-}
-
-/// An IPv4 address as it is, an IPv6 address by its /64.
-fn prefix(ip: IpAddr) -> Vec<u8> {
+/// Who counts as one address: an IPv4 address as it is, an IPv6 address by its /64.
+pub(crate) fn prefix(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
-        IpAddr::V4(v4) => v4.octets().to_vec(),
-        IpAddr::V6(v6) => v6.octets()[..8].to_vec(),
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -156,16 +150,52 @@ fn limited(name: &str, per_second: u32, wait: Duration) -> Problem {
 mod tests {
     use super::*;
 
+    fn admission(set: impl FnOnce(&mut LimitsConfig)) -> Admission {
+        let mut cfg = LimitsConfig::default();
+        set(&mut cfg);
+        Admission::new(&cfg)
+    }
+
+    fn asked<'a>(ip: &str, buyer: &'a str, offer: &'a str) -> Asked<'a> {
+        Asked { ip: ip.parse().unwrap(), buyer, offer }
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn keyed_limits_hold_their_rate() {
-        let k = Keyed::new("t", LimitConfig { per_second: 10, burst: 3 }).unwrap();
-        let pass = |n: usize| (0..n).filter(|_| k.check(b"a").is_ok()).count();
-        assert_eq!(pass(10), 3);
-        tokio::time::advance(Duration::from_millis(100)).await;
-        assert_eq!(pass(10), 1);
-        tokio::time::advance(Duration::from_secs(60)).await;
-        assert_eq!(pass(10), 3);
-        assert!(k.check(b"a").unwrap_err() <= Duration::from_millis(100));
-        assert!(k.check(b"b").is_ok());
+    async fn every_limit_holds_its_rate_for_its_own_key() {
+        let ten = LimitConfig { per_second: 10, burst: 3 };
+        type Case = (Dimension, fn(&mut LimitsConfig, LimitConfig), [&'static str; 3]);
+        let cases: [Case; 4] = [
+            (Dimension::Global, |c, l| c.global = l, ["10.0.0.1", "ann", "shoe"]),
+            (Dimension::Ip, |c, l| c.ip = l, ["10.0.0.2", "ann", "shoe"]),
+            (Dimension::Buyer, |c, l| c.buyer = l, ["10.0.0.1", "eve", "shoe"]),
+            (Dimension::Offer, |c, l| c.offer = l, ["10.0.0.1", "ann", "boot"]),
+        ];
+        for (dimension, set, [ip, buyer, offer]) in cases {
+            let a = admission(|c| set(c, ten));
+            let ann = asked("10.0.0.1", "ann", "shoe");
+            let pass = |who: &Asked<'_>, n: usize| {
+                let admit = || a.admit(&Dimension::ALL, who, Instant::now()).is_ok();
+                (0..n).filter(|_| admit()).count()
+            };
+            assert_eq!(pass(&ann, 10), 3, "{dimension:?}");
+            tokio::time::advance(Duration::from_millis(100)).await;
+            assert_eq!(pass(&ann, 10), 1, "{dimension:?}");
+            let other = if dimension == Dimension::Global { 0 } else { 3 };
+            assert_eq!(pass(&asked(ip, buyer, offer), 10), other, "{dimension:?}");
+            let p = a.admit(&Dimension::ALL, &ann, Instant::now()).unwrap_err();
+            assert!(p.detail.contains(dimension.as_str()), "{p:?}");
+            tokio::time::advance(Duration::from_secs(60)).await;
+            assert_eq!(pass(&ann, 10), 3, "{dimension:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_one_or_a_64() {
+        let same = |a: &str, b: &str| prefix(a.parse().unwrap()) == prefix(b.parse().unwrap());
+        assert!(same("2001:db8:1:2::1", "2001:db8:1:2:ffff::9"));
+        assert!(!same("2001:db8:1:2::1", "2001:db8:1:3::1"));
+        assert!(same("::ffff:192.0.2.1", "192.0.2.1"));
+        assert!(!same("::ffff:192.0.2.1", "::ffff:192.0.2.2"));
+        assert!(!same("192.0.2.1", "192.0.2.2"));
     }
 }

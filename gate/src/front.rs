@@ -17,19 +17,23 @@ use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, Bytes, BytesMut};
 use domain::Reason;
+use domain::limit::Dimension;
 use hyper::header::CONNECTION;
 use runtime::Phase;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use crate::admission::Asked;
 use crate::alarm::Alarm;
 use crate::answer::{self, Answer, Problem};
 use crate::buy;
-use crate::http;
+use crate::client::{Said, client, is_trusted};
+use crate::http::{self, Arrival};
+use crate::message;
 use crate::metrics::Outcome;
 use crate::route;
 use crate::state::Gate;
+use crate::stream::Conn;
 
 /// The most that is read at once; a longer request is hyper's.
 const READ: usize = 4096;
@@ -42,6 +46,8 @@ struct Plain {
     authorization: Option<Range<usize>>,
     key: Option<Range<usize>>,
     content_type: Option<Range<usize>>,
+    x_forwarded_for: Option<Range<usize>>,
+    forwarded: Option<Range<usize>>,
     /// Where the body begins.
     head: usize,
     /// Where it ends.
@@ -50,13 +56,15 @@ struct Plain {
 
 /// Serves purchases until something else comes: `Some` is what was read of it. `None` when the
 /// connection has ended.
-pub(crate) async fn serve(
-    gate: &Arc<Gate>,
-    peer: IpAddr,
-    stream: &mut TcpStream,
-) -> Option<BytesMut> {
+pub(crate) async fn serve(gate: &Arc<Gate>, peer: IpAddr, conn: &mut Conn) -> Option<BytesMut> {
     let mut buffer = BytesMut::with_capacity(READ);
-    let mut front = Front { gate, peer, out: Vec::with_capacity(READ), date: Date::default() };
+    let mut front = Front {
+        gate,
+        peer,
+        is_trusted: is_trusted(&gate.cfg.trusted_proxies, peer),
+        out: Vec::with_capacity(READ),
+        date: Date::default(),
+    };
     let limit = Duration::from_millis(gate.cfg.header_timeout_ms);
     let alarm = Alarm::new(limit);
     let mut stop = gate.tasks.watch(Phase::StopAccept);
@@ -69,7 +77,7 @@ pub(crate) async fn serve(
                 return Poll::Ready(0);
             }
             buffer.reserve(READ);
-            let read = pin!(stream.read_buf(&mut buffer)).poll(cx);
+            let read = pin!(conn.stream.read_buf(&mut buffer)).poll(cx);
             if let Poll::Ready(read) = read {
                 return Poll::Ready(read.unwrap_or_default());
             }
@@ -92,12 +100,17 @@ pub(crate) async fn serve(
                 None => false,
             };
             if closes || plain.is_none() {
-                stream.write_all(&front.out).await.ok()?;
+                conn.write_all(&front.out).await.ok()?;
+                conn.flush().await.ok()?;
+                if closes {
+                    conn.shutdown().await.ok()?;
+                }
                 return (!closes).then_some(buffer);
             }
             buffer.advance(plain.map_or(0, |p| p.total));
         }
-        stream.write_all(&front.out).await.ok()?;
+        conn.write_all(&front.out).await.ok()?;
+        conn.flush().await.ok()?;
         front.out.clear();
     }
 }
@@ -105,6 +118,8 @@ pub(crate) async fn serve(
 struct Front<'a> {
     gate: &'a Gate,
     peer: IpAddr,
+    /// The peer speaks for others.
+    is_trusted: bool,
     out: Vec<u8>,
     date: Date,
 }
@@ -112,13 +127,20 @@ struct Front<'a> {
 impl Front<'_> {
     /// Answers the request at the buffer's front; true when the connection ends with that.
     async fn answer(&mut self, plain: &Plain, buffer: &[u8], began: Instant) -> bool {
-        if self.is_sold_out(plain, buffer) {
-            let (head, body) = sold_out();
-            self.out.extend_from_slice(head);
-            self.end(body);
-            let outcome = Outcome::Problem(Reason::SoldOut);
-            self.gate.requests.ended(route::BUY, outcome, began.elapsed().as_secs_f64());
-            return false;
+        let arrival = Arrival { ip: self.client(plain, buffer), at: began };
+        match self.at_once(plain, buffer, arrival) {
+            Some(Ok(())) => {
+                let (head, body) = sold_out();
+                self.out.extend_from_slice(head);
+                self.end(body);
+                let outcome = Outcome::Problem(Reason::SoldOut);
+                self.gate.requests.ended(route::BUY, outcome, began.elapsed().as_secs_f64());
+                return false;
+            }
+            Some(Err(limited)) => {
+                return self.write(http::end(self.gate, route::BUY, began, buy::problem(limited)));
+            }
+            None => {}
         }
         let part = |range: &Option<Range<usize>>| range.clone().map(|r| &buffer[r]);
         let key = part(&plain.key);
@@ -130,36 +152,57 @@ impl Front<'_> {
             has_query: false,
         };
         let body = ready(Ok(&buffer[plain.head..plain.total]));
-        let ended = http::purchase(self.gate, self.peer, &head, body).await;
-        let answer = http::end(self.gate, route::BUY, began, ended);
+        let ended = http::purchase(self.gate, arrival, &head, body).await;
+        self.write(http::end(self.gate, route::BUY, began, ended))
+    }
+
+    fn client(&self, plain: &Plain, buffer: &[u8]) -> IpAddr {
+        if !self.is_trusted {
+            return self.peer;
+        }
+        let lines = |range: &Option<Range<usize>>| {
+            range.iter().map(|r| &buffer[r.clone()]).collect::<Vec<&[u8]>>()
+        };
+        let (x_forwarded_for, forwarded) = (lines(&plain.x_forwarded_for), lines(&plain.forwarded));
+        client(&self.gate.cfg.trusted_proxies, self.peer, &Said { x_forwarded_for, forwarded })
+    }
+
+    /// Writes an answer; true when the connection ends with it.
+    fn write(&mut self, answer: Answer) -> bool {
         write_head(&answer, &mut self.out);
         self.end(&answer.body);
         answer.headers.iter().any(|(name, _)| name == CONNECTION)
     }
 
-    /// True when this buyer may be refused at once: everything is known without waiting, and the
-    /// request is within its limits. What is in doubt goes the long way, which looks again.
-    fn is_sold_out(&self, plain: &Plain, buffer: &[u8]) -> bool {
+    /// `Some` when this buyer may be refused at once, because everything is known without waiting:
+    /// sold out, or over a limit. What is in doubt goes the long way, which looks again; only what
+    /// is answered here is charged here.
+    fn at_once(
+        &self,
+        plain: &Plain,
+        buffer: &[u8],
+        arrival: Arrival,
+    ) -> Option<Result<(), Problem>> {
         let gate = self.gate;
         if !gate.is_open() || gate.tasks.is_at(Phase::NotReady) {
-            return false;
+            return None;
         }
         let offer = offer(plain, buffer);
-        let Some(known) = gate.catalog.peek_name(offer) else { return false };
+        let known = gate.catalog.peek_name(offer)?;
         // While an offer sells, nothing more is asked here.
         let only = (known.offer.buckets <= 1).then(|| gate.reserve.lane(&known.offer.id.cell(0)));
         if only.as_ref().is_some_and(|lane| !lane.sold_out.is_on()) {
-            return false;
+            return None;
         }
-        let Some(token) = plain.authorization.clone() else { return false };
-        let Some(verified) = gate.tokens.remembered(&buffer[token]) else { return false };
+        let verified = gate.tokens.remembered(&buffer[plain.authorization.clone()?])?;
         let buyer = &verified.buyer;
         let lane = only.unwrap_or_else(|| gate.reserve.lane(&gate.cell_of(&known.offer, buyer)));
         let hash = || verified.hash(&gate.ports.identity);
-        buy::early(&known, &lane, hash).is_some_and(|p| p.reason == Reason::SoldOut)
-            && gate.admission.arrive(self.peer).is_ok()
-            && gate.admission.offer(offer).is_ok()
-            && gate.admission.buyer(buyer.as_str()).is_ok()
+        if buy::early(&known, &lane, hash)?.reason != Reason::SoldOut {
+            return None;
+        }
+        let asked = Asked { ip: arrival.ip, buyer: buyer.as_str(), offer };
+        Some(gate.admission.admit(&Dimension::ALL, &asked, arrival.at))
     }
 
     /// The date, the end of the head, and the body.
@@ -189,6 +232,7 @@ fn plain(buffer: &[u8]) -> Option<Plain> {
         from..from + part.len()
     };
     let (mut authorization, mut key, mut content_type, mut length) = (None, None, None, None);
+    let (mut host, mut x_forwarded_for, mut forwarded) = (None, None, None);
     for h in parsed.headers.iter() {
         let is = |name: &str| h.name.eq_ignore_ascii_case(name);
         let once = |place: &mut Option<Range<usize>>| place.replace(at(h.value)).is_none();
@@ -200,6 +244,12 @@ fn plain(buffer: &[u8]) -> Option<Plain> {
             once(&mut key)
         } else if is("content-type") {
             once(&mut content_type)
+        } else if is("host") {
+            once(&mut host) && message::is_host(h.value)
+        } else if is("x-forwarded-for") {
+            once(&mut x_forwarded_for)
+        } else if is("forwarded") {
+            once(&mut forwarded)
         } else if is("connection") {
             h.value.eq_ignore_ascii_case(b"keep-alive")
         } else {
@@ -209,14 +259,22 @@ fn plain(buffer: &[u8]) -> Option<Plain> {
             return None;
         }
     }
+    host?;
     let length = match length {
         Some(digits) => std::str::from_utf8(&buffer[digits]).ok()?.parse().ok()?,
         None => 0usize,
     };
     let total = head.checked_add(length)?;
-    let plain =
-        Plain { offer: at(offer.as_bytes()), authorization, key, content_type, head, total };
-    (total <= buffer.len()).then_some(plain)
+    (total <= buffer.len()).then(|| Plain {
+        offer: at(offer.as_bytes()),
+        authorization,
+        key,
+        content_type,
+        x_forwarded_for,
+        forwarded,
+        head,
+        total,
+    })
 }
 
 /// Headers that change how a message is read.

@@ -6,16 +6,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::Reason;
+use domain::limit::Dimension;
 use hyper::body::Body;
-use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, FORWARDED, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Version};
 use runtime::Phase;
 use tokio::time::Instant;
 
+use crate::admission::Asked;
 use crate::answer::{self, Answer, Problem, Reply};
 use crate::auth::Verified;
 use crate::buy::{self, Ended, problem};
+use crate::client::{Said, client};
+use crate::message::{self, Whole, authorization};
 use crate::metrics::Outcome;
 use crate::route::{self, Route};
 use crate::state::Gate;
@@ -23,6 +27,13 @@ use crate::{body, offers, orders};
 
 /// Largest body of a one-line order, bytes.
 const MAX_BODY: usize = 4096;
+
+/// From where a request came, and when.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival {
+    pub ip: IpAddr,
+    pub at: Instant,
+}
 
 /// What a purchase says before its body.
 pub(crate) struct Head<'a> {
@@ -32,6 +43,36 @@ pub(crate) struct Head<'a> {
     /// All `Idempotency-Key` headers, up to the second.
     pub keys: &'a [&'a [u8]],
     pub has_query: bool,
+}
+
+/// Answers what came over a socket, if it is a message at all.
+pub(crate) async fn received<B>(gate: Arc<Gate>, peer: IpAddr, request: Request<B>) -> Reply
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let began = Instant::now();
+    let Err(refusal) = message::check(&request) else {
+        let version = request.version();
+        return respond(gate, peer, request.map(|body| Whole { body, version })).await;
+    };
+    let mut answer = end(&gate, route::NONE, began, problem(refusal));
+    if request.version() >= Version::HTTP_2 {
+        answer.headers.retain(|(name, _)| name != CONNECTION);
+    }
+    answer.into()
+}
+
+/// Whose request it is.
+fn client_of(gate: &Gate, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    if gate.cfg.trusted_proxies.is_empty() {
+        return peer;
+    }
+    let x_forwarded_for = headers.get_all("x-forwarded-for").iter();
+    let said = Said {
+        x_forwarded_for: x_forwarded_for.map(HeaderValue::as_bytes).collect(),
+        forwarded: headers.get_all(FORWARDED).iter().map(HeaderValue::as_bytes).collect(),
+    };
+    client(&gate.cfg.trusted_proxies, peer, &said)
 }
 
 /// Answers one request of the buyers' listener: what its sockets call, and what a caller in the
@@ -47,7 +88,10 @@ where
     let ended = match route {
         Ok(Route::Live) => (answer::text(200, "ok\n"), Outcome::Answered),
         Ok(Route::Ready) => ready(&gate),
-        route => routed(&gate, peer, (route, &parts, incoming)).await,
+        route => {
+            let ip = client_of(&gate, peer, &parts.headers);
+            routed(&gate, Arrival { ip, at: began }, (route, &parts, incoming)).await
+        }
     };
     let mut answer = end(&gate, label, began, ended);
     if parts.method == Method::HEAD {
@@ -66,7 +110,9 @@ pub(crate) fn end(
     began: Instant,
     (mut answer, outcome): Ended,
 ) -> Answer {
-    if gate.tasks.is_at(Phase::NotReady) {
+    // Of a body that was not read nobody knows where it ends.
+    let broken = [Reason::BodyTooLarge, Reason::RequestTimeout].map(Outcome::Problem);
+    if gate.tasks.is_at(Phase::NotReady) || broken.contains(&outcome) {
         answer.headers.push((CONNECTION, HeaderValue::from_static("close")));
     }
     gate.requests.ended(label, outcome, began.elapsed().as_secs_f64());
@@ -90,7 +136,7 @@ type Routed<'a> = Result<Route<'a>, (Reason, &'static str)>;
 
 async fn routed<B>(
     gate: &Gate,
-    peer: IpAddr,
+    arrival: Arrival,
     (route, parts, incoming): (Routed<'_>, &Parts, B),
 ) -> Ended
 where
@@ -103,25 +149,25 @@ where
         let keys: Vec<&[u8]> = keys.map(HeaderValue::as_bytes).collect();
         let head = Head {
             offer,
-            authorization: authorization(parts),
+            authorization: authorization(&parts.headers),
             content_type: parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes),
             keys: &keys,
             has_query: parts.uri.query().is_some(),
         };
         let body = body::read(incoming, &parts.headers, MAX_BODY, limit);
-        return Box::pin(purchase(gate, peer, &head, body)).await;
+        return Box::pin(purchase(gate, arrival, &head, body)).await;
     }
-    if let Err(p) = admitted(gate, peer) {
+    if let Err(p) = admitted(gate, arrival) {
         return problem(p);
     }
     match route {
         Err((reason, allowed)) => problem(Problem::new(reason).allow(allowed)),
         Ok(Route::Offer(id)) => Box::pin(offers::get(gate, id)).await,
-        Ok(Route::Order(id)) => match buyer(gate, authorization(parts)) {
+        Ok(Route::Order(id)) => match buyer(gate, arrival, authorization(&parts.headers)) {
             Ok(b) => Box::pin(orders::by_id(gate, &b.buyer, id, parts.uri.query())).await,
             Err(p) => problem(p),
         },
-        Ok(Route::Orders) => match buyer(gate, authorization(parts)) {
+        Ok(Route::Orders) => match buyer(gate, arrival, authorization(&parts.headers)) {
             Ok(b) => Box::pin(orders::by_key(gate, &b.buyer, parts.uri.query())).await,
             Err(p) => problem(p),
         },
@@ -132,48 +178,56 @@ where
 }
 
 /// What every request is asked first.
-fn admitted(gate: &Gate, peer: IpAddr) -> Result<(), Problem> {
+fn admitted(gate: &Gate, arrival: Arrival) -> Result<(), Problem> {
     if !gate.is_open() || gate.tasks.is_at(Phase::FlushLog) {
         return Err(Problem::new(not_serving(gate)));
     }
-    gate.admission.arrive(peer)
+    let asked = Asked { ip: arrival.ip, buyer: "", offer: "" };
+    gate.admission.admit(Dimension::STRANGER, &asked, arrival.at)
 }
 
-fn authorization(parts: &Parts) -> Option<&[u8]> {
-    parts.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes)
-}
-
-fn buyer(gate: &Gate, authorization: Option<&[u8]>) -> Result<Arc<Verified>, Problem> {
-    let refused = || Problem::with(Reason::Unauthenticated, "send a valid Bearer token");
-    let verified = authorization.and_then(|h| gate.tokens.buyer(h)).ok_or_else(refused)?;
-    gate.admission.buyer(verified.buyer.as_str())?;
+/// The buyer of a request that is about no offer, within the own limit.
+fn buyer(
+    gate: &Gate,
+    arrival: Arrival,
+    authorization: Option<&[u8]>,
+) -> Result<Arc<Verified>, Problem> {
+    let verified = verified(gate, authorization)?;
+    let asked = Asked { ip: arrival.ip, buyer: verified.buyer.as_str(), offer: "" };
+    gate.admission.admit(Dimension::BUYER, &asked, arrival.at)?;
     Ok(verified)
+}
+
+fn verified(gate: &Gate, authorization: Option<&[u8]>) -> Result<Arc<Verified>, Problem> {
+    let refused = || Problem::with(Reason::Unauthenticated, "send a valid Bearer token");
+    authorization.and_then(|h| gate.tokens.buyer(h)).ok_or_else(refused)
 }
 
 /// A purchase; its body is asked for when everything before it is right.
 pub(crate) async fn purchase<T: AsRef<[u8]>>(
     gate: &Gate,
-    peer: IpAddr,
+    arrival: Arrival,
     head: &Head<'_>,
     body: impl Future<Output = Result<T, body::Refusal>>,
 ) -> Ended {
-    match understand(gate, peer, head, body).await {
+    match understand(gate, arrival, head, body).await {
         Ok(request) => buy::buy(gate, request).await,
         Err(p) => problem(p),
     }
 }
 
-/// Path, limits, token, the sale's own refusals, then key and body.
+/// Limits of strangers, token, limits of buyers, the sale's own refusals, then key and body.
 async fn understand<T: AsRef<[u8]>>(
     gate: &Gate,
-    peer: IpAddr,
+    arrival: Arrival,
     head: &Head<'_>,
     body: impl Future<Output = Result<T, body::Refusal>>,
 ) -> Result<buy::Request, Problem> {
-    admitted(gate, peer)?;
-    gate.admission.offer(head.offer)?;
-    let verified = buyer(gate, head.authorization)?;
+    admitted(gate, arrival)?;
+    let verified = verified(gate, head.authorization)?;
     let buyer = verified.buyer.clone();
+    let asked = Asked { ip: arrival.ip, buyer: buyer.as_str(), offer: head.offer };
+    gate.admission.admit(Dimension::PURCHASE, &asked, arrival.at)?;
     let known = offers::find(gate, head.offer).await?;
     let lane = gate.reserve.lane(&gate.cell_of(&known.offer, &buyer));
     let buyer_hash = verified.hash(&gate.ports.identity);

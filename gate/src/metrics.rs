@@ -24,6 +24,8 @@ pub(crate) fn describe() {
     describe_counter!("sluicegate_accepted_missing_total", "Receipts without order (INV-7 alarm)");
     describe_gauge!("sluicegate_connections", "Open connections of the buyers' listener");
     describe_counter!("sluicegate_connections_refused_total", "Connections over a bound");
+    let help = "Keys of a limit that were not idle and had to go (`limits.max_keys`)";
+    describe_counter!("sluicegate_limit_keys_forgotten_total", help);
     let help = "From the request's head to its answer";
     describe_histogram!("sluicegate_request_seconds", Unit::Seconds, help);
     describe_gauge!("sluicegate_shutdown_phase", "0 running to 6 done");
@@ -129,4 +131,7 @@ pub(crate) fn connections(delta: f64) {
 }
 pub(crate) fn connection_refused(why: &'static str) {
     counter!("sluicegate_connections_refused_total", "why" => why).increment(1);
+}
+pub(crate) fn keys_forgotten(limit: &'static str, n: usize) {
+    counter!("sluicegate_limit_keys_forgotten_total", "limit" => limit).increment(n as u64);
 }

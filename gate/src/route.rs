@@ -27,6 +27,9 @@ pub(crate) const LABELS: [&str; 6] = ["buy", "offer", "order", "orders", "probe"
 /// The place of purchases in [`LABELS`].
 pub(crate) const BUY: usize = 0;
 
+/// The place of what is no route in [`LABELS`].
+pub(crate) const NONE: usize = 5;
+
 /// The place of a route in [`LABELS`].
 pub(crate) fn label<E>(route: &Result<Route<'_>, E>) -> usize {
     match route {
@@ -35,7 +38,7 @@ pub(crate) fn label<E>(route: &Result<Route<'_>, E>) -> usize {
         Ok(Route::Order(_)) => 2,
         Ok(Route::Orders) => 3,
         Ok(Route::Live | Route::Ready) => 4,
-        Err(_) => 5,
+        Err(_) => NONE,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Listening: accept, connection bounds, protocol by preface, graceful end.
 //!
 //! HTTP/2 is recognised by its preface, so a client that sends half of one waits under the same
-//! deadline as one that sends half a head. hyper's own timeouts need its timer, which is set.
+//! deadline as one that sends half a head. hyper's own timeouts need its timer, which is set. A
+//! trusted proxy has no share of the connections of its own: behind it is everybody.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -13,7 +14,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
@@ -22,17 +22,23 @@ use runtime::{Phase, Tasks};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
+use crate::admission::prefix;
 use crate::alarm::Alarm;
+use crate::client::is_trusted;
 use crate::front;
 use crate::http;
 use crate::metrics;
-use crate::prefixed::Prefixed;
+use crate::proxied;
 use crate::state::Gate;
+use crate::stream::Conn;
 
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// h1 buffer: a head may have 16 KiB; the rest is room for the start of a body.
 const H1_BUFFER: usize = 24 * 1024;
 const H2_HEADERS: u32 = 16 * 1024;
+/// What the system keeps for a client that does not read; by itself it would take megabytes of
+/// answers, each of which somebody worked for, before it says that nobody reads them.
+const SEND_BUFFER: usize = 64 * 1024;
 
 /// Binds an address; the error names it.
 pub async fn bind(address: &str) -> io::Result<TcpListener> {
@@ -43,6 +49,8 @@ pub async fn bind(address: &str) -> io::Result<TcpListener> {
         socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // Connections inherit it.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(&address.into()).map_err(explain)?;
     socket.listen(4096)?;
     TcpListener::from_std(socket.into())
@@ -66,7 +74,45 @@ pub struct GateListener {
 struct Counted {
     gate: Arc<Gate>,
     open: Arc<Mutex<Open>>,
-    ip: IpAddr,
+    /// The address whose share it has; none yet, or never, for one of a proxy.
+    share: Option<IpAddr>,
+}
+
+impl Counted {
+    /// Takes a place, and one of the address's; `Err` is the bound that is reached.
+    fn new(
+        gate: &Arc<Gate>,
+        open: &Arc<Mutex<Open>>,
+        ip: Option<IpAddr>,
+    ) -> Result<Self, &'static str> {
+        {
+            let mut open = open.lock();
+            if open.all >= gate.cfg.max_connections {
+                return Err("all");
+            }
+            open.all += 1;
+        }
+        gate.connections.fetch_add(1, Ordering::Relaxed);
+        metrics::connections(1.0);
+        let mut counted = Self { gate: gate.clone(), open: open.clone(), share: None };
+        match ip {
+            Some(ip) => counted.take_share(ip).map(|()| counted),
+            None => Ok(counted),
+        }
+    }
+
+    /// Takes one of an address's places.
+    fn take_share(&mut self, ip: IpAddr) -> Result<(), &'static str> {
+        let ip = prefix(ip);
+        let mut open = self.open.lock();
+        let of_ip = open.by_ip.entry(ip).or_default();
+        if *of_ip >= self.gate.cfg.max_connections_per_ip {
+            return Err("ip");
+        }
+        *of_ip += 1;
+        self.share = Some(ip);
+        Ok(())
+    }
 }
 
 impl Drop for Counted {
@@ -75,10 +121,11 @@ impl Drop for Counted {
         self.gate.connections.fetch_sub(1, Ordering::Relaxed);
         let mut open = self.open.lock();
         open.all -= 1;
-        if let Some(n) = open.by_ip.get_mut(&self.ip) {
+        let Some(ip) = self.share else { return };
+        if let Some(n) = open.by_ip.get_mut(&ip) {
             *n -= 1;
             if *n == 0 {
-                open.by_ip.remove(&self.ip);
+                open.by_ip.remove(&ip);
             }
         }
     }
@@ -110,54 +157,55 @@ impl GateListener {
 
     fn admit(&self, stream: TcpStream, peer: SocketAddr, tasks: &Tasks) {
         let ip = peer.ip().to_canonical();
-        let cfg = &self.gate.cfg;
-        let counted = {
-            let mut open = self.open.lock();
-            let of_ip = open.by_ip.get(&ip).copied().unwrap_or(0);
-            if open.all >= cfg.max_connections {
-                return metrics::connection_refused("all");
-            }
-            if of_ip >= cfg.max_connections_per_ip {
-                return metrics::connection_refused("ip");
-            }
-            open.all += 1;
-            *open.by_ip.entry(ip).or_default() += 1;
-            self.gate.connections.fetch_add(1, Ordering::Relaxed);
-            Counted { gate: self.gate.clone(), open: self.open.clone(), ip }
+        let trusted = is_trusted(&self.gate.cfg.trusted_proxies, ip);
+        let counted = match Counted::new(&self.gate, &self.open, (!trusted).then_some(ip)) {
+            Ok(counted) => counted,
+            Err(bound) => return metrics::connection_refused(bound),
         };
-        metrics::connections(1.0);
         let gate = self.gate.clone();
         tasks.spawn_request(async move {
-            let _counted = counted;
             let _ = stream.set_nodelay(true);
-            connection(gate, stream, ip).await;
+            let (mut counted, mut stream) = (counted, stream);
+            let until = Instant::now() + Duration::from_millis(gate.cfg.header_timeout_ms);
+            let mut from = ip;
+            if trusted && gate.cfg.proxy_protocol {
+                let Some(source) = proxied::source(&mut stream, ip, until).await else {
+                    return metrics::connection_refused("proxy");
+                };
+                let named = !is_trusted(&gate.cfg.trusted_proxies, source);
+                if named && let Err(bound) = counted.take_share(source) {
+                    return metrics::connection_refused(bound);
+                }
+                from = source;
+            }
+            connection(gate, stream, from, until).await;
         });
     }
 }
 
-async fn connection(gate: Arc<Gate>, mut stream: TcpStream, ip: IpAddr) {
-    let limit = Duration::from_millis(gate.cfg.header_timeout_ms);
-    let Some(h2) = is_h2(&stream, Instant::now() + limit).await else { return };
-    let mut read = BytesMut::new();
-    if !h2 {
+async fn connection(gate: Arc<Gate>, stream: TcpStream, ip: IpAddr, until: Instant) {
+    let Some(h2) = is_h2(&stream, until).await else { return };
+    let tasks = gate.tasks.clone();
+    let cfg = gate.cfg.clone();
+    let mut conn = Conn::new(stream, &cfg, &tasks);
+    if h2 {
+        conn.follow_frames();
+    } else {
         // Purchases first; from something else on the connection is hyper's.
-        match front::serve(&gate, ip, &mut stream).await {
-            Some(rest) => read = rest,
+        match front::serve(&gate, ip, &mut conn).await {
+            Some(rest) => conn.read = rest,
             None => return,
         }
     }
-    let stream = Prefixed { read, stream };
-    let tasks = gate.tasks.clone();
-    let cfg = gate.cfg.clone();
     let service = service_fn(move |request| {
-        let answer = http::respond(gate.clone(), ip, request);
+        let answer = http::received(gate.clone(), ip, request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
     if h2 {
-        let conn = h2_builder(&cfg).serve_connection(TokioIo::new(stream), service);
+        let conn = h2_builder(&cfg).serve_connection(TokioIo::new(conn), service);
         return run(conn, &tasks, |c| c.graceful_shutdown()).await;
     }
-    let conn = h1_builder(&cfg).serve_connection(TokioIo::new(stream), service);
+    let conn = h1_builder(&cfg).serve_connection(TokioIo::new(conn), service);
     run(conn, &tasks, |c| c.graceful_shutdown()).await;
 }
 
@@ -185,18 +233,19 @@ fn h1_builder(cfg: &GateConfig) -> hyper::server::conn::http1::Builder {
         .writev(false)
         .max_buf_size(H1_BUFFER)
         .max_headers(64)
-        .half_close(false);
+        // A client may say that it has nothing more to send and wait for its answers.
+        .half_close(true);
     b
 }
 
 fn h2_builder(cfg: &GateConfig) -> hyper::server::conn::http2::Builder<TokioExecutor> {
     let mut b = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
     b.timer(TokioTimer::new())
-        .max_concurrent_streams(32)
+        .max_concurrent_streams(cfg.max_streams)
         .initial_stream_window_size(64 * 1024)
         .initial_connection_window_size(256 * 1024)
         .max_header_list_size(H2_HEADERS)
-        .max_pending_accept_reset_streams(32)
+        .max_pending_accept_reset_streams(cfg.max_streams as usize)
         .keep_alive_interval(Duration::from_millis(cfg.idle_timeout_ms.max(1000) / 2))
         .keep_alive_timeout(Duration::from_millis(cfg.header_timeout_ms));
     b

@@ -117,19 +117,25 @@ pub fn bench(base: u16, args: &[String]) -> Result<u8> {
 /// `cargo xtask chaos`: the product with Pulsar, then the run.
 pub fn chaos(base: u16, args: &[String]) -> Result<u8> {
     let config = stack::up(base, &Progress::begin())?;
-    // Built as the tests are: nothing compiles twice.
-    let mut build = vec!["build", "--quiet"];
-    build.extend(ALL);
-    let code = cargo(&build, None)?;
-    if code != 0 {
-        return Ok(code);
-    }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let built = target.unwrap_or_else(|| layout::workspace_root().join("target")).join("debug");
+    let built = match build()? {
+        Ok(built) => built,
+        Err(code) => return Ok(code),
+    };
     let mut chaos = Command::new(built.join("sluicegate-chaos"));
     chaos.arg("--binary").arg(built.join("sluicegate")).args(args);
     chaos.current_dir(layout::workspace_root());
     run(chaos, Some(&config), "sluicegate-chaos")
+}
+
+/// Builds everything as the tests are built, so that nothing compiles twice: the folder of the
+/// programs, or cargo's exit code.
+pub fn build() -> Result<Result<PathBuf, u8>> {
+    let mut build = vec!["build", "--quiet"];
+    build.extend(ALL);
+    let code = cargo(&build, None)?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let built = target.unwrap_or_else(|| layout::workspace_root().join("target")).join("debug");
+    Ok(if code == 0 { Ok(built) } else { Err(code) })
 }
 
 /// Runs cargo in the workspace's root; the result is its exit code.

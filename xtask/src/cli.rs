@@ -91,6 +91,13 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Runs h2spec, h2load and slowhttptest, which are installed where they are missing, against
+    /// the product on its embedded default. What is known to fail is listed with its reason.
+    Outside {
+        /// The product listens at +80 (gate) and +90 (admin).
+        #[command(flatten)]
+        port: PortBase,
+    },
     /// Runs the benchmark on a stack of its own and writes target/bench/report.json.
     Bench {
         /// Where its servers listen. A stack that is there is wiped, before and after: what others

@@ -35,6 +35,17 @@ pub fn packages(progress: &Progress) -> Result<()> {
         .filter(|(name, _)| program(name).is_err())
         .map(|(_, package)| *package)
         .collect();
+    install(progress, &missing)
+}
+
+/// Installs the packages of a command whose program, named first, is missing.
+pub fn tools(progress: &Progress, tools: &[(&str, &str)]) -> Result<()> {
+    let missing = tools.iter().filter(|(name, _)| program(name).is_err());
+    let missing: Vec<&str> = missing.map(|(_, package)| *package).collect();
+    install(progress, &missing)
+}
+
+fn install(progress: &Progress, missing: &[&str]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
@@ -53,7 +64,7 @@ pub fn packages(progress: &Progress) -> Result<()> {
     };
     let output = command
         .args(["-c", APT_INSTALL, "apt-install"])
-        .args(&missing)
+        .args(missing)
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("cannot run apt-get; install by hand: {names}"))?;

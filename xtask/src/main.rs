@@ -13,6 +13,7 @@ mod cargo;
 mod cli;
 mod install;
 mod jars;
+mod outside;
 mod progress;
 mod stack;
 
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Chaos { port, args } => cargo::chaos(port.port_base, &args),
         Command::Soak { port, minutes } => cargo::soak(port.port_base, minutes),
         Command::Sim { args } => cargo::sim(&args),
+        Command::Outside { port } => outside::run(port.port_base),
         Command::Bench { port_base, args } => cargo::bench(port_base, &args),
     };
     match result {

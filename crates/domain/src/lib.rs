@@ -12,6 +12,7 @@ pub mod ids;
 pub mod invariant;
 pub mod kept;
 pub mod ledger;
+pub mod limit;
 pub mod offer;
 pub mod order;
 pub mod outcome;

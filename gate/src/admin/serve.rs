@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::Reason;
 use hyper::body::Body;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,6 +17,8 @@ use super::{Admin, campaigns, offers, repair, status, supply};
 use crate::answer::{self, Answer, Problem, Reply};
 use crate::auth::{Refused, Role};
 use crate::body;
+use crate::message::{self, Whole, authorization};
+use crate::stream::Conn;
 
 const MAX_BODY: usize = 64 * 1024;
 
@@ -29,15 +31,17 @@ pub fn spawn(admin: Admin, listener: TcpListener) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
-            let (admin, t) = (admin.clone(), tasks.clone());
+            let (admin, t, cfg) = (admin.clone(), tasks.clone(), admin.gate.cfg.clone());
             tasks.spawn_request(async move {
                 let service = service_fn(move |r| {
-                    let answer = respond(admin.clone(), r);
+                    let answer = received(admin.clone(), r);
                     async move { Ok::<_, Infallible>(answer.await) }
                 });
+                let stream = Conn::new(stream, &cfg, &t);
                 let conn = hyper::server::conn::http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(Duration::from_secs(5))
+                    .half_close(true)
                     .serve_connection(TokioIo::new(stream), service);
                 let mut conn = std::pin::pin!(conn);
                 tokio::select! {
@@ -52,6 +56,20 @@ pub fn spawn(admin: Admin, listener: TcpListener) {
     });
 }
 
+/// Answers what came over a socket, if it is a message at all.
+async fn received<B>(admin: Admin, request: Request<B>) -> Reply
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    match message::check(&request) {
+        Ok(()) => {
+            let version = request.version();
+            respond(admin, request.map(|body| Whole { body, version })).await
+        }
+        Err(p) => answer::problem(&p).into(),
+    }
+}
+
 /// Answers one request of the operators' listener: what its sockets call, and what a caller in the
 /// same process may call with a body that is already there.
 pub async fn respond<B>(admin: Admin, request: Request<B>) -> Reply
@@ -59,6 +77,9 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     let answer = match probe(&admin, request.uri().path()) {
+        Some(_) if ![Method::GET, Method::HEAD].contains(request.method()) => {
+            Err(Problem::new(Reason::MethodNotAllowed).allow("GET, HEAD"))
+        }
         Some(answer) => Ok(answer),
         None => call(&admin, request).await,
     };
@@ -80,8 +101,7 @@ async fn call<B>(admin: &Admin, request: Request<B>) -> Result<Answer, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let header = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
-    let role = admin.gate.tokens.role(header).map_err(|r| match r {
+    let role = admin.gate.tokens.role(authorization(request.headers())).map_err(|r| match r {
         Refused::Unauthenticated => Problem::new(Reason::Unauthenticated),
         Refused::Forbidden => Problem::new(Reason::Forbidden),
     })?;
@@ -93,7 +113,8 @@ where
     let bytes = body::read(incoming, &parts.headers, MAX_BODY, limit).await?;
     let content_type = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     body::check_json(content_type, &bytes)?;
-    let path: Vec<&str> = parts.uri.path().trim_start_matches('/').split('/').collect();
+    let path = parts.uri.path();
+    let path: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
     route(admin, &parts.method, &path, &bytes).await
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 
-use super::{CellsBackend, Config, LogBackend};
+use super::{CellsBackend, Config, LogBackend, ranges};
 
 /// Why a configuration was refused; one line per problem.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -72,37 +72,7 @@ fn explain(e: figment::Error) -> ConfigError {
 }
 
 fn check(c: &Config) -> Result<(), ConfigError> {
-    let mut bad: Vec<String> = Vec::new();
-    let mut range = |key: &str, value: usize, lo: usize, hi: usize| {
-        if !(lo..=hi).contains(&value) {
-            bad.push(format!("{key} = {value}: must be {lo} to {hi}"));
-        }
-    };
-    range("auth.remembered_tokens", c.auth.remembered_tokens, 8, 16_777_216);
-    range("reserve.batch", c.reserve.batch, 1, 256);
-    range("reserve.queue", c.reserve.queue, 1, 1_000_000);
-    range("reserve.wait_replicas", usize::from(c.reserve.wait_replicas), 0, 5);
-    // The gate's idea of Redis time may be as old as this, and it refuses by it up to 1 s early.
-    range("reserve.wait_timeout_ms", c.reserve.wait_timeout_ms as usize, 1, 500);
-    range("publish.frame_orders", c.publish.frame_orders, 1, 256);
-    range("publish.frame_bytes", c.publish.frame_bytes, 16_384, 262_144);
-    range("publish.in_flight", c.publish.in_flight, 1, 64);
-    range("publish.queue", c.publish.queue, 1, 1_000_000);
-    range("log.partitions", usize::from(c.log.partitions), 1, 256);
-    range("writer.batch_frames", c.writer.batch_frames, 1, 256);
-    range("writer.batch_orders", c.writer.batch_orders, 1, 4096);
-    range("writer.give_up_after", c.writer.give_up_after as usize, 1, 1000);
-    range("reconciler.give_up_after", c.reconciler.give_up_after as usize, 1, 1000);
-    range("reconciler.relay_most", c.reconciler.relay_most, 1, 10_000_000);
-    range("reconciler.parallel", c.reconciler.parallel, 1, 64);
-    range("store.connections", c.store.connections as usize, 2, 64);
-    range("gate.max_connections", c.gate.max_connections, 1, 10_000_000);
-    range("gate.max_connections_per_ip", c.gate.max_connections_per_ip, 1, 10_000_000);
-    range("gate.max_quantity", c.gate.max_quantity as usize, 1, 1_000_000);
-    range("cells.timeout_ms", c.cells.timeout_ms as usize, 10, 60_000);
-    range("store.timeout_ms", c.store.timeout_ms as usize, 100, 60_000);
-    range("publish.timeout_ms", c.publish.timeout_ms as usize, 100, 60_000);
-    range("publish.max_age_ms", c.publish.max_age_ms as usize, 100, 60_000);
+    let mut bad = ranges::broken(c);
     let mut need = |wrong: bool, text: &str| {
         if wrong {
             bad.push(text.to_owned());
@@ -112,6 +82,8 @@ fn check(c: &Config) -> Result<(), ConfigError> {
     need(short(&c.identity.secret, 16), "identity.secret: at least 16 characters");
     need(short(&c.auth.hs256_secret, 32), "auth.hs256_secret: at least 32 characters");
     need(short(&c.admin.token, 16), "admin.token: at least 16 characters");
+    let nobody = c.gate.proxy_protocol && c.gate.trusted_proxies.is_empty();
+    need(nobody, "gate.proxy_protocol: needs gate.trusted_proxies, nobody else is believed");
     let redis = c.cells.backend == CellsBackend::Redis;
     need(redis && c.cells.nodes.is_empty(), "cells.nodes: needed with cells.backend = \"redis\"");
     need(redis && c.store.databases.is_empty(), "store.databases: needed with Redis");
@@ -193,6 +165,48 @@ mod tests {
         let e = with(&["reserve.wait_replicas=1"]).unwrap_err().0;
         assert_eq!(e.lines().count(), 1);
         assert!(e.contains("embedded cells have no replicas"), "{e}");
+    }
+
+    /// Paths of all whole numbers.
+    fn numbers(at: &str, value: &toml::Value, into: &mut Vec<String>) {
+        match value {
+            toml::Value::Table(t) => {
+                let dot = if at.is_empty() { "" } else { "." };
+                t.iter().for_each(|(k, v)| numbers(&format!("{at}{dot}{k}"), v, into));
+            }
+            toml::Value::Integer(_) => into.push(at.to_owned()),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_number_has_a_range() {
+        let mut all = Vec::new();
+        numbers("", &toml::Value::try_from(Config::default()).unwrap(), &mut all);
+        assert!(all.len() > 40, "{all:?}");
+        for key in all {
+            for wrong in ["-1", "4294967295", "9007199254740993", "1e30", "1.5", "x"] {
+                let e = with(&[&format!("{key}={wrong}")]).expect_err(&format!("{key}={wrong}")).0;
+                let last = key.rsplit('.').next().unwrap();
+                assert!(e.contains(last) && e.lines().count() == 1, "{key}={wrong}: {e}");
+            }
+        }
+        let e = with(&["gate.threads=100000"]).unwrap_err().0;
+        assert_eq!(e, "gate.threads = 100000: must be 0 to 1024");
+    }
+
+    #[test]
+    fn proxies() {
+        let net = |text: &str| format!("gate.trusted_proxies={text}");
+        let nets = net("[\"10.0.0.0/8\", \"::1\"]");
+        assert_eq!(with(&[&nets]).unwrap().gate.trusted_proxies.len(), 2);
+        assert!(with(&[&nets, "gate.proxy_protocol=true"]).is_ok());
+        let e = with(&["gate.proxy_protocol=true"]).unwrap_err().0;
+        assert!(e.contains("gate.trusted_proxies"), "{e}");
+        for wrong in ["[\"10.0.0.0/99\"]", "[\"proxy\"]", "[7]", "true"] {
+            let e = with(&[&net(wrong)]).unwrap_err().0;
+            assert!(e.contains("trusted_proxies"), "{wrong}: {e}");
+        }
     }
 
     #[test]

@@ -6,11 +6,14 @@
 mod cells;
 mod gate;
 mod load;
+mod network;
+mod ranges;
 mod store;
 
 pub use cells::{CellsBackend, CellsConfig, ReserveConfig};
 pub use gate::{AdminConfig, AuthConfig, GateConfig, LimitConfig, LimitsConfig};
 pub use load::{ConfigError, Sources, load, print_redacted};
+pub use network::Network;
 pub use store::{LogBackend, LogConfig, PublishConfig, StoreSection};
 
 use serde::{Deserialize, Serialize};

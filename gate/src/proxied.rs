@@ -1,0 +1,142 @@
+//! The PROXY protocol, versions 1 and 2, of connections that come from trusted proxies.
+//!
+//! The header is looked at before it is taken, so that not a byte of what follows it is lost. A
+//! trusted proxy's connection without one is closed, as the protocol demands: nothing is guessed.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ppp::{HeaderResult, PartialResult, v1, v2};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// The longest header that is taken, with its extensions.
+const MOST: usize = 2048;
+/// The longest line of version 1, as its protocol says.
+const LONGEST_LINE: usize = 107;
+
+/// From where a connection comes.
+#[derive(Debug, PartialEq, Eq)]
+enum Source {
+    /// Its proxy speaks for itself, or for something that has no address.
+    Proxy,
+    /// An address.
+    Client(IpAddr),
+}
+
+/// Takes the header; `None` when there is none, it is malformed, or it does not come in time.
+pub(crate) async fn source(
+    stream: &mut TcpStream,
+    proxy: IpAddr,
+    until: Instant,
+) -> Option<IpAddr> {
+    let mut buffer = [0u8; MOST];
+    loop {
+        let n = timeout_at(until, stream.peek(&mut buffer)).await.ok()?.ok()?;
+        match header(&buffer[..n]) {
+            Some((length, source)) => {
+                let read = stream.read_exact(&mut buffer[..length]);
+                timeout_at(until, read).await.ok()?.ok()?;
+                return Some(match source {
+                    Source::Proxy => proxy,
+                    Source::Client(ip) => ip.to_canonical(),
+                });
+            }
+            None if n == 0 || n == MOST || !may_become_one(&buffer[..n]) => return None,
+            // A part of it: peek would answer at once with the same bytes.
+            None => timeout_at(until, sleep(Duration::from_millis(5))).await.ok()?,
+        }
+    }
+}
+
+/// Length and source of a whole header.
+fn header(bytes: &[u8]) -> Option<(usize, Source)> {
+    match HeaderResult::parse(bytes) {
+        HeaderResult::V1(Ok(header)) => {
+            let source = match header.addresses {
+                v1::Addresses::Unknown => Source::Proxy,
+                v1::Addresses::Tcp4(a) => Source::Client(a.source_address.into()),
+                v1::Addresses::Tcp6(a) => Source::Client(a.source_address.into()),
+            };
+            Some((header.header.len(), source))
+        }
+        HeaderResult::V2(Ok(header)) => {
+            let source = match (header.command, header.addresses) {
+                (v2::Command::Local, _) => Source::Proxy,
+                (_, v2::Addresses::IPv4(a)) => Source::Client(a.source_address.into()),
+                (_, v2::Addresses::IPv6(a)) => Source::Client(a.source_address.into()),
+                (_, v2::Addresses::Unspecified | v2::Addresses::Unix(_)) => Source::Proxy,
+            };
+            Some((header.len(), source))
+        }
+        HeaderResult::V1(Err(_)) | HeaderResult::V2(Err(_)) => None,
+    }
+}
+
+/// True while more bytes may make a header of these.
+fn may_become_one(bytes: &[u8]) -> bool {
+    let begins = |with: &[u8]| {
+        let n = with.len().min(bytes.len());
+        with[..n] == bytes[..n]
+    };
+    // The library takes some beginnings of a line for a whole one.
+    let line = begins(v1::PROTOCOL_PREFIX.as_bytes())
+        && bytes.len() < LONGEST_LINE
+        && !bytes.contains(&b'\n');
+    line || (begins(v2::PROTOCOL_PREFIX) && HeaderResult::parse(bytes).is_incomplete())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A header of version 2: command and version, family, what follows.
+    fn two(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
+        let length = (rest.len() as u16).to_be_bytes();
+        [v2::PROTOCOL_PREFIX, &[command, family], &length, rest].concat()
+    }
+
+    #[test]
+    fn headers_and_their_beginnings() {
+        let four = [203, 0, 113, 9, 10, 0, 0, 1, 0x12, 0x67, 0x1f, 0x90];
+        let six = [[0x20, 1, 13, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]; 2].concat();
+        let six = [&six[..], &[0x12, 0x67, 0x1f, 0x90]].concat();
+        let with_more = [&four[..], &[4, 0, 1, 42]].concat();
+        let client = |ip: &str| Source::Client(ip.parse().unwrap());
+        let fine = [
+            (two(0x21, 0x11, &four), client("203.0.113.9")),
+            (two(0x21, 0x21, &six), client("2001:db8::7")),
+            (two(0x21, 0x11, &with_more), client("203.0.113.9")),
+            (two(0x20, 0x00, &[]), Source::Proxy),
+            (two(0x20, 0x11, &four), Source::Proxy),
+            (two(0x21, 0x00, &[]), Source::Proxy),
+            (b"PROXY TCP4 203.0.113.9 10.0.0.1 4711 80\r\n".to_vec(), client("203.0.113.9")),
+            (b"PROXY TCP6 2001:db8::7 2001:db8::1 4711 80\r\n".to_vec(), client("2001:db8::7")),
+            (b"PROXY UNKNOWN\r\n".to_vec(), Source::Proxy),
+        ];
+        for (bytes, source) in fine {
+            let length = bytes.len();
+            let followed = [&bytes[..], b"GET / HTTP/1.1\r\n\xff"].concat();
+            assert_eq!(header(&followed), Some((length, source)), "{bytes:?}");
+            for n in 1..length {
+                assert!(header(&bytes[..n]).is_none() && may_become_one(&bytes[..n]), "{n}");
+            }
+        }
+        let wrong = [
+            two(0x31, 0x11, &four),
+            two(0x22, 0x11, &four),
+            two(0x21, 0x11, &four[..4]),
+            two(0x21, 0x41, &four),
+            b"PROXY TCP4 203.0.113.999 10.0.0.1 1 2\r\n".to_vec(),
+            b"PROXY TCP9 203.0.113.9 10.0.0.1 1 2\r\n".to_vec(),
+            [&b"PROXY TCP4 "[..], &[b'1'; 200]].concat(),
+            b"GET / HTTP/1.1\r\nhost: t\r\n\r\n".to_vec(),
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+            b"\r\n\r\nGET".to_vec(),
+        ];
+        for bytes in wrong {
+            assert!(header(&bytes).is_none() && !may_become_one(&bytes), "{bytes:?}");
+        }
+    }
+}
