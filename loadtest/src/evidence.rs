@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use domain::{Entry, Flag, Hold, Kind, OfferId, OrderId, Status, Tok, Totals};
+use domain::{Entry, Flag, Hold, Kind, OrderId, Status, Tok, Totals};
 
-/// A claim of the ledger, with what its payload says.
+/// A claim of the ledger, with the key of its row or of the bytes that are kept beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Claim {
     pub order: OrderId,
@@ -12,8 +12,6 @@ pub(crate) struct Claim {
     pub key: String,
     pub qty: i64,
     pub released: bool,
-    /// True when another offer's cell is the order's anchor: its row is filed there.
-    pub elsewhere: bool,
 }
 
 /// A cell's ledger, read from position 0.
@@ -23,8 +21,6 @@ pub(crate) struct CellLedger {
     /// The ledger at the view's watermark.
     pub at_w: Option<Totals>,
     pub claims: Vec<Claim>,
-    /// Entries whose payload is not one.
-    pub unreadable: u64,
 }
 
 /// The view of a cell in Redis, or as the admin listener shows it.
@@ -61,6 +57,8 @@ pub(crate) struct CellFacts {
 pub(crate) struct Row {
     pub status: Status,
     pub reason: Option<String>,
+    /// Empty on the loser of a key conflict, and where the API was asked.
+    pub key: String,
 }
 
 /// Everything known after the run.
@@ -81,25 +79,18 @@ pub(crate) struct Facts {
     pub quiet: bool,
 }
 
-/// The claims of a ledger; a release marks its claim.
-pub(crate) fn claims(offer: &OfferId, entries: &[Entry]) -> (Vec<Claim>, u64) {
+/// The claims of a ledger; a release marks its claim. `key_of` knows whose they are.
+pub(crate) fn claims(entries: &[Entry], key_of: impl Fn(&OrderId) -> String) -> Vec<Claim> {
     let mut out: Vec<Claim> = Vec::new();
     let mut index: HashMap<OrderId, usize> = HashMap::new();
-    let mut unreadable = 0;
     for e in entries {
         match e.kind {
             Kind::Claim => {
-                let sealed = domain::frame::Sealed::from_ledger(&e.payload);
-                let payload = sealed.and_then(|s| domain::Payload::decode(&s.payload).ok());
-                let payload = payload.filter(|p| p.order == e.order);
-                unreadable += u64::from(payload.is_none());
                 index.insert(e.order, out.len());
-                let anchor = payload.as_ref().map(|p| &p.anchor_line().cell.offer);
                 out.push(Claim {
                     order: e.order,
                     buyer: e.buyer.clone(),
-                    elsewhere: anchor.is_some_and(|a| a != offer),
-                    key: payload.map(|p| p.key.as_str().to_owned()).unwrap_or_default(),
+                    key: key_of(&e.order),
                     qty: e.qty,
                     released: false,
                 });
@@ -112,5 +103,5 @@ pub(crate) fn claims(offer: &OfferId, entries: &[Entry]) -> (Vec<Claim>, u64) {
             Kind::Supply | Kind::Reject | Kind::TransferOut | Kind::Flag => {}
         }
     }
-    (out, unreadable)
+    out
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use cells::port::Cells;
-use domain::{CellId, Entry, Hold, Identity, OfferId, OrderId, Totals};
+use domain::{CellId, Entry, Hold, Identity, Kind, OfferId, OrderId, Payload, Totals};
 use runtime::Config;
 use store::port::{Catalog, Ledger, Orders};
 use store::{SqlStore, StoreConfig};
@@ -97,14 +97,19 @@ impl Stores {
             let watermark = seen.as_ref().map_or(0, |v| v.watermark);
             let (entries, head) = self.ledger(&cell).await?;
             let at_w = self.store.at(&cell, watermark).await?;
-            let (claims, unreadable) = claims(&self.offer, &entries);
-            let ledger = Some(CellLedger { at_w, claims, unreadable, entries });
+            let ledger = Some(CellLedger { at_w, claims: Vec::new(), entries });
             facts.cells.push(CellFacts { cell: row.cell.clone(), head, ledger, view: seen });
         }
         for db in 0..self.store.databases() {
             self.rows(db, facts).await?;
         }
-        self.rows_elsewhere(facts).await?;
+        let kept = self.without_row(facts).await?;
+        let rows = &facts.rows;
+        for ledger in facts.cells.iter_mut().filter_map(|c| c.ledger.as_mut()) {
+            let of_row = |o: &OrderId| rows.get(o).map(|r| r.key.clone());
+            let key = |o: &OrderId| of_row(o).or_else(|| kept.get(o).cloned()).unwrap_or_default();
+            ledger.claims = claims(&ledger.entries, key);
+        }
         facts.complete = true;
         Ok(())
     }
@@ -129,8 +134,9 @@ impl Stores {
         let mut after: Option<OrderId> = None;
         loop {
             let page = self.store.scan_rows(db, &self.offer, after, PAGE).await?;
-            for r in page.rows {
-                let row = Row { status: r.status, reason: r.reason };
+            for (r, key) in page.rows {
+                let key = key.map(|k| k.as_str().to_owned()).unwrap_or_default();
+                let row = Row { status: r.status, reason: r.reason, key };
                 if facts.rows.insert(r.order, row).is_some() {
                     facts.double_rows.push(r.order);
                 }
@@ -142,17 +148,30 @@ impl Stores {
         }
     }
 
-    /// Rows of carts whose anchor is in another offer.
-    async fn rows_elsewhere(&self, facts: &mut Facts) -> anyhow::Result<()> {
-        let ledgers = facts.cells.iter().filter_map(|c| c.ledger.as_ref());
-        let claims = ledgers.flat_map(|l| &l.claims).filter(|c| c.elsewhere);
-        let orders: Vec<OrderId> = claims.map(|c| c.order).collect();
-        for order in orders {
-            let row = self.store.order(order).await?;
-            let row = row.map(|r| Row { status: r.status, reason: r.reason });
-            facts.rows.extend(row.map(|r| (order, r)));
+    /// Claims without a row of this offer: it may be filed under the anchor of a cart, which is in
+    /// another one, or be missing; then the key is in what is kept beside the verdict.
+    async fn without_row(&self, facts: &mut Facts) -> anyhow::Result<HashMap<OrderId, String>> {
+        let mut missing = Vec::new();
+        for c in &facts.cells {
+            let cell: CellId = c.cell.parse()?;
+            let entries = c.ledger.iter().flat_map(|l| &l.entries);
+            let claims = entries.filter(|e| e.kind == Kind::Claim);
+            let without = claims.filter(|e| !facts.rows.contains_key(&e.order));
+            missing.extend(without.map(|e| (cell.clone(), e.order, e.seq)));
         }
-        Ok(())
+        let mut keys = HashMap::new();
+        for (cell, order, seq) in missing {
+            if let Some(row) = self.store.order(order).await? {
+                let key = row.key.map(|k| k.as_str().to_owned()).unwrap_or_default();
+                facts.rows.insert(order, Row { status: row.status, reason: row.reason, key });
+                continue;
+            }
+            let kept = self.store.kept(&cell, seq).await?;
+            let payload = kept.iter().find(|(at, _)| *at == seq);
+            let payload = payload.and_then(|(_, s)| Payload::decode(&s.payload).ok());
+            keys.extend(payload.map(|p| (order, p.key.as_str().to_owned())));
+        }
+        Ok(keys)
     }
 
     async fn view(&self, cells: &dyn Cells, cell: &CellId) -> anyhow::Result<Option<View>> {

@@ -3,9 +3,8 @@
 use super::*;
 use crate::answer::{Answer, Outcome};
 use crate::evidence::{CellLedger, Row, claims};
-use domain::frame::Sealed;
 use domain::ledger::Draft;
-use domain::{CellId, Kind, Line, Payload, Reason};
+use domain::{Kind, Reason};
 
 const CELL: &str = "load.0";
 
@@ -23,6 +22,7 @@ struct World {
     entries: Vec<domain::Entry>,
     facts: Facts,
     tracks: Vec<Track>,
+    keys: HashMap<OrderId, String>,
 }
 
 impl World {
@@ -30,37 +30,27 @@ impl World {
         let facts =
             Facts { complete: true, quantity: 1, own_offer: true, quiet: true, ..Facts::default() };
         let (head, entries) = (Totals::default(), Vec::new());
-        let mut w = World { head, entries, facts, tracks: vec![Track::default(); requests] };
-        w.append(Kind::Supply, id(200), supply, ("", Vec::new()));
+        let (tracks, keys) = (vec![Track::default(); requests], HashMap::new());
+        let mut w = World { head, entries, facts, tracks, keys };
+        w.append(Kind::Supply, id(200), supply, "");
         w
     }
 
-    fn append(&mut self, kind: Kind, order: OrderId, qty: i64, (buyer, payload): (&str, Vec<u8>)) {
-        let draft = Draft { kind, order, buyer: buyer.to_owned(), qty, payload };
+    fn append(&mut self, kind: Kind, order: OrderId, qty: i64, buyer: &str) {
+        let draft = Draft { kind, order, buyer: buyer.to_owned(), qty, payload: Vec::new() };
         let entry = self.head.append(draft, 1).expect("the test keeps the bounds");
         self.entries.push(entry);
     }
 
     fn claim(&mut self, track: u32, order: OrderId) {
-        let names = names();
-        let cell: CellId = CELL.parse().unwrap();
-        let payload = Payload {
-            order,
-            buyer: names.buyer(track).parse().unwrap(),
-            key: names.key(track).parse().unwrap(),
-            lines: vec![Line { cell, qty: 1, unit_minor: 1 }],
-            anchor: 0,
-            metadata: String::new(),
-            currency: "EUR".into(),
-            campaign: domain::CampaignNo(0),
-            window_ms: 1,
-        };
-        let sealed = Sealed { t_ms: 1, payload: payload.encode().into() }.to_ledger();
-        self.append(Kind::Claim, order, 1, (&names.buyer(track), sealed));
+        self.keys.insert(order, names().key(track));
+        self.append(Kind::Claim, order, 1, &names().buyer(track));
     }
 
     fn row(&mut self, order: OrderId, status: Status, reason: Option<&str>) {
-        self.facts.rows.insert(order, Row { status, reason: reason.map(str::to_owned) });
+        let key = self.keys.get(&order).cloned().unwrap_or_default();
+        let row = Row { status, reason: reason.map(str::to_owned), key };
+        self.facts.rows.insert(order, row);
     }
 
     fn told(&mut self, track: usize, outcome: Outcome, order: Option<OrderId>) {
@@ -83,8 +73,9 @@ impl World {
             watermark: t.seq,
             ..View::default()
         };
-        let (claims, unreadable) = claims(&"load".parse().unwrap(), &self.entries);
-        let ledger = CellLedger { entries: self.entries, at_w: Some(t), claims, unreadable };
+        let key = |o: &OrderId| self.keys.get(o).cloned().unwrap_or_default();
+        let claims = claims(&self.entries, key);
+        let ledger = CellLedger { entries: self.entries, at_w: Some(t), claims };
         self.facts.cells.push(CellFacts {
             cell: CELL.into(),
             head: t,
@@ -172,7 +163,7 @@ fn redis_losing_data_is_counted_and_no_failure() {
     let mut w = World::new(2, 2);
     for (track, reason) in [(0, "sold_out"), (1, "limit_reached")] {
         let order = id(track + 1);
-        w.append(Kind::Reject, order, 0, ("", Vec::new()));
+        w.append(Kind::Reject, order, 0, "");
         w.row(order, Status::Rejected, Some(reason));
         w.told(usize::from(track), Outcome::Accepted, Some(order));
     }
@@ -188,7 +179,7 @@ fn a_cancelled_order_gives_its_units_back() {
     w.row(id(1), Status::Cancelled, None);
     let mut again = World::new(2, 1);
     again.sell(0, id(1));
-    again.append(Kind::Release, id(1), 1, ("load-t-b0", Vec::new()));
+    again.append(Kind::Release, id(1), 1, "load-t-b0");
     again.row(id(1), Status::Cancelled, None);
     assert!(ids(&w.judge()).contains(&"INV-6"));
     let v = again.judge();
@@ -254,7 +245,7 @@ fn from_the_api_alone_rows_and_net_must_agree() {
     let head = Totals { supply: 2, net: 1, seq: 3, ..Totals::default() };
     let view = View { supply: 2, net: 1, available: 1, watermark: 3, ..View::default() };
     let cell = CellFacts { cell: CELL.into(), head, ledger: None, view: Some(view) };
-    let row = Row { status: Status::Pending, reason: None };
+    let row = Row { status: Status::Pending, reason: None, key: String::new() };
     let mut facts = Facts {
         cells: vec![cell],
         rows: [(order, row)].into(),

@@ -69,7 +69,10 @@ fn from_api(crowd: &Crowd, view: &OfferView, facts: &mut Facts) {
             && fate.is_final()
             && let Fate::Order(order, status, reason) = fate
         {
-            facts.rows.insert(*order, Row { status: *status, reason: reason.clone() });
+            facts.rows.insert(
+                *order,
+                Row { status: *status, reason: reason.clone(), key: String::new() },
+            );
         }
     }
 }

@@ -68,7 +68,7 @@ async fn an_abandoned_hold_is_published_with_its_bytes_behind_the_horizon() {
     r.scheduled(0).await;
     assert_eq!(published(&site).await.len(), 1);
     // A parked order is left to people.
-    site.store.park(p.order, "a test", &sealed).await.unwrap();
+    site.store.park(p.order, "a test", (Mode::Full, &sealed)).await.unwrap();
     site.clock.advance(900_000);
     finished_until(&site, START_MS + 900_000).await;
     r.scheduled(0).await;

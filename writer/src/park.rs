@@ -14,7 +14,7 @@ impl Processor {
         for flow in flows {
             if let Some(Stop::Poison(why)) = &flow.stopped {
                 tracing::error!(order = %flow.order(), why, "parked an order");
-                let park = || self.ports.store.park(flow.order(), why, &flow.sealed);
+                let park = || self.ports.store.park(flow.order(), why, (flow.mode, &flow.sealed));
                 self.patiently(0, park).await?;
                 metrics::parked("order");
             }

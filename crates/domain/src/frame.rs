@@ -42,21 +42,6 @@ pub struct Sealed {
     pub payload: Bytes,
 }
 
-impl Sealed {
-    /// The ledger's form: 8 bytes of time, then the payload.
-    pub fn to_ledger(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(8 + self.payload.len());
-        out.extend_from_slice(&self.t_ms.to_be_bytes());
-        out.extend_from_slice(&self.payload);
-        out
-    }
-    /// Reads the ledger's form; `None` when it is too short.
-    pub fn from_ledger(bytes: &[u8]) -> Option<Self> {
-        let (t, payload) = bytes.split_first_chunk::<8>()?;
-        Some(Self { t_ms: u64::from_be_bytes(*t), payload: Bytes::copy_from_slice(payload) })
-    }
-}
-
 /// One entry of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {

@@ -59,6 +59,7 @@ reasons! {
     UnknownRoute "unknown_route" 404 No "No such route.";
     UnknownCampaign "unknown_campaign" 404 No "No such campaign.";
     UnknownCell "unknown_cell" 404 No "No such cell.";
+    UnknownTask "unknown_task" 404 No "No such task.";
     MethodNotAllowed "method_not_allowed" 405 NewRequest "This route has other methods.";
     RequestTimeout "request_timeout" 408 SameKey "The request took too long to arrive.";
     SoldOut "sold_out" 409 SameKey "No units are left.";

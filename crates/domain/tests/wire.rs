@@ -13,6 +13,7 @@ mod common;
 
 use common::{golden_payload, hex, order_id, payload};
 use domain::frame::{self, FrameError, Item, Mode, Sealed};
+use domain::kept;
 use domain::supply::Transfer;
 use domain::{CampaignNo, CellId, OfferId, OrderId, Payload};
 use proptest::prelude::*;
@@ -120,7 +121,7 @@ proptest! {
         let _ = frame::decode(&bytes);
         let _ = Payload::decode(&bytes);
         let _ = Transfer::decode(&bytes);
-        let _ = Sealed::from_ledger(&bytes);
+        let _ = kept::unpack(&bytes);
         // With a genuine header around it.
         let mut framed = b"SGF\x01".to_vec();
         framed.extend(crc32c::crc32c(&bytes).to_be_bytes());
@@ -152,7 +153,9 @@ proptest! {
         let t = Transfer { from: cell("a.0"), to: two.then(|| cell("a.1")), units };
         prop_assert_eq!(Transfer::decode(&t.encode()).unwrap(), t);
         let sealed = Sealed { t_ms, payload: id.0.to_vec().into() };
-        prop_assert_eq!(Sealed::from_ledger(&sealed.to_ledger()).unwrap(), sealed);
+        let list = vec![(u64::from(units), sealed)];
+        let packed = kept::pack(list.iter().map(|(at, s)| (*at, s)));
+        prop_assert_eq!(kept::unpack(&packed), Some(list));
     }
 }
 

@@ -26,6 +26,22 @@ impl std::fmt::Display for Partition {
     }
 }
 
+impl std::str::FromStr for Partition {
+    type Err = ();
+    /// The inverse of its text form.
+    fn from_str(s: &str) -> Result<Self, ()> {
+        let (kind, n) = s.split_once('-').ok_or(())?;
+        let n: u16 = n.parse().map_err(|_| ())?;
+        let partition = match kind {
+            "main" => Partition::Main(n),
+            "retry" => Partition::Retry(n),
+            _ => return Err(()),
+        };
+        // Only as we write it: `main-07` is none.
+        if partition.to_string() == s { Ok(partition) } else { Err(()) }
+    }
+}
+
 /// Why a log call failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LogError {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::frame::Sealed;
+use domain::frame::{Mode, Sealed};
 use domain::{Buyer, Campaign, CellId, Entry, Flag, IdempotencyKey, Offer, OfferId};
 use domain::{OrderId, Totals};
 use futures::FutureExt;
@@ -204,7 +204,7 @@ calls!(Marks for s {
     reads lease(name: &str = name.to_owned() => &name, holder: &str = holder.to_owned() => &holder,
         ttl_ms: u64 = ttl_ms => ttl_ms) -> bool, 0;
     writes park(order: OrderId = order => order, reason: &str = reason.to_owned() => &reason,
-        sealed: &Sealed = sealed.clone() => &sealed) -> (), 0;
+        item: (Mode, &Sealed) = (item.0, item.1.clone()) => (item.0, &item.1)) -> (), 0;
     reads parked_among(orders: &[OrderId] = own(orders) => &orders) -> Vec<OrderId>,
         0;
     writes park_frame(partition: &str = partition.to_owned() => &partition,

@@ -279,8 +279,8 @@ pub struct OrderRow {
 /// A part of the rows of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowPage {
-    /// Those of the offer.
-    pub rows: Vec<RowState>,
+    /// Those of the offer, with their keys (`None` on the loser of a key conflict).
+    pub rows: Vec<(RowState, Option<IdempotencyKey>)>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<OrderId>,
 }
@@ -352,6 +352,8 @@ pub struct Parked {
     pub order: OrderId,
     /// What failed.
     pub reason: String,
+    /// What its frame asked for.
+    pub mode: Mode,
     /// What was to be written.
     pub sealed: Sealed,
     /// How often it was parked.
@@ -389,7 +391,7 @@ pub trait Marks: Send + Sync {
     /// Takes or renews a lease by the database's clock; false when another holds it.
     async fn lease(&self, name: &str, holder: &str, ttl_ms: u64) -> StoreResult<bool>;
     /// Parks an order. One that is parked already counts once more.
-    async fn park(&self, order: OrderId, reason: &str, sealed: &Sealed) -> StoreResult<()>;
+    async fn park(&self, order: OrderId, reason: &str, item: (Mode, &Sealed)) -> StoreResult<()>;
     /// Which of these orders are parked.
     async fn parked_among(&self, orders: &[OrderId]) -> StoreResult<Vec<OrderId>>;
     /// One parked order.

@@ -10,6 +10,7 @@ mod repair;
 mod serve;
 mod status;
 mod supply;
+mod tasks;
 
 use std::sync::Arc;
 

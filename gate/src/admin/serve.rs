@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use runtime::Phase;
 use tokio::net::TcpListener;
 
-use super::{Admin, campaigns, offers, repair, status, supply};
+use super::{Admin, campaigns, offers, repair, status, supply, tasks};
 use crate::answer::{self, Answer, Problem, Reply};
 use crate::auth::{Refused, Role};
 use crate::body;
@@ -115,13 +115,13 @@ where
     body::check_json(content_type, &bytes)?;
     let path = parts.uri.path();
     let path: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
-    route(admin, &parts.method, &path, &bytes).await
+    route(admin, (&parts.method, &path), parts.uri.query(), &bytes).await
 }
 
 async fn route(
     admin: &Admin,
-    method: &Method,
-    path: &[&str],
+    (method, path): (&Method, &[&str]),
+    query: Option<&str>,
     bytes: &[u8],
 ) -> Result<Answer, Problem> {
     let ["admin", rest @ ..] = path else { return Err(Problem::new(Reason::UnknownRoute)) };
@@ -131,15 +131,25 @@ async fn route(
         ("GET", ["offers", id]) => offers::show(admin, id, 200).await,
         ("POST", ["offers", id, "supply"]) => supply::post(admin, id, bytes).await,
         ("POST", ["offers", id, verb @ ("pause" | "resume" | "open" | "close")]) => {
-            if !bytes.is_empty() {
-                return Err(Problem::with(Reason::Malformed, "this call takes no body"));
-            }
+            no_body(bytes)?;
             offers::flag(admin, id, verb).await
         }
         ("POST", ["reconcile"]) => repair::reconcile(admin, bytes).await,
         ("POST", ["cells", cell, "rebuild"]) => repair::rebuild(admin, cell).await,
         ("GET", ["status"]) => status::get(admin).await,
+        ("GET", ["tasks"]) => tasks::list(admin, query).await,
+        ("POST", ["parked", id, "retry"]) => {
+            no_body(bytes)?;
+            tasks::retry(admin, id).await
+        }
         (_, known) => Err(other_method(known)),
+    }
+}
+
+fn no_body(bytes: &[u8]) -> Result<(), Problem> {
+    match bytes {
+        [] => Ok(()),
+        _ => Err(Problem::with(Reason::Malformed, "this call takes no body")),
     }
 }
 
@@ -149,7 +159,8 @@ fn other_method(path: &[&str]) -> Problem {
         ["offers", _] => "GET, PUT",
         ["offers", _, "supply" | "pause" | "resume" | "open" | "close"] => "POST",
         ["reconcile"] | ["cells", _, "rebuild"] => "POST",
-        ["status"] => "GET",
+        ["status"] | ["tasks"] => "GET",
+        ["parked", _, "retry"] => "POST",
         _ => return Problem::new(Reason::UnknownRoute),
     };
     Problem::new(Reason::MethodNotAllowed).allow(allow)

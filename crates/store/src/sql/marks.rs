@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::OrderId;
-use domain::frame::Sealed;
+use domain::frame::{Mode, Sealed};
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait,
@@ -90,16 +90,20 @@ fn short(reason: &str) -> String {
 }
 
 /// What is parked again counts: whoever forgets it meanwhile sees that it is another time.
-fn once_more<E: EntityTrait>(key: E::Column, [at, times, reason]: [E::Column; 3]) -> OnConflict {
+fn once_more<E: EntityTrait>(
+    key: E::Column,
+    times: E::Column,
+    newer: [E::Column; 3],
+) -> OnConflict {
     let again = Expr::col((E::default(), times)).add(1);
-    OnConflict::column(key).update_columns([at, reason]).value(times, again).to_owned()
+    OnConflict::column(key).update_columns(newer).value(times, again).to_owned()
 }
 
 async fn park(db: &Db, row: parked::ActiveModel) -> StoreResult<()> {
-    use parked::Column::{AtMs, OrderId, Reason, Times};
+    use parked::Column::{AtMs, OrderId, Payload, Reason, Times};
     let conn = db.conn().await?;
     parked::Entity::insert(row)
-        .on_conflict(once_more::<parked::Entity>(OrderId, [AtMs, Times, Reason]))
+        .on_conflict(once_more::<parked::Entity>(OrderId, Times, [AtMs, Reason, Payload]))
         .exec_without_returning(&*conn)
         .await
         .map_err(|e| db.err(e))?;
@@ -107,21 +111,43 @@ async fn park(db: &Db, row: parked::ActiveModel) -> StoreResult<()> {
 }
 
 async fn park_frame(db: &Db, row: parked_frame::ActiveModel) -> StoreResult<()> {
-    use parked_frame::Column::{AtMs, Id, Reason, Times};
+    use parked_frame::Column::{AtMs, Id, PartitionName, Reason, Times};
     let conn = db.conn().await?;
     parked_frame::Entity::insert(row)
-        .on_conflict(once_more::<parked_frame::Entity>(Id, [AtMs, Times, Reason]))
+        .on_conflict(once_more::<parked_frame::Entity>(Id, Times, [AtMs, Reason, PartitionName]))
         .exec_without_returning(&*conn)
         .await
         .map_err(|e| db.err(e))?;
     Ok(())
 }
 
+/// What a frame asked for, then the order: one byte, 8 of time, the payload.
+fn item_bytes((mode, sealed): (Mode, &Sealed)) -> Vec<u8> {
+    let mode = match mode {
+        Mode::Full => 1,
+        Mode::Abort => 2,
+    };
+    [&[mode], &sealed.t_ms.to_be_bytes()[..], &sealed.payload].concat()
+}
+
+fn item_of(bytes: &[u8]) -> Option<(Mode, Sealed)> {
+    let (mode, rest) = bytes.split_first()?;
+    let (t, payload) = rest.split_first_chunk()?;
+    let mode = match mode {
+        1 => Mode::Full,
+        2 => Mode::Abort,
+        _ => return None,
+    };
+    let payload = Bytes::copy_from_slice(payload);
+    Some((mode, Sealed { t_ms: u64::from_be_bytes(*t), payload }))
+}
+
 fn to_parked(db: &Db, m: parked::Model) -> StoreResult<Parked> {
     let order = convert::order_id(db, &m.order_id)?;
-    let sealed = Sealed::from_ledger(&m.payload);
-    let sealed = sealed.ok_or_else(|| db.corrupt(format!("parked order {order}: no bytes")))?;
-    Ok(Parked { order, reason: m.reason, sealed, times: m.times as u32 })
+    let item = item_of(&m.payload);
+    let (mode, sealed) =
+        item.ok_or_else(|| db.corrupt(format!("parked order {order}: no bytes")))?;
+    Ok(Parked { order, reason: m.reason, mode, sealed, times: m.times as u32 })
 }
 
 async fn parked_orders(db: &Db, after: Option<OrderId>, limit: u64) -> StoreResult<Vec<Parked>> {
@@ -238,12 +264,12 @@ impl Marks for SqlStore {
         let db = self.db(0)?;
         db.run(|| take_lease(db, name, holder, ttl_ms as i64)).await
     }
-    async fn park(&self, order: OrderId, reason: &str, sealed: &Sealed) -> StoreResult<()> {
+    async fn park(&self, order: OrderId, reason: &str, item: (Mode, &Sealed)) -> StoreResult<()> {
         let db = self.db(0)?;
         let row = || parked::ActiveModel {
             order_id: Set(order.0.to_vec()),
             reason: Set(short(reason)),
-            payload: Set(sealed.to_ledger()),
+            payload: Set(item_bytes(item)),
             at_ms: Set(self.clock.now_ms() as i64),
             times: Set(1),
         };

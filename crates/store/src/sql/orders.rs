@@ -68,13 +68,13 @@ async fn scan(
     after: Option<OrderId>,
     limit: u64,
 ) -> StoreResult<RowPage> {
-    type Found = (Vec<u8>, i8, Option<String>, Vec<u8>);
+    type Found = (Vec<u8>, i8, Option<String>, Vec<u8>, Option<Vec<u8>>);
     let conn = db.conn().await?;
     let from = after.map(|o| o.0.to_vec()).unwrap_or_default();
     let found: Vec<Found> = orders::Entity::find()
         .select_only()
         .columns([orders::Column::OrderId, orders::Column::Status, orders::Column::Reason])
-        .column(orders::Column::Offer)
+        .columns([orders::Column::Offer, orders::Column::IdemKey])
         .filter(orders::Column::OrderId.gt(from))
         .order_by_asc(orders::Column::OrderId)
         .limit(limit)
@@ -85,10 +85,11 @@ async fn scan(
     let last = found.last().filter(|_| found.len() as u64 == limit);
     let next = last.map(|l| convert::order_id(db, &l.0)).transpose()?;
     let mut of_offer = Vec::new();
-    for (id, status, reason, of) in found {
+    for (id, status, reason, of, key) in found {
         if of == offer.as_str().as_bytes() {
             let (order, status) = (convert::order_id(db, &id)?, rows::status_of(db, status)?);
-            of_offer.push(RowState { order, status, reason, fresh: false });
+            let key = key.map(|k| convert::parse(db, k, "orders.idem_key")).transpose()?;
+            of_offer.push((RowState { order, status, reason, fresh: false }, key));
         }
     }
     Ok(RowPage { rows: of_offer, next })

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::OrderId;
-use domain::frame::Sealed;
+use domain::frame::{Mode, Sealed};
 use store::StoreResult;
 use store::port::{Marks, Parked, ParkedFrame};
 
@@ -60,10 +60,11 @@ impl Marks for MemoryStore {
         })
         .await
     }
-    async fn park(&self, order: OrderId, reason: &str, sealed: &Sealed) -> StoreResult<()> {
+    async fn park(&self, order: OrderId, reason: &str, item: (Mode, &Sealed)) -> StoreResult<()> {
         self.write(|state, _| {
             let times = state.parked.get(&order).map_or(1, |p| p.times + 1);
-            let parked = Parked { order, reason: short(reason), sealed: sealed.clone(), times };
+            let (mode, sealed) = (item.0, item.1.clone());
+            let parked = Parked { order, reason: short(reason), mode, sealed, times };
             state.parked.insert(order, parked);
             Ok(())
         })

@@ -113,7 +113,8 @@ impl Orders for MemoryStore {
             let last = seen.last().filter(|_| seen.len() as u64 == limit);
             let next = last.map(|(id, _)| **id);
             let of_offer = seen.iter().filter(|(_, r)| r.offer == *offer);
-            Ok(RowPage { rows: of_offer.map(|(_, r)| state(&r.row)).collect(), next })
+            let shown = |r: &Row| (state(&r.row), r.row.key.clone());
+            Ok(RowPage { rows: of_offer.map(|(_, r)| shown(r)).collect(), next })
         })
         .await
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::frame::Sealed;
+use domain::frame::{Mode, Sealed};
 use domain::{Buyer, Campaign, CellId, Entry, Flag, IdempotencyKey, Offer, OfferId};
 use domain::{OrderId, Totals};
 use orderlog::port::{Consumer, LogError, OrderLog, Partition};
@@ -202,7 +202,7 @@ forward!(Marks for s {
     fn mark_barrier(barrier: &str, partition: &str) -> (), 0;
     fn barrier_seen(barrier: &str) -> Vec<String>, 0;
     fn lease(name: &str, holder: &str, ttl_ms: u64) -> bool, 0;
-    fn park(order: OrderId, reason: &str, sealed: &Sealed) -> (), 0;
+    fn park(order: OrderId, reason: &str, item: (Mode, &Sealed)) -> (), 0;
     fn parked_among(orders: &[OrderId]) -> Vec<OrderId>, 0;
     fn parked(order: OrderId) -> Option<Parked>, 0;
     fn parked_orders(after: Option<OrderId>, limit: u64) -> Vec<Parked>, 0;

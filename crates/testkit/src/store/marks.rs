@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
+use domain::frame::Mode;
 
 use store::port::ParkedFrame;
 
@@ -62,8 +63,8 @@ pub async fn parked(s: &Subject) -> Result<()> {
     let p = s.order("parked", "k", std::slice::from_ref(&cell));
     let free = s.order("parked", "k2", &[cell]);
     let long = "ä".repeat(2000);
-    s.store.park(p.order, &long, &sealed(&p)).await?;
-    s.store.park(p.order, "again", &sealed(&p)).await?;
+    s.store.park(p.order, &long, (Mode::Full, &sealed(&p))).await?;
+    s.store.park(p.order, "again", (Mode::Abort, &sealed(&p))).await?;
     same(s.store.parked_among(&[free.order, p.order, p.order]).await?, vec![p.order])?;
     same(s.store.parked_among(&[]).await?, vec![])?;
     let mut frame = vec![0xff; 256 * 1024];
@@ -73,7 +74,7 @@ pub async fn parked(s: &Subject) -> Result<()> {
     s.store.park_frame("main-0", "checksum", &frame).await?;
     same(s.store.parked_counts().await?, (orders + 1, frames + 1))?;
     let again = s.store.parked(p.order).await?.context("parked")?;
-    same((again.times, again.reason.as_str()), (2, "again"))?;
+    same((again.times, again.reason.as_str(), again.mode), (2, "again", Mode::Abort))?;
     ensure!(again.sealed == sealed(&p), "{again:?}");
     let mut listed = Vec::new();
     let mut after = None;

@@ -112,7 +112,8 @@ pub async fn scanned(s: &Subject) -> Result<()> {
     let (mut got, mut after) = (Vec::new(), Some(OrderId(first.to_be_bytes())));
     while got.len() < want.len() {
         let page = s.store.scan_rows(db, offer, after, 3).await?;
-        got.extend(page.rows.iter().map(|r| r.order));
+        got.extend(page.rows.iter().map(|(r, _)| r.order));
+        ensure!(page.rows.iter().all(|(_, key)| key.is_some()), "{page:?}");
         after = page.next;
         ensure!(after.is_some() || got.len() == want.len(), "the end after {got:?}");
     }
