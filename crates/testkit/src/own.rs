@@ -94,6 +94,15 @@ impl Own {
     }
 }
 
+/// Changes a SQLite database behind the product's back. Blocks the thread.
+pub fn on_file(file: &std::path::Path, statement: &str) -> Result<()> {
+    let url = format!("sqlite://{}", file.display());
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(run(&url, statement))
+}
+
 async fn run(url: &str, sql: &str) -> Result<()> {
     let conn = Database::connect(url).await.context("run `cargo xtask stack up`")?;
     conn.execute_unprepared(sql).await.with_context(|| sql.to_owned())?;
