@@ -1,8 +1,8 @@
 //! How fast one writer drains a full log, against LOAD DATA into one table.
 //!
 //! Rows: per order one ledger entry, one order and its line, which is a part of the order row. The
-//! reference loads rows of the same size as an order row into an empty table of the same server with
-//! the same durability.
+//! reference loads rows of the same size as an order row into an empty table of the same server
+//! with the same durability.
 
 use std::io::Write;
 use std::time::Duration;

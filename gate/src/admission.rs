@@ -1,5 +1,5 @@
-//! Limits of admission: what they are comes from `domain::limit`; the global one is governor's, those
-//! per key are kept in `keys.rs`.
+//! Limits of admission: what they are comes from `domain::limit`; the global one is governor's,
+//! those per key are kept in `keys.rs`.
 //!
 //! Every request is charged once per limit, whichever way it is answered. A refusal carries the
 //! `RateLimit` headers.

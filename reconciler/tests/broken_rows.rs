@@ -1,6 +1,6 @@
-//! Cell rows that are not what their ledger says (INV-2): falsified, or restored from an older copy.
-//! Nothing is appended on top of one, its neighbours go on, and the reconciler sets it right from
-//! the ledger and stops the sale until an operator has looked.
+//! Cell rows that are not what their ledger says (INV-2): falsified, or restored from an older
+//! copy. Nothing is appended on top of one, its neighbours go on, and the reconciler sets it right
+//! from the ledger and stops the sale until an operator has looked.
 #![allow(
     clippy::unwrap_used,
     clippy::cloned_ref_to_slice_refs,

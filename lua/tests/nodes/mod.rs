@@ -102,15 +102,24 @@ pub async fn migrate(slot: u16, from: &Node, to: &Node) {
 
 /// Makes `node` a primary by its own request and waits until it is one.
 pub async fn promote(node: &Node) {
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(20) {
+    let is_primary = async || {
         let role: redis::Value = ask(&node.addr, "ROLE").await.unwrap();
-        if format!("{role:?}").contains("master") {
-            return;
+        format!("{role:?}").contains("master")
+    };
+    for _ in 0..5 {
+        // Refused while the replica is not in step yet. One that is taken lasts up to 5 s, and must
+        // not be asked again meanwhile: that ends the pause of the primary in the middle, and what
+        // it takes then is lost.
+        if ask::<redis::Value>(&node.addr, "CLUSTER FAILOVER").await.is_err() {
+            sleep(Duration::from_millis(500)).await;
         }
-        // Refused while the replica is not in step yet: ask again.
-        let _asked = ask::<redis::Value>(&node.addr, "CLUSTER FAILOVER").await;
-        sleep(Duration::from_millis(500)).await;
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(6) {
+            if is_primary().await {
+                return;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
     }
     panic!("{node:?} did not become a primary");
 }

@@ -2,8 +2,8 @@
 //!
 //! The driver has no read timeout, so every transaction runs under a deadline. When it passes,
 //! the outcome is unknown and the pool is replaced (at most once a second): a connection that hung,
-//! or whose server refused, is never used again. Nothing is cancelled in the middle otherwise. What such a connection has
-//! locked is freed by the server: see [`session`](super::session).
+//! or whose server refused, is never used again. Nothing is cancelled in the middle otherwise. What
+//! such a connection has locked is freed by the server: see [`session`](super::session).
 
 use std::future::Future;
 use std::sync::Arc;
