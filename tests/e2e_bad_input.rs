@@ -339,6 +339,8 @@ fn operators_input() {
     for body in [
         json!({"opens_at": "yesterday"}),
         json!({"opens_at": 5}),
+        json!({"closes_at": "9999-12-31T23:59:59.999-00:01"}),
+        json!({"opens_at": "9999-12-31T23:59:59-23:59"}),
         json!({"payment_window_s": 0}),
         json!({"payment_window_s": 2_592_001}),
         json!({"payment_window_s": -1}),
@@ -353,6 +355,8 @@ fn operators_input() {
         (campaign.status, &campaign.json()["opens_at"]),
         (201, &json!("2030-01-01T00:00:00.500Z"))
     );
+    let last = put("/admin/campaigns/c", json!({"closes_at": "9999-12-31T23:59:59.999Z"}));
+    assert_eq!((last.status, &last.json()["closes_at"]), (200, &json!("9999-12-31T23:59:59.999Z")));
     assert_eq!(put("/admin/campaigns/c", json!({})).status, 200);
     dev.operate("POST", "/admin/reconcile", Some(&json!({"dry_run": "yes"})))
         .problem(Reason::Malformed);

@@ -164,7 +164,7 @@ impl Attempt<'_> {
         if mutant::on(Mutant::ReturningBlind) {
             return None;
         }
-        match self.from_ledger().await {
+        match self.ledgers_word().await {
             Ok(decided) => decided,
             Err(()) => Some(self.shed(down("the ledger cannot be read"))),
         }
@@ -292,7 +292,7 @@ impl Attempt<'_> {
             Ok(None) => {}
             Err(()) => return self.unconfirmed(None),
         }
-        match self.from_ledger().await {
+        match self.ledgers_word().await {
             Ok(Some(decided)) => decided,
             Ok(None) => self.shed(no),
             Err(()) => self.unconfirmed(None),
@@ -303,7 +303,7 @@ impl Attempt<'_> {
         if let Ok(Some(row)) = self.row().await {
             return self.replay(&row);
         }
-        match self.from_ledger().await {
+        match self.ledgers_word().await {
             Ok(Some(decided)) => decided,
             Ok(None) | Err(()) => self.unconfirmed(None),
         }
@@ -311,7 +311,7 @@ impl Attempt<'_> {
 
     /// The answer that the ledger's verdict gives; `None` without one. The bytes that are kept with
     /// it are what was promised, also after a price change: from here on they are this attempt's.
-    async fn from_ledger(&mut self) -> Result<Option<Ended>, ()> {
+    async fn ledgers_word(&mut self) -> Result<Option<Ended>, ()> {
         let (store, cell) = (&self.gate.ports.store, &self.request.lane.cell);
         let found = store.find_verdicts(cell, &[self.order]).await.map_err(|_| ())?;
         let Some(verdict) = found.into_iter().flatten().next() else {

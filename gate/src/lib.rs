@@ -19,6 +19,7 @@ mod front;
 mod http;
 mod keys;
 mod message;
+mod metadata;
 mod metrics;
 mod offers;
 mod orders;

@@ -61,17 +61,10 @@ pub(crate) struct OfferBody {
     #[serde(deserialize_with = "crate::body::object")]
     pub price: Price,
     pub allotment: i64,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "crate::body::present")]
     pub limit_per_buyer: Option<u32>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "crate::body::present")]
     pub buckets: Option<u16>,
-}
-
-/// A field that may be left out, but not be `null`.
-fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
-    d: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(d).map(Some)
 }
 
 impl OfferBody {
