@@ -15,6 +15,7 @@ mod body;
 mod buy;
 mod client;
 mod emit;
+mod failed;
 mod front;
 mod http;
 mod keys;
