@@ -112,9 +112,12 @@ fn tokens() {
     let other = sign(&"x".repeat(64), Algorithm::HS256, &json!({"sub": "ann", "exp": exp}));
     let claims = base64_url(format!(r#"{{"sub":"ann","exp":{exp}}}"#).as_bytes());
     let none = format!("{}.{claims}.", base64_url(br#"{"alg":"none","typ":"JWT"}"#));
-    let extended = format!("{}.{claims}", base64_url(br#"{"alg":"HS256","crit":["b64"]}"#));
     let key = EncodingKey::from_secret(secret.as_bytes());
-    let seal = crypto::sign(extended.as_bytes(), &key, Algorithm::HS256).unwrap();
+    let sealed = |header: &[u8]| {
+        let message = format!("{}.{claims}", base64_url(header));
+        let seal = crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+        format!("{message}.{seal}")
+    };
     let mut swapped = signature.to_owned().into_bytes();
     swapped[0] = if swapped[0] == b'A' { b'B' } else { b'A' };
     let forged = format!("{signed}.{}", String::from_utf8(swapped).unwrap());
@@ -124,7 +127,7 @@ fn tokens() {
         other,
         none,
         forged,
-        format!("{extended}.{seal}"),
+        sealed(br#"{"alg":"HS256","crit":["b64"]}"#),
         format!("{good}.{signature}"),
         format!("{signed}."),
         signed.to_owned(),
@@ -146,6 +149,12 @@ fn tokens() {
         hs(json!({"sub": 7, "exp": exp})),
         hs(json!({"sub": "ann", "exp": "soon"})),
         hs(json!({"sub": "ann", "exp": -1})),
+        hs(json!({"sub": "ann", "exp": 1e300})),
+        hs(json!({"sub": "ann", "exp": now_s() as f64 - 31.5})),
+        hs(json!({"sub": "ann", "exp": exp, "nbf": now_s() as f64 + 120.5})),
+        hs(json!(["ann", exp, null, null, null, null])),
+        sealed(br#"{"alg":"HS256","crit":null}"#),
+        sealed(br#"["HS256",null]"#),
         hs(json!({"sub": "ann", "exp": exp, "role": "operator"})),
         hs(json!({"sub": "ann", "exp": exp, "aud": "sluicegate-admin"})),
     ];
@@ -165,6 +174,8 @@ fn tokens() {
     let fine = [
         good.clone(),
         hs(json!({"sub": "ann", "exp": u64::MAX})),
+        sealed(br#"{"alg":"HS256"}"#),
+        hs(json!({"sub": "ann", "exp": exp as f64 + 0.5, "nbf": now_s() as f64 - 0.5})),
         dev.minted(&["--buyer", "ann"]),
         hs(json!({"sub": "ann", "exp": now_s() - 10, "nbf": now_s() + 10, "other": [1]})),
         hs(json!({"sub": "x".repeat(128), "exp": exp})),
@@ -339,6 +350,8 @@ fn operators_input() {
     for body in [
         json!({"opens_at": "yesterday"}),
         json!({"opens_at": 5}),
+        json!({"closes_at": "9999-12-31T23:59:59.999-00:01"}),
+        json!({"opens_at": "9999-12-31T23:59:59-23:59"}),
         json!({"payment_window_s": 0}),
         json!({"payment_window_s": 2_592_001}),
         json!({"payment_window_s": -1}),
@@ -353,6 +366,8 @@ fn operators_input() {
         (campaign.status, &campaign.json()["opens_at"]),
         (201, &json!("2030-01-01T00:00:00.500Z"))
     );
+    let last = put("/admin/campaigns/c", json!({"closes_at": "9999-12-31T23:59:59.999Z"}));
+    assert_eq!((last.status, &last.json()["closes_at"]), (200, &json!("9999-12-31T23:59:59.999Z")));
     assert_eq!(put("/admin/campaigns/c", json!({})).status, 200);
     dev.operate("POST", "/admin/reconcile", Some(&json!({"dry_run": "yes"})))
         .problem(Reason::Malformed);
@@ -365,6 +380,30 @@ fn operators_input() {
     let huge = vec![b' '; 64 * 1024 + 1];
     http::call(dev.admin, ("POST", "/admin/reconcile"), Some(&token), &[], Some(&huge))
         .problem(Reason::BodyTooLarge);
+}
+
+#[test]
+fn more_units_than_an_offer_may_have_are_refused() {
+    let dev = Dev::start();
+    dev.offer("full", 1_000_000_000_000 - 5);
+    let supply = |id: &str, units: i64| {
+        let body = json!({"request_id": id, "units": units});
+        dev.operate("POST", "/admin/offers/full/supply", Some(&body))
+    };
+    supply("last", 5).is(200);
+    for units in [1, 6, 1_000_000_000_000] {
+        let p = supply(&format!("over-{units}"), units).problem(Reason::IllegalTransition);
+        let detail = p["detail"].as_str().unwrap();
+        assert!(detail.contains("at most 1000000000000"), "{detail}");
+    }
+    supply("last", 5).is(200);
+    supply("last", 4).problem(Reason::KeyConflict);
+    for units in [1_000_000_000_001, i64::MAX, i64::MIN, 0] {
+        supply("beyond", units).problem(Reason::Malformed);
+    }
+    assert_eq!(dev.settled("full")["supply"], json!(1_000_000_000_000i64));
+    supply("less", -5).is(200);
+    supply("more", 5).is(200);
 }
 
 /// More checks of an answer.

@@ -14,8 +14,9 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, crypto};
 use runtime::Clock;
 use runtime::config::AuthConfig;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::body;
 use crate::remembered::{LEEWAY_S, Remembered};
 
 /// Audience of operators' tokens.
@@ -28,6 +29,7 @@ const MAX_TOKEN: usize = 4096;
 struct Said {
     alg: Algorithm,
     /// Extensions that must be understood: none is.
+    #[serde(default, deserialize_with = "body::present")]
     crit: Option<IgnoredAny>,
 }
 
@@ -36,10 +38,11 @@ struct Said {
 pub struct Claims {
     /// The buyer, or the operator's name; 1 to 128 bytes.
     pub sub: String,
-    /// UTC seconds.
+    /// UTC seconds; what a fraction adds does not count.
+    #[serde(deserialize_with = "seconds_begun")]
     pub exp: u64,
-    /// Not valid before, UTC seconds.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    /// Not valid before, UTC seconds; a fraction counts as the next one.
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "not_before")]
     pub nbf: Option<u64>,
     /// Issuer.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -50,6 +53,36 @@ pub struct Claims {
     /// `operator` or `viewer` on operators' tokens.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub role: Option<String>,
+}
+
+/// A NumericDate of RFC 7519: a JSON number of seconds, also with fraction or exponent. Not negative,
+/// and an integer of 64 bits or a double that still tells seconds apart.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum NumericDate {
+    Whole(u64),
+    Real(f64),
+}
+
+impl NumericDate {
+    fn seconds<E: serde::de::Error>(&self, round: fn(f64) -> f64) -> Result<u64, E> {
+        match *self {
+            NumericDate::Whole(s) => Ok(s),
+            NumericDate::Real(s) if (0.0..=9_007_199_254_740_991.0).contains(&s) => {
+                Ok(round(s) as u64)
+            }
+            NumericDate::Real(_) => Err(E::custom("seconds since 1970")),
+        }
+    }
+}
+
+fn seconds_begun<'de, D: Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
+    NumericDate::deserialize(d)?.seconds(f64::floor)
+}
+
+fn not_before<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u64>, D::Error> {
+    let date = Option::<NumericDate>::deserialize(d)?;
+    date.map(|date| date.seconds(f64::ceil)).transpose()
 }
 
 /// `aud` may be one text or several.
@@ -236,9 +269,12 @@ impl Tokens {
     }
 }
 
-/// A part of a token, which is base64 of JSON.
+/// A part of a token, which is base64 of a JSON object.
 fn part<T: DeserializeOwned>(text: &str) -> Option<T> {
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let mut d = serde_json::Deserializer::from_slice(&bytes);
+    let value = body::object(&mut d).ok()?;
+    d.end().ok().map(|()| value)
 }
 
 fn bearer(header: &[u8]) -> Option<&str> {
@@ -249,4 +285,71 @@ fn bearer(header: &[u8]) -> Option<&str> {
 
 fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |acc, (x, y)| acc | (x ^ y)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims(exp: &str, nbf: &str) -> Option<(u64, Option<u64>)> {
+        let text = format!("{{\"sub\":\"ann\",\"exp\":{exp},\"nbf\":{nbf}}}");
+        part::<Claims>(&URL_SAFE_NO_PAD.encode(text)).map(|c| (c.exp, c.nbf))
+    }
+
+    #[test]
+    fn dates_are_json_numbers() {
+        for (text, exp, nbf) in [
+            ("1798527661", 1_798_527_661, 1_798_527_661),
+            ("1798527661.5", 1_798_527_661, 1_798_527_662),
+            ("1798527661.0", 1_798_527_661, 1_798_527_661),
+            ("1.798527661e9", 1_798_527_661, 1_798_527_661),
+            ("1798527661000E-3", 1_798_527_661, 1_798_527_661),
+            ("0", 0, 0),
+            ("-0", 0, 0),
+            ("1e-300", 0, 1),
+            ("18446744073709551615", u64::MAX, u64::MAX),
+        ] {
+            assert_eq!(claims(text, text), Some((exp, Some(nbf))), "{text}");
+        }
+        for bad in [
+            "-1",
+            "-0.5",
+            "-1e300",
+            "1e300",
+            "1e400",
+            "18446744073709551616",
+            "9.1e15",
+            "NaN",
+            "Infinity",
+            "\"1798527661\"",
+            "true",
+            "[1]",
+            "{}",
+            "1.",
+            ".5",
+            "01",
+            "+1",
+        ] {
+            assert_eq!(claims(bad, "1"), None, "{bad}");
+            assert_eq!(claims("1", bad), None, "{bad}");
+        }
+        assert_eq!(claims("null", "1"), None);
+    }
+
+    #[test]
+    fn parts_are_objects_and_no_extension_is_understood() {
+        let part =
+            |text: &str| part::<Said>(&URL_SAFE_NO_PAD.encode(text)).map(|s| s.crit.is_some());
+        assert_eq!(part("{\"alg\":\"HS256\"}"), Some(false));
+        for crit in ["null", "[]", "[\"b64\"]", "{}", "0"] {
+            assert_eq!(part(&format!("{{\"alg\":\"HS256\",\"crit\":{crit}}}")), Some(true));
+        }
+        for bad in
+            ["[\"HS256\",null]", "[\"HS256\"]", "\"HS256\"", "null", "{\"alg\":\"HS256\"} {}"]
+        {
+            assert_eq!(part(bad), None, "{bad}");
+        }
+        let list = URL_SAFE_NO_PAD.encode("[\"ann\",1798527661,null,null,null,null]");
+        assert!(super::part::<Claims>(&list).is_none());
+    }
 }

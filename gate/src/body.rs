@@ -2,7 +2,7 @@
 //!
 //! Unknown and duplicate fields are refused, also inside `metadata`; nesting is bounded by the
 //! parser (128). What two clients write differently but mean the same has one canonical form,
-//! because the order id depends on it.
+//! because the order id depends on it (`metadata.rs`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,8 +13,11 @@ use domain::{IdempotencyKey, Reason};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use hyper::header::{CONTENT_LENGTH, HeaderMap};
-use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::metadata;
 
 /// A refusal with its detail.
 pub(crate) type Refusal = (Reason, String);
@@ -96,11 +99,18 @@ pub(crate) struct BuyBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct BuyWire {
-    #[serde(default = "Quantity::one")]
-    quantity: Quantity,
-    #[serde(default)]
-    metadata: Object,
+struct BuyWire<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    quantity: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    metadata: Option<&'a RawValue>,
+}
+
+/// A field that may be left out, but not be `null`.
+pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    d: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(d).map(Some)
 }
 
 /// Parses the body of a buy; empty means the defaults.
@@ -108,18 +118,28 @@ pub(crate) fn buy(body: &[u8], max_quantity: u32) -> Result<BuyBody, Refusal> {
     if body.is_empty() {
         return Ok(BuyBody { quantity: 1, metadata: String::new() });
     }
-    let wire: BuyWire = json(body)?;
-    let quantity = match wire.quantity {
-        Quantity::Number(n) if (1..=u64::from(max_quantity)).contains(&n) => n as u32,
-        Quantity::Number(_) | Quantity::Out => {
-            return refuse(Reason::BadQuantity, format!("quantity is 1 to {max_quantity}"));
-        }
-    };
-    let metadata = wire.metadata.canonical();
+    let wire: BuyWire<'_> = json(body)?;
+    let quantity = wire.quantity.map_or(Ok(1), |q| quantity(q.get(), max_quantity))?;
+    let metadata = wire.metadata.map_or(Ok(String::new()), metadata::canonical)?;
     if metadata.len() > MAX_METADATA {
         return refuse(Reason::Malformed, format!("metadata is at most {MAX_METADATA} bytes"));
     }
     Ok(BuyBody { quantity, metadata })
+}
+
+/// An integer of any size: what is no integer is a wrong type, what is too large is out of range.
+fn quantity(text: &str, most: u32) -> Result<u32, Refusal> {
+    if let Some(n) = text.parse::<u32>().ok().filter(|n| (1..=most).contains(n)) {
+        return Ok(n);
+    }
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let integer = digits.bytes().all(|b| b.is_ascii_digit());
+    // Nothing after the point is left of a number of this size.
+    if integer || text.parse::<f64>().is_ok_and(|n| n.abs() >= 9.2e18) {
+        refuse(Reason::BadQuantity, format!("quantity is 1 to {most}"))
+    } else {
+        refuse(Reason::Malformed, "quantity is an integer")
+    }
 }
 
 /// Parses a strict JSON object; the detail says where it went wrong.
@@ -142,126 +162,6 @@ pub(crate) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Re
         }
     }
     d.deserialize_any(V(std::marker::PhantomData))
-}
-
-/// An integer of any size: what is no integer is a wrong type, what is too large is out of range.
-#[derive(Debug)]
-enum Quantity {
-    Number(u64),
-    Out,
-}
-
-impl Quantity {
-    fn one() -> Self {
-        Quantity::Number(1)
-    }
-}
-
-impl<'de> Deserialize<'de> for Quantity {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct V;
-        impl Visitor<'_> for V {
-            type Value = Quantity;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an integer")
-            }
-            fn visit_u64<E>(self, n: u64) -> Result<Quantity, E> {
-                Ok(Quantity::Number(n))
-            }
-            fn visit_i64<E>(self, _: i64) -> Result<Quantity, E> {
-                Ok(Quantity::Out)
-            }
-            fn visit_f64<E: serde::de::Error>(self, n: f64) -> Result<Quantity, E> {
-                // An integer beyond 64 bits arrives as a float of at least 2^63.
-                if n.abs() >= 9.2e18 { Ok(Quantity::Out) } else { Err(E::custom("an integer")) }
-            }
-        }
-        d.deserialize_any(V)
-    }
-}
-
-/// A JSON object without duplicate fields at any depth, fields sorted.
-#[derive(Debug, Default, Serialize)]
-struct Object(BTreeMap<String, Strict>);
-
-impl Object {
-    fn canonical(&self) -> String {
-        if self.0.is_empty() {
-            return String::new();
-        }
-        serde_json::to_string(self).unwrap_or_default()
-    }
-}
-
-impl<'de> Deserialize<'de> for Object {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        match Strict::deserialize(d)? {
-            Strict::Object(o) => Ok(o),
-            _ => Err(D::Error::custom("metadata is an object")),
-        }
-    }
-}
-
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum Strict {
-    Null,
-    Bool(bool),
-    Number(serde_json::Number),
-    Text(String),
-    List(Vec<Strict>),
-    Object(Object),
-}
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        d.deserialize_any(StrictVisitor)
-    }
-}
-
-struct StrictVisitor;
-
-impl<'de> Visitor<'de> for StrictVisitor {
-    type Value = Strict;
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-    fn visit_unit<E>(self) -> Result<Strict, E> {
-        Ok(Strict::Null)
-    }
-    fn visit_bool<E>(self, b: bool) -> Result<Strict, E> {
-        Ok(Strict::Bool(b))
-    }
-    fn visit_u64<E>(self, n: u64) -> Result<Strict, E> {
-        Ok(Strict::Number(n.into()))
-    }
-    fn visit_i64<E>(self, n: i64) -> Result<Strict, E> {
-        Ok(Strict::Number(n.into()))
-    }
-    fn visit_f64<E: serde::de::Error>(self, n: f64) -> Result<Strict, E> {
-        let number = serde_json::Number::from_f64(n);
-        number.map(Strict::Number).ok_or_else(|| E::custom("number out of range"))
-    }
-    fn visit_str<E>(self, s: &str) -> Result<Strict, E> {
-        Ok(Strict::Text(s.to_owned()))
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut a: A) -> Result<Strict, A::Error> {
-        let mut list = Vec::new();
-        while let Some(one) = a.next_element()? {
-            list.push(one);
-        }
-        Ok(Strict::List(list))
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut a: A) -> Result<Strict, A::Error> {
-        let mut map = BTreeMap::new();
-        while let Some((name, value)) = a.next_entry::<String, Strict>()? {
-            if map.contains_key(&name) {
-                return Err(A::Error::custom(format!("duplicate field `{name}`")));
-            }
-            map.insert(name, value);
-        }
-        Ok(Strict::Object(Object(map)))
-    }
 }
 
 /// The content of a one-line order, for the order id: canonical, unambiguous.
@@ -292,11 +192,12 @@ pub(crate) fn wait(text: &str) -> Result<Duration, Refusal> {
         Some(digits) => (digits, 1),
         None => (text.strip_suffix('s').unwrap_or("x"), 1000),
     };
-    let plain = (1..=9).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-    match digits.parse::<u64>() {
-        Ok(n) if plain => Ok(Duration::from_millis((n * unit).min(30_000))),
-        _ => refuse(Reason::Malformed, "wait is a number of ms or s, such as 500ms or 5s"),
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return refuse(Reason::Malformed, "wait is a number of ms or s, such as 500ms or 5s");
     }
+    // What no 64 bits hold is more than 30 s as well.
+    let ms = digits.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(unit);
+    Ok(Duration::from_millis(ms.min(30_000)))
 }
 
 #[cfg(test)]
@@ -311,7 +212,7 @@ mod tests {
     fn quantities() {
         assert_eq!(buy(b"", 100).unwrap().quantity, 1);
         assert_eq!(buy(b"{\"quantity\":100}", 100).unwrap().quantity, 100);
-        for out in ["0", "-1", "101", "99999999999999999999999", "1e30"] {
+        for out in ["0", "-1", "101", "99999999999999999999999", "1e30", "-0", "1e400"] {
             let body = format!("{{\"quantity\":{out}}}");
             assert_eq!(reason(&body), Some(Reason::BadQuantity), "{out}");
         }
@@ -340,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_has_one_form() {
+    fn content_is_the_same_for_what_means_the_same() {
         let a = buy(b"{\"metadata\":{\"b\":1,\"a\":[true,null]},\"quantity\":2}", 9).unwrap();
         let b =
             buy(b"{ \"quantity\": 2, \"metadata\": {\"a\":[ true,null ],\"b\":1} }", 9).unwrap();
@@ -353,8 +254,16 @@ mod tests {
     fn waits() {
         assert_eq!(wait("500ms").unwrap(), Duration::from_millis(500));
         assert_eq!(wait("5s").unwrap(), Duration::from_secs(5));
-        assert_eq!(wait("900s").unwrap(), Duration::from_secs(30));
-        for bad in ["", "5", "s", "-1s", "1.5s", "5m", "99999999999999s"] {
+        let long = "9".repeat(400);
+        for most in
+            ["900s", "9999999999s", "30001ms", "18446744073709551616ms", &format!("{long}s")]
+        {
+            assert_eq!(wait(most).unwrap(), Duration::from_secs(30), "{most}");
+        }
+        assert_eq!(wait("00000000000000000000000001ms").unwrap(), Duration::from_millis(1));
+        for bad in
+            ["", "5", "s", "ms", "-1s", "+1s", "1.5s", "5m", "1e3s", "5S", "5 s", " 5s", &long]
+        {
             assert!(wait(bad).is_err(), "{bad}");
         }
     }

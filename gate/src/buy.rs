@@ -23,6 +23,7 @@ use view::Known;
 use crate::answer::{self, Answer, Links, Problem};
 use crate::body::BuyBody;
 use crate::emit::{Held, Place, Tell};
+use crate::failed::{self, Down};
 use crate::metrics::Outcome;
 use crate::orders::{self, Money};
 use crate::reserve::{Done, Lane};
@@ -159,14 +160,14 @@ impl Attempt<'_> {
         match self.row_of_key().await {
             Ok(Some(row)) => return Some(self.row_under_key(row)),
             Ok(None) => {}
-            Err(()) => return Some(self.shed(down("the buyer's orders cannot be read"))),
+            Err(Down) => return Some(self.shed(down("the buyer's orders cannot be read"))),
         }
         if mutant::on(Mutant::ReturningBlind) {
             return None;
         }
-        match self.from_ledger().await {
+        match self.ledgers_word().await {
             Ok(decided) => decided,
-            Err(()) => Some(self.shed(down("the ledger cannot be read"))),
+            Err(Down) => Some(self.shed(down("the ledger cannot be read"))),
         }
     }
 
@@ -245,12 +246,12 @@ impl Attempt<'_> {
             Reserved::Verdict(_) => self.after_verdict().await,
             Reserved::Fenced => match self.row().await {
                 Ok(Some(row)) => self.replay(&row),
-                Ok(None) | Err(()) => self.unconfirmed(None),
+                Ok(None) | Err(Down) => self.unconfirmed(None),
             },
             Reserved::Conflict(first) => match self.row_of_key().await {
                 Ok(Some(row)) if row.order == self.order => self.replay(&row),
                 Ok(Some(row)) => self.conflict(row.order),
-                Ok(None) | Err(()) => {
+                Ok(None) | Err(Down) => {
                     tracing::debug!(order = %self.order, %first, "key used with other content");
                     self.unconfirmed(None)
                 }
@@ -285,17 +286,17 @@ impl Attempt<'_> {
         match self.row().await {
             Ok(Some(row)) => return self.replay(&row),
             Ok(None) => {}
-            Err(()) => return self.unconfirmed(None),
+            Err(Down) => return self.unconfirmed(None),
         }
         match self.row_of_key().await {
             Ok(Some(row)) => return self.row_under_key(row),
             Ok(None) => {}
-            Err(()) => return self.unconfirmed(None),
+            Err(Down) => return self.unconfirmed(None),
         }
-        match self.from_ledger().await {
+        match self.ledgers_word().await {
             Ok(Some(decided)) => decided,
             Ok(None) => self.shed(no),
-            Err(()) => self.unconfirmed(None),
+            Err(Down) => self.unconfirmed(None),
         }
     }
 
@@ -303,27 +304,27 @@ impl Attempt<'_> {
         if let Ok(Some(row)) = self.row().await {
             return self.replay(&row);
         }
-        match self.from_ledger().await {
+        match self.ledgers_word().await {
             Ok(Some(decided)) => decided,
-            Ok(None) | Err(()) => self.unconfirmed(None),
+            Ok(None) | Err(Down) => self.unconfirmed(None),
         }
     }
 
     /// The answer that the ledger's verdict gives; `None` without one. The bytes that are kept with
     /// it are what was promised, also after a price change: from here on they are this attempt's.
-    async fn from_ledger(&mut self) -> Result<Option<Ended>, ()> {
+    async fn ledgers_word(&mut self) -> Result<Option<Ended>, Down> {
         let (store, cell) = (&self.gate.ports.store, &self.request.lane.cell);
-        let found = store.find_verdicts(cell, &[self.order]).await.map_err(|_| ())?;
+        let found = store.find_verdicts(cell, &[self.order]).await.map_err(failed::database)?;
         let Some(verdict) = found.into_iter().flatten().next() else {
             return Ok(None);
         };
-        let kept = store.kept(cell, verdict.seq).await.map_err(|_| ())?;
+        let kept = store.kept(cell, verdict.seq).await.map_err(failed::database)?;
         let Some((_, sealed)) = kept.into_iter().find(|(seq, _)| *seq == verdict.seq) else {
             // It got its row since we looked for one.
             let row = self.row().await?;
             return Ok(Some(row.map_or_else(|| self.unconfirmed(None), |row| self.replay(&row))));
         };
-        let payload = Payload::decode(&sealed.payload).map_err(|_| ())?;
+        let payload = Payload::decode(&sealed.payload).map_err(failed::payload)?;
         if !mutant::on(Mutant::OwnPrice) {
             self.payload = payload;
         }
@@ -342,13 +343,13 @@ impl Attempt<'_> {
         if row.order == self.order { self.replay(&row) } else { self.conflict(row.order) }
     }
 
-    async fn row(&self) -> Result<Option<OrderRow>, ()> {
-        self.gate.ports.store.order(self.order).await.map_err(|_| ())
+    async fn row(&self) -> Result<Option<OrderRow>, Down> {
+        self.gate.ports.store.order(self.order).await.map_err(failed::database)
     }
 
-    async fn row_of_key(&self) -> Result<Option<OrderRow>, ()> {
+    async fn row_of_key(&self) -> Result<Option<OrderRow>, Down> {
         let (buyer, key) = (&self.request.buyer, &self.request.key);
-        self.gate.ports.store.order_of_key(buyer, key).await.map_err(|_| ())
+        self.gate.ports.store.order_of_key(buyer, key).await.map_err(failed::database)
     }
 
     fn no_answer(&self, e: &CellError) -> Ended {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::frame::{self, Item, Mode, Sealed, order_size};
-use orderlog::port::{OrderLog, Partition};
+use orderlog::port::{LogError, OrderLog, Partition};
 use parking_lot::Mutex;
 use runtime::Tasks;
 use runtime::config::PublishConfig;
@@ -166,11 +166,15 @@ impl Emit {
             Ok(Ok(())) => true,
             Ok(Err(e)) => {
                 crate::metrics::publish_failed();
-                tracing::debug!(error = %e, "no receipt");
+                crate::failed::log(e);
                 false
             }
             Err(_) => {
                 crate::metrics::publish_failed();
+                crate::failed::log(LogError::Unknown(
+                    Partition::Main(partition),
+                    "no answer in time".into(),
+                ));
                 false
             }
         };

@@ -24,6 +24,8 @@ pub(crate) fn describe() {
     describe_counter!("sluicegate_accepted_missing_total", "Receipts without order (INV-7 alarm)");
     describe_gauge!("sluicegate_connections", "Open connections of the buyers' listener");
     describe_counter!("sluicegate_connections_refused_total", "Connections over a bound");
+    let help = "Calls of a database, of Redis, of the log or of the reconciler that failed";
+    describe_counter!("sluicegate_dependency_errors_total", help);
     let help = "Keys of a limit that were not idle and had to go (`limits.max_keys`)";
     describe_counter!("sluicegate_limit_keys_forgotten_total", help);
     let help = "From the request's head to its answer";
@@ -131,6 +133,9 @@ pub(crate) fn connections(delta: f64) {
 }
 pub(crate) fn connection_refused(why: &'static str) {
     counter!("sluicegate_connections_refused_total", "why" => why).increment(1);
+}
+pub(crate) fn dependency_failed(dependency: &'static str) {
+    counter!("sluicegate_dependency_errors_total", "dependency" => dependency).increment(1);
 }
 pub(crate) fn keys_forgotten(limit: &'static str, n: usize) {
     counter!("sluicegate_limit_keys_forgotten_total", "limit" => limit).increment(n as u64);

@@ -13,6 +13,7 @@ use view::Known;
 
 use crate::answer::{self, Problem};
 use crate::buy::{Ended, problem};
+use crate::failed::{self, Down};
 use crate::metrics::Outcome;
 use crate::orders::Money;
 use crate::state::Gate;
@@ -80,9 +81,9 @@ pub(crate) async fn find(gate: &Gate, id: &str) -> Result<Arc<Known>, Problem> {
     }
     let unknown = || Problem::new(Reason::UnknownOffer);
     let id: OfferId = id.parse().map_err(|_| unknown())?;
-    match gate.catalog.get(&id).await {
+    match gate.catalog.get(&id).await.map_err(failed::database) {
         Ok(known) => known.ok_or_else(unknown),
-        Err(_) => Err(Problem::with(Reason::DependencyDown, "the catalog cannot be read now")),
+        Err(Down) => Err(Problem::with(Reason::DependencyDown, "the catalog cannot be read now")),
     }
 }
 
@@ -111,7 +112,8 @@ async fn stock(gate: &Gate, known: &Known) -> Option<Stock> {
     }
     let mut sum = Stock { flag: Flag::Closed, available: 0, redis_ms: 0, at: Instant::now() };
     for bucket in 0..known.offer.buckets {
-        let view = gate.ports.cells.snapshot(&known.offer.id.cell(bucket)).await.ok()??;
+        let view = gate.ports.cells.snapshot(&known.offer.id.cell(bucket)).await;
+        let view = view.map_err(failed::redis).ok()??;
         sum.flag = view.totals.open;
         sum.available += view.available();
         sum.redis_ms = sum.redis_ms.max(view.mark.redis_ms);

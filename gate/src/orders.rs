@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::answer::{self, Links, Problem};
 use crate::body;
 use crate::buy::{Ended, problem};
+use crate::failed::{self, Down};
 use crate::metrics::Outcome;
 use crate::state::Gate;
 use crate::when;
@@ -185,17 +186,17 @@ pub(crate) async fn by_id(gate: &Gate, buyer: &Buyer, id: &str, query: Option<&s
         receipt: fields.get("receipt").map(|r| &**r),
     };
     let until = Instant::now() + wait;
-    match gate.ports.store.order(order).await {
+    match gate.ports.store.order(order).await.map_err(failed::database) {
         Ok(Some(row)) => return ask.own(&row),
         Ok(None) => {}
-        Err(_) => return down(),
+        Err(Down) => return down(),
     }
     if wait > Duration::ZERO {
         gate.waiters.row(order, until).await;
-        match gate.ports.store.order(order).await {
+        match gate.ports.store.order(order).await.map_err(failed::database) {
             Ok(Some(row)) => return ask.own(&row),
             Ok(None) => {}
-            Err(_) => return down(),
+            Err(Down) => return down(),
         }
     }
     ask.without_row().await
@@ -215,8 +216,8 @@ impl Ask<'_> {
         });
         let found = match self.look().await {
             Ok(found) => found,
-            Err(()) if receipt.is_some() => None,
-            Err(()) => return down(),
+            Err(Down) if receipt.is_some() => None,
+            Err(Down) => return down(),
         };
         if let Some((status, payload, t_ms)) = found {
             let accepted = receipt.is_some() && status == Status::Unconfirmed;
@@ -225,11 +226,11 @@ impl Ask<'_> {
             return (answer::json(200, &body), Outcome::Answered);
         }
         // Decided between our look at the row and our look at the hold: the row is there now.
-        match self.gate.ports.store.order(self.order).await {
+        match self.gate.ports.store.order(self.order).await.map_err(failed::database) {
             Ok(Some(row)) => return self.own(&row),
             Ok(None) => {}
-            Err(_) if receipt.is_some() => {}
-            Err(_) => return down(),
+            Err(Down) if receipt.is_some() => {}
+            Err(Down) => return down(),
         }
         let Some(accepted_s) = receipt else { return unknown() };
         let now_s = self.gate.ports.clock.now_ms() / 1000;
@@ -241,23 +242,24 @@ impl Ask<'_> {
     }
 
     /// The verdict or the hold of this buyer's order in the hinted offer's cell.
-    async fn look(&self) -> Result<Option<(Status, Payload, u64)>, ()> {
+    async fn look(&self) -> Result<Option<(Status, Payload, u64)>, Down> {
         let ports = &self.gate.ports;
         let Some(offer) = &self.offer else { return Ok(None) };
-        let Some(known) = self.gate.catalog.get(offer).await.map_err(|_| ())? else {
+        let Some(known) = self.gate.catalog.get(offer).await.map_err(failed::database)? else {
             return Ok(None);
         };
         let cell = self.gate.cell_of(&known.offer, self.buyer);
-        let verdicts = ports.store.find_verdicts(&cell, &[self.order]).await.map_err(|_| ())?;
+        let verdicts =
+            ports.store.find_verdicts(&cell, &[self.order]).await.map_err(failed::database)?;
         if let Some(verdict) = verdicts.into_iter().flatten().next() {
             // Nothing is kept beside the verdict of an order that has its row.
-            let kept = ports.store.kept(&cell, verdict.seq).await.map_err(|_| ())?;
+            let kept = ports.store.kept(&cell, verdict.seq).await.map_err(failed::database)?;
             let status =
                 if verdict.kind == Kind::Claim { Status::Accepted } else { Status::Rejected };
             let mut here = kept.into_iter().filter(|(seq, _)| *seq == verdict.seq);
             return Ok(here.find_map(|(_, s)| Some((status, self.mine(&s.payload)?, s.t_ms))));
         }
-        let holds = ports.cells.find_holds(&cell, &[self.order]).await.map_err(|_| ())?;
+        let holds = ports.cells.find_holds(&cell, &[self.order]).await.map_err(failed::redis)?;
         Ok(holds
             .into_iter()
             .flatten()
@@ -281,9 +283,9 @@ pub(crate) async fn by_key(gate: &Gate, buyer: &Buyer, query: Option<&str>) -> E
         let text = "idempotency_key is needed: 1 to 128 visible ASCII characters";
         return problem(Problem::with(Reason::Malformed, text));
     };
-    match gate.ports.store.order_of_key(buyer, &key).await {
+    match gate.ports.store.order_of_key(buyer, &key).await.map_err(failed::database) {
         Ok(Some(row)) => of_row(&row),
         Ok(None) => unknown(),
-        Err(_) => down(),
+        Err(Down) => down(),
     }
 }

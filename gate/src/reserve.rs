@@ -281,6 +281,7 @@ impl Reserve {
             };
             unknown |= matches!(error, CellError::Unknown(_));
             crate::metrics::reserve_error(&error);
+            crate::failed::redis(error.clone());
             if attempt >= ATTEMPTS || !error.is_transient() {
                 return (Err(error), unknown, sent);
             }

@@ -69,7 +69,8 @@ impl Waiters {
         }
         for (db, orders) in by_db {
             for piece in orders.chunks(PIECE) {
-                let Ok(states) = self.store.statuses(db, piece).await else { continue };
+                let states = self.store.statuses(db, piece).await.map_err(crate::failed::database);
+                let Ok(states) = states else { continue };
                 let waiting = self.waiting.lock();
                 for state in states.into_iter().flatten() {
                     if let Some((notify, _)) = waiting.get(&state.order) {

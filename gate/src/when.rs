@@ -30,10 +30,14 @@ pub(crate) fn show(ms: u64) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// Text as UTC milliseconds; any offset is understood. `None` when it is no time after 1970.
+/// 9999-12-31T23:59:59.999Z, the last time that RFC 3339 can write in UTC.
+const LAST: i64 = 253_402_300_799_999;
+
+/// Text as UTC milliseconds; any offset is understood. `None` when it is no time after 1970, or one
+/// that in UTC is after the year 9999.
 pub(crate) fn parse(text: &str) -> Option<i64> {
     let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok().filter(|ms| *ms > 0)
+    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok().filter(|ms| (1..=LAST).contains(ms))
 }
 
 #[cfg(test)]
@@ -48,5 +52,19 @@ mod tests {
         assert_eq!(super::show(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(super::show(253_402_300_799_999), "9999-12-31T23:59:59.999Z");
         assert_eq!(super::show(u64::MAX), "");
+        let last = "9999-12-31T23:59:59.999Z";
+        for same in [last, "9999-12-31T23:59:59.999999Z", "9999-12-31T22:59:59.999-01:00"] {
+            assert_eq!(super::parse(same).map(|ms| super::show(ms as u64)).as_deref(), Some(last));
+        }
+        for none in [
+            "9999-12-31T23:59:59.999-00:01",
+            "9999-12-31T23:59:00-23:59",
+            "10000-01-01T00:00:00Z",
+            "1970-01-01T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "0000-01-01T00:00:00Z",
+        ] {
+            assert_eq!(super::parse(none), None, "{none}");
+        }
     }
 }

@@ -41,8 +41,8 @@ pub(super) async fn put(admin: &Admin, id: &str, bytes: &[u8]) -> Result<Answer,
         payment_window_s,
     };
     let store = &admin.gate.ports.store;
-    let created = store.put_campaign(&campaign).await.map_err(|e| input::down(&e))?;
-    settled(&admin.gate.catalog).await.map_err(|e| input::down(&e))?;
+    let created = store.put_campaign(&campaign).await.map_err(input::down)?;
+    settled(&admin.gate.catalog).await.map_err(input::down)?;
     Ok(answer::json(if created { 201 } else { 200 }, &body(&campaign)))
 }
 

@@ -4,6 +4,7 @@ use domain::{CellId, OfferId, Price, Reason, ids};
 use serde::Deserialize;
 
 use crate::answer::Problem;
+use crate::failed;
 use crate::when;
 
 /// The most units of one supply call or allotment.
@@ -61,17 +62,10 @@ pub(crate) struct OfferBody {
     #[serde(deserialize_with = "crate::body::object")]
     pub price: Price,
     pub allotment: i64,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "crate::body::present")]
     pub limit_per_buyer: Option<u32>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "crate::body::present")]
     pub buckets: Option<u16>,
-}
-
-/// A field that may be left out, but not be `null`.
-fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
-    d: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(d).map(Some)
 }
 
 impl OfferBody {
@@ -147,12 +141,23 @@ pub(crate) fn cell_id(id: &str) -> Result<CellId, Problem> {
     id.parse().map_err(|_| Problem::new(Reason::UnknownCell))
 }
 
-/// A failed store call.
-pub(crate) fn down(e: &store::StoreError) -> Problem {
-    tracing::warn!(error = %e, "admin call");
-    if e.is_transient() {
-        Problem::with(Reason::DependencyDown, e.to_string())
-    } else {
-        Problem::with(Reason::Internal, e.to_string())
+/// A failed store call. What the database said is in the log.
+pub(crate) fn down(e: store::StoreError) -> Problem {
+    let (db, can_help, answered) = (e.db(), e.is_transient(), e.is_answer());
+    failed::database(e);
+    match (can_help, answered) {
+        (true, false) => {
+            Problem::with(Reason::DependencyDown, format!("database {db} does not answer"))
+        }
+        (true, true) => {
+            Problem::with(Reason::DependencyDown, format!("database {db} cannot do this now"))
+        }
+        (false, _) => Problem::new(Reason::Internal),
     }
+}
+
+/// A failed call of a cell.
+pub(crate) fn cell_down(e: cells::port::CellError) -> Problem {
+    failed::redis(e);
+    Problem::with(Reason::DependencyDown, "Redis does not answer")
 }

@@ -7,6 +7,7 @@ use view::{Followed, Known};
 
 use super::{Admin, campaigns, input};
 use crate::answer::{self, Answer, Problem};
+use crate::failed;
 
 #[derive(Serialize)]
 struct CellBody {
@@ -42,7 +43,7 @@ struct Body<'a> {
 /// The offer of a path.
 pub(super) async fn known(admin: &Admin, id: &str) -> Result<std::sync::Arc<Known>, Problem> {
     let id = input::offer_id(id)?;
-    let found = admin.gate.catalog.get(&id).await.map_err(|e| input::down(&e))?;
+    let found = admin.gate.catalog.get(&id).await.map_err(input::down)?;
     found.ok_or_else(|| Problem::new(Reason::UnknownOffer))
 }
 
@@ -56,11 +57,11 @@ pub(super) async fn put(admin: &Admin, id: &str, bytes: &[u8]) -> Result<Answer,
     let wire: input::OfferBody = crate::body::json(bytes)?;
     wire.check()?;
     let store = &admin.gate.ports.store;
-    let campaigns = store.campaigns().await.map_err(|e| input::down(&e))?;
+    let campaigns = store.campaigns().await.map_err(input::down)?;
     if !campaigns.iter().any(|c| c.id == wire.campaign) {
         return Err(Problem::new(Reason::UnknownCampaign));
     }
-    let old = store.offer(&id).await.map_err(|e| input::down(&e))?.map(|o| o.0);
+    let old = store.offer(&id).await.map_err(input::down)?.map(|o| o.0);
     if let Some(old) = &old {
         fixed(old, &wire)?;
     }
@@ -73,10 +74,10 @@ pub(super) async fn put(admin: &Admin, id: &str, bytes: &[u8]) -> Result<Answer,
         limit_per_buyer: wire.limit_per_buyer,
         buckets: old.as_ref().map_or(1, |o| o.buckets),
     };
-    let created = store.put_offer(&offer).await.map_err(|e| input::down(&e))?;
+    let created = store.put_offer(&offer).await.map_err(input::down)?;
     // Also on a change: a create that died half-way is finished by sending it again.
     stock(admin, &offer).await?;
-    campaigns::settled(&admin.gate.catalog).await.map_err(|e| input::down(&e))?;
+    campaigns::settled(&admin.gate.catalog).await.map_err(input::down)?;
     show(admin, offer.id.as_str(), if created { 201 } else { 200 }).await
 }
 
@@ -113,19 +114,31 @@ async fn stock(admin: &Admin, offer: &Offer) -> Result<(), Problem> {
     let store = &admin.gate.ports.store;
     let names: Vec<CellId> = cells.iter().map(|c| c.0.clone()).collect();
     // All cells of an offer are created in one transaction: the first speaks for all.
-    if store.head(&offer.id.cell(0)).await.map_err(|e| input::down(&e))?.is_some() {
+    if store.head(&offer.id.cell(0)).await.map_err(input::down)?.is_some() {
         return Ok(());
     }
     let ticket = admin.reconciler.first_ticket(&names).await;
-    let ticket = ticket.map_err(|e| Problem::with(Reason::DependencyDown, e.to_string()))?;
-    let created = store.create_cells(&cells, ids).await.map_err(|e| input::down(&e))?;
+    let ticket = ticket.map_err(|e| {
+        failed::reconciler(e);
+        Problem::with(Reason::DependencyDown, "the offer exists, its cells do not yet; repeat this")
+    })?;
+    let created = store.create_cells(&cells, ids).await.map_err(input::down)?;
     if created.is_empty() {
         return Ok(());
     }
     admin.reconciler.first_load(&names, &ticket).await.map_err(|e| {
-        let text = format!("the offer exists, its stock will be loaded by the reconciler: {e}");
+        failed::reconciler(e);
+        let text = "the offer exists, its stock will be loaded by the reconciler";
         Problem::with(Reason::DependencyDown, text)
     })
+}
+
+fn state(flag: Flag) -> &'static str {
+    match flag {
+        Flag::Open => "open",
+        Flag::Paused => "paused",
+        Flag::Closed => "closed",
+    }
 }
 
 /// `GET /admin/offers/{id}`.
@@ -136,12 +149,8 @@ pub(super) async fn show(admin: &Admin, id: &str, status: u16) -> Result<Answer,
     let mut cells = Vec::new();
     let mut flag = None;
     for cell in cells_of(offer) {
-        let view = ports
-            .cells
-            .snapshot(&cell)
-            .await
-            .map_err(|e| Problem::with(Reason::DependencyDown, e.to_string()))?;
-        let head = ports.store.head(&cell).await.map_err(|e| input::down(&e))?.unwrap_or_default();
+        let view = ports.cells.snapshot(&cell).await.map_err(input::cell_down)?;
+        let head = ports.store.head(&cell).await.map_err(input::down)?.unwrap_or_default();
         flag = flag.or(view.map(|v| v.totals.open)).or(Some(head.open));
         cells.push(CellBody {
             cell: cell.to_string(),
@@ -164,11 +173,7 @@ pub(super) async fn show(admin: &Admin, id: &str, status: u16) -> Result<Answer,
         sku: &offer.sku,
         price: &offer.price,
         limit_per_buyer: offer.limit_per_buyer,
-        state: match flag.unwrap_or_default() {
-            Flag::Open => "open",
-            Flag::Paused => "paused",
-            Flag::Closed => "closed",
-        },
+        state: state(flag.unwrap_or_default()),
         supply: sum(|c| c.supply),
         net: sum(|c| c.net),
         held: sum(|c| c.held),
@@ -192,7 +197,7 @@ pub(super) async fn flag(admin: &Admin, id: &str, verb: &str) -> Result<Answer, 
     let entry = ports.identity.request_id(&known.offer.id, "flag", &unique);
     let cells = cells_of(&known.offer);
     let change = ports.store.flag(&cells, entry, (to, from), b"").await;
-    obeyed(admin, change.map_err(|e| input::down(&e))?, &cells).await?;
+    obeyed(admin, change.map_err(input::down)?, &cells).await?;
     show(admin, id, 200).await
 }
 
@@ -202,7 +207,10 @@ pub(super) async fn obeyed(admin: &Admin, change: Change, cells: &[CellId]) -> R
         Change::Done(_) | Change::Refused(_) => {}
         Change::OtherUnits => return Err(Problem::new(Reason::KeyConflict)),
         Change::Illegal(now) => {
-            return Err(Problem::with(Reason::IllegalTransition, format!("the offer is {now:?}")));
+            return Err(Problem::with(
+                Reason::IllegalTransition,
+                format!("the offer is {}", state(now)),
+            ));
         }
         Change::NoCell => {
             let text = "the offer has no cells yet; send its PUT again";

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{Admin, input};
 use crate::answer::{self, Answer, Problem};
+use crate::failed;
 
 #[derive(Serialize)]
 struct Shard {
@@ -33,9 +34,8 @@ pub(super) async fn get(admin: &Admin) -> Result<Answer, Problem> {
         shards.push(Shard { shard, healthy: ports.store.ping(shard).await });
     }
     let holds = admin.reconciler.holds();
-    let (parked_orders, parked_frames) =
-        ports.store.parked_counts().await.map_err(|e| input::down(&e))?;
-    let backlog_frames = ports.log.backlog().await.unwrap_or(0);
+    let (parked_orders, parked_frames) = ports.store.parked_counts().await.map_err(input::down)?;
+    let backlog_frames = ports.log.backlog().await.map_err(failed::log).unwrap_or(0);
     let body = Body {
         lag_ms: if backlog_frames == 0 { 0 } else { lag(admin).await },
         backlog_frames,
@@ -52,7 +52,8 @@ pub(super) async fn get(admin: &Admin) -> Result<Answer, Problem> {
 
 /// How long ago the slowest main partition was finished.
 async fn lag(admin: &Admin) -> u64 {
-    let progress = admin.gate.ports.store.progress().await.unwrap_or_default();
+    let progress = admin.gate.ports.store.progress().await;
+    let progress = progress.map_err(failed::database).unwrap_or_default();
     let mains = progress.iter().filter(|p| p.0.starts_with("main-")).map(|p| p.1);
     let now = admin.gate.ports.clock.now_ms();
     mains.min().map_or(0, |until| now.saturating_sub(until))

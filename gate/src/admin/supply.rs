@@ -22,8 +22,7 @@ pub(super) async fn post(admin: &Admin, id: &str, bytes: &[u8]) -> Result<Answer
     let request = ports.identity.request_id(&known.offer.id, "supply", &wire.request_id);
     let cell = known.offer.id.cell(0);
     let change = if wire.units > 0 {
-        let cells = [(cell.clone(), wire.units)];
-        ports.store.supply(&cells, request).await.map_err(|e| input::down(&e))?
+        add(admin, request, &cell, wire.units).await?
     } else {
         remove(admin, request, &cell, (-wire.units) as u32).await?
     };
@@ -33,6 +32,26 @@ pub(super) async fn post(admin: &Admin, id: &str, bytes: &[u8]) -> Result<Answer
         return Err(too_few());
     }
     offers::show(admin, id, 200).await
+}
+
+async fn add(
+    admin: &Admin,
+    request: OrderId,
+    cell: &CellId,
+    units: i64,
+) -> Result<Change, Problem> {
+    let store = &admin.gate.ports.store;
+    let e = match store.supply(&[(cell.clone(), units)], request).await {
+        Err(e) if !e.is_transient() => e,
+        done => return done.map_err(input::down),
+    };
+    // Asked after the ledger refused, so that what others added at the same time is in it.
+    let head = store.head(cell).await.map_err(input::down)?.unwrap_or_default();
+    if head.supply.saturating_add(units) <= input::MAX_UNITS {
+        return Err(input::down(e));
+    }
+    let text = format!("an offer has at most {} units, this has {}", input::MAX_UNITS, head.supply);
+    Err(Problem::with(Reason::IllegalTransition, text))
 }
 
 fn too_few() -> Problem {
@@ -47,13 +66,13 @@ async fn remove(
     units: u32,
 ) -> Result<Change, Problem> {
     let ports = &admin.gate.ports;
-    let found = ports.store.find_verdicts(cell, &[request]).await.map_err(|e| input::down(&e))?;
+    let found = ports.store.find_verdicts(cell, &[request]).await.map_err(input::down)?;
     let decided = found.first().is_some_and(Option::is_some);
     if !decided && !mutant::on(Mutant::TransferNoHold) {
         hold(admin, request, cell, units).await?;
     }
     let change = ports.store.transfer(request, cell, None, units).await;
-    let change = change.map_err(|e| input::down(&e))?;
+    let change = change.map_err(input::down)?;
     if matches!(change, Change::OtherUnits) {
         // The ledger rejected the request; folding that in drops the hold.
         admin.follow.catch_up(cell).await;
@@ -66,11 +85,11 @@ async fn hold(admin: &Admin, request: OrderId, cell: &CellId, units: u32) -> Res
     let transfer = Transfer { from: cell.clone(), to: None, units };
     let nonce = Nonce(ports.unique.next());
     let call = ReserveCall::transfer(request, nonce, &transfer, admin.gate.reserve.wait);
-    let down = |text: String| Problem::with(Reason::DependencyDown, text);
-    let reply = ports.cells.reserve(cell, &call).await.map_err(|e| down(e.to_string()))?;
+    let down = |text: &str| Problem::with(Reason::DependencyDown, text);
+    let reply = ports.cells.reserve(cell, &call).await.map_err(input::cell_down)?;
     if !reply.replicated && reply.results.iter().any(Reserved::is_hold) {
         // A failover may lose this hold; its units must not leave while they can be sold again.
-        return Err(down("the units are set aside, but replicas are behind; repeat".to_owned()));
+        return Err(down("the units are set aside, but replicas are behind; repeat"));
     }
     match reply.results.into_iter().next() {
         Some(Reserved::New { .. } | Reserved::Verdict(Kind::TransferOut | Kind::Reject)) => Ok(()),
@@ -79,6 +98,10 @@ async fn hold(admin: &Admin, request: OrderId, cell: &CellId, units: u32) -> Res
             Err(Problem::with(Reason::KeyConflict, "request_id was used with other units"))
         }
         Some(Reserved::Refused { why: Refusal::SoldOut, .. }) => Err(too_few()),
-        other => Err(down(format!("the units could not be set aside: {other:?}"))),
+        Some(Reserved::Missing) => Err(down("the cell is being rebuilt; repeat")),
+        other => {
+            tracing::warn!(%cell, ?other, "units could not be set aside");
+            Err(down("the units could not be set aside now; repeat"))
+        }
     }
 }

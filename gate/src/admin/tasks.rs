@@ -108,7 +108,7 @@ pub(super) async fn list(admin: &Admin, query: Option<&str>) -> Result<Answer, P
     let mut page = Page { tasks: Vec::new(), next_cursor: None };
     let Some(wanted) = Wanted::of(query)? else { return Ok(answer::json(200, &page)) };
     let store = &admin.gate.ports.store;
-    let down = |e| input::down(&e);
+    let down = input::down;
     let after_order = match &wanted.after {
         Some(Id::Order(id)) => Some(*id),
         _ => None,
@@ -146,7 +146,7 @@ pub(super) async fn retry(admin: &Admin, id: &str) -> Result<Answer, Problem> {
 
 async fn retry_order(admin: &Admin, order: OrderId) -> Result<Task, Problem> {
     let ports = &admin.gate.ports;
-    let found = ports.store.parked(order).await.map_err(|e| input::down(&e))?;
+    let found = ports.store.parked(order).await.map_err(input::down)?;
     let parked = found.ok_or_else(|| Problem::new(Reason::UnknownTask))?;
     let payload = Payload::decode(&parked.sealed.payload);
     let payload = payload.map_err(|e| {
@@ -157,19 +157,19 @@ async fn retry_order(admin: &Admin, order: OrderId) -> Result<Task, Problem> {
     // As it came: what was asked to be rejected is asked so again.
     let frame = frame::encode(&[Item::Order(parked.mode, parked.sealed.clone())]);
     publish(admin, Partition::Main(home), frame).await?;
-    ports.store.unpark(order, parked.times).await.map_err(|e| input::down(&e))?;
+    ports.store.unpark(order, parked.times).await.map_err(input::down)?;
     Ok(of_order(parked))
 }
 
 async fn retry_frame(admin: &Admin, id: &str) -> Result<Task, Problem> {
     let ports = &admin.gate.ports;
-    let found = ports.store.parked_frame(id).await.map_err(|e| input::down(&e))?;
+    let found = ports.store.parked_frame(id).await.map_err(input::down)?;
     let parked = found.ok_or_else(|| Problem::new(Reason::UnknownTask))?;
     let to = parked.partition.parse().map_err(|()| {
         Problem::with(Reason::IllegalTransition, format!("no partition {:?}", parked.partition))
     })?;
     publish(admin, to, parked.frame.clone()).await?;
-    ports.store.unpark_frame(id, parked.times).await.map_err(|e| input::down(&e))?;
+    ports.store.unpark_frame(id, parked.times).await.map_err(input::down)?;
     Ok(of_frame(parked))
 }
 
