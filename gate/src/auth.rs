@@ -55,8 +55,8 @@ pub struct Claims {
     pub role: Option<String>,
 }
 
-/// A NumericDate of RFC 7519: a JSON number of seconds, also with fraction or exponent. Not negative,
-/// and an integer of 64 bits or a double that still tells seconds apart.
+/// A NumericDate of RFC 7519: a JSON number of seconds, also with fraction or exponent. Not
+/// negative, and an integer of 64 bits or a double that still tells seconds apart.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum NumericDate {

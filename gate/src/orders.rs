@@ -159,6 +159,10 @@ fn down() -> Ended {
     problem(Problem::with(Reason::DependencyDown, "the order's database does not answer"))
 }
 
+/// "Unknown" is not said sooner than this: a row that is read and belongs to another takes a little
+/// longer than none, and many askings would tell them apart.
+const UNKNOWN: Duration = Duration::from_millis(10);
+
 struct Ask<'a> {
     gate: &'a Gate,
     buyer: &'a Buyer,
@@ -186,25 +190,33 @@ pub(crate) async fn by_id(gate: &Gate, buyer: &Buyer, id: &str, query: Option<&s
         receipt: fields.get("receipt").map(|r| &**r),
     };
     let until = Instant::now() + wait;
-    match gate.ports.store.order(order).await.map_err(failed::database) {
-        Ok(Some(row)) => return ask.own(&row),
+    match ask.row().await {
+        Ok(Some(row)) => return of_row(&row),
         Ok(None) => {}
         Err(Down) => return down(),
     }
     if wait > Duration::ZERO {
         gate.waiters.row(order, until).await;
-        match gate.ports.store.order(order).await.map_err(failed::database) {
-            Ok(Some(row)) => return ask.own(&row),
-            Ok(None) => {}
+        match ask.row().await {
+            Ok(Some(row)) => return of_row(&row),
+            // Another buyer's row has come: not even the time may tell of it.
+            Ok(None) => gate.waiters.nothing(order, until).await,
             Err(Down) => return down(),
         }
     }
-    ask.without_row().await
+    let from = until.min(Instant::now());
+    let ended = ask.without_row().await;
+    if matches!(ended.1, Outcome::Problem(Reason::UnknownOrder)) {
+        tokio::time::sleep_until(from + UNKNOWN).await;
+    }
+    ended
 }
 
 impl Ask<'_> {
-    fn own(&self, row: &OrderRow) -> Ended {
-        if row.buyer == *self.buyer { of_row(row) } else { unknown() }
+    /// The order's row, if it is this buyer's: another's goes every way that an unknown one goes.
+    async fn row(&self) -> Result<Option<OrderRow>, Down> {
+        let row = self.gate.ports.store.order(self.order).await.map_err(failed::database)?;
+        Ok(row.filter(|row| row.buyer == *self.buyer))
     }
 
     async fn without_row(&self) -> Ended {
@@ -226,8 +238,8 @@ impl Ask<'_> {
             return (answer::json(200, &body), Outcome::Answered);
         }
         // Decided between our look at the row and our look at the hold: the row is there now.
-        match self.gate.ports.store.order(self.order).await.map_err(failed::database) {
-            Ok(Some(row)) => return self.own(&row),
+        match self.row().await {
+            Ok(Some(row)) => return of_row(&row),
             Ok(None) => {}
             Err(Down) if receipt.is_some() => {}
             Err(Down) => return down(),
@@ -251,16 +263,26 @@ impl Ask<'_> {
         let cell = self.gate.cell_of(&known.offer, self.buyer);
         let verdicts =
             ports.store.find_verdicts(&cell, &[self.order]).await.map_err(failed::database)?;
-        if let Some(verdict) = verdicts.into_iter().flatten().next() {
-            // Nothing is kept beside the verdict of an order that has its row.
-            let kept = ports.store.kept(&cell, verdict.seq).await.map_err(failed::database)?;
+        let verdict = verdicts.into_iter().flatten().next();
+        // Nothing is kept beside the verdict of an order that has its row. Without a verdict the
+        // same is asked of the ledger's end, and with one that is not this buyer's also the holds:
+        // the time must not tell another buyer's order from one that is not there.
+        let seq = verdict.as_ref().map_or(i64::MAX as u64, |v| v.seq);
+        let kept = ports.store.kept(&cell, seq).await.map_err(failed::database)?;
+        if let Some(verdict) = &verdict {
             let status =
                 if verdict.kind == Kind::Claim { Status::Accepted } else { Status::Rejected };
             let mut here = kept.into_iter().filter(|(seq, _)| *seq == verdict.seq);
-            return Ok(here.find_map(|(_, s)| Some((status, self.mine(&s.payload)?, s.t_ms))));
+            let found = here.find_map(|(_, s)| Some((status, self.mine(&s.payload)?, s.t_ms)));
+            if found.is_some() {
+                return Ok(found);
+            }
         }
-        let holds = ports.cells.find_holds(&cell, &[self.order]).await.map_err(failed::redis)?;
-        Ok(holds
+        let holds = ports.cells.find_holds(&cell, &[self.order]).await.map_err(failed::redis);
+        if verdict.is_some() {
+            return Ok(None);
+        }
+        Ok(holds?
             .into_iter()
             .flatten()
             .next()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use domain::OrderId;
@@ -15,31 +16,51 @@ const EVERY: Duration = Duration::from_millis(100);
 /// Orders of one query.
 const PIECE: usize = 512;
 
+/// An order, and whether its row ends the wait.
+type Awaited = (OrderId, bool);
+
 /// Everybody who waits for a row.
 pub(crate) struct Waiters {
     store: Arc<dyn Store>,
     most: usize,
-    waiting: Mutex<BTreeMap<OrderId, (Arc<Notify>, usize)>>,
+    waiting: Mutex<BTreeMap<Awaited, (Arc<Notify>, usize)>>,
     any: Notify,
+    /// Nobody waits any more.
+    over: AtomicBool,
 }
 
 impl Waiters {
     pub fn new(store: Arc<dyn Store>, most: usize) -> Arc<Self> {
-        Arc::new(Self { store, most, waiting: Mutex::default(), any: Notify::new() })
+        Arc::new(Self {
+            store,
+            most,
+            waiting: Mutex::default(),
+            any: Notify::new(),
+            over: AtomicBool::new(false),
+        })
     }
 
     /// Waits for the order's row until `until`; at once when too many wait already.
     pub async fn row(&self, order: OrderId, until: Instant) {
+        self.wait((order, true), until).await;
+    }
+
+    /// Waits until `until` as who waits for a row that does not come.
+    pub async fn nothing(&self, order: OrderId, until: Instant) {
+        self.wait((order, false), until).await;
+    }
+
+    async fn wait(&self, awaited: Awaited, until: Instant) {
         let notify = {
             let mut waiting = self.waiting.lock();
-            if waiting.len() >= self.most {
+            if waiting.len() >= self.most || self.over.load(Ordering::Acquire) {
                 return;
             }
-            let slot = waiting.entry(order).or_insert_with(|| (Arc::new(Notify::new()), 0));
+            let slot = waiting.entry(awaited).or_insert_with(|| (Arc::new(Notify::new()), 0));
             slot.1 += 1;
             slot.0.clone()
         };
-        let _leave = Leave { waiters: self, order };
+        let _leave = Leave { waiters: self, awaited };
         let mut woken = std::pin::pin!(notify.notified());
         // Registered before the asker is woken, so that no answer can slip in between.
         woken.as_mut().enable();
@@ -58,13 +79,14 @@ impl Waiters {
                 }
             }
             let everybody = me.waiting.lock();
+            me.over.store(true, Ordering::Release);
             everybody.values().for_each(|w| w.0.notify_waiters());
         });
     }
 
     async fn ask(&self) {
         let mut by_db: BTreeMap<u16, Vec<OrderId>> = BTreeMap::new();
-        for order in self.waiting.lock().keys() {
+        for (order, _) in self.waiting.lock().keys().filter(|(_, row)| *row) {
             by_db.entry(self.store.order_db(*order)).or_default().push(*order);
         }
         for (db, orders) in by_db {
@@ -73,7 +95,7 @@ impl Waiters {
                 let Ok(states) = states else { continue };
                 let waiting = self.waiting.lock();
                 for state in states.into_iter().flatten() {
-                    if let Some((notify, _)) = waiting.get(&state.order) {
+                    if let Some((notify, _)) = waiting.get(&(state.order, true)) {
                         notify.notify_waiters();
                     }
                 }
@@ -85,16 +107,16 @@ impl Waiters {
 /// Takes a waiter out again, also when its client went away.
 struct Leave<'a> {
     waiters: &'a Waiters,
-    order: OrderId,
+    awaited: Awaited,
 }
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
         let mut waiting = self.waiters.waiting.lock();
-        if let Some(slot) = waiting.get_mut(&self.order) {
+        if let Some(slot) = waiting.get_mut(&self.awaited) {
             slot.1 -= 1;
             if slot.1 == 0 {
-                waiting.remove(&self.order);
+                waiting.remove(&self.awaited);
             }
         }
     }
