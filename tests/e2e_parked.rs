@@ -1,6 +1,11 @@
 //! What a writer has put aside: operators see it, give it back to the log, and it becomes an order,
 //! or is put aside again.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a step that fails fails the test")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test looks at the clock, and a step that fails fails the test"
+)]
 
 mod common;
 
