@@ -37,7 +37,7 @@ fn sql(dev: &Dev, statement: &str) {
 fn park(dev: &Dev, p: &Payload, mode: u8) {
     let bytes = [&[mode][..], &(now_s() * 1000).to_be_bytes(), &p.encode()].concat();
     let (id, bytes) = (hex(&p.order.0), hex(&bytes));
-    sql(dev, &format!("INSERT INTO parked VALUES (x'{id}', 'a test', x'{bytes}', 1, 1)"));
+    sql(dev, &format!("INSERT INTO parked VALUES (x'{id}', 'a test', x'{bytes}', 1, 1, 1)"));
 }
 
 fn tasks(dev: &Dev, query: &str) -> Value {
@@ -93,7 +93,7 @@ fn parked_frames_go_back_and_return() {
     let mut ids = Vec::new();
     for bytes in [&good[..], &broken] {
         let id = domain::identity::sha256_hex(bytes);
-        let row = format!("'{id}', 'main-0', 'checksum', x'{}', 1, 1", hex(bytes));
+        let row = format!("'{id}', 'main-0', 'checksum', x'{}', 1, 1, 1", hex(bytes));
         sql(&dev, &format!("INSERT INTO parked_frame VALUES ({row})"));
         ids.push(id);
     }

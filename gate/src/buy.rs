@@ -320,9 +320,18 @@ impl Attempt<'_> {
         };
         let kept = store.kept(cell, verdict.seq).await.map_err(failed::database)?;
         let Some((_, sealed)) = kept.into_iter().find(|(seq, _)| *seq == verdict.seq) else {
-            // It got its row since we looked for one.
-            let row = self.row().await?;
-            return Ok(Some(row.map_or_else(|| self.unconfirmed(None), |row| self.replay(&row))));
+            // It got its row since we looked for one, or it is parked.
+            if let Some(row) = self.row().await? {
+                return Ok(Some(self.replay(&row)));
+            }
+            let parked = store.parked(self.order).await.map_err(failed::database)?;
+            return Ok(Some(match parked {
+                Some(p) => {
+                    self.payload = Payload::decode(&p.sealed.payload).map_err(failed::payload)?;
+                    self.verdict_without_row(verdict.kind, Some(p.sealed.t_ms))
+                }
+                None => self.unconfirmed(None),
+            }));
         };
         let payload = Payload::decode(&sealed.payload).map_err(failed::payload)?;
         if !mutant::on(Mutant::OwnPrice) {

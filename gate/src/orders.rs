@@ -244,6 +244,10 @@ impl Ask<'_> {
             Err(Down) if receipt.is_some() => {}
             Err(Down) => return down(),
         }
+        if let Some((payload, t_ms)) = self.parked().await {
+            let body = OrderBody::of_payload(&payload, (Status::Accepted, Some(t_ms)), &link);
+            return (answer::json(200, &body), Outcome::Answered);
+        }
         let Some(accepted_s) = receipt else { return unknown() };
         let now_s = self.gate.ports.clock.now_ms() / 1000;
         if now_s.saturating_sub(u64::from(accepted_s)) > 600 {
@@ -251,6 +255,13 @@ impl Ask<'_> {
             tracing::error!(order = %self.order, "accepted, but neither row, verdict nor hold");
         }
         (answer::json(200, &OrderBody::bare(self.order, &link)), Outcome::Answered)
+    }
+
+    /// This buyer's order that waits for a person: it was accepted, and nothing else may know it.
+    async fn parked(&self) -> Option<(Payload, u64)> {
+        let found = self.gate.ports.store.parked(self.order).await.map_err(failed::database);
+        let sealed = found.ok().flatten()?.sealed;
+        Some((self.mine(&sealed.payload)?, sealed.t_ms))
     }
 
     /// The verdict or the hold of this buyer's order in the hinted offer's cell.

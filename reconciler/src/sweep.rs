@@ -31,6 +31,16 @@ struct Anchor {
     cells: Vec<CellId>,
 }
 
+/// What became of the orders of a range.
+enum Swept {
+    /// All have their rows.
+    Complete,
+    /// All but parked ones.
+    Parked,
+    /// Some were published again.
+    Waits,
+}
+
 impl Reconciler {
     /// One pass over a database's ranges.
     pub(crate) async fn sweep(&self, db: u16, horizon: &Horizon) -> Result<(), OperateError> {
@@ -39,19 +49,28 @@ impl Reconciler {
         }
         let y = self.settings.sweep_after.as_millis() as u64;
         let found = self.ports.store.unrowed(db, FAR, RANGES).await.map_err(down)?;
+        let full = found.len() as u64 == RANGES;
         let since = self.first_seen(db, &found, horizon.now());
         let mut complete = Vec::new();
         for (range, since) in found.into_iter().zip(since) {
             if since + y >= horizon.of(&[db]) {
                 continue;
             }
-            let all = self.anchors(&range).await?;
+            let all = match self.anchors(&range).await {
+                Ok(all) => all,
+                Err(e) => {
+                    tracing::warn!(cell = %range.cell, error = %e, "a range has to wait");
+                    continue;
+                }
+            };
             // Slow is not dead: an order may wait in the retry partition of any of its databases.
             let due = |a: &Anchor| since + y < horizon.of(&self.databases_of_order(a));
             let (due, waiting): (Vec<_>, Vec<_>) = all.into_iter().partition(due);
             // A range whose orders live on a database that is down must not stop the others.
             match self.sweep_range(&range.cell, due).await {
-                Ok(true) if waiting.is_empty() => complete.push(range),
+                Ok(Swept::Complete) if waiting.is_empty() => complete.push(range),
+                // Its bytes are kept for whoever asks, unless younger ranges would wait for them.
+                Ok(Swept::Parked) if waiting.is_empty() && full => complete.push(range),
                 Ok(_) => {}
                 Err(e) => tracing::debug!(cell = %range.cell, error = %e, "a range has to wait"),
             }
@@ -91,7 +110,7 @@ impl Reconciler {
             let Some(e) = kinds.get(&seq).filter(|e| e.kind.class() == Class::Verdict) else {
                 continue;
             };
-            let Ok(payload) = Payload::decode(&sealed.payload) else { continue };
+            let payload = Payload::decode(&sealed.payload).map_err(down)?;
             if payload.anchor_line().cell == range.cell && payload.order == e.order {
                 let cells = payload.lines.into_iter().map(|l| l.cell).collect();
                 out.push(Anchor { order: e.order, kind: e.kind, sealed, cells });
@@ -100,8 +119,8 @@ impl Reconciler {
         Ok(out)
     }
 
-    /// Publishes what has no row, releases what is dead; true when every order is complete.
-    async fn sweep_range(&self, cell: &CellId, all: Vec<Anchor>) -> Result<bool, OperateError> {
+    /// Publishes what has no row, releases what is dead.
+    async fn sweep_range(&self, cell: &CellId, all: Vec<Anchor>) -> Result<Swept, OperateError> {
         let mut by_db: BTreeMap<u16, Vec<Anchor>> = BTreeMap::new();
         for a in all {
             by_db.entry(self.ports.store.order_db(a.order)).or_default().push(a);
@@ -129,11 +148,15 @@ impl Reconciler {
         }
         let parked: Vec<OrderId> = missing.iter().map(|a| a.order).collect();
         let parked = self.ports.store.parked_among(&parked).await.map_err(down)?;
-        // A parked order is a person's now; waiting for it would keep younger ranges waiting too.
+        // A parked order is a person's now.
         missing.retain(|a| !parked.contains(&a.order));
-        let complete = missing.is_empty();
+        let swept = match (missing.is_empty(), parked.is_empty()) {
+            (false, _) => Swept::Waits,
+            (true, false) => Swept::Parked,
+            (true, true) => Swept::Complete,
+        };
         self.publish_again(cell, missing).await?;
-        Ok(complete)
+        Ok(swept)
     }
 
     async fn publish_again(&self, cell: &CellId, all: Vec<Anchor>) -> Result<(), OperateError> {

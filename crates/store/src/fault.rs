@@ -11,7 +11,7 @@ use sqlx::mysql::MySqlDatabaseError;
 pub(crate) enum Fault {
     /// A value that this database will never take.
     Data,
-    /// A unique key.
+    /// A unique key, or another writer in some other way: run again, it reads what is there.
     Taken,
     /// A lock that somebody holds.
     Lock,
@@ -26,11 +26,14 @@ fn of_mysql(number: u16, state: &str) -> Fault {
         // ER_DUP_ENTRY and its forms with a key's name, with a sequence that ran out, for a write
         // that was delayed.
         1062 | 1169 | 1557 | 1569 | 1586 | 1859 => Fault::Taken,
-        // Lock wait timeout, deadlock, NOWAIT.
-        1205 | 1213 | 3572 => Fault::Lock,
-        // NULL in a column that takes none, no default, incorrect string value (MySQL says HY000,
-        // MariaDB 22007), a CHECK in MySQL and in MariaDB.
-        1048 | 1364 | 1366 | 3819 | 4025 => Fault::Data,
+        // A deadlock: the other one of two writers goes on, and this one runs again.
+        1213 => Fault::Taken,
+        // Lock wait timeout, NOWAIT.
+        1205 | 3572 => Fault::Lock,
+        // Incorrect string value (MySQL says HY000, MariaDB 22007), a CHECK in MySQL and MariaDB.
+        // NULL, or no default, in a column that takes none is not among them: statements name every
+        // column, so such a column is one that this version does not know.
+        1366 | 3819 | 4025 => Fault::Data,
         // Class 22 is "data exception".
         _ if state.starts_with("22") => Fault::Data,
         _ => Fault::Server,
@@ -44,8 +47,8 @@ fn of_sqlite(code: i64) -> Fault {
     const TOO_BIG: i64 = 18;
     const MISMATCH: i64 = 20;
     match code {
-        // SQLITE_CONSTRAINT_CHECK, _NOTNULL, _DATATYPE.
-        275 | 1299 | 3091 => Fault::Data,
+        // SQLITE_CONSTRAINT_CHECK, _DATATYPE.
+        275 | 3091 => Fault::Data,
         // SQLITE_CONSTRAINT_PRIMARYKEY, _UNIQUE, _ROWID.
         1555 | 2067 | 2579 => Fault::Taken,
         _ => match code & 0xff {
@@ -168,17 +171,17 @@ mod tests {
         (65_535, "ZZ999", Fault::Server),
         // Locks.
         (1205, "HY000", Fault::Lock),
-        (1213, "40001", Fault::Lock),
+        (1213, "40001", Fault::Taken),
         (3572, "HY000", Fault::Lock),
         // Unique keys.
         (1062, "23000", Fault::Taken),
         (1169, "23000", Fault::Taken),
         (1586, "23000", Fault::Taken),
         // The row's own.
-        (1048, "23000", Fault::Data),
+        (1048, "23000", Fault::Server),
         (1264, "22003", Fault::Data),
         (1292, "22007", Fault::Data),
-        (1364, "HY000", Fault::Data),
+        (1364, "HY000", Fault::Server),
         (1366, "22007", Fault::Data),
         (1366, "HY000", Fault::Data),
         (1406, "22001", Fault::Data),
@@ -196,10 +199,10 @@ mod tests {
     }
 
     #[test]
-    fn no_code_without_a_data_state_is_the_rows_fault_but_five() {
+    fn no_code_without_a_data_state_is_the_rows_fault_but_three() {
         let blamed: Vec<u16> =
             (0..=u16::MAX).filter(|n| of_mysql(*n, "HY000") == Fault::Data).collect();
-        assert_eq!(blamed, [1048, 1364, 1366, 3819, 4025]);
+        assert_eq!(blamed, [1366, 3819, 4025]);
     }
 
     const SQLITE: &[(i64, Fault)] = &[
@@ -241,7 +244,7 @@ mod tests {
         (18, Fault::Data), // too big
         (20, Fault::Data), // mismatch
         (275, Fault::Data),
-        (1299, Fault::Data),
+        (1299, Fault::Server),
         (3091, Fault::Data),
     ];
 

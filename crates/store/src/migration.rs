@@ -181,8 +181,14 @@ fn buyer_tables() -> Vec<TableCreateStatement> {
 
 fn mark_tables() -> Vec<TableCreateStatement> {
     let barrier = vec![text("barrier", 64), text("partition_name", 32), long("at_ms")];
-    let parked =
-        vec![id16("order_id"), text("reason", 500), blob("payload"), long("at_ms"), int("times")];
+    let parked = vec![
+        id16("order_id"),
+        text("reason", 500),
+        blob("payload"),
+        long("at_ms"),
+        int("times"),
+        tiny("is_open"),
+    ];
     let parked_frame = vec![
         text("id", 64),
         text("partition_name", 32),
@@ -190,6 +196,7 @@ fn mark_tables() -> Vec<TableCreateStatement> {
         large("frame"),
         long("at_ms"),
         int("times"),
+        tiny("is_open"),
     ];
     let campaign = vec![
         text("id", 64),

@@ -398,7 +398,8 @@ pub trait Marks: Send + Sync {
     async fn parked(&self, order: OrderId) -> StoreResult<Option<Parked>>;
     /// Parked orders by id after `after`, at most `limit`.
     async fn parked_orders(&self, after: Option<OrderId>, limit: u64) -> StoreResult<Vec<Parked>>;
-    /// Forgets a parked order, unless it was parked again since it was read with `times`.
+    /// Takes an order off the list, unless it was parked again since it was read with `times`, a
+    /// number that no other parking of this order has.
     async fn unpark(&self, order: OrderId, times: u32) -> StoreResult<bool>;
     /// Parks a frame that cannot be decoded. One that is parked already counts once more.
     async fn park_frame(&self, partition: &str, reason: &str, frame: &Bytes) -> StoreResult<()>;
@@ -407,7 +408,7 @@ pub trait Marks: Send + Sync {
     /// Parked frames by id after `after`, without their bytes, at most `limit`.
     async fn parked_frames(&self, after: Option<&str>, limit: u64)
     -> StoreResult<Vec<ParkedFrame>>;
-    /// Forgets a parked frame, unless it was parked again since it was read with `times`.
+    /// Takes a frame off the list, as [`Marks::unpark`] does an order.
     async fn unpark_frame(&self, id: &str, times: u32) -> StoreResult<bool>;
     /// (parked orders, parked frames), each counted up to [`MOST_COUNTED`].
     async fn parked_counts(&self) -> StoreResult<(u64, u64)>;

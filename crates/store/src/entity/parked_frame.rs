@@ -19,6 +19,8 @@ pub struct Model {
     pub at_ms: i64,
     /// How often.
     pub times: i32,
+    /// 0 once it was given back to the log; the row stays, so that `times` is never used again.
+    pub is_open: i8,
 }
 
 /// No relations: joins are made by the code that needs them.

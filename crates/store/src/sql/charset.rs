@@ -16,7 +16,9 @@ const WRONG: &str = "SELECT t.table_name AS name, t.engine AS engine, \
       WHERE c.table_schema = DATABASE() AND c.table_name = t.table_name \
       AND c.collation_name IS NOT NULL AND c.collation_name <> ?) AS texts \
      FROM information_schema.tables t WHERE t.table_schema = DATABASE() \
-     AND t.table_type = 'BASE TABLE' AND t.table_name <> 'seaql_migrations' \
+     AND t.table_type = 'BASE TABLE' AND t.table_name IN ('barrier_seen', 'campaign', 'cell', \
+     'lease', 'ledger', 'meta', 'offer', 'order_line', 'orders', 'outbox', 'parked', \
+     'parked_frame', 'progress', 'unrowed') \
      HAVING engine <> ? OR texts IS NOT NULL";
 
 /// A table that is not as it has to be.

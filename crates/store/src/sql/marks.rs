@@ -93,17 +93,17 @@ fn short(reason: &str) -> String {
 fn once_more<E: EntityTrait>(
     key: E::Column,
     times: E::Column,
-    newer: [E::Column; 3],
+    newer: [E::Column; 4],
 ) -> OnConflict {
     let again = Expr::col((E::default(), times)).add(1);
     OnConflict::column(key).update_columns(newer).value(times, again).to_owned()
 }
 
 async fn park(db: &Db, row: parked::ActiveModel) -> StoreResult<()> {
-    use parked::Column::{AtMs, OrderId, Payload, Reason, Times};
+    use parked::Column::{AtMs, IsOpen, OrderId, Payload, Reason, Times};
     let conn = db.conn().await?;
     parked::Entity::insert(row)
-        .on_conflict(once_more::<parked::Entity>(OrderId, Times, [AtMs, Reason, Payload]))
+        .on_conflict(once_more::<parked::Entity>(OrderId, Times, [AtMs, Reason, Payload, IsOpen]))
         .exec_without_returning(&*conn)
         .await
         .map_err(|e| db.err(e))?;
@@ -111,10 +111,14 @@ async fn park(db: &Db, row: parked::ActiveModel) -> StoreResult<()> {
 }
 
 async fn park_frame(db: &Db, row: parked_frame::ActiveModel) -> StoreResult<()> {
-    use parked_frame::Column::{AtMs, Id, PartitionName, Reason, Times};
+    use parked_frame::Column::{AtMs, Id, IsOpen, PartitionName, Reason, Times};
     let conn = db.conn().await?;
     parked_frame::Entity::insert(row)
-        .on_conflict(once_more::<parked_frame::Entity>(Id, Times, [AtMs, Reason, PartitionName]))
+        .on_conflict(once_more::<parked_frame::Entity>(
+            Id,
+            Times,
+            [AtMs, Reason, PartitionName, IsOpen],
+        ))
         .exec_without_returning(&*conn)
         .await
         .map_err(|e| db.err(e))?;
@@ -155,6 +159,7 @@ async fn parked_orders(db: &Db, after: Option<OrderId>, limit: u64) -> StoreResu
     let from = after.map(|o| o.0.to_vec()).unwrap_or_default();
     let rows = parked::Entity::find()
         .filter(parked::Column::OrderId.gt(from))
+        .filter(parked::Column::IsOpen.eq(1))
         .order_by_asc(parked::Column::OrderId)
         .limit(limit)
         .all(&*conn)
@@ -164,12 +169,13 @@ async fn parked_orders(db: &Db, after: Option<OrderId>, limit: u64) -> StoreResu
 }
 
 async fn parked_frames(db: &Db, after: &str, limit: u64) -> StoreResult<Vec<ParkedFrame>> {
-    use parked_frame::Column::{Id, PartitionName, Reason, Times};
+    use parked_frame::Column::{Id, IsOpen, PartitionName, Reason, Times};
     let conn = db.conn().await?;
     let rows: Vec<(String, String, String, i32)> = parked_frame::Entity::find()
         .select_only()
         .columns([Id, PartitionName, Reason, Times])
         .filter(Id.gt(after))
+        .filter(IsOpen.eq(1))
         .order_by_asc(Id)
         .limit(limit)
         .into_tuple()
@@ -188,7 +194,8 @@ async fn parked_frames(db: &Db, after: &str, limit: u64) -> StoreResult<Vec<Park
 
 /// Rows of a table, counted up to [`MOST_COUNTED`].
 async fn count(db: &Db, conn: &impl ConnectionTrait, table: &str, key: &str) -> StoreResult<u64> {
-    let some = format!("SELECT {key} FROM {table} ORDER BY {key} LIMIT {MOST_COUNTED}");
+    let some =
+        format!("SELECT {key} FROM {table} WHERE is_open = 1 ORDER BY {key} LIMIT {MOST_COUNTED}");
     let sql = format!("SELECT COUNT(*) AS n FROM ({some}) AS some");
     let row = conn.query_one_raw(Statement::from_string(db.backend, sql)).await;
     let row = row.map_err(|e| db.err(e))?.ok_or_else(|| db.corrupt("a count gave no row"))?;
@@ -272,6 +279,7 @@ impl Marks for SqlStore {
             payload: Set(item_bytes(item)),
             at_ms: Set(self.clock.now_ms() as i64),
             times: Set(1),
+            is_open: Set(1),
         };
         db.run(|| park(db, row())).await
     }
@@ -285,7 +293,8 @@ impl Marks for SqlStore {
                 let mut find = parked::Entity::find()
                     .select_only()
                     .column(parked::Column::OrderId)
-                    .filter(parked::Column::OrderId.is_in(piece));
+                    .filter(parked::Column::OrderId.is_in(piece))
+                    .filter(parked::Column::IsOpen.eq(1));
                 forced(&mut find, "PRIMARY");
                 let rows: Vec<Vec<u8>> =
                     find.into_tuple().all(&*conn).await.map_err(|e| db.err(e))?;
@@ -299,7 +308,8 @@ impl Marks for SqlStore {
         let db = self.db(0)?;
         let read = || async {
             let conn = db.conn().await?;
-            let row = parked::Entity::find_by_id(order.0.to_vec()).one(&*conn).await;
+            let open = parked::Column::IsOpen.eq(1);
+            let row = parked::Entity::find_by_id(order.0.to_vec()).filter(open).one(&*conn).await;
             row.map_err(|e| db.err(e))?.map(|m| to_parked(db, m)).transpose()
         };
         db.run(read).await
@@ -312,9 +322,11 @@ impl Marks for SqlStore {
         let db = self.db(0)?;
         let forget = || async {
             let conn = db.conn().await?;
-            let done = parked::Entity::delete_many()
+            let done = parked::Entity::update_many()
+                .col_expr(parked::Column::IsOpen, Expr::value(0))
                 .filter(parked::Column::OrderId.eq(order.0.to_vec()))
                 .filter(parked::Column::Times.eq(times as i32))
+                .filter(parked::Column::IsOpen.eq(1))
                 .exec(&*conn)
                 .await;
             done.map(|d| d.rows_affected > 0).map_err(|e| db.err(e))
@@ -330,6 +342,7 @@ impl Marks for SqlStore {
             frame: Set(frame.to_vec()),
             at_ms: Set(self.clock.now_ms() as i64),
             times: Set(1),
+            is_open: Set(1),
         };
         db.run(|| park_frame(db, row())).await
     }
@@ -337,7 +350,9 @@ impl Marks for SqlStore {
         let db = self.db(0)?;
         let read = || async {
             let conn = db.conn().await?;
-            parked_frame::Entity::find_by_id(id).one(&*conn).await.map_err(|e| db.err(e))
+            let found = parked_frame::Entity::find_by_id(id);
+            let found = found.filter(parked_frame::Column::IsOpen.eq(1)).one(&*conn).await;
+            found.map_err(|e| db.err(e))
         };
         let of = |m: parked_frame::Model| ParkedFrame {
             id: m.id,
@@ -360,9 +375,11 @@ impl Marks for SqlStore {
         let db = self.db(0)?;
         let forget = || async {
             let conn = db.conn().await?;
-            let done = parked_frame::Entity::delete_many()
+            let done = parked_frame::Entity::update_many()
+                .col_expr(parked_frame::Column::IsOpen, Expr::value(0))
                 .filter(parked_frame::Column::Id.eq(id))
                 .filter(parked_frame::Column::Times.eq(times as i32))
+                .filter(parked_frame::Column::IsOpen.eq(1))
                 .exec(&*conn)
                 .await;
             done.map(|d| d.rows_affected > 0).map_err(|e| db.err(e))

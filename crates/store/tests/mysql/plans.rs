@@ -183,7 +183,7 @@ async fn large(own: &Own, store: &SqlStore) -> CellId {
         let id = if table == "parked" { "UNHEX(MD5(seq))" } else { "MD5(seq)" };
         let place = if table == "parked" { "" } else { "'main-0', " };
         let sql = format!(
-            "INSERT INTO {table} SELECT {id}, {place}'x', X'010000000000000001', 1, 1 \
+            "INSERT INTO {table} SELECT {id}, {place}'x', X'010000000000000001', 1, 1, 1 \
              FROM seq_1_to_3000"
         );
         own.sql(0, &sql).await.unwrap();

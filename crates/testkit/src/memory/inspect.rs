@@ -90,12 +90,14 @@ impl MemoryStore {
 
     /// Parked orders.
     pub fn parked_now(&self) -> Vec<Parked> {
-        self.shared.state.lock().parked.values().cloned().collect()
+        let state = self.shared.state.lock();
+        state.parked.values().filter(|p| p.1).map(|p| p.0.clone()).collect()
     }
 
     /// Parked frames.
     pub fn parked_frames_now(&self) -> Vec<ParkedFrame> {
-        self.shared.state.lock().parked_frames.values().cloned().collect()
+        let state = self.shared.state.lock();
+        state.parked_frames.values().filter(|p| p.1).map(|p| p.0.clone()).collect()
     }
 
     /// (name, holder, until) of every lease, also of those that ran out.

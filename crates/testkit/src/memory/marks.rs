@@ -62,35 +62,40 @@ impl Marks for MemoryStore {
     }
     async fn park(&self, order: OrderId, reason: &str, item: (Mode, &Sealed)) -> StoreResult<()> {
         self.write(|state, _| {
-            let times = state.parked.get(&order).map_or(1, |p| p.times + 1);
+            let times = state.parked.get(&order).map_or(1, |p| p.0.times + 1);
             let (mode, sealed) = (item.0, item.1.clone());
             let parked = Parked { order, reason: short(reason), mode, sealed, times };
-            state.parked.insert(order, parked);
+            state.parked.insert(order, (parked, true));
             Ok(())
         })
         .await
     }
     async fn parked(&self, order: OrderId) -> StoreResult<Option<Parked>> {
-        self.look(|s| Ok(s.parked.get(&order).cloned())).await
+        self.look(|s| Ok(s.parked.get(&order).filter(|p| p.1).map(|p| p.0.clone()))).await
     }
     async fn parked_orders(&self, after: Option<OrderId>, limit: u64) -> StoreResult<Vec<Parked>> {
         self.look(|s| {
-            let later = s.parked.values().filter(|p| after.is_none_or(|a| p.order > a));
+            let open = s.parked.values().filter(|p| p.1).map(|p| &p.0);
+            let later = open.filter(|p| after.is_none_or(|a| p.order > a));
             Ok(later.take(limit as usize).cloned().collect())
         })
         .await
     }
     async fn unpark(&self, order: OrderId, times: u32) -> StoreResult<bool> {
         self.write(|state, _| {
-            let same = state.parked.get(&order).is_some_and(|p| p.times == times);
-            Ok(same && state.parked.remove(&order).is_some())
+            let found = state.parked.get_mut(&order).filter(|p| p.1 && p.0.times == times);
+            Ok(found.map(|p| p.1 = false).is_some())
         })
         .await
     }
     async fn parked_among(&self, orders: &[OrderId]) -> StoreResult<Vec<OrderId>> {
         self.look(|state| {
             let asked: std::collections::BTreeSet<&OrderId> = orders.iter().collect();
-            Ok(asked.into_iter().filter(|o| state.parked.contains_key(o)).copied().collect())
+            Ok(asked
+                .into_iter()
+                .filter(|o| state.parked.get(o).is_some_and(|p| p.1))
+                .copied()
+                .collect())
         })
         .await
     }
@@ -102,15 +107,15 @@ impl Marks for MemoryStore {
                 partition: partition.to_owned(),
                 reason: short(reason),
                 frame: frame.clone(),
-                times: state.parked_frames.get(&id).map_or(1, |p| p.times + 1),
+                times: state.parked_frames.get(&id).map_or(1, |p| p.0.times + 1),
             };
-            state.parked_frames.insert(id, parked);
+            state.parked_frames.insert(id, (parked, true));
             Ok(())
         })
         .await
     }
     async fn parked_frame(&self, id: &str) -> StoreResult<Option<ParkedFrame>> {
-        self.look(|s| Ok(s.parked_frames.get(id).cloned())).await
+        self.look(|s| Ok(s.parked_frames.get(id).filter(|p| p.1).map(|p| p.0.clone()))).await
     }
     async fn parked_frames(
         &self,
@@ -119,19 +124,24 @@ impl Marks for MemoryStore {
     ) -> StoreResult<Vec<ParkedFrame>> {
         let listed = |p: &ParkedFrame| ParkedFrame { frame: Bytes::new(), ..p.clone() };
         self.look(|s| {
-            let later = s.parked_frames.values().filter(|p| after.is_none_or(|a| *p.id > *a));
+            let open = s.parked_frames.values().filter(|p| p.1).map(|p| &p.0);
+            let later = open.filter(|p| after.is_none_or(|a| *p.id > *a));
             Ok(later.take(limit as usize).map(listed).collect())
         })
         .await
     }
     async fn unpark_frame(&self, id: &str, times: u32) -> StoreResult<bool> {
         self.write(|state, _| {
-            let same = state.parked_frames.get(id).is_some_and(|p| p.times == times);
-            Ok(same && state.parked_frames.remove(id).is_some())
+            let found = state.parked_frames.get_mut(id).filter(|p| p.1 && p.0.times == times);
+            Ok(found.map(|p| p.1 = false).is_some())
         })
         .await
     }
     async fn parked_counts(&self) -> StoreResult<(u64, u64)> {
-        self.look(|s| Ok((s.parked.len() as u64, s.parked_frames.len() as u64))).await
+        self.look(|s| {
+            let orders = s.parked.values().filter(|p| p.1).count() as u64;
+            Ok((orders, s.parked_frames.values().filter(|p| p.1).count() as u64))
+        })
+        .await
     }
 }

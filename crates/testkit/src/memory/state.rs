@@ -42,8 +42,9 @@ pub(super) struct State {
     pub progress: BTreeMap<String, u64>,
     pub barriers: BTreeMap<(String, String), u64>,
     pub leases: BTreeMap<String, (String, u64)>,
-    pub parked: BTreeMap<OrderId, Parked>,
-    pub parked_frames: BTreeMap<String, ParkedFrame>,
+    /// With whether it is on the list.
+    pub parked: BTreeMap<OrderId, (Parked, bool)>,
+    pub parked_frames: BTreeMap<String, (ParkedFrame, bool)>,
     pub mutants: Mutants,
     pub commits: u64,
 }

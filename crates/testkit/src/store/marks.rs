@@ -109,5 +109,16 @@ pub async fn parked(s: &Subject) -> Result<()> {
     same(s.store.unpark_frame(&id, 2).await?, true)?;
     same(s.store.parked(p.order).await?, None)?;
     same(s.store.parked_frame(&id).await?, None)?;
+    same(s.store.parked_among(&[p.order]).await?, vec![])?;
+    // Parked once more: whoever still knows an earlier parking does not take this one away.
+    s.store.park(p.order, "third", (Mode::Full, &sealed(&p))).await?;
+    s.store.park_frame("main-0", "checksum", &frame).await?;
+    for earlier in [1, 2] {
+        same(s.store.unpark(p.order, earlier).await?, false)?;
+        same(s.store.unpark_frame(&id, earlier).await?, false)?;
+    }
+    same(s.store.parked(p.order).await?.map(|p| (p.times, p.mode)), Some((3, Mode::Full)))?;
+    same(s.store.unpark(p.order, 3).await?, true)?;
+    same(s.store.unpark_frame(&id, 3).await?, true)?;
     same(s.store.parked_counts().await?, (orders, frames))
 }
