@@ -8,7 +8,7 @@
 mod nodes;
 
 use domain::{CellId, Totals};
-use nodes::{ask, migrate, owner, promote, topology, waits};
+use nodes::{ask, migrate, owner, promote, replica_of, topology, waits};
 use sluicegate_lua::{CellError, Cells, Changed, LoadCall, Reserved, fred, redisrs};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -106,9 +106,7 @@ async fn a_failover_under_load_and_back() {
     for (name, cells) in clients().await {
         under_load(&*cells, name, |cell| async move {
             let (primary, _) = owner(&cell).await;
-            let all = topology().await;
-            let replica = all.into_iter().find(|n| n.of == primary.id).unwrap();
-            promote(&replica).await;
+            promote(&replica_of(&primary).await).await;
             sleep(Duration::from_millis(500)).await;
             promote(&primary).await;
         })
@@ -159,8 +157,7 @@ async fn a_ticket_dies_with_its_primary() {
     };
     cells.ticket(&cell, "before").await.unwrap();
     let (primary, _) = owner(&cell).await;
-    let replica = topology().await.into_iter().find(|n| n.of == primary.id).unwrap();
-    promote(&replica).await;
+    promote(&replica_of(&primary).await).await;
     let old = cells.load(&cell, load("before")).await;
     let stored = cells.ticket(&cell, "after").await;
     let new = cells.load(&cell, load("after")).await;

@@ -7,7 +7,7 @@
 mod nodes;
 
 use domain::CellId;
-use nodes::{Node, WAIT, ask, owner, topology};
+use nodes::{Node, WAIT, ask, owner, replica_of};
 use sluicegate_lua::{
     CellError, CellResult, Cells, Engine, ReserveCall, ReserveItem, ReserveReply, Reserved, Wait,
     fred,
@@ -49,8 +49,7 @@ impl Bench {
     /// The cell's primary and its replica.
     async fn pair(&self) -> (Node, Node) {
         let primary = owner(&self.cell).await.0;
-        let all = topology().await;
-        let replica = all.into_iter().find(|n| n.of == primary.id).expect("a replica");
+        let replica = replica_of(&primary).await;
         (primary, replica)
     }
 

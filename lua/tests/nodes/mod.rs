@@ -15,6 +15,9 @@ use tokio::time::{Instant, sleep};
 /// What the tests wait for: the one replica that each primary of the stack has.
 pub const WAIT: Wait = Wait { replicas: 1, timeout: Duration::from_millis(300) };
 
+/// How long the nodes may disagree on who is whose primary.
+const SETTLES: Duration = Duration::from_secs(20);
+
 /// Every script on the connections that wait.
 pub struct Waits(pub Engine<fred::Fred>);
 
@@ -64,17 +67,41 @@ pub async fn topology() -> Vec<Node> {
     text.lines().map(node).collect()
 }
 
+/// The primary that has the cell, by its own word, and the cell's slot.
 pub async fn owner(cell: &CellId) -> (Node, u16) {
     let slot: u16 =
         ask(&stack::nodes()[0], &format!("CLUSTER KEYSLOT {{{cell}}}:c")).await.unwrap();
-    for node in topology().await.into_iter().filter(|n| n.primary) {
-        let count: Vec<String> =
-            ask(&node.addr, &format!("CLUSTER GETKEYSINSLOT {slot} 1")).await.unwrap();
-        if !count.is_empty() {
-            return (node, slot);
+    let start = Instant::now();
+    while start.elapsed() < SETTLES {
+        for node in topology().await.into_iter().filter(|n| n.primary) {
+            let count: Vec<String> =
+                ask(&node.addr, &format!("CLUSTER GETKEYSINSLOT {slot} 1")).await.unwrap();
+            if !count.is_empty() && is_primary(&node).await {
+                return (node, slot);
+            }
         }
+        sleep(Duration::from_millis(50)).await;
     }
     panic!("nobody has {cell}");
+}
+
+async fn is_primary(node: &Node) -> bool {
+    let role: redis::Value = ask(&node.addr, "ROLE").await.unwrap();
+    format!("{role:?}").contains("master")
+}
+
+/// The replica of `primary`. Who follows whom is gossip, and the node that is asked learns of a
+/// failover up to seconds after it.
+pub async fn replica_of(primary: &Node) -> Node {
+    let start = Instant::now();
+    loop {
+        let all = topology().await;
+        if let Some(node) = all.iter().find(|n| n.of == primary.id) {
+            return node.clone();
+        }
+        assert!(start.elapsed() < SETTLES, "nobody follows {primary:?}: {all:?}");
+        sleep(Duration::from_millis(50)).await;
+    }
 }
 
 pub async fn migrate(slot: u16, from: &Node, to: &Node) {
@@ -102,10 +129,6 @@ pub async fn migrate(slot: u16, from: &Node, to: &Node) {
 
 /// Makes `node` a primary by its own request and waits until it is one.
 pub async fn promote(node: &Node) {
-    let is_primary = async || {
-        let role: redis::Value = ask(&node.addr, "ROLE").await.unwrap();
-        format!("{role:?}").contains("master")
-    };
     for _ in 0..5 {
         // Refused while the replica is not in step yet. One that is taken lasts up to 5 s, and must
         // not be asked again meanwhile: that ends the pause of the primary in the middle, and what
@@ -115,7 +138,7 @@ pub async fn promote(node: &Node) {
         }
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(6) {
-            if is_primary().await {
+            if is_primary(node).await {
                 return;
             }
             sleep(Duration::from_millis(50)).await;
