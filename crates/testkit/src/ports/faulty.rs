@@ -10,13 +10,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::frame::{Mode, Sealed};
-use domain::{Buyer, Campaign, CellId, Entry, Flag, IdempotencyKey, Offer, OfferId};
+use domain::kept::Kept;
+use domain::{Buyer, Campaign, CellId, Entry, Flag, IdempotencyKey, Key, Offer, OfferId};
 use domain::{OrderId, Totals};
 use orderlog::port::{Consumer, LogError, OrderLog, Partition};
 use parking_lot::RwLock;
 use store::port::{
-    Appended, CellAsks, CellVerdicts, Change, InitOutcome, LedgerPage, Moved, OrderRow, Parked,
-    ParkedFrame, RowAsk, RowPage, RowState, UnrowedRange, Verdict,
+    Appended, CellAsks, CellVerdicts, Change, InitOutcome, LedgerPage, Moved, OfferPut, OrderRow,
+    Parked, ParkedFrame, RowAsk, RowPage, RowState, UnrowedRange, Verdict,
 };
 use store::{Catalog, Ledger, Marks, Orders, Store, StoreError, StoreResult};
 
@@ -155,8 +156,9 @@ forward!(Ledger for s {
     fn at(cell: &CellId, seq: u64) -> Option<Totals>, home(s, cell);
     fn after(cell: &CellId, seq: u64, limit: u64) -> Option<LedgerPage>, home(s, cell);
     fn find_verdicts(cell: &CellId, orders: &[OrderId]) -> Found, home(s, cell);
+    fn verdict_under(cell: &CellId, key: Key) -> Option<OrderId>, home(s, cell);
     fn last(cell: &CellId) -> Option<Totals>, home(s, cell);
-    fn kept(cell: &CellId, seq: u64) -> Vec<(u64, Sealed)>, home(s, cell);
+    fn kept(cell: &CellId, seq: u64) -> Vec<Kept>, home(s, cell);
     fn units(cell: &CellId, from: u64, until: u64) -> Vec<Moved>, home(s, cell);
     fn cells(db: u16, after: Option<&CellId>, limit: u64) -> Vec<CellId>, db;
 }
@@ -192,7 +194,7 @@ forward!(Catalog for s {
     fn offers() -> Vec<Offer>, 0;
     fn offer(id: &OfferId) -> Option<(Offer, Campaign)>, 0;
     fn put_campaign(c: &Campaign) -> bool, 0;
-    fn put_offer(o: &Offer) -> bool, 0;
+    fn put_offer(o: &Offer) -> OfferPut, 0;
 });
 
 forward!(Marks for s {
