@@ -1,7 +1,9 @@
-//! A part behind the gate that failed: logged once with its number, counted by part, and told to
-//! nobody outside. What a client hears is that a part is down; which and why is for operators.
+//! A part behind the gate that failed: counted by part, logged with its number and its cause at most
+//! once a second, and told to nobody outside. What a client hears is that a part is down; which and
+//! why is for operators.
 
 use cells::port::CellError;
+use runtime::seldom::{Seldom, Subject};
 use store::StoreError;
 use view::OperateError;
 
@@ -11,18 +13,25 @@ use crate::metrics;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Down;
 
+static SAID: Seldom = Seldom::new();
+
+fn failed(subject: Subject, error: &dyn std::fmt::Display) -> Down {
+    metrics::dependency_failed(subject.0);
+    if let Some(left_out) = SAID.due(subject) {
+        let (part, number) = subject;
+        tracing::warn!(part, number, %error, left_out, "a call failed");
+    }
+    Down
+}
+
 /// A database call failed.
 pub(crate) fn database(e: StoreError) -> Down {
-    tracing::warn!(database = e.db(), error = %e, "a database call failed");
-    metrics::dependency_failed("database");
-    Down
+    failed(("database", e.db()), &e)
 }
 
 /// A call of a cell failed.
 pub(crate) fn redis(e: CellError) -> Down {
-    tracing::warn!(error = %e, "a call of Redis failed");
-    metrics::dependency_failed("redis");
-    Down
+    failed(("redis", 0), &e)
 }
 
 /// Bytes that were read are no payload of ours.
@@ -34,14 +43,10 @@ pub(crate) fn payload(e: domain::order::PayloadError) -> Down {
 
 /// The reconciler of this process could not do what it was asked.
 pub(crate) fn reconciler(e: OperateError) -> Down {
-    tracing::warn!(error = %e, "a call of the reconciler failed");
-    metrics::dependency_failed("reconciler");
-    Down
+    failed(("reconciler", 0), &e)
 }
 
 /// The log gave no receipt or no answer.
 pub(crate) fn log(e: orderlog::port::LogError) -> Down {
-    tracing::warn!(error = %e, "a call of the log failed");
-    metrics::dependency_failed("log");
-    Down
+    failed(("log", 0), &e)
 }

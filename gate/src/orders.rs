@@ -292,7 +292,12 @@ impl Ask<'_> {
             Err(Down) if receipt.is_some() => {}
             Err(Down) => return down(),
         }
-        if let Some((stands, payload, t_ms)) = self.parked(found.verdict).await {
+        let parked = match self.parked(found.verdict).await {
+            Ok(parked) => parked,
+            Err(Down) if receipt.is_some() => None,
+            Err(Down) => return down(),
+        };
+        if let Some((stands, payload, t_ms)) = parked {
             let body = OrderBody::of_payload(&payload, (stands, t_ms), &link);
             return (answer::json(200, &body), Outcome::Answered);
         }
@@ -307,23 +312,23 @@ impl Ask<'_> {
 
     /// This buyer's order that waits for a person: nothing else may know it. It was accepted, unless
     /// the ledger said no before it was parked.
-    async fn parked(&self, verdict: Option<Kind>) -> Option<(Stands, Payload, u64)> {
-        let found = self.gate.ports.store.parked(self.order).await.map_err(failed::database);
-        let parked = found.ok().flatten()?;
-        let payload = self.mine(&parked.sealed.payload)?;
+    async fn parked(&self, verdict: Option<Kind>) -> Result<Option<(Stands, Payload, u64)>, Down> {
+        let store = &self.gate.ports.store;
+        let found = store.parked(self.order).await.map_err(failed::database)?;
+        let Some(parked) = found else { return Ok(None) };
+        let Some(payload) = self.mine(&parked.sealed.payload) else { return Ok(None) };
+        // Where nobody gave the offer, the order itself says in which cell its verdict is.
         let verdict = match verdict {
             Some(kind) => Some(kind),
-            None => self.anchors_verdict(&payload).await,
+            None => {
+                let cell = &payload.anchor_line().cell;
+                let found = store.find_verdicts(cell, &[self.order]).await;
+                let found = found.map_err(failed::database)?;
+                found.into_iter().flatten().next().map(|v| v.kind)
+            }
         };
         let decided = verdict.and_then(|kind| Stands::decided(kind, parked.mode));
-        Some((decided.unwrap_or(Stands::Accepted), payload, parked.sealed.t_ms))
-    }
-
-    /// The verdict, where the order says that it is: nobody gave the offer of its cell.
-    async fn anchors_verdict(&self, payload: &Payload) -> Option<Kind> {
-        let store = &self.gate.ports.store;
-        let found = store.find_verdicts(&payload.anchor_line().cell, &[self.order]).await;
-        found.map_err(failed::database).ok()?.into_iter().flatten().next().map(|v| v.kind)
+        Ok(Some((decided.unwrap_or(Stands::Accepted), payload, parked.sealed.t_ms)))
     }
 
     /// The verdict or the hold of this buyer's order in the hinted offer's cell.

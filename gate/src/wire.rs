@@ -6,7 +6,7 @@
 //! was sent or the client gave it up. Answers here are whole when they begin, so how long one is
 //! owed is up to the client alone.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use tokio::time::Instant;
 
@@ -24,34 +24,45 @@ pub(crate) struct Wire {
     outgoing: Frames,
     /// Streams whose answer has begun, and when; the library bounds how many there are.
     owed: VecDeque<(u32, Instant)>,
+    /// Streams that the client gave up before their answer began: a head may be on its way still,
+    /// and nothing follows it. The latest ones.
+    given_up: BTreeSet<u32>,
 }
+
+/// More are not on their way at once: the library ends connections that give up so many.
+const GIVEN_UP: usize = 1024;
 
 impl Wire {
     pub fn new() -> Self {
         let incoming = Frames { skip: PREFACE, ..Frames::default() };
-        Self { incoming, outgoing: Frames::default(), owed: VecDeque::new() }
+        let (outgoing, owed) = (Frames::default(), VecDeque::new());
+        Self { incoming, outgoing, owed, given_up: BTreeSet::new() }
     }
 
     /// Bytes came.
     pub fn came(&mut self, bytes: &[u8]) {
-        let owed = &mut self.owed;
+        let (owed, given_up) = (&mut self.owed, &mut self.given_up);
         self.incoming.feed(bytes, |kind, _, stream| {
             if kind == RESET {
                 owed.retain(|(id, _)| *id != stream);
+                given_up.insert(stream);
+                if given_up.len() > GIVEN_UP {
+                    given_up.pop_first();
+                }
             }
         });
     }
 
     /// Bytes went.
     pub fn went(&mut self, bytes: &[u8], now: Instant) {
-        let owed = &mut self.owed;
+        let (owed, given_up) = (&mut self.owed, &self.given_up);
         self.outgoing.feed(bytes, |kind, flags, stream| {
             let ends =
                 kind == RESET || ((kind == DATA || kind == HEADERS) && flags & END_STREAM != 0);
             if ends || kind == HEADERS {
                 owed.retain(|(id, _)| *id != stream);
             }
-            if kind == HEADERS && !ends {
+            if kind == HEADERS && !ends && !given_up.contains(&stream) {
                 owed.push_back((stream, now));
             }
         });
@@ -138,6 +149,21 @@ mod tests {
             assert_eq!(came(&mut wire, frame(RESET, 0, 3, 4)), None);
             assert_eq!(went(&mut wire, frame(HEADERS, 4, 7, 20)), Some(Instant::now()));
             assert_eq!(went(&mut wire, frame(RESET, 0, 7, 4)), None);
+            // Given up before its answer's head, which was on its way already.
+            assert_eq!(came(&mut wire, frame(RESET, 0, 9, 4)), None);
+            assert_eq!(went(&mut wire, frame(HEADERS, 4, 9, 20)), None);
+            assert_eq!(went(&mut wire, frame(HEADERS, 4, 11, 20)), Some(Instant::now()));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_given_up_is_bounded() {
+        let mut wire = Wire::new();
+        wire.came(&[0; PREFACE]);
+        for stream in 0..5000 {
+            wire.came(&frame(RESET, 0, stream * 2 + 1, 4));
+        }
+        assert_eq!(wire.given_up.len(), GIVEN_UP);
+        assert!(wire.given_up.contains(&9999));
     }
 }

@@ -19,8 +19,8 @@ end
 local call, sub, fmt = redis.call, string.sub, string.format
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local c = call('HMGET', KEYS[1], 'supply', 'net', 'held', 'W', 'adds', 'inc', 'open', 'lim', 'F',
-  'fg')
+local c = call('HMGET', KEYS[1], 'supply', 'net', 'held', 'W', 'adds', 'inc', 'open', 'lim',
+  'F', 'fg')
 if not c[4] then return { now, -1 } end
 local limit, deadline, opens, closes = unpack(ARGV, 1, 4)
 limit, deadline, opens, closes = limit + 0, deadline + 0, opens + 0, closes + 0
@@ -66,13 +66,11 @@ local function seen(i, id, hold, state)
     if mine then return 'O', tonumber(sub(v, 6, 18)) else return 'H', v end
   end
   local d = d0[i] or d1[i]
-  if not d then return end
-  if sub(d, 1, 4) ~= sub(id, 13) then return 'X', sub(d, 1, 4) end
-  return 'V', sub(d, 5, 5)
+  if d and sub(d, 1, 4) ~= sub(id, 13) then return 'X', sub(d, 1, 4) end
+  if d then return 'V', sub(d, 5, 5) end
 end
 
--- The buyer's units (nil = no field in b).
-local function units(i)
+local function units(i) -- of the buyer; nil = no field in b
   return B[buyers[i]] or (b0[i] and tonumber(b0[i])) or (b1[i] and 0) or nil
 end
 
@@ -86,9 +84,8 @@ local function refuse(has, qty, state, checked, relay)
   end
   if state ~= T and limit > 0 and (has or 0) + qty > limit then return has and 'L' or 'l' end
   if left < qty then return has and 'S' or 's' end
-  -- Of a buyer who may have been forgotten the database is asked before units are taken: this may
-  -- be a repeat. A refusal is not worth that, it takes nothing.
-  if c[10] and not has and not checked and not relay and state ~= T then return 'R' end
+  -- Before units go to a buyer who may have been forgotten; a refusal is not worth a look-up.
+  if c[10] and not (has or checked or relay or state == T) then return 'R' end
 end
 
 local function take(i, id, number, hold)
@@ -112,8 +109,7 @@ end
 
 local out, codes = { now, tonumber(c[4]), 0, tonumber(c[6]), 0, table.concat(ids), '' }, {}
 for i = 1, n do
-  local a = 3 * i + 2
-  codes[i], out[#out + 1] = take(i, ARGV[a], tonumber(ARGV[a + 1]), ARGV[a + 2])
+  codes[i], out[#out + 1] = take(i, ARGV[3 * i + 2], tonumber(ARGV[3 * i + 3]), ARGV[3 * i + 4])
 end
 if #hw > 0 then call('HSET', KEYS[2], unpack(hw)) end
 if #bw > 0 then call('HSET', KEYS[3], unpack(bw)) end

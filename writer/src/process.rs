@@ -53,19 +53,19 @@ impl Processor {
         let released = self.write_rows(flows).await;
         self.finish_ranges(flows, &decided).await;
         self.apply_all(flows, &decided, released).await;
-        let parked = self.park_orders(flows).await;
-        let parked = parked.and(self.park_frames(here, &batch.unreadable).await);
-        if let Err(e) = parked {
-            tracing::warn!(partition = %here, error = %e, "parking waits for database 0");
-            return Outcome::Again;
-        }
         let waits = flows.iter().any(|f| match f.stopped {
             Some(Stop::Database(db)) => !retry::may_move(here, db),
             Some(Stop::Poison(_)) | None => false,
         });
-        // Nothing is handed over before that is the last thing to do: this batch runs again, and
-        // each run would publish the same orders once more.
+        // Nothing is parked or handed over before that is the last thing to do: this batch runs
+        // again, and each run would park and publish the same orders once more.
         if waits {
+            return Outcome::Again;
+        }
+        let parked = self.park_orders(flows).await;
+        let parked = parked.and(self.park_frames(here, &batch.unreadable).await);
+        if let Err(e) = parked {
+            tracing::warn!(partition = %here, error = %e, "parking waits for database 0");
             return Outcome::Again;
         }
         if mutant::on(Mutant::HandOverLost) {

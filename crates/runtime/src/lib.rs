@@ -8,6 +8,7 @@ pub mod config;
 pub mod mutant;
 
 pub mod probe;
+pub mod seldom;
 pub mod tasks;
 pub mod telemetry;
 pub mod unique;

@@ -14,7 +14,7 @@ use domain::{OrderId, Totals};
 use futures::FutureExt;
 use store::port::{
     Appended, CellAsks, CellVerdicts, Change, InitOutcome, LedgerPage, Moved, OfferPut, OrderRow,
-    Parked, ParkedFrame, RowAsk, RowPage, RowState, UnrowedRange, Verdict,
+    Parked, ParkedFrame, ParkedOrder, RowAsk, RowPage, RowState, UnrowedRange, Verdict,
 };
 use store::{Catalog, Ledger, Marks, Orders, StoreError, StoreResult};
 use testkit::memory::MemoryStore;
@@ -215,7 +215,7 @@ calls!(Marks for s {
         0;
     reads parked(order: OrderId = order => order) -> Option<Parked>, 0;
     reads parked_orders(after: Option<OrderId> = after => after, limit: u64 = limit => limit)
-        -> Vec<Parked>, 0;
+        -> Vec<ParkedOrder>, 0;
     writes unpark(order: OrderId = order => order, times: u32 = times => times) -> bool, 0;
     reads parked_frame(id: &str = id.to_owned() => &id) -> Option<ParkedFrame>, 0;
     reads parked_frames(after: Option<&str> = after.map(str::to_owned) => after.as_deref(),

@@ -362,6 +362,17 @@ pub enum InitOutcome {
     OtherDatabases(u16),
 }
 
+/// A parked order in a list, which one that cannot be read is on as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedOrder {
+    /// The order.
+    pub order: OrderId,
+    /// What failed.
+    pub reason: String,
+    /// How often it was parked.
+    pub times: u32,
+}
+
 /// A parked order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parked {
@@ -414,7 +425,11 @@ pub trait Marks: Send + Sync {
     /// One parked order.
     async fn parked(&self, order: OrderId) -> StoreResult<Option<Parked>>;
     /// Parked orders by id after `after`, at most `limit`.
-    async fn parked_orders(&self, after: Option<OrderId>, limit: u64) -> StoreResult<Vec<Parked>>;
+    async fn parked_orders(
+        &self,
+        after: Option<OrderId>,
+        limit: u64,
+    ) -> StoreResult<Vec<ParkedOrder>>;
     /// Takes an order off the list, unless it was parked again since it was read with `times`, a
     /// number that no other parking of this order has.
     async fn unpark(&self, order: OrderId, times: u32) -> StoreResult<bool>;

@@ -6,6 +6,7 @@ use view::{Drift, OperateError, Report};
 
 use super::{Admin, input};
 use crate::answer::{self, Answer, Problem};
+use crate::failed;
 
 #[derive(Serialize)]
 struct DriftBody<'a> {
@@ -51,7 +52,11 @@ pub fn report_json(report: &Report) -> String {
 fn problem(e: OperateError) -> Problem {
     match e {
         OperateError::UnknownCell => Problem::new(Reason::UnknownCell),
-        OperateError::Down(what) => Problem::with(Reason::DependencyDown, what),
+        e @ OperateError::Down(_) => {
+            failed::reconciler(e);
+            let text = "not all of it could be done; the log says why, repeat this";
+            Problem::with(Reason::DependencyDown, text)
+        }
     }
 }
 

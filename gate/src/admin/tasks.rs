@@ -4,7 +4,7 @@ use domain::frame::{self, Item};
 use domain::{OrderId, Payload, Reason};
 use orderlog::port::Partition;
 use serde::Serialize;
-use store::port::{Parked, ParkedFrame};
+use store::port::{Parked, ParkedFrame, ParkedOrder};
 
 use super::{Admin, input};
 use crate::answer::{self, Answer, Problem};
@@ -35,9 +35,9 @@ struct Page {
     next_cursor: Option<String>,
 }
 
-fn of_order(p: Parked) -> Task {
-    let id = p.order.to_string();
-    Task { subject: id.clone(), id, kind: ORDER, why: p.reason, state: "open", times: p.times }
+fn of_order(ParkedOrder { order, reason: why, times }: ParkedOrder) -> Task {
+    let id = order.to_string();
+    Task { subject: id.clone(), id, kind: ORDER, why, state: "open", times }
 }
 
 fn of_frame(f: ParkedFrame) -> Task {
@@ -158,7 +158,8 @@ async fn retry_order(admin: &Admin, order: OrderId) -> Result<Task, Problem> {
     let frame = frame::encode(&[Item::Order(parked.mode, parked.sealed.clone())]);
     publish(admin, Partition::Main(home), frame).await?;
     ports.store.unpark(order, parked.times).await.map_err(input::down)?;
-    Ok(of_order(parked))
+    let Parked { order, reason, times, .. } = parked;
+    Ok(of_order(ParkedOrder { order, reason, times }))
 }
 
 async fn retry_frame(admin: &Admin, id: &str) -> Result<Task, Problem> {

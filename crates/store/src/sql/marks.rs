@@ -18,7 +18,7 @@ use super::{Db, SqlStore, convert};
 use crate::entity::{barrier_seen, lease, parked, parked_frame, progress};
 use crate::error::StoreResult;
 use crate::ladder;
-use crate::port::{MOST_COUNTED, Marks, Parked, ParkedFrame};
+use crate::port::{MOST_COUNTED, Marks, Parked, ParkedFrame, ParkedOrder};
 
 const NOW_MYSQL: &str = "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) AS now_ms";
 const NOW_SQLITE: &str =
@@ -154,18 +154,30 @@ fn to_parked(db: &Db, m: parked::Model) -> StoreResult<Parked> {
     Ok(Parked { order, reason: m.reason, mode, sealed, times: m.times as u32 })
 }
 
-async fn parked_orders(db: &Db, after: Option<OrderId>, limit: u64) -> StoreResult<Vec<Parked>> {
+async fn parked_orders(
+    db: &Db,
+    after: Option<OrderId>,
+    limit: u64,
+) -> StoreResult<Vec<ParkedOrder>> {
+    use parked::Column::{IsOpen, OrderId, Reason, Times};
     let conn = db.conn().await?;
     let from = after.map(|o| o.0.to_vec()).unwrap_or_default();
-    let rows = parked::Entity::find()
-        .filter(parked::Column::OrderId.gt(from))
-        .filter(parked::Column::IsOpen.eq(1))
-        .order_by_asc(parked::Column::OrderId)
+    let rows: Vec<(Vec<u8>, String, i32)> = parked::Entity::find()
+        .select_only()
+        .columns([OrderId, Reason, Times])
+        .filter(OrderId.gt(from))
+        .filter(IsOpen.eq(1))
+        .order_by_asc(OrderId)
         .limit(limit)
+        .into_tuple()
         .all(&*conn)
         .await
         .map_err(|e| db.err(e))?;
-    rows.into_iter().map(|m| to_parked(db, m)).collect()
+    let one = |(id, reason, times): (Vec<u8>, String, i32)| {
+        let order = convert::order_id(db, &id)?;
+        Ok(ParkedOrder { order, reason, times: times as u32 })
+    };
+    rows.into_iter().map(one).collect()
 }
 
 async fn parked_frames(db: &Db, after: &str, limit: u64) -> StoreResult<Vec<ParkedFrame>> {
@@ -314,7 +326,11 @@ impl Marks for SqlStore {
         };
         db.run(read).await
     }
-    async fn parked_orders(&self, after: Option<OrderId>, limit: u64) -> StoreResult<Vec<Parked>> {
+    async fn parked_orders(
+        &self,
+        after: Option<OrderId>,
+        limit: u64,
+    ) -> StoreResult<Vec<ParkedOrder>> {
         let db = self.db(0)?;
         db.run(|| parked_orders(db, after, limit)).await
     }

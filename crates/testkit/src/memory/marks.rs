@@ -5,7 +5,7 @@ use bytes::Bytes;
 use domain::OrderId;
 use domain::frame::{Mode, Sealed};
 use store::StoreResult;
-use store::port::{Marks, Parked, ParkedFrame};
+use store::port::{Marks, Parked, ParkedFrame, ParkedOrder};
 
 use super::mutant::StoreMutant;
 use super::state::MemoryStore;
@@ -73,11 +73,20 @@ impl Marks for MemoryStore {
     async fn parked(&self, order: OrderId) -> StoreResult<Option<Parked>> {
         self.look(|s| Ok(s.parked.get(&order).filter(|p| p.1).map(|p| p.0.clone()))).await
     }
-    async fn parked_orders(&self, after: Option<OrderId>, limit: u64) -> StoreResult<Vec<Parked>> {
+    async fn parked_orders(
+        &self,
+        after: Option<OrderId>,
+        limit: u64,
+    ) -> StoreResult<Vec<ParkedOrder>> {
         self.look(|s| {
             let open = s.parked.values().filter(|p| p.1).map(|p| &p.0);
             let later = open.filter(|p| after.is_none_or(|a| p.order > a));
-            Ok(later.take(limit as usize).cloned().collect())
+            let listed = |p: &Parked| ParkedOrder {
+                order: p.order,
+                reason: p.reason.clone(),
+                times: p.times,
+            };
+            Ok(later.take(limit as usize).map(listed).collect())
         })
         .await
     }

@@ -17,7 +17,7 @@ use orderlog::port::{Consumer, LogError, OrderLog, Partition};
 use parking_lot::RwLock;
 use store::port::{
     Appended, CellAsks, CellVerdicts, Change, InitOutcome, LedgerPage, Moved, OfferPut, OrderRow,
-    Parked, ParkedFrame, RowAsk, RowPage, RowState, UnrowedRange, Verdict,
+    Parked, ParkedFrame, ParkedOrder, RowAsk, RowPage, RowState, UnrowedRange, Verdict,
 };
 use store::{Catalog, Ledger, Marks, Orders, Store, StoreError, StoreResult};
 
@@ -207,7 +207,7 @@ forward!(Marks for s {
     fn park(order: OrderId, reason: &str, item: (Mode, &Sealed)) -> (), 0;
     fn parked_among(orders: &[OrderId]) -> Vec<OrderId>, 0;
     fn parked(order: OrderId) -> Option<Parked>, 0;
-    fn parked_orders(after: Option<OrderId>, limit: u64) -> Vec<Parked>, 0;
+    fn parked_orders(after: Option<OrderId>, limit: u64) -> Vec<ParkedOrder>, 0;
     fn unpark(order: OrderId, times: u32) -> bool, 0;
     fn parked_frame(id: &str) -> Option<ParkedFrame>, 0;
     fn parked_frames(after: Option<&str>, limit: u64) -> Vec<ParkedFrame>, 0;

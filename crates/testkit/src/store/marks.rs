@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use domain::frame::Mode;
 
-use store::port::ParkedFrame;
+use store::port::{ParkedFrame, ParkedOrder};
 
 use super::make::sealed;
 use super::{Subject, same};
@@ -84,7 +84,8 @@ pub async fn parked(s: &Subject) -> Result<()> {
         after = Some(last.order);
         listed.extend(page.into_iter().filter(|q| q.order == p.order));
     }
-    same(listed, vec![again])?;
+    let (reason, times) = (again.reason, again.times);
+    same(listed, vec![ParkedOrder { order: p.order, reason, times }])?;
     let beyond = s.store.parked_orders(Some(p.order), 1000).await?;
     ensure!(beyond.iter().all(|q| q.order > p.order), "{beyond:?}");
     let id = domain::identity::sha256_hex(&frame);
