@@ -61,6 +61,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Exit> {
+    runtime::tls::provide();
     let config = runtime::config::load(&cli.sources()).map_err(|e| Exit::usage(e.0))?;
     if cli.check_config {
         println!("configuration is fine");

@@ -14,7 +14,7 @@ use crate::cli::ReconcilerArgs;
 use crate::wire::{self, RedisClient};
 use crate::{Exit, dev};
 
-/// Logs, metrics and the TLS provider; once per process.
+/// Logs and metrics; once per process.
 pub(crate) fn begin(config: &Config, tasks: &Tasks) -> Result<PrometheusHandle, Exit> {
     telemetry::logs(&config.telemetry).map_err(Exit::usage)?;
     telemetry::metrics(tasks).map_err(Exit::unavailable)

@@ -61,11 +61,7 @@ pub(crate) struct Stand {
 
 /// The store of a configuration.
 pub(crate) fn store(config: &Config) -> Result<SqlStore> {
-    let cfg = StoreConfig {
-        databases: config.store.databases.clone(),
-        connections: config.store.connections,
-        timeout: Duration::from_secs(10),
-    };
+    let cfg = StoreConfig::of(&config.store, Duration::from_secs(10));
     let identity = Identity::new(config.identity.secret.as_bytes());
     Ok(SqlStore::new(&cfg, identity, runtime::clock::system_clock())?)
 }
@@ -80,7 +76,7 @@ pub(crate) async fn ports(config: &Config, kind: LogKind, tasks: &Tasks) -> Resu
         LogKind::Null => Arc::new(NullLog),
         LogKind::Real => real_log(config, tasks, store.databases()).await?,
     };
-    let cells = cells::fred::connect(&config.cells.nodes, &cells::fred::Tuning::default()).await?;
+    let cells = cells::fred::connect(&config.cells, &cells::fred::Tuning::default()).await?;
     let unique = runtime::unique::random();
     Ok(Ports { cells: Arc::new(cells), store, log, identity, clock, unique })
 }

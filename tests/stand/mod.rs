@@ -114,7 +114,7 @@ impl Stand {
         let nodes = stack::config().unwrap().cells.nodes;
         for (n, node) in nodes.iter().enumerate() {
             let port = node.rsplit_once(':').unwrap().1;
-            let role = run("redis-cli", &["-p", port, "role"]);
+            let role = said(stack::redis_cli(port).unwrap().arg("role"));
             if role.starts_with("master") {
                 return format!("redis-{}", n + 1);
             }
@@ -155,7 +155,7 @@ impl Stand {
     pub fn redis(&self, args: &[&str]) -> String {
         let nodes = stack::config().unwrap().cells.nodes;
         let port = nodes[0].rsplit_once(':').unwrap().1.to_owned();
-        run("redis-cli", &[&["-c", "-p", &port], args].concat())
+        said(stack::redis_cli(&port).unwrap().arg("-c").args(args))
     }
 
     /// A new offer.
@@ -289,6 +289,9 @@ impl Drop for Stand {
 }
 
 fn run(program: &str, args: &[&str]) -> String {
-    let out = Command::new(program).args(args).output().unwrap();
-    String::from_utf8_lossy(&out.stdout).into_owned()
+    said(Command::new(program).args(args))
+}
+
+fn said(command: &mut Command) -> String {
+    String::from_utf8_lossy(&command.output().unwrap().stdout).into_owned()
 }

@@ -166,8 +166,10 @@ fn nodes() -> Result<Vec<(String, String)>> {
 /// What a Redis node says; nothing when it does not answer within 2 s, being paused by another
 /// fault.
 pub(crate) fn redis_cli(port: &str, args: &[&str]) -> Result<String> {
-    let out = Command::new("timeout").args(["2", "redis-cli", "-p", port]).args(args).output();
-    Ok(String::from_utf8_lossy(&out.context("redis-cli")?.stdout).into_owned())
+    let cli = stack::redis_cli(port)?;
+    let mut bounded = Command::new("timeout");
+    bounded.arg("2").arg(cli.get_program()).args(cli.get_args()).args(args);
+    Ok(String::from_utf8_lossy(&bounded.output().context("redis-cli")?.stdout).into_owned())
 }
 
 /// A node that has this role now.

@@ -13,19 +13,25 @@ pub struct Server {
     pub host: String,
     /// Where it listens.
     pub port: u16,
+    /// The parameters of its URLs, with their question mark; empty for none.
+    parameters: String,
 }
 
 impl Server {
-    /// The server and the database of `mysql://user:password@host:port/database`.
+    /// The server and the database of `mysql://user:password@host:port/database?parameters`.
     pub fn of(url: &str) -> Result<(Self, String)> {
-        let rest = url.strip_prefix("mysql://").context("mysql://")?;
+        let (rest, parameters) = match url.split_once('?') {
+            Some((rest, parameters)) => (rest, format!("?{parameters}")),
+            None => (url, String::new()),
+        };
+        let rest = rest.strip_prefix("mysql://").context("mysql://")?;
         let (login, rest) = rest.split_once('@').context("user:password@host")?;
         let (user, password) = login.split_once(':').context("user:password")?;
         let (place, database) = rest.split_once('/').context("host:port/database")?;
         let (host, port) = place.split_once(':').context("host:port")?;
         let port = port.parse().with_context(|| format!("the port {port}"))?;
         let (user, password) = (user.to_owned(), password.to_owned());
-        Ok((Self { user, password, host: host.to_owned(), port }, database.to_owned()))
+        Ok((Self { user, password, host: host.to_owned(), port, parameters }, database.to_owned()))
     }
 
     /// `host:port`.
@@ -35,14 +41,28 @@ impl Server {
 
     /// The URL of a database of this server, reached at `place`.
     pub fn url(&self, place: &str, database: &str) -> String {
-        format!("mysql://{}:{}@{place}/{database}", self.user, self.password)
+        let Self { user, password, parameters, .. } = self;
+        format!("mysql://{user}:{password}@{place}/{database}{parameters}")
+    }
+
+    /// The same server for its administrator, who has no password.
+    pub fn root(&self) -> Self {
+        Self { user: "root".to_owned(), password: String::new(), ..self.clone() }
+    }
+
+    /// What the client needs for TLS where the URL asks for it.
+    fn tls(&self) -> Vec<String> {
+        let ca = self.parameters.split(['?', '&']).find_map(|p| p.strip_prefix("ssl-ca="));
+        let verify = || "--ssl-verify-server-cert".to_owned();
+        ca.map(|ca| vec![format!("--ssl-ca={ca}"), verify()]).unwrap_or_default()
     }
 
     /// Runs statements; the answer without headings, columns separated by tabs.
     pub fn sql(&self, statements: &str) -> Result<String> {
         let out = Command::new("mariadb")
             .args(["--local-infile=1", "-N", "-h", &self.host, "-P", &self.port.to_string()])
-            .args(["-u", &self.user, &format!("-p{}", self.password), "-e", statements])
+            .args(self.tls())
+            .args(["-u", &self.user, &format!("--password={}", self.password), "-e", statements])
             .output()
             .context("the `mariadb` client")?;
         let said = String::from_utf8_lossy(&out.stderr);
@@ -61,6 +81,12 @@ mod tests {
         let (server, database) = Server::of(url).unwrap();
         assert_eq!((server.place().as_str(), database.as_str()), ("127.0.0.1:17021", "sluice_0"));
         assert_eq!(server.url(&server.place(), &database), url);
+        assert!(server.tls().is_empty());
+        let url = format!("{url}?ssl-mode=VERIFY_IDENTITY&ssl-ca=/ca.pem");
+        let (server, database) = Server::of(&url).unwrap();
+        assert_eq!((server.url(&server.place(), &database), database.as_str()), (url, "sluice_0"));
+        assert_eq!(server.tls()[0], "--ssl-ca=/ca.pem");
+        assert_eq!(server.root().url("h:1", "d").split('@').next(), Some("mysql://root:"));
         for bad in ["sqlite://x", "mysql://me@h:1/d", "mysql://me:s@h/d", "mysql://me:s@h:1"] {
             assert!(Server::of(bad).is_err(), "{bad}");
         }

@@ -37,6 +37,30 @@ pub fn config() -> Result<Config> {
     load(&Sources { file: Some(file), ..Default::default() }).context(HELP)
 }
 
+/// The same servers as their operator reaches them: with rights that the product does not have.
+/// Of a stack without access control it is the product's own configuration.
+pub fn operator() -> Result<Config> {
+    let file = file().with_file_name("operator.toml");
+    match file.is_file() {
+        true => load(&Sources { file: Some(file), ..Default::default() }).context(HELP),
+        false => config(),
+    }
+}
+
+/// `redis-cli` as the operator on the node at this port.
+pub fn redis_cli(port: &str) -> Result<Command> {
+    let cells = operator()?.cells;
+    let mut cli = Command::new("redis-cli");
+    cli.args(["-p", port]);
+    if cells.tls {
+        cli.arg("--tls").arg("--cacert").arg(&cells.ca_file);
+    }
+    if !cells.user.is_empty() {
+        cli.args(["--user", &cells.user, "--pass", &cells.password, "--no-auth-warning"]);
+    }
+    Ok(cli)
+}
+
 fn lock_file() -> Result<File> {
     let path = file().with_file_name(".disrupt");
     let open = File::options().create(true).truncate(false).write(true).open(&path);

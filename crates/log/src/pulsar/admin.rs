@@ -6,10 +6,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::header::HeaderValue;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use runtime::Secret;
+use runtime::config::LogConfig;
+use runtime::tls::Files;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::line::{self, Place};
 use crate::port::LogError;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -17,18 +23,19 @@ const MAX_ANSWER: usize = 4 * 1024 * 1024;
 
 /// The admin API of one namespace.
 pub struct Admin {
+    place: Place,
     authority: String,
     namespace: String,
+    files: Files,
+    secret: Secret,
 }
 
 impl Admin {
-    pub fn new(url: &str, namespace: &str) -> Result<Self, LogError> {
-        let uri: hyper::Uri = url.parse().map_err(|e| unavailable(url, e))?;
-        let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http"));
-        let authority = authority.ok_or_else(|| unavailable(url, "expected http://host:port"))?;
-        let port = authority.port_u16().unwrap_or(80);
-        let authority = format!("{}:{port}", authority.host());
-        Ok(Self { authority, namespace: namespace.to_owned() })
+    pub fn new(cfg: &LogConfig) -> Result<Self, LogError> {
+        let place = Place::of(&cfg.admin_url, &[("http", 80, false), ("https", 443, true)]);
+        let place = place.map_err(|e| unavailable("log.admin_url", e))?;
+        let (authority, namespace) = (place.authority(), cfg.namespace.clone());
+        Ok(Self { place, authority, namespace, files: cfg.files(), secret: cfg.secret() })
     }
 
     /// Makes the namespace unless it is there.
@@ -103,12 +110,16 @@ impl Admin {
         path: &str,
         body: &str,
     ) -> Result<(StatusCode, Bytes), LogError> {
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(&method)
             .uri(path)
             .header("host", &self.authority)
             .header("content-type", "application/json")
-            .header("connection", "close")
+            .header("connection", "close");
+        if let Some(token) = self.secret.read().map_err(|e| unavailable("log.token_file", e))? {
+            request = request.header("authorization", bearer(&token)?);
+        }
+        let request = request
             .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
             .map_err(|e| unavailable(path, e))?;
         match tokio::time::timeout(TIMEOUT, self.exchange(request)).await {
@@ -124,19 +135,38 @@ impl Admin {
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
-        let stream = TcpStream::connect(&self.authority).await?;
-        let (mut sender, conn) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let answer = async move {
-            let response = sender.send_request(request).await?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await?;
-            Ok((status, body.to_bytes()))
-        };
-        // The connection does the work and closes after the one answer.
-        let (answer, _) = tokio::join!(answer, conn);
-        answer
+        let tcp = TcpStream::connect(&self.authority).await?;
+        if self.place.tls {
+            return ask(line::secure(tcp, &self.place, &self.files).await?, request).await;
+        }
+        ask(tcp, request).await
     }
+}
+
+/// Sends the request; the connection does the work and closes after the one answer.
+async fn ask<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut sender, conn) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let answer = async move {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await?;
+        Ok((status, body.to_bytes()))
+    };
+    let (answer, _) = tokio::join!(answer, conn);
+    answer
+}
+
+fn bearer(token: &str) -> Result<HeaderValue, LogError> {
+    let value = HeaderValue::try_from(format!("Bearer {token}"));
+    let mut value = value.map_err(|_| unavailable("log.token", "no header can carry it"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn unavailable(what: &str, why: impl std::fmt::Display) -> LogError {
@@ -144,6 +174,12 @@ fn unavailable(what: &str, why: impl std::fmt::Display) -> LogError {
 }
 
 fn answered(path: &str, status: StatusCode, text: &Bytes) -> LogError {
-    let text: String = String::from_utf8_lossy(text).chars().take(300).collect();
+    let text = match status {
+        // Their bodies are pages for browsers.
+        StatusCode::UNAUTHORIZED => "the admin API does not know log.token".to_owned(),
+        StatusCode::FORBIDDEN => "log.token has no right to do this".to_owned(),
+        _ => String::from_utf8_lossy(text).split_whitespace().collect::<Vec<_>>().join(" "),
+    };
+    let text: String = text.chars().take(300).collect();
     unavailable(path, format!("{status} {text}"))
 }

@@ -11,6 +11,8 @@ mod admin;
 mod client;
 mod consumer;
 mod lane;
+mod line;
+mod why;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -52,10 +54,10 @@ impl PulsarLog {
         tasks: &Tasks,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, LogError> {
-        let clients = Arc::new(Clients::new(&cfg.url, timeout, tasks));
+        let clients = Arc::new(Clients::new(cfg, timeout, tasks)?);
         clients.get().await?;
         Ok(Arc::new(Self {
-            admin: Admin::new(&cfg.admin_url, &cfg.namespace)?,
+            admin: Admin::new(cfg)?,
             cfg: cfg.clone(),
             databases,
             timeout,

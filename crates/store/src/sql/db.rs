@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use runtime::Secret;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
     DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
@@ -18,6 +19,7 @@ use sea_orm::{
 use tokio::time::Instant;
 
 use super::lock::Wait;
+use super::url::{self, Place};
 use super::{StoreConfig, insert, session};
 use crate::error::{StoreError, StoreResult};
 
@@ -43,6 +45,9 @@ pub(crate) struct Db {
     /// What the last row transaction met.
     pub met_rows: Met,
     options: ConnectOptions,
+    /// `host:port`, for people.
+    name: String,
+    password: Secret,
     timeout: Duration,
     pool: Mutex<Pool>,
 }
@@ -69,17 +74,16 @@ struct Pool {
 
 impl Db {
     pub fn new(no: u16, url: &str, cfg: &StoreConfig) -> StoreResult<Self> {
-        let sqlite = url.starts_with("sqlite:");
-        if !sqlite && !url.starts_with("mysql:") {
-            let what = "a database URL starts with mysql:// or sqlite://";
-            return Err(StoreError::corrupt(no, what));
-        }
-        let tls = url.contains("ssl-mode=REQUIRED") || url.contains("ssl-mode=VERIFY");
+        let place = Place::of(url).map_err(|e| StoreError::corrupt(no, e))?;
+        let sqlite = place.backend == DbBackend::Sqlite;
+        cfg.password.read().map_err(|e| StoreError::corrupt(no, e))?;
         Ok(Self {
             no,
-            backend: if sqlite { DbBackend::Sqlite } else { DbBackend::MySql },
-            most: if tls { 32 } else { 512 },
-            most_bytes: if tls { 12_000 } else { 60_000 },
+            backend: place.backend,
+            most: if place.tls { 32 } else { 512 },
+            most_bytes: if place.tls { 12_000 } else { 60_000 },
+            name: place.name,
+            password: cfg.password.clone(),
             locked: Mutex::new(None),
             texts: insert::Texts::default(),
             met_verdicts: Met::default(),
@@ -95,7 +99,7 @@ impl Db {
         if let Some(conn) = self.pool.lock().conn.clone() {
             return Ok(conn);
         }
-        let fresh = Database::connect(self.options.clone()).await.map_err(|e| self.err(e))?;
+        let fresh = Database::connect(self.options()?).await.map_err(|e| self.err(e))?;
         let mut pool = self.pool.lock();
         let conn = pool.conn.get_or_insert_with(|| Arc::new(fresh)).clone();
         pool.made = Some(Instant::now());
@@ -104,13 +108,37 @@ impl Db {
 
     /// A connection of its own, outside the pool.
     pub async fn alone(&self) -> StoreResult<DatabaseConnection> {
-        let mut options = self.options.clone();
+        let mut options = self.options()?;
         options.max_connections(1).idle_timeout(None);
         Database::connect(options).await.map_err(|e| self.err(e))
     }
 
+    /// With the password as it is now.
+    fn options(&self) -> StoreResult<ConnectOptions> {
+        let mut options = self.options.clone();
+        if self.backend == DbBackend::MySql {
+            let password = self.password.read().map_err(|e| StoreError::Transient {
+                db: self.no,
+                what: format!("store.password_file: {e}"),
+            })?;
+            let url = options.get_url().to_owned();
+            options.map_sqlx_mysql_opts(move |o| {
+                let o = url::settled(&url, o);
+                password.as_deref().map_or(o.clone(), |p| o.password(p))
+            });
+        }
+        Ok(options)
+    }
+
     pub fn err(&self, e: DbErr) -> StoreError {
-        StoreError::from_driver(self.no, &e)
+        let mut e = StoreError::from_driver(self.no, &e);
+        // What is a server's fault is looked for at the server.
+        if let StoreError::Transient { what, .. } = &mut e
+            && !self.name.is_empty()
+        {
+            *what = format!("{}: {what}", self.name);
+        }
+        e
     }
 
     pub fn corrupt(&self, what: impl Into<String>) -> StoreError {

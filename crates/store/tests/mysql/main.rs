@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Identity;
+use runtime::Secret;
 use runtime::clock::system_clock;
 use sluicegate_store::{Catalog, Ledger, Marks, SqlStore, StoreConfig};
 use testkit::own::Own;
@@ -27,7 +28,8 @@ fn identity() -> Identity {
 }
 
 fn open(own: &Own, timeout: Duration) -> Arc<SqlStore> {
-    let cfg = StoreConfig { databases: own.urls.clone(), connections: 4, timeout };
+    let databases = own.urls.clone();
+    let cfg = StoreConfig { databases, password: Secret::None, connections: 4, timeout };
     Arc::new(SqlStore::new(&cfg, identity(), system_clock()).unwrap())
 }
 

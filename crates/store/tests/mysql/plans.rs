@@ -255,7 +255,7 @@ async fn no_statement_reads_more_than_its_batch() {
     let log = Log::start(&own).await;
     conforms(&own).await.unwrap();
     asked(&open(&own, Duration::from_secs(60)), &cell, &ids).await;
-    let (_, database) = own.urls[0].rsplit_once('/').unwrap();
+    let database = own.name(0);
     let plans = log.stop(database).await;
     let mut seen: BTreeMap<String, (usize, u64)> = BTreeMap::new();
     let mut wrong = Vec::new();
