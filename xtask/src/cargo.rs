@@ -97,8 +97,8 @@ pub fn sim(args: &[String]) -> Result<u8> {
 
 /// `cargo xtask bench`: on servers that have never seen anything, which end with it.
 pub fn bench(base: u16, args: &[String]) -> Result<u8> {
-    let (fresh, small_disks) = (true, false);
-    stack::run(StackCommand::Up { fresh, small_disks }, base)?;
+    let (fresh, small_disks, secure) = (true, false, false);
+    stack::run(StackCommand::Up { fresh, small_disks, secure }, base)?;
     let config = layout::Layout::new(base).config_file();
     let report = layout::workspace_root().join("target/bench/report.json");
     let (stack, out) = (config.display().to_string(), report.display().to_string());

@@ -32,6 +32,8 @@ Under target/stack/ (target/stack-BASE with another --port-base):
   sluicegate.toml     the configuration with which the product runs on this stack
   NAME.pid, NAME.log  of every server; NAME/ is its data
   NAME.img            its disk, after `up --small-disks`
+  secure/             certificates, passwords and tokens, after `up --secure`
+  operator.toml       the same servers as their operator reaches them, after `up --secure`
 Ports, counted from the base: redis +1..+6 (bus +11..+16), mariadb +21 and +22,
 pulsar +50 (broker) and +51 (admin) and +52 (bookie); the product gets +80 (gate) and +90 (admin).
 The first `up` needs apt (as root or through sudo) and Maven Central; later ones need no network.";
@@ -137,6 +139,10 @@ pub enum StackCommand {
         /// `fill` can fill. Stays so until the stack is wiped.
         #[arg(long)]
         small_disks: bool,
+        /// TLS alone, and nobody without a password or token, on every server: what the product's
+        /// users may do there is what docs/operations.md names. Stays so until the stack is wiped.
+        #[arg(long)]
+        secure: bool,
     },
     /// Ends the servers that this stack started, and nothing else.
     Down {
