@@ -1,5 +1,6 @@
 //! Gate, writer and reconciler as processes on the real servers.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helper")]
+#![allow(dead_code, reason = "each test uses what it needs")]
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -42,7 +43,11 @@ impl Stand {
         let servers = stack::disrupt().unwrap();
         let run = format!("test_{name}_{:08x}", std::process::id() ^ u32::from(port()) << 8);
         let databases = process::create_databases(&run).unwrap();
-        let url = |d: &(testkit::mariadb::Server, String)| d.0.url(&d.0.place(), &d.1);
+        let by_file = more.iter().any(|m| m.starts_with("store.password_file"));
+        let url = |(server, name): &(testkit::mariadb::Server, String)| match by_file {
+            true => server.url_without_password(&server.place(), name),
+            false => server.url(&server.place(), name),
+        };
         let urls: Vec<String> = databases.iter().map(|d| format!("\"{}\"", url(d))).collect();
         let (gate, admin) = (format!("127.0.0.1:{}", port()), format!("127.0.0.1:{}", port()));
         let mut sets = vec![
@@ -53,6 +58,15 @@ impl Stand {
             format!("store.databases=[{}]", urls.join(",")),
             format!("log.topic_prefix={run}"),
         ];
+        if more.iter().any(|m| m.starts_with("log.token_file")) {
+            // Whose token that is may not make topics.
+            let binary = Path::new(env!("CARGO_BIN_EXE_sluicegate"));
+            let by_file = more.iter().filter(|m| m.starts_with("store."));
+            let first = sets.iter().cloned().chain(by_file.map(|m| (*m).to_owned()));
+            let first: Vec<String> = first.collect();
+            let out = process::command(binary, &first, &["admin", "init"]).output().unwrap();
+            assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        }
         sets.extend(more.iter().map(|s| (*s).to_owned()));
         let dir = tempfile::tempdir().unwrap();
         let log = |name: &str| dir.path().join(format!("{name}.log"));
@@ -76,6 +90,23 @@ impl Stand {
     pub fn start_service(&mut self, name: &'static str) {
         let command = self.command(&[name]);
         self.service(name).start(command).unwrap();
+    }
+
+    /// Everything that a service said.
+    pub fn said(&self, name: &str) -> String {
+        self.services.iter().find(|s| s.name == name).expect("a service").said()
+    }
+
+    /// Ends the sessions of the product at every database.
+    pub fn cut_databases(&self, user: &str) {
+        for (server, _) in &self.databases {
+            let list = "SELECT id FROM information_schema.processlist WHERE user =";
+            let ids = server.root().sql(&format!("{list} '{user}'")).unwrap();
+            for id in ids.lines() {
+                // It may have ended by itself.
+                let _ = server.root().sql(&format!("KILL {id}"));
+            }
+        }
     }
 
     /// kill -9.
@@ -238,6 +269,11 @@ impl Stand {
             assert!(Instant::now() < until, "{seen}");
             std::thread::sleep(Duration::from_millis(200));
         }
+    }
+
+    /// What waits for a person.
+    pub fn tasks(&self) -> Value {
+        self.curl(TOKEN, &[&format!("http://{}/admin/tasks", self.admin)])
     }
 
     fn once(&self, args: &[&str]) -> (Option<i32>, Value) {

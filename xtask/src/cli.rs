@@ -51,7 +51,8 @@ pub enum Command {
         #[command(flatten)]
         port: PortBase,
     },
-    /// Brings the stack up and runs all tests against it (SLUICEGATE_STACK names its config).
+    /// Brings the stack up and runs all tests against it (SLUICEGATE_STACK names its config); without
+    /// arguments also a secure one, 100 ports higher (SLUICEGATE_SECURE_STACK).
     Test {
         /// Where the servers listen.
         #[command(flatten)]
@@ -61,7 +62,8 @@ pub enum Command {
         args: Vec<String>,
     },
     /// Checks formatting, runs clippy with warnings denied, the simulator, its mutants, `test` and
-    /// some schedules of `chaos`; prints the time of each.
+    /// some schedules of `chaos`; prints the time of each. The suites of all servers run once more on
+    /// a secure stack.
     Ci {
         /// Where the servers listen.
         #[command(flatten)]
@@ -122,7 +124,7 @@ pub struct PortBase {
         global = true,
         value_name = "N",
         default_value_t = crate::stack::layout::DEFAULT_BASE,
-        value_parser = clap::value_parser!(u16).range(1024..=65_400)
+        value_parser = clap::value_parser!(u16).range(1024..=65_300)
     )]
     pub port_base: u16,
 }

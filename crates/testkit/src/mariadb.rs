@@ -1,5 +1,6 @@
 //! A database server of a MySQL URL, reached through its own client.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -15,6 +16,8 @@ pub struct Server {
     pub port: u16,
     /// The parameters of its URLs, with their question mark; empty for none.
     parameters: String,
+    /// Reached by this file instead, without TLS.
+    socket: Option<PathBuf>,
 }
 
 impl Server {
@@ -31,7 +34,9 @@ impl Server {
         let (host, port) = place.split_once(':').context("host:port")?;
         let port = port.parse().with_context(|| format!("the port {port}"))?;
         let (user, password) = (user.to_owned(), password.to_owned());
-        Ok((Self { user, password, host: host.to_owned(), port, parameters }, database.to_owned()))
+        let (host, socket) = (host.to_owned(), None);
+        let server = Self { user, password, host, port, parameters, socket };
+        Ok((server, database.to_owned()))
     }
 
     /// `host:port`.
@@ -45,9 +50,27 @@ impl Server {
         format!("mysql://{user}:{password}@{place}/{database}{parameters}")
     }
 
+    /// The URL without the password.
+    pub fn url_without_password(&self, place: &str, database: &str) -> String {
+        format!("mysql://{}@{place}/{database}{}", self.user, self.parameters)
+    }
+
     /// The same server for its administrator, who has no password.
     pub fn root(&self) -> Self {
         Self { user: "root".to_owned(), password: String::new(), ..self.clone() }
+    }
+
+    /// The same server for its administrator on this machine, whatever its TLS is like.
+    pub fn by_socket(&self, socket: &Path) -> Self {
+        Self { socket: Some(socket.to_owned()), parameters: String::new(), ..self.root() }
+    }
+
+    /// Where it is, for the client.
+    fn way(&self) -> Vec<String> {
+        match &self.socket {
+            Some(socket) => vec![format!("--socket={}", socket.display())],
+            None => vec![format!("-h{}", self.host), format!("-P{}", self.port)],
+        }
     }
 
     /// What the client needs for TLS where the URL asks for it.
@@ -60,7 +83,8 @@ impl Server {
     /// Runs statements; the answer without headings, columns separated by tabs.
     pub fn sql(&self, statements: &str) -> Result<String> {
         let out = Command::new("mariadb")
-            .args(["--local-infile=1", "-N", "-h", &self.host, "-P", &self.port.to_string()])
+            .args(["--local-infile=1", "-N"])
+            .args(self.way())
             .args(self.tls())
             .args(["-u", &self.user, &format!("--password={}", self.password), "-e", statements])
             .output()

@@ -46,7 +46,7 @@ pub fn launch(layout: &Layout, tools: &Tools, n: u8) -> Launch {
     ];
     args.extend(fixed.map(str::to_owned));
     if let Some(secure) = secure::of(layout) {
-        for (key, file) in [("ca", "ca.pem"), ("cert", "server.pem"), ("key", "server.key")] {
+        for (key, file) in [("ca", "ca.pem"), ("cert", "shown.pem"), ("key", "shown.key")] {
             args.push(format!("--ssl-{key}={}", secure.path(file)));
         }
         args.push("--require-secure-transport=ON".to_owned());
@@ -181,7 +181,7 @@ mod tests {
                 sql.lines().all(|line| line.starts_with("GRANT") || line.contains("IF NOT EXISTS"))
             );
             assert!(sql.contains("`sluice\\_%`.*") && sql.contains("`sluice_2`"));
-            assert_eq!(sql.contains("REQUIRE SSL"), secure);
+            assert_eq!(sql.contains("GRANT ALL"), !secure);
         }
     }
 }

@@ -110,6 +110,10 @@ pub fn make(layout: &Layout, progress: &Progress) -> Result<()> {
     new.certificate("client", "ca", None)?;
     new.certificate("other", "other-ca", None)?;
     new.certificate("expired", "ca", Some("-10d"))?;
+    // The databases show a copy, so that a test can let them show another one for a while.
+    for end in ["pem", "key"] {
+        fs::copy(new.path(&format!("server.{end}")), new.path(&format!("shown.{end}")))?;
+    }
     new.openssl(None, &["rand", "-out", &new.path("token.key"), "32"])?;
     for role in ROLES {
         fs::write(new.path(&format!("{role}.token")), new.signed(role)?)?;

@@ -47,9 +47,21 @@ impl Admin {
     pub async fn partitioned_topic(&self, topic: &str, partitions: u16) -> Result<(), LogError> {
         let path = format!("{}/partitions", self.path(topic));
         self.put(&path, &partitions.to_string()).await?;
-        let found = self.json(&path).await?["partitions"].as_u64().unwrap_or(0);
-        if found == u64::from(partitions) {
-            return Ok(());
+        match self.has_partitions(topic, partitions).await? {
+            true => Ok(()),
+            false => Err(unavailable(topic, "made, and not there")),
+        }
+    }
+
+    /// False when there is no such topic; one with another number of partitions is an error.
+    pub async fn has_partitions(&self, topic: &str, partitions: u16) -> Result<bool, LogError> {
+        let path = format!("{}/partitions", self.path(topic));
+        let found = match self.call(Method::GET, &path, "").await? {
+            (StatusCode::NOT_FOUND, _) => 0,
+            answer => json(&path, answer)?["partitions"].as_u64().unwrap_or(0),
+        };
+        if found == u64::from(partitions) || found == 0 {
+            return Ok(found != 0);
         }
         let what = format!("has {found} partitions, the configuration says {partitions}");
         Err(unavailable(topic, what))
@@ -96,12 +108,7 @@ impl Admin {
     }
 
     async fn json(&self, path: &str) -> Result<serde_json::Value, LogError> {
-        match self.call(Method::GET, path, "").await? {
-            (StatusCode::OK, text) => {
-                serde_json::from_slice(&text).map_err(|e| unavailable(path, e))
-            }
-            (status, text) => Err(answered(path, status, &text)),
-        }
+        json(path, self.call(Method::GET, path, "").await?)
     }
 
     async fn call(
@@ -143,6 +150,13 @@ impl Admin {
     }
 }
 
+fn json(path: &str, answer: (StatusCode, Bytes)) -> Result<serde_json::Value, LogError> {
+    match answer {
+        (StatusCode::OK, text) => serde_json::from_slice(&text).map_err(|e| unavailable(path, e)),
+        (status, text) => Err(answered(path, status, &text)),
+    }
+}
+
 /// Sends the request; the connection does the work and closes after the one answer.
 async fn ask<S>(
     stream: S,
@@ -176,8 +190,9 @@ fn unavailable(what: &str, why: impl std::fmt::Display) -> LogError {
 fn answered(path: &str, status: StatusCode, text: &Bytes) -> LogError {
     let text = match status {
         // Their bodies are pages for browsers.
-        StatusCode::UNAUTHORIZED => "the admin API does not know log.token".to_owned(),
-        StatusCode::FORBIDDEN => "log.token has no right to do this".to_owned(),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            "log.token is not known, or has no right to do this".to_owned()
+        }
         _ => String::from_utf8_lossy(text).split_whitespace().collect::<Vec<_>>().join(" "),
     };
     let text: String = text.chars().take(300).collect();

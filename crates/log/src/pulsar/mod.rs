@@ -109,11 +109,17 @@ impl OrderLog for PulsarLog {
             let what = format!("init of {databases} databases, connected for {}", self.databases);
             return Err(LogError::Unavailable(what));
         }
-        self.admin.namespace().await?;
         let main = format!("{}-main", self.cfg.topic_prefix);
-        self.admin.partitioned_topic(&main, self.cfg.partitions).await?;
+        // What is there is only looked at: that takes no right to make topics.
+        if !self.admin.has_partitions(&main, self.cfg.partitions).await? {
+            self.admin.namespace().await?;
+            self.admin.partitioned_topic(&main, self.cfg.partitions).await?;
+        }
         for p in self.all() {
             let topic = self.topic(p);
+            if self.admin.has_subscription(&topic, SUBSCRIPTION).await.is_ok() {
+                continue;
+            }
             if matches!(p, Partition::Retry(_)) {
                 self.admin.topic(&topic).await?;
             }

@@ -93,7 +93,9 @@ fn database(url: &str) -> Result<(), String> {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         if !PARAMETERS.contains(&key) {
             let key: String = key.chars().take(40).collect();
-            return Err(format!("no parameter {key:?}; there are {}", PARAMETERS.join(", ")));
+            return Err(format!(
+                "no parameter {key:?}; of TLS there are ssl-mode, ssl-ca, ssl-cert, ssl-key"
+            ));
         }
         match key.replace('-', "").as_str() {
             "sslmode" => mode = value.to_ascii_uppercase(),

@@ -27,14 +27,20 @@ use crate::error::{StoreError, StoreResult};
 /// vanished with a lock is found out by the server within that time.
 const LOCKED: Duration = Duration::from_secs(6);
 
+/// Between two lines in the log about one database.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+
 /// How often a transaction is run again within one call before the caller hears of it.
 const ATTEMPTS: u32 = 4;
 
 pub(crate) struct Db {
     pub no: u16,
     pub backend: DbBackend,
-    /// Largest batch on the ladder: small with TLS, where a statement over 16 KB costs 40 ms.
+    /// Largest batch on the ladder, and the most bytes of one insert's values: small with TLS, where
+    /// a statement over 16 KB costs 40 ms (two writes, and the driver does not turn Nagle's
+    /// algorithm off).
     pub most: usize,
+    pub room: usize,
     pub texts: insert::Texts,
     /// The most bytes of orders kept in one row of `unrowed`.
     pub most_bytes: usize,
@@ -47,6 +53,7 @@ pub(crate) struct Db {
     options: ConnectOptions,
     /// `host:port`, for people.
     name: String,
+    tls: bool,
     password: Secret,
     timeout: Duration,
     pool: Mutex<Pool>,
@@ -70,6 +77,8 @@ pub(crate) struct Met(AtomicBool);
 struct Pool {
     conn: Option<Arc<DatabaseConnection>>,
     made: Option<Instant>,
+    /// When the log last heard of it.
+    told: Option<Instant>,
 }
 
 impl Db {
@@ -81,8 +90,10 @@ impl Db {
             no,
             backend: place.backend,
             most: if place.tls { 32 } else { 512 },
+            room: if place.tls { 14_000 } else { usize::MAX },
             most_bytes: if place.tls { 12_000 } else { 60_000 },
             name: place.name,
+            tls: place.tls,
             password: cfg.password.clone(),
             locked: Mutex::new(None),
             texts: insert::Texts::default(),
@@ -90,7 +101,7 @@ impl Db {
             met_rows: Met::default(),
             options: options(url, cfg, sqlite),
             timeout: cfg.timeout,
-            pool: Mutex::new(Pool { conn: None, made: None }),
+            pool: Mutex::new(Pool { conn: None, made: None, told: None }),
         })
     }
 
@@ -136,7 +147,10 @@ impl Db {
         if let StoreError::Transient { what, .. } = &mut e
             && !self.name.is_empty()
         {
-            *what = format!("{}: {what}", self.name);
+            // MariaDB refuses a connection without TLS in the words of a wrong password.
+            let denied = !self.tls && what.contains("Access denied");
+            let hint = if denied { " (without TLS: ssl-mode is not set)" } else { "" };
+            *what = format!("{}: {what}{hint}", self.name);
         }
         e
     }
@@ -156,10 +170,10 @@ impl Db {
         let mut attempt = 1;
         loop {
             let done = tokio::time::timeout_at(until, work()).await;
-            if matches!(done, Ok(Err(StoreError::Transient { .. }))) {
+            if let Ok(Err(StoreError::Transient { what, .. })) = &done {
                 // Whatever is wrong with this server may be right on a new connection: a password
                 // that was changed, a primary that is a replica now and has a successor.
-                self.abandon_pool();
+                self.abandon_pool(what);
             }
             match done {
                 Ok(Err(e)) if again(&e) && attempt < ATTEMPTS => {
@@ -168,8 +182,8 @@ impl Db {
                 }
                 Ok(done) => return done,
                 Err(_) => {
-                    self.abandon_pool();
                     let what = format!("no answer within {} ms", self.timeout.as_millis());
+                    self.abandon_pool(&what);
                     return Err(StoreError::Transient { db: self.no, what });
                 }
             }
@@ -239,8 +253,13 @@ impl Db {
         *self.locked.lock() = Some(Instant::now());
     }
 
-    fn abandon_pool(&self) {
+    /// Says why, not more often than every [`TELL_EVERY`]: callers only wait and try again.
+    fn abandon_pool(&self, why: &str) {
         let mut pool = self.pool.lock();
+        if pool.told.is_none_or(|at| at.elapsed() > TELL_EVERY) {
+            pool.told = Some(Instant::now());
+            tracing::warn!(db = self.no, why, "a database: connections are made anew");
+        }
         if pool.made.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
             pool.conn = None;
         }

@@ -93,7 +93,7 @@ pub(super) async fn lock(
     keys.sort_unstable();
     keys.dedup();
     let mut found = Found::default();
-    for piece in ladder::padded(&keys) {
+    for piece in ladder::padded(&keys, db.most) {
         let text = text(db.backend, piece.len(), wait);
         let values: Vec<Value> = piece.into_iter().map(Value::from).collect();
         let statement = Statement::from_sql_and_values(db.backend, text, values);

@@ -48,7 +48,7 @@ pub(super) async fn verdict_rows(
 ) -> StoreResult<Vec<ledger::Model>> {
     let ids: Vec<Vec<u8>> = orders.iter().map(|o| o.0.to_vec()).collect();
     let mut out = Vec::new();
-    for piece in ladder::padded(&ids) {
+    for piece in ladder::padded(&ids, ladder::STEPS[0]) {
         let mut find = ledger_of(cell)
             .filter(ledger::Column::OrderId.is_in(piece))
             .filter(ledger::Column::Class.eq(Class::Verdict as i8));
@@ -91,7 +91,7 @@ async fn numbers<'a>(
 ) -> StoreResult<HashMap<CellId, i32>> {
     let keys: Vec<Vec<u8>> = cells.map(convert::cell_key).collect();
     let mut found = HashMap::new();
-    for piece in ladder::padded(&keys) {
+    for piece in ladder::padded(&keys, db.most) {
         let rows: Vec<(Vec<u8>, i32)> = cell::Entity::find()
             .select_only()
             .columns([cell::Column::CellId, cell::Column::CellNo])

@@ -30,7 +30,7 @@ pub(super) async fn states(
 ) -> StoreResult<HashMap<OrderId, RowState>> {
     let keys: Vec<Vec<u8>> = ids.iter().map(|o| o.0.to_vec()).collect();
     let mut found = HashMap::new();
-    for piece in ladder::padded(&keys) {
+    for piece in ladder::padded(&keys, ladder::STEPS[0]) {
         let mut find = orders::Entity::find()
             .select_only()
             .columns([orders::Column::OrderId, orders::Column::Status, orders::Column::Reason])
@@ -66,7 +66,7 @@ async fn owners(
     pairs: &[BuyerKey],
 ) -> StoreResult<HashMap<BuyerKey, OrderId>> {
     let mut found = HashMap::new();
-    for piece in ladder::padded(pairs) {
+    for piece in ladder::padded(pairs, db.most) {
         // Buyers narrow it down by the index; the keys are compared here, because SQLite has no
         // IN over pairs of values.
         let any = piece.iter().fold(Condition::any(), |c, (buyer, key)| {
