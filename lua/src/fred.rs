@@ -133,8 +133,8 @@ async fn lane(builder: &Builder, tuning: &Tuning) -> Result<Lane, ConnectError> 
 }
 
 impl Lane {
-    /// After an error. Some errors of a redirection end the library's connection task: start another
-    /// one.
+    /// After an error. Some errors of a redirection end the library's connection task: start
+    /// another one.
     fn revive(&self) {
         self.tell();
         let mut task = self.task.lock();

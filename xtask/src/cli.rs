@@ -51,8 +51,8 @@ pub enum Command {
         #[command(flatten)]
         port: PortBase,
     },
-    /// Brings the stack up and runs all tests against it (SLUICEGATE_STACK names its config); without
-    /// arguments also a secure one, 100 ports higher (SLUICEGATE_SECURE_STACK).
+    /// Brings the stack up and runs all tests against it (SLUICEGATE_STACK names its config);
+    /// without arguments also a secure one, 100 ports higher (SLUICEGATE_SECURE_STACK).
     Test {
         /// Where the servers listen.
         #[command(flatten)]
@@ -62,8 +62,8 @@ pub enum Command {
         args: Vec<String>,
     },
     /// Checks formatting, runs clippy with warnings denied, the simulator, its mutants, `test` and
-    /// some schedules of `chaos`; prints the time of each. The suites of all servers run once more on
-    /// a secure stack.
+    /// some schedules of `chaos`; prints the time of each. The suites of all servers run once more
+    /// on a secure stack.
     Ci {
         /// Where the servers listen.
         #[command(flatten)]

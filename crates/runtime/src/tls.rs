@@ -130,7 +130,9 @@ mod tests {
             (Some(half), "no PEM"),
             (Some(empty), "ca.pem"),
         ] {
-            text.map(|t| std::fs::write(&file, t).unwrap());
+            if let Some(text) = text {
+                std::fs::write(&file, text).unwrap();
+            }
             let e = files.client().unwrap_err();
             assert!(e.contains("ca.pem") && e.contains(why), "{text:?}: {e}");
             assert_eq!(e.lines().count(), 1, "{e}");

@@ -26,8 +26,8 @@ fn workspace() -> PathBuf {
 /// Set when this process tests the secure stack.
 static SECURE: OnceLock<PathBuf> = OnceLock::new();
 
-/// Makes this process use the secure stack: the one that `SLUICEGATE_SECURE_STACK` names, or that of
-/// `cargo xtask test`. Its folder with certificates, passwords and tokens.
+/// Makes this process use the secure stack: the one that `SLUICEGATE_SECURE_STACK` names, or that
+/// of `cargo xtask test`. Its folder with certificates, passwords and tokens.
 pub fn secure() -> Result<PathBuf> {
     let file = SECURE.get_or_init(|| match std::env::var_os("SLUICEGATE_SECURE_STACK") {
         Some(file) => file.into(),

@@ -86,7 +86,7 @@ fn conf(layout: &Layout) -> String {
         let plain = |line: &&str| !line.contains("_port}}");
         conf = conf.lines().filter(plain).collect::<Vec<_>>().join("\n");
         conf.push('\n');
-        conf.push_str(&SECURE_CONF.replace("{{folder}}", &secure.path("").trim_end_matches('/')));
+        conf.push_str(&SECURE_CONF.replace("{{folder}}", secure.path("").trim_end_matches('/')));
     }
     conf.replace("{{broker_port}}", &layout.port(Server::Pulsar).to_string())
         .replace("{{web_port}}", &layout.pulsar_admin_port().to_string())

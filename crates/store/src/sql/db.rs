@@ -36,7 +36,7 @@ const ATTEMPTS: u32 = 4;
 pub(crate) struct Db {
     pub no: u16,
     pub backend: DbBackend,
-    /// Largest batch on the ladder, and the most bytes of one insert's values: small with TLS, where
+    /// Largest batch on the ladder, and the most bytes of an insert's values: small with TLS, where
     /// a statement over 16 KB costs 40 ms (two writes, and the driver does not turn Nagle's
     /// algorithm off).
     pub most: usize,

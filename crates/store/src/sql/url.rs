@@ -1,4 +1,4 @@
-//! A database's URL: which driver, whether its statements go through TLS, and what is wrong with it.
+//! A database's URL: which driver, whether statements go through TLS, and what is wrong with it.
 //!
 //! Without `ssl-mode` there is no TLS: a server must not decide that. Texts for people never have
 //! the password.
@@ -63,8 +63,9 @@ fn files(url: &str) -> Files {
 
 fn parameter(url: &str, names: [&str; 2]) -> Option<String> {
     let (_, query) = url.split_once('?')?;
-    let pairs = query.split('&').filter_map(|p| p.split_once('='));
-    let value = pairs.filter(|(key, _)| names.contains(key)).last()?.1;
+    // Of several the driver takes the last.
+    let mut pairs = query.rsplit('&').filter_map(|p| p.split_once('='));
+    let value = pairs.find(|(key, _)| names.contains(key))?.1;
     Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
 }
 

@@ -1,7 +1,7 @@
 //! Where the real cluster is, and how tests share it.
 //!
-//! Which stack it is says [`crate::stack`]. A missing stack fails a test, it never skips one. Tests that
-//! break the cluster take the file lock alone, the others share it. Nobody flushes anything.
+//! Which stack it is says [`crate::stack`]. A missing stack fails a test, it never skips one. Tests
+//! that break the cluster take the file lock alone, the others share it. Nobody flushes anything.
 
 use std::fs::File;
 use std::time::{SystemTime, UNIX_EPOCH};
