@@ -13,7 +13,7 @@ use domain::{OrderId, Totals};
 use futures::FutureExt;
 use store::port::{
     Appended, CellAsks, CellVerdicts, Change, InitOutcome, LedgerPage, Moved, OrderRow, Parked,
-    ParkedFrame, RowAsk, RowPage, RowState, UnrowedRange, Verdict,
+    ParkedFrame, Proven, RowAsk, RowPage, RowState, UnrowedRange, Verdict,
 };
 use store::{Catalog, Ledger, Marks, Orders, StoreError, StoreResult};
 use testkit::memory::MemoryStore;
@@ -141,6 +141,8 @@ calls!(Ledger for s {
         s.cell_db(&from.offer);
     reads head(cell: &CellId = cell.clone() => &cell) -> Option<Totals>, s.cell_db(&cell.offer);
     reads at(cell: &CellId = cell.clone() => &cell, seq: u64 = seq => seq) -> Option<Totals>,
+        s.cell_db(&cell.offer);
+    reads locked(cell: &CellId = cell.clone() => &cell, seq: u64 = seq => seq) -> Option<Proven>,
         s.cell_db(&cell.offer);
     reads after(cell: &CellId = cell.clone() => &cell, seq: u64 = seq => seq,
         limit: u64 = limit => limit) -> Option<LedgerPage>, s.cell_db(&cell.offer);

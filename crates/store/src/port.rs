@@ -155,6 +155,15 @@ pub struct LedgerPage {
     pub head: Totals,
 }
 
+/// A cell as it is while nobody can append to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proven {
+    /// The cell row.
+    pub head: Totals,
+    /// The totals at the position asked for; `None` when the ledger has no such entry.
+    pub at: Option<Totals>,
+}
+
 /// What a supply, flag or transfer call answers.
 #[derive(Debug, Clone)]
 pub enum Change {
@@ -225,6 +234,9 @@ pub trait Ledger: Send + Sync {
     async fn head(&self, cell: &CellId) -> StoreResult<Option<Totals>>;
     /// The totals at a position: exact for ever. Position 0 is the empty cell.
     async fn at(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Totals>>;
+    /// The cell row and the totals at a position, read under the row's lock: what the primary has
+    /// committed, whatever an older read said. `None` when there is no such cell.
+    async fn locked(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Proven>>;
     /// Entries after `seq`, at most `limit`; `None` when there is no such cell.
     async fn after(&self, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Option<LedgerPage>>;
     /// The totals after the last entry of the ledger, whatever the cell row says: the row's own

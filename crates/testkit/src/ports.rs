@@ -5,6 +5,7 @@
 //! and audits itself with `domain::invariant`.
 
 mod audit;
+mod copies;
 mod faulty;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use store::{Catalog, Ledger, Orders, SqlStore, StoreConfig};
 use view::Ports;
 
 pub use crate::cells::HandClock;
+pub use copies::Copies;
 pub use faulty::{Fail, FaultyLog, FaultyStore, Rules, Seen};
 
 /// The site's clock starts here.

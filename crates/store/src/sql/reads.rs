@@ -15,13 +15,13 @@ use sea_orm::{
     QuerySelect, RelationDef, Select,
 };
 
-use super::{Db, SqlStore, convert, supply, verdicts};
+use super::{Db, SqlStore, convert, lock, supply, verdicts};
 use crate::entity::{cell, ledger, unrowed};
 use crate::error::{StoreError, StoreResult};
 use crate::ladder;
 use crate::port::{
     Appended, CellAsks, CellVerdicts, Change, Ledger, LedgerPage, MAX_CELLS, MAX_ORDERS,
-    MAX_STRETCH, Moved, UnrowedRange, Verdict,
+    MAX_STRETCH, Moved, Proven, UnrowedRange, Verdict,
 };
 
 /// The cell that a ledger row belongs to. A cell is found by its unique name, which a server reads
@@ -358,6 +358,10 @@ impl Ledger for SqlStore {
     async fn at(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Totals>> {
         let db = self.home(cell)?;
         db.run(|| at(db, cell, seq)).await
+    }
+    async fn locked(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Proven>> {
+        let db = self.home(cell)?;
+        db.run(|| lock::proven(db, cell, seq)).await
     }
     async fn after(&self, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Option<LedgerPage>> {
         let db = self.home(cell)?;

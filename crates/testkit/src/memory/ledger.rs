@@ -6,7 +6,7 @@ use domain::ledger::Class;
 use domain::{CellId, Entry, Flag, OfferId, OrderId, Totals};
 use store::port::{
     Appended, CellAsks, CellVerdicts, Change, Ledger, LedgerPage, MAX_CELLS, MAX_ORDERS,
-    MAX_STRETCH, Moved, UnrowedRange, Verdict,
+    MAX_STRETCH, Moved, Proven, UnrowedRange, Verdict,
 };
 use store::{StoreError, StoreResult};
 
@@ -110,6 +110,10 @@ impl Ledger for MemoryStore {
     }
     async fn at(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Totals>> {
         self.read(self.home([cell])?, |d| Ok(reads::at(reads::cell(d, cell), seq))).await
+    }
+    async fn locked(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Proven>> {
+        let proven = |c: &Cell| Proven { head: c.head, at: reads::at(Some(c), seq) };
+        self.read(self.home([cell])?, |d| Ok(reads::cell(d, cell).map(proven))).await
     }
     async fn after(&self, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Option<LedgerPage>> {
         let db = self.home([cell])?;

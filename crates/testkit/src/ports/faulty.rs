@@ -16,7 +16,7 @@ use orderlog::port::{Consumer, LogError, OrderLog, Partition};
 use parking_lot::RwLock;
 use store::port::{
     Appended, CellAsks, CellVerdicts, Change, InitOutcome, LedgerPage, Moved, OrderRow, Parked,
-    ParkedFrame, RowAsk, RowPage, RowState, UnrowedRange, Verdict,
+    ParkedFrame, Proven, RowAsk, RowPage, RowState, UnrowedRange, Verdict,
 };
 use store::{Catalog, Ledger, Marks, Orders, Store, StoreError, StoreResult};
 
@@ -85,12 +85,26 @@ pub struct FaultyStore {
     inner: Arc<dyn Store>,
     /// What fails.
     pub rules: Rules,
+    replica: RwLock<Option<Arc<dyn Store>>>,
 }
+
+/// What a balancer may send to a replica: reads of cells that lock nothing.
+const PLAIN_READS: [&str; 4] = ["head", "at", "after", "last"];
 
 impl FaultyStore {
     /// Over a real one.
     pub fn new(inner: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self { inner, rules: Rules::default() })
+        Arc::new(Self { inner, rules: Rules::default(), replica: RwLock::default() })
+    }
+
+    /// From now on plain reads of cells are answered by another store, which may be behind.
+    pub fn read_from(&self, replica: Arc<dyn Store>) {
+        *self.replica.write() = Some(replica);
+    }
+
+    fn side(&self, name: &str) -> Arc<dyn Store> {
+        let replica = self.replica.read().clone().filter(|_| PLAIN_READS.contains(&name));
+        replica.unwrap_or_else(|| self.inner.clone())
     }
 
     async fn call<T>(
@@ -125,7 +139,7 @@ macro_rules! forward {
         #[async_trait]
         impl $port for FaultyStore {
             $(async fn $name(&self $(, $arg: $ty)*) -> StoreResult<$ret> {
-                let $s = &self.inner;
+                let $s = &self.side(stringify!($name));
                 let db: u16 = $db;
                 self.call((stringify!($name), db), $s.$name($($arg),*)).await
             })*
@@ -153,6 +167,7 @@ forward!(Ledger for s {
         home(s, from);
     fn head(cell: &CellId) -> Option<Totals>, home(s, cell);
     fn at(cell: &CellId, seq: u64) -> Option<Totals>, home(s, cell);
+    fn locked(cell: &CellId, seq: u64) -> Option<Proven>, home(s, cell);
     fn after(cell: &CellId, seq: u64, limit: u64) -> Option<LedgerPage>, home(s, cell);
     fn find_verdicts(cell: &CellId, orders: &[OrderId]) -> Found, home(s, cell);
     fn last(cell: &CellId) -> Option<Totals>, home(s, cell);
