@@ -4,6 +4,7 @@ mod admin_cli;
 mod cli;
 mod dev;
 mod once;
+mod rewind;
 mod services;
 mod wire;
 

@@ -10,7 +10,7 @@ use runtime::{Config, Phase, Tasks, probe, tasks, telemetry};
 use tokio::net::TcpListener;
 use view::{Ports, Reconcile};
 
-use crate::cli::ReconcilerArgs;
+use crate::cli::{ReconcilerArgs, ReconcilerCommand};
 use crate::wire::{self, RedisClient};
 use crate::{Exit, dev};
 
@@ -120,6 +120,9 @@ pub(crate) async fn writer(config: Config) -> Result<(), Exit> {
 
 /// `sluicegate reconciler`.
 pub(crate) async fn reconciler(mut config: Config, args: &ReconcilerArgs) -> Result<(), Exit> {
+    if let Some(ReconcilerCommand::Rewind(args)) = &args.what {
+        return crate::rewind::run(config, args).await;
+    }
     if args.once && config.is_embedded() {
         dev::fill_secrets(&mut config)?;
         return crate::once::over_http(&config, args).await;

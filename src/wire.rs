@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use cells::port::Cells;
 use domain::Identity;
+use orderlog::EmbeddedLog;
+use orderlog::embedded::Keep;
 use orderlog::port::OrderLog;
 use runtime::config::{Config, LogBackend};
 use runtime::{Clock, Tasks, clock};
@@ -161,9 +163,9 @@ async fn log(
 ) -> Result<Arc<dyn OrderLog>, Exit> {
     match config.log.backend {
         LogBackend::Embedded => {
-            let partitions = config.log.partitions;
-            let dir = &config.data_dir.0;
-            let log = orderlog::EmbeddedLog::open(dir, partitions, tasks, clock.clone()).await;
+            let keep = Keep::of(config.log.retention_hours, config.log.retention_gib);
+            let (dir, how) = (&config.data_dir.0, (config.log.partitions, keep));
+            let log = EmbeddedLog::open_keeping(dir, how, tasks, clock.clone()).await;
             let log: Arc<dyn OrderLog> = log.map_err(|e| Exit::unavailable(e.to_string()))?;
             Ok(log)
         }

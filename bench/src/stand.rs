@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{Identity, Offer, OfferId, Price, offer::EVERGREEN};
 use gate::{Gate, GateListener};
-use orderlog::port::{Consumer, LogError, OrderLog, Partition};
+use orderlog::port::{Consumer, LogError, OrderLog, Partition, Reader};
 use reconciler::Reconciler;
 use runtime::{Config, Phase, Tasks};
 use store::{Catalog, Ledger, SqlStore, StoreConfig};
@@ -41,6 +41,9 @@ impl OrderLog for NullLog {
         Ok(())
     }
     async fn consumer(&self, p: Partition) -> Result<Box<dyn Consumer>, LogError> {
+        Err(LogError::Ended(p, "nobody reads this log".into()))
+    }
+    async fn reader(&self, p: Partition, _: u64) -> Result<Box<dyn Reader>, LogError> {
         Err(LogError::Ended(p, "nobody reads this log".into()))
     }
     async fn backlog(&self) -> Result<u64, LogError> {

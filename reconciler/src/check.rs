@@ -66,7 +66,11 @@ impl Reconciler {
 
     /// A fork costs the cell its holds, so it is believed only from reads that lock: a plain one may
     /// come from a replica that is behind, or from a snapshot. `Some` when it is none.
-    async fn no_fork(&self, cell: &CellId, view: CellView) -> Result<Option<Compared>, OperateError> {
+    async fn no_fork(
+        &self,
+        cell: &CellId,
+        view: CellView,
+    ) -> Result<Option<Compared>, OperateError> {
         let proven = self.ports.store.locked(cell, view.totals.seq).await.map_err(down)?;
         let Proven { head, at } = proven.ok_or(OperateError::UnknownCell)?;
         let kind = drift::compare(view.totals, at, head);

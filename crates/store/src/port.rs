@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::frame::{Mode, Sealed};
 use domain::order::{RejectReason, Status};
+use domain::rows::Traces;
 use domain::{Buyer, Campaign, CellId, Entry, Flag, IdempotencyKey, Kind, Offer, OfferId};
 use domain::{OrderId, Payload, ShardMap, Totals};
 
@@ -248,6 +249,8 @@ pub trait Ledger: Send + Sync {
         cell: &CellId,
         orders: &[OrderId],
     ) -> StoreResult<Vec<Option<Verdict>>>;
+    /// What the ledgers of a database say of the lines of some orders, whatever their cells.
+    async fn traces(&self, db: u16, orders: &[OrderId]) -> StoreResult<Traces>;
     /// What claims and releases in `from + 1 ..= until` did, in the order of the ledger: folded,
     /// the units of each buyer. At most [`MAX_STRETCH`] positions.
     async fn units(&self, cell: &CellId, from: u64, until: u64) -> StoreResult<Vec<Moved>>;
@@ -297,6 +300,30 @@ pub struct RowPage {
     pub next: Option<OrderId>,
 }
 
+/// An order's row, for a comparison with the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptRow {
+    /// The order.
+    pub order: OrderId,
+    /// Where it stands.
+    pub status: Status,
+    /// The cells of its lines.
+    pub cells: Vec<CellId>,
+    /// Last change, ms.
+    pub updated_ms: u64,
+    /// What was published, made again from the row; `None` on the loser of a key conflict.
+    pub sealed: Option<Sealed>,
+}
+
+/// Some rows of a database, whatever their offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptRows {
+    /// Ascending by id.
+    pub rows: Vec<KeptRow>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<OrderId>,
+}
+
 /// Transactions and reads on buyer shards.
 #[async_trait]
 pub trait Orders: Send + Sync {
@@ -304,8 +331,14 @@ pub trait Orders: Send + Sync {
     fn order_db(&self, order: OrderId) -> u16;
     /// The database of a buyer's orders.
     fn buyer_db(&self, buyer: &Buyer) -> u16;
-    /// PROTOCOL `row`: inserts what is absent, never updates (INV-7, INV-8). One per ask.
+    /// PROTOCOL `row`: inserts what is absent, never updates (INV-7, INV-8). One per ask. An ask
+    /// that is rejected as the loser of a key conflict leaves the key to others.
     async fn rows(&self, db: u16, asks: &[RowAsk]) -> StoreResult<Vec<RowState>>;
+    /// Rejects those of these orders that are pending (INV-9: only a rewind may); which they were.
+    async fn reject(&self, db: u16, orders: &[OrderId]) -> StoreResult<Vec<OrderId>>;
+    /// Rows of a database by id after `after`, at most `limit`.
+    async fn kept_rows(&self, db: u16, after: Option<OrderId>, limit: u64)
+    -> StoreResult<KeptRows>;
     /// Status of some orders; `None` where there is no row.
     async fn statuses(&self, db: u16, orders: &[OrderId]) -> StoreResult<Vec<Option<RowState>>>;
     /// One order with its lines.

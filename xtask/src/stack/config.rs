@@ -70,6 +70,8 @@ url = "pulsar://127.0.0.1:{broker}"
 admin_url = "http://127.0.0.1:{broker_admin}"
 namespace = "{namespace}"
 partitions = {PARTITIONS}
+# Little enough for the disk of a development machine.
+retention_gib = 2
 "#,
         gate = layout.gate_port(),
         admin = layout.admin_port(),

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde_json::json;
 use tokio::net::TcpStream;
 
 use crate::port::LogError;
@@ -57,6 +58,36 @@ impl Admin {
     pub async fn subscription(&self, topic: &str, name: &str) -> Result<(), LogError> {
         let path = format!("{}/subscription/{name}", self.path(topic));
         self.put(&path, r#"{"ledgerId":-1,"entryId":-1}"#).await
+    }
+
+    /// Keeps the acked messages of a topic for so many minutes, at most so many MiB of each of its
+    /// partitions (-1: any number).
+    pub async fn retention(&self, topic: &str, minutes: i64, mib: i64) -> Result<(), LogError> {
+        let path = format!("{}/retention", self.path(topic));
+        let wanted = json!({"retentionTimeInMinutes": minutes, "retentionSizeInMB": mib});
+        if let (StatusCode::OK, text) = self.call(Method::GET, &path, "").await?
+            && serde_json::from_slice::<serde_json::Value>(&text).is_ok_and(|is| is == wanted)
+        {
+            return Ok(());
+        }
+        match self.call(Method::POST, &path, &wanted.to_string()).await? {
+            (status, _) if status.is_success() => Ok(()),
+            (status, text) => {
+                let refused = answered(&path, status, &text);
+                let what = "log.retention_hours and log.retention_gib: the broker refuses them \
+                            (topicLevelPoliciesEnabled, rights of a tenant's admin)";
+                Err(LogError::Unavailable(format!("{what}: {refused}")))
+            }
+        }
+    }
+
+    /// (ledger, entry) of the first message published at this time or later, UTC ms.
+    pub async fn position_at(&self, topic: &str, ms: u64) -> Result<(u64, u64), LogError> {
+        let found = self.json(&format!("{}/messageid/{ms}", self.path(topic))).await?;
+        // An empty ledger's entry is -1.
+        let number = |name: &str| found[name].as_i64().map(|n| n as u64);
+        let at = number("ledgerId").zip(number("entryId"));
+        at.ok_or_else(|| unavailable(topic, format!("no position of the time {ms}: {found}")))
     }
 
     /// An error unless the topic has the subscription.

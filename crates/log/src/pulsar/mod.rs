@@ -4,6 +4,7 @@
 //! subscription spreads them over the writers; each database's retry partition is a topic of its
 //! own, `<prefix>-retry-<n>`. Topics and the durable subscription `writer` are made by `init`
 //! before anything is published: a topic without a subscription deletes its messages at once.
+//! `init` also tells the broker for how long acked frames are kept, which is what a rewind reads.
 //! What is deliberately absent: client batching (an ack of one message would ack its whole
 //! batch), broker deduplication, delayed delivery, schemas, dead letters, nacks.
 
@@ -11,6 +12,7 @@ mod admin;
 mod client;
 mod consumer;
 mod lane;
+mod reader;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use parking_lot::Mutex;
 use runtime::config::LogConfig;
 use runtime::{Clock, Tasks};
 
-use crate::port::{Consumer, LogError, MAX_FRAME, OrderLog, Partition};
+use crate::port::{Consumer, LogError, MAX_FRAME, OrderLog, Partition, Reader};
 use admin::Admin;
 use client::Clients;
 use lane::Lane;
@@ -90,6 +92,15 @@ impl PulsarLog {
         (0..self.cfg.partitions).map(Partition::Main).chain(retry)
     }
 
+    /// Of a topic alone: its namespace may have topics that are not ours.
+    async fn keep(&self, topic: &str) -> Result<(), LogError> {
+        let mib = match self.cfg.retention_gib {
+            0 => -1,
+            gib => i64::from(gib) * 1024,
+        };
+        self.admin.retention(topic, i64::from(self.cfg.retention_hours) * 60, mib).await
+    }
+
     fn lane(&self, p: Partition) -> Lane {
         let start = || Lane::start(p, self.url(p), Arc::clone(&self.clients), &self.tasks);
         self.lanes.lock().entry(p).or_insert_with(start).clone()
@@ -110,10 +121,12 @@ impl OrderLog for PulsarLog {
         self.admin.namespace().await?;
         let main = format!("{}-main", self.cfg.topic_prefix);
         self.admin.partitioned_topic(&main, self.cfg.partitions).await?;
+        self.keep(&main).await?;
         for p in self.all() {
             let topic = self.topic(p);
             if matches!(p, Partition::Retry(_)) {
                 self.admin.topic(&topic).await?;
+                self.keep(&topic).await?;
             }
             self.admin.subscription(&topic, SUBSCRIPTION).await?;
         }
@@ -147,6 +160,17 @@ impl OrderLog for PulsarLog {
         let (topic, clients) = (self.url(partition), Arc::clone(&self.clients));
         let consumer = consumer::PulsarConsumer::subscribe(partition, (topic, name), clients);
         Ok(Box::new(consumer.await?))
+    }
+
+    async fn reader(&self, from: Partition, since_ms: u64) -> Result<Box<dyn Reader>, LogError> {
+        if !self.exists(from) {
+            return Err(LogError::Unavailable(format!("partition {from} does not exist")));
+        }
+        let at = self.admin.position_at(&self.topic(from), since_ms).await?;
+        let name = format!("reader-{:012x}-{:08x}", self.clock.now_ms(), std::process::id());
+        let clients = Arc::clone(&self.clients);
+        let reader = reader::PulsarReader::open(from, (self.url(from), name), at, clients).await?;
+        Ok(Box::new(reader))
     }
 
     async fn backlog(&self) -> Result<u64, LogError> {

@@ -48,6 +48,11 @@ pub struct LogConfig {
     pub topic_prefix: String,
     /// Main partitions, 1 to 256; fixed at the first init.
     pub partitions: u16,
+    /// Frames that are finished stay readable for this many hours, 1 to 8,760: as far back as
+    /// `reconciler rewind` can go.
+    pub retention_hours: u32,
+    /// The most GiB of them, of each partition (embedded: of the file), 0 to 1,048,576; 0 = any.
+    pub retention_gib: u32,
 }
 
 impl Default for LogConfig {
@@ -59,6 +64,8 @@ impl Default for LogConfig {
             namespace: "public/default".into(),
             topic_prefix: "sluicegate".into(),
             partitions: 4,
+            retention_hours: 168,
+            retention_gib: 16,
         }
     }
 }

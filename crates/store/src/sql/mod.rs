@@ -9,6 +9,7 @@ mod convert;
 pub(crate) mod db;
 mod init;
 mod insert;
+mod kept_rows;
 mod lock;
 mod marks;
 mod orders;

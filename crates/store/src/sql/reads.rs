@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use async_trait::async_trait;
 use domain::frame::Sealed;
 use domain::ledger::{Class, Kind};
+use domain::rows::Traces;
 use domain::{CellId, Entry, Flag, OfferId, OrderId, Totals, kept};
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{
@@ -54,6 +55,29 @@ pub(super) async fn verdict_rows(
             .filter(ledger::Column::Class.eq(Class::Verdict as i8));
         verdicts::by_order(&mut find);
         out.extend(find.all(conn).await.map_err(|e| db.err(e))?);
+    }
+    Ok(out)
+}
+
+/// What is written about some orders in any cell.
+async fn traces(db: &Db, orders: &[OrderId]) -> StoreResult<Traces> {
+    let conn = db.conn().await?;
+    let ids: Vec<Vec<u8>> = orders.iter().map(|o| o.0.to_vec()).collect();
+    let mut out = Traces::new();
+    for piece in ladder::padded(&ids) {
+        let mut find = ledger::Entity::find()
+            .select_only()
+            .columns([ledger::Column::OrderId, ledger::Column::Kind])
+            .column(cell::Column::CellId)
+            .join(JoinType::InnerJoin, of_cell())
+            .filter(ledger::Column::OrderId.is_in(piece));
+        verdicts::by_order(&mut find);
+        let rows: Vec<(Vec<u8>, i8, Vec<u8>)> =
+            find.into_tuple().all(&*conn).await.map_err(|e| db.err(e))?;
+        for (order, kind, cell) in rows {
+            let of = (convert::order_id(db, &order)?, convert::parse(db, cell, "cell_id")?);
+            out.entry(of).or_default().note(convert::kind(db, kind)?);
+        }
     }
     Ok(out)
 }
@@ -388,6 +412,10 @@ impl Ledger for SqlStore {
             found.insert(convert::order_id(db, &row.order_id)?, verdict);
         }
         Ok(orders.iter().map(|order| found.get(order).copied()).collect())
+    }
+    async fn traces(&self, db: u16, orders: &[OrderId]) -> StoreResult<Traces> {
+        let db = self.db(db)?;
+        db.run(|| traces(db, orders)).await
     }
     async fn kept(&self, cell: &CellId, seq: u64) -> StoreResult<Vec<(u64, Sealed)>> {
         let db = self.home(cell)?;

@@ -117,15 +117,17 @@ async fn within(
         if known.contains_key(&order) {
             continue;
         }
-        let owner = *taken.entry(buyer_key(ask)).or_insert(order);
-        let rejected = if owner == order { ask.rejected } else { Some(RejectReason::KeyConflict) };
+        // One that lost its key before, when its row was there, has lost it for ever.
+        let lost = ask.rejected == Some(RejectReason::KeyConflict);
+        let owns = !lost && *taken.entry(buyer_key(ask)).or_insert(order) == order;
+        let rejected = if owns { ask.rejected } else { Some(RejectReason::KeyConflict) };
         let state = RowState {
             order,
             status: if rejected.is_some() { Status::Rejected } else { Status::Pending },
             reason: rejected.map(|r| r.as_str().to_owned()),
             fresh: true,
         };
-        rows.push(row(ask, &state, owner == order, now_ms));
+        rows.push(row(ask, &state, owns, now_ms));
         lines.extend(line_rows(ask));
         known.insert(order, state);
     }

@@ -1,8 +1,11 @@
 //! The port's `Ledger`: every call is one step.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use domain::frame::Sealed;
 use domain::ledger::Class;
+use domain::rows::Traces;
 use domain::{CellId, Entry, Flag, OfferId, OrderId, Totals};
 use store::port::{
     Appended, CellAsks, CellVerdicts, Change, Ledger, LedgerPage, MAX_CELLS, MAX_ORDERS,
@@ -134,6 +137,19 @@ impl Ledger for MemoryStore {
                 Some(Verdict { kind: e.kind, seq: e.seq, fresh: false })
             };
             Ok(orders.iter().map(of).collect())
+        })
+        .await
+    }
+    async fn traces(&self, db: u16, orders: &[OrderId]) -> StoreResult<Traces> {
+        let wanted: BTreeSet<OrderId> = orders.iter().copied().collect();
+        self.read(db, |d| {
+            let mut out = Traces::new();
+            for cell in d.cells.values() {
+                for e in cell.entries.iter().filter(|e| wanted.contains(&e.order)) {
+                    out.entry((e.order, cell.id.clone())).or_default().note(e.kind);
+                }
+            }
+            Ok(out)
         })
         .await
     }

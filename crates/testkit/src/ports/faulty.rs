@@ -10,13 +10,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::frame::{Mode, Sealed};
+use domain::rows::Traces;
 use domain::{Buyer, Campaign, CellId, Entry, Flag, IdempotencyKey, Offer, OfferId};
 use domain::{OrderId, Totals};
-use orderlog::port::{Consumer, LogError, OrderLog, Partition};
+use orderlog::port::{Consumer, LogError, OrderLog, Partition, Reader};
 use parking_lot::RwLock;
 use store::port::{
-    Appended, CellAsks, CellVerdicts, Change, InitOutcome, LedgerPage, Moved, OrderRow, Parked,
-    ParkedFrame, Proven, RowAsk, RowPage, RowState, UnrowedRange, Verdict,
+    Appended, CellAsks, CellVerdicts, Change, InitOutcome, KeptRows, LedgerPage, Moved, OrderRow,
+    Parked, ParkedFrame, Proven, RowAsk, RowPage, RowState, UnrowedRange, Verdict,
 };
 use store::{Catalog, Ledger, Marks, Orders, Store, StoreError, StoreResult};
 
@@ -169,6 +170,7 @@ forward!(Ledger for s {
     fn at(cell: &CellId, seq: u64) -> Option<Totals>, home(s, cell);
     fn locked(cell: &CellId, seq: u64) -> Option<Proven>, home(s, cell);
     fn after(cell: &CellId, seq: u64, limit: u64) -> Option<LedgerPage>, home(s, cell);
+    fn traces(db: u16, orders: &[OrderId]) -> Traces, db;
     fn find_verdicts(cell: &CellId, orders: &[OrderId]) -> Found, home(s, cell);
     fn last(cell: &CellId) -> Option<Totals>, home(s, cell);
     fn kept(cell: &CellId, seq: u64) -> Vec<(u64, Sealed)>, home(s, cell);
@@ -187,6 +189,8 @@ async fn ping(&self, db: u16) -> bool {
 
 forward!(Orders for s {
     fn rows(db: u16, asks: &[RowAsk]) -> Vec<RowState>, db;
+    fn reject(db: u16, orders: &[OrderId]) -> Vec<OrderId>, db;
+    fn kept_rows(db: u16, after: Option<OrderId>, limit: u64) -> KeptRows, db;
     fn statuses(db: u16, orders: &[OrderId]) -> Vec<Option<RowState>>, db;
     fn order(order: OrderId) -> Option<OrderRow>, s.order_db(order);
     fn order_of_key(buyer: &Buyer, key: &IdempotencyKey) -> Option<OrderRow>, s.buyer_db(buyer);
@@ -275,6 +279,9 @@ impl OrderLog for FaultyLog {
     }
     async fn consumer(&self, partition: Partition) -> Result<Box<dyn Consumer>, LogError> {
         self.inner.consumer(partition).await
+    }
+    async fn reader(&self, from: Partition, since_ms: u64) -> Result<Box<dyn Reader>, LogError> {
+        self.inner.reader(from, since_ms).await
     }
     async fn backlog(&self) -> Result<u64, LogError> {
         self.inner.backlog().await
