@@ -1,5 +1,6 @@
 //! Gate, writer and reconciler as processes on the real servers.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helper")]
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -240,6 +241,45 @@ impl Stand {
         }
     }
 
+    /// The number of the database that has the cells of an offer.
+    pub fn home_of(&self, offer: &str) -> usize {
+        let has = |d: &(testkit::mariadb::Server, String)| {
+            let count = format!("SELECT COUNT(*) FROM {}.cell WHERE cell_id = '{offer}.0'", d.1);
+            d.0.sql(&count).unwrap().trim() == "1"
+        };
+        self.databases.iter().position(has).expect("a database with the cell")
+    }
+
+    /// Copies a database as it is now.
+    pub fn copy(&self, db: usize) {
+        let (server, name) = &self.databases[db];
+        server.copy(name, &format!("{name}_copy")).unwrap();
+    }
+
+    /// The database has what its copy has; entries of the ledger and rows that are gone.
+    pub fn put_back(&self, db: usize) -> (u64, u64) {
+        let (server, name) = &self.databases[db];
+        let count = |table: &str| -> u64 {
+            let sql = format!("SELECT COUNT(*) FROM {name}.{table}");
+            server.sql(&sql).unwrap().trim().parse().unwrap()
+        };
+        let before = (count("ledger"), count("orders"));
+        server.put_back(name, &format!("{name}_copy")).unwrap();
+        (before.0.saturating_sub(count("ledger")), before.1.saturating_sub(count("orders")))
+    }
+
+    /// `reconciler rewind` of a database since so long ago: its exit code and what it said.
+    pub fn rewind(&self, db: usize, ago: Duration) -> (Option<i32>, String) {
+        let at = std::time::SystemTime::now() - ago;
+        let at = at.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let since = run("date", &["-u", "-d", &format!("@{at}"), "+%Y-%m-%dT%H:%M:%SZ"]);
+        let db = db.to_string();
+        let args = ["reconciler", "rewind", "--database", &db, "--since", since.trim()];
+        let out = self.command(&args).output().unwrap();
+        let said = [out.stdout, out.stderr].concat();
+        (out.status.code(), String::from_utf8_lossy(&said).into_owned())
+    }
+
     fn once(&self, args: &[&str]) -> (Option<i32>, Value) {
         let out = self.command(&[&["reconciler", "--once"], args].concat()).output().unwrap();
         let text = String::from_utf8_lossy(&out.stdout);
@@ -284,6 +324,8 @@ impl Drop for Stand {
         for name in ["mariadb-1", "mariadb-2"] {
             let _ = self.servers.heal(name);
         }
+        let copies = self.databases.iter().map(|(s, name)| (s.clone(), format!("{name}_copy")));
+        process::drop_databases(&copies.collect());
         process::drop_databases(&self.databases);
     }
 }

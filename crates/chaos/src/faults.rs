@@ -9,7 +9,7 @@ use bytes::Bytes;
 use orderlog::port::{OrderLog, Partition};
 use testkit::stack;
 
-use crate::deployment::{Deployment, PROCESSES};
+use crate::deployment::{DATABASES, Deployment, PROCESSES};
 use crate::plan::{Fault, Kind};
 use crate::proxy::Mode;
 
@@ -36,6 +36,9 @@ impl Done {
             (None, true) => format!("copy {}", self.fault.pick % 2 + 1),
             (None, false) if self.fault.kind.is_of_a_process() => {
                 format!("process {}", self.fault.pick % PROCESSES + 1)
+            }
+            (None, false) if self.fault.kind == Kind::LostCommits => {
+                format!("database {}", self.fault.pick % DATABASES)
             }
             (None, false) => "all".to_owned(),
         }
@@ -74,6 +77,7 @@ impl Faults {
             Kind::MariadbDelay => proxy(d, pick, &mut done, Mode::Delay(MARIADB_DELAY))?,
             Kind::MariadbHalfOpen => proxy(d, pick, &mut done, Mode::HalfOpen)?,
             Kind::MariadbFull => d.servers.fill(done.on(mariadb(pick)))?,
+            Kind::LostCommits => d.copy(pick)?,
             Kind::PulsarFull => d.servers.fill(done.on("pulsar".to_owned()))?,
             Kind::PulsarKill => d.servers.kill(done.on("pulsar".to_owned()))?,
             Kind::PulsarPause => d.servers.pause(done.on("pulsar".to_owned()))?,
@@ -101,6 +105,7 @@ impl Faults {
             }
             Kind::AsymmetricCut => d.asymmetric(pick, Mode::Good),
             Kind::ClockStep => d.set_clock(pick, 0)?,
+            Kind::LostCommits => d.lose(pick),
             Kind::ClientCut | Kind::ClientDelay | Kind::ClientHalfOpen => d.buyers.set(Mode::Good),
             _ => {}
         }

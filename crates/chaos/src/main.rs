@@ -7,6 +7,7 @@
 mod check;
 mod deployment;
 mod faults;
+mod lost;
 mod plan;
 mod proxy;
 mod sample;

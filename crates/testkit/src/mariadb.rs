@@ -1,6 +1,6 @@
 //! A database server of a MySQL URL, reached through its own client.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
@@ -38,10 +38,49 @@ impl Server {
         format!("mysql://{}:{}@{place}/{database}", self.user, self.password)
     }
 
+    /// Copies all tables of a database, as they are at one moment, into a new one.
+    pub fn copy(&self, database: &str, into: &str) -> Result<()> {
+        self.sql(&format!("DROP DATABASE IF EXISTS {into}; CREATE DATABASE {into}"))?;
+        let mut dump = self.client("mariadb-dump");
+        dump.args(["--single-transaction", "--skip-lock-tables", "--no-tablespaces", database]);
+        let mut dump = dump.stdout(Stdio::piped()).spawn().context("mariadb-dump")?;
+        let rows = dump.stdout.take().context("its output")?;
+        let mut load = self.client("mariadb");
+        let loaded = load.arg(into).stdin(rows).status().context("the `mariadb` client")?;
+        ensure!(dump.wait()?.success() && loaded.success(), "{database} is not copied");
+        Ok(())
+    }
+
+    /// Puts the tables of a copy in place of the database's, all in one step, as a failover to a
+    /// replica that was behind does. The copy is gone afterwards.
+    pub fn put_back(&self, database: &str, copy: &str) -> Result<()> {
+        let list = format!(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = '{copy}'"
+        );
+        let away = format!("{copy}_away");
+        let tables = self.sql(&list)?;
+        let moves: Vec<String> = tables
+            .lines()
+            .map(|t| format!("{database}.{t} TO {away}.{t}, {copy}.{t} TO {database}.{t}"))
+            .collect();
+        let moves = moves.join(", ");
+        let limit = "SET SESSION lock_wait_timeout = 30";
+        self.sql(&format!("{limit}; CREATE DATABASE IF NOT EXISTS {away}; RENAME TABLE {moves}"))?;
+        self.sql(&format!("DROP DATABASE {away}; DROP DATABASE {copy}")).map(|_| ())
+    }
+
+    fn client(&self, program: &str) -> Command {
+        let mut c = Command::new(program);
+        c.args(["-h", &self.host, "-P", &self.port.to_string()]);
+        c.args(["-u", &self.user, &format!("-p{}", self.password)]);
+        c.stdin(Stdio::null());
+        c
+    }
+
     /// Runs statements; the answer without headings, columns separated by tabs.
     pub fn sql(&self, statements: &str) -> Result<String> {
         let out = Command::new("mariadb")
-            .args(["--local-infile=1", "-N", "-h", &self.host, "-P", &self.port.to_string()])
+            .args(["--local-infile=1", "--connect-timeout=5", "-N", "-h", &self.host, "-P", &self.port.to_string()])
             .args(["-u", &self.user, &format!("-p{}", self.password), "-e", statements])
             .output()
             .context("the `mariadb` client")?;

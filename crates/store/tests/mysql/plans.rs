@@ -233,6 +233,13 @@ async fn asked(store: &SqlStore, cell: &CellId, ids: &[OrderId]) {
     let last = store.last_flag(cell).await.unwrap().unwrap();
     assert_eq!(last.seq, 2);
     store.last(cell).await.unwrap();
+    for seq in [1, ENTRIES / 2, ENTRIES] {
+        assert_eq!(store.locked(cell, seq).await.unwrap().unwrap().at.unwrap().seq, seq);
+    }
+    assert_eq!(store.traces(0, ids).await.unwrap().len(), ids.len());
+    let page = store.kept_rows(0, Some(ids[7]), 512).await.unwrap();
+    assert_eq!((page.rows.len(), page.next.is_some()), (512, true));
+    store.reject(0, ids).await.unwrap();
     store.release(cell, ids).await.unwrap();
     let old = store.unrowed(0, 100_000, 256).await.unwrap();
     assert_eq!(old.len(), 256);
