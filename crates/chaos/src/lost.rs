@@ -40,7 +40,9 @@ impl Deployment {
     pub fn lose(&mut self, pick: usize) {
         let db = pick % DATABASES;
         for i in 0..self.lost.len() {
-            if self.lost[i].db == db && let Err(e) = self.put_back(i) {
+            if self.lost[i].db == db
+                && let Err(e) = self.put_back(i)
+            {
                 eprintln!("  put back later: {e:#}");
             }
         }

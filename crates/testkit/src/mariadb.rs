@@ -80,7 +80,15 @@ impl Server {
     /// Runs statements; the answer without headings, columns separated by tabs.
     pub fn sql(&self, statements: &str) -> Result<String> {
         let out = Command::new("mariadb")
-            .args(["--local-infile=1", "--connect-timeout=5", "-N", "-h", &self.host, "-P", &self.port.to_string()])
+            .args([
+                "--local-infile=1",
+                "--connect-timeout=5",
+                "-N",
+                "-h",
+                &self.host,
+                "-P",
+                &self.port.to_string(),
+            ])
             .args(["-u", &self.user, &format!("-p{}", self.password), "-e", statements])
             .output()
             .context("the `mariadb` client")?;
