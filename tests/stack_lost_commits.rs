@@ -1,7 +1,11 @@
 //! A database comes back without its last commits, on real MariaDB, under a running sale on real
 //! Redis and Pulsar. Needs `cargo xtask stack up`; every test keeps all others off the servers.
 #![cfg(feature = "pulsar")]
-#![allow(clippy::disallowed_methods, reason = "tests look at the clock")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests look at the clock, and a step that fails fails the test"
+)]
 
 mod stand;
 

@@ -13,6 +13,7 @@ use domain::frame::{Item, Mode, Sealed};
 use domain::rows::{self, Trace, Traces};
 use domain::{CellId, OfferId, OrderId};
 use orderlog::port::Partition;
+use runtime::mutant::{self, Mutant};
 use store::port::{KeptRow, MAX_ORDERS};
 use view::{Drift, OperateError, Report};
 
@@ -162,6 +163,7 @@ impl Reconciler {
                 self.publish_rows(sealed).await?;
                 Ok(true)
             }
+            DriftKind::RowUnreleased if mutant::on(Mutant::NoRelease) => Ok(false),
             DriftKind::RowUnreleased => {
                 let mut by_cell: BTreeMap<CellId, Vec<OrderId>> = BTreeMap::new();
                 for row in rows {

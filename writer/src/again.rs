@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use domain::frame::Mode;
 use domain::rows::Traces;
 use domain::{CellId, OrderId, Status};
+use runtime::mutant::{self, Mutant};
 use store::StoreResult;
 use store::port::{MAX_ORDERS, RowState};
 
@@ -115,9 +116,11 @@ impl Processor {
         for f in flows {
             let order = f.order();
             let of = |cell: &CellId| traces.get(&(order, cell.clone()));
-            f.released = f.payload.lines.iter().any(|l| of(&l.cell).is_some_and(|t| t.released));
+            f.released = !mutant::on(Mutant::RewindLoser)
+                && f.payload.lines.iter().any(|l| of(&l.cell).is_some_and(|t| t.released));
             match rows.get(&order) {
                 Some(row) if row.status.is_live() => f.mode = Mode::Full,
+                Some(_) if mutant::on(Mutant::RewindDead) => {}
                 Some(_) => f.mode = Mode::Abort,
                 None => {}
             }
@@ -146,6 +149,9 @@ impl Processor {
             }
         }
         let mut moved = Vec::new();
+        if mutant::on(Mutant::RewindKeeps) {
+            by_db.clear();
+        }
         for (db, orders) in by_db {
             for piece in orders.chunks(MAX_ORDERS) {
                 moved.extend(self.patiently(db, || self.ports.store.reject(db, piece)).await?);
