@@ -11,12 +11,12 @@ use domain::{Buyer, CellId, Offer, OfferId, Price, offer::EVERGREEN};
 use rand::Rng;
 use reconciler::Reconciler;
 use runtime::config::CellsBackend;
-use runtime::{Config, Tasks, tasks};
+use runtime::{Config, Tasks};
 use serde::{Deserialize, Serialize};
 use view::{Ports, Reconcile};
 
 use crate::Exit;
-use crate::services::{begin, bind, drain, start_gate};
+use crate::services::{begin, bind, start_gate, until_end};
 use crate::wire::{self, RedisClient};
 
 const DEMO: &str = "demo";
@@ -114,8 +114,7 @@ pub(crate) async fn run(mut config: Config) -> Result<(), Exit> {
     let listeners = (buyers, operators);
     let gate = start_gate(&config, ports, &tasks, listeners, (reconciler, handle)).await?;
     print_block(&config, gate.tokens());
-    tasks::signal().await;
-    drain(&config, &tasks, Some(&gate)).await;
+    until_end(&config, &tasks, Some(&gate)).await?;
     println!("stopped; the data stays in {}", dir.display());
     Ok(())
 }
@@ -147,6 +146,8 @@ async fn load_cells(ports: &Ports, reconciler: &Reconciler) -> Result<(), Exit> 
             // The log is drained and nobody else has this data: no barrier is needed.
             let fail = |e: view::OperateError| Exit::unavailable(e.to_string());
             let ticket = reconciler.first_ticket(&cells).await.map_err(fail)?;
+            let others = || Exit::unavailable("somebody else loads this data folder's cells");
+            let ticket = ticket.ok_or_else(others)?;
             reconciler.first_load(&cells, &ticket).await.map_err(fail)?;
             after = Some(last);
         }

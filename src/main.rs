@@ -34,6 +34,9 @@ impl Exit {
     pub(crate) fn unavailable(line: impl Into<String>) -> Self {
         Self { code: 69, line: line.into() }
     }
+    pub(crate) fn bug(line: impl Into<String>) -> Self {
+        Self { code: 70, line: line.into() }
+    }
     pub(crate) fn no(line: impl Into<String>) -> Self {
         Self { code: 1, line: line.into() }
     }

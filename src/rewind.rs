@@ -1,8 +1,9 @@
 //! `sluicegate reconciler rewind`: what a database lost comes back from the log.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use runtime::{Config, Phase, Tasks, telemetry};
+use tokio::time::Instant;
 use writer::{Rewind, RewindError, Rewound};
 
 use crate::Exit;

@@ -47,9 +47,7 @@ pub(crate) async fn gate(config: Config) -> Result<(), Exit> {
     let reconciler = Reconciler::new(tools, (&config.reconciler).into(), &config.publish);
     let gate = start_gate(&config, hot, &tasks, (buyers, operators), (reconciler, handle)).await?;
     println!("gate on {}, admin on {}", config.gate.listen, config.admin.listen);
-    tasks::signal().await;
-    drain(&config, &tasks, Some(&gate)).await;
-    Ok(())
+    until_end(&config, &tasks, Some(&gate)).await
 }
 
 /// Makes the gate, opens its listeners, says that it is ready.
@@ -78,8 +76,25 @@ pub(crate) async fn start_gate(
     Ok(gate)
 }
 
+/// Until a signal, or the loss of a task that the process cannot do without; then the shutdown.
+pub(crate) async fn until_end(
+    config: &Config,
+    tasks: &Tasks,
+    gate: Option<&Arc<Gate>>,
+) -> Result<(), Exit> {
+    let lost = tokio::select! {
+        () = tasks::signal() => None,
+        name = tasks.lost() => Some(name),
+    };
+    if let Some(name) = lost {
+        tracing::error!(task = name, "the process ends: it cannot go on without this task");
+    }
+    drain(config, tasks, gate).await;
+    lost.map_or(Ok(()), |name| Err(Exit::bug(format!("the task {name:?} panicked; see the log"))))
+}
+
 /// The phases of a shutdown, each with its deadline.
-pub(crate) async fn drain(config: &Config, tasks: &Tasks, gate: Option<&Arc<Gate>>) {
+async fn drain(config: &Config, tasks: &Tasks, gate: Option<&Arc<Gate>>) {
     tasks.enter(Phase::NotReady);
     if gate.is_some() {
         tokio::time::sleep(Duration::from_millis(config.gate.not_ready_ms)).await;
@@ -113,9 +128,7 @@ pub(crate) async fn writer(config: Config) -> Result<(), Exit> {
     let ready = writer::spawn(&tasks, &ports, &(&config.writer).into());
     probe::serve(&tasks, listener, ready, handle);
     println!("writer, probes on {}", config.writer.listen);
-    tasks::signal().await;
-    drain(&config, &tasks, None).await;
-    Ok(())
+    until_end(&config, &tasks, None).await
 }
 
 /// `sluicegate reconciler`.
@@ -141,9 +154,7 @@ pub(crate) async fn reconciler(mut config: Config, args: &ReconcilerArgs) -> Res
     probe::serve(&tasks, listener, reconciler.ready(), handle);
     reconciler.spawn(&tasks);
     println!("reconciler, probes on {}", config.reconciler.listen);
-    tasks::signal().await;
-    drain(&config, &tasks, None).await;
-    Ok(())
+    until_end(&config, &tasks, None).await
 }
 
 /// `sluicegate loadtest`.

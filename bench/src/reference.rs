@@ -33,10 +33,10 @@ where
     let address = listener.local_addr()?;
     let tasks = runtime::Tasks::new();
     let t = tasks.clone();
-    tasks.spawn_request(async move {
+    tasks.spawn_replaceable("reference", async move {
         while let Ok((stream, _)) = listener.accept().await {
             let answer = answer.clone();
-            t.spawn_request(async move {
+            t.spawn_replaceable("reference", async move {
                 let _ = stream.set_nodelay(true);
                 let service = service_fn(move |r| {
                     let done = answer(r);

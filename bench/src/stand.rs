@@ -149,6 +149,7 @@ impl Stand {
         );
         let cells = [id.cell(0)];
         let ticket = self.reconciler.first_ticket(&cells).await.context("first ticket")?;
+        let ticket = ticket.context("nobody else makes these cells")?;
         self.ports.store.create_cells(&[(id.cell(0), units)], ids).await?;
         self.reconciler.first_load(&cells, &ticket).await.context("first load")?;
         Ok(name)

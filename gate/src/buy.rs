@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cells::port::{CellError, Mark, Refusal, ReserveItem, Reserved};
-use domain::frame::Sealed;
-use domain::{
-    Buyer, HoldState, IdempotencyKey, Kind, Line, Nonce, OrderId, Payload, Reason, Status,
-};
+use domain::frame::{Mode, Sealed};
+use domain::order::RejectReason;
+use domain::{Buyer, HoldState, IdempotencyKey, Kind, Line, Nonce, OrderId, Payload, Reason};
 use runtime::mutant::{self, Mutant};
 use serde::Serialize;
 use store::port::OrderRow;
@@ -25,7 +24,7 @@ use crate::body::BuyBody;
 use crate::emit::{Held, Place, Tell};
 use crate::failed::{self, Down};
 use crate::metrics::Outcome;
-use crate::orders::{self, Money};
+use crate::orders::{self, Money, Stands};
 use crate::reserve::{Done, Lane};
 use crate::state::Gate;
 use crate::when;
@@ -319,7 +318,7 @@ impl Attempt<'_> {
             return Ok(None);
         };
         let kept = store.kept(cell, verdict.seq).await.map_err(failed::database)?;
-        let Some((_, sealed)) = kept.into_iter().find(|(seq, _)| *seq == verdict.seq) else {
+        let Some(kept) = kept.into_iter().find(|k| k.seq == verdict.seq) else {
             // It got its row since we looked for one, or it is parked.
             if let Some(row) = self.row().await? {
                 return Ok(Some(self.replay(&row)));
@@ -328,22 +327,22 @@ impl Attempt<'_> {
             return Ok(Some(match parked {
                 Some(p) => {
                     self.payload = Payload::decode(&p.sealed.payload).map_err(failed::payload)?;
-                    self.verdict_without_row(verdict.kind, Some(p.sealed.t_ms))
+                    self.verdict_without_row(verdict.kind, p.mode, p.sealed.t_ms)
                 }
                 None => self.unconfirmed(None),
             }));
         };
-        let payload = Payload::decode(&sealed.payload).map_err(failed::payload)?;
+        let payload = Payload::decode(&kept.sealed.payload).map_err(failed::payload)?;
         if !mutant::on(Mutant::OwnPrice) {
             self.payload = payload;
         }
-        Ok(Some(self.verdict_without_row(verdict.kind, Some(sealed.t_ms))))
+        Ok(Some(self.verdict_without_row(verdict.kind, kept.mode, kept.sealed.t_ms)))
     }
 
-    fn verdict_without_row(&self, kind: Kind, t_ms: Option<u64>) -> Ended {
+    fn verdict_without_row(&self, kind: Kind, mode: Mode, t_ms: u64) -> Ended {
         match kind {
-            Kind::Claim => self.accepted(t_ms),
-            Kind::Reject => self.rejected_without_row(),
+            Kind::Claim => self.accepted(Some(t_ms)),
+            Kind::Reject => self.rejected_without_row(mode, t_ms),
             Kind::Release | Kind::Supply | Kind::TransferOut | Kind::Flag => self.unconfirmed(None),
         }
     }
@@ -386,9 +385,10 @@ impl Attempt<'_> {
         orders::of_row(row)
     }
 
-    fn rejected_without_row(&self) -> Ended {
+    fn rejected_without_row(&self, mode: Mode, t_ms: u64) -> Ended {
         let link = self.link(None);
-        let body = orders::OrderBody::of_payload(&self.payload, (Status::Rejected, None), &link);
+        let stands = Stands::Rejected(RejectReason::of(mode, true));
+        let body = orders::OrderBody::of_payload(&self.payload, (stands, t_ms), &link);
         (answer::json(200, &body), Outcome::Answered)
     }
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 use domain::frame::{self, Item, Mode, Sealed, order_size};
 use orderlog::port::{LogError, OrderLog, Partition};
 use parking_lot::Mutex;
-use runtime::Tasks;
 use runtime::config::PublishConfig;
 use runtime::mutant::{self, Mutant};
+use runtime::{Tasks, caught};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
@@ -112,24 +112,27 @@ impl Emit {
         };
         if start {
             let me = self.clone();
-            self.tasks.spawn_request(async move { me.drive(partition).await });
+            self.tasks.spawn_replaceable("publish lane", async move { me.drive(partition).await });
         }
     }
 
-    /// Sends frames until nothing waits. Several of these run per partition.
+    /// Sends frames until nothing waits. Several of these run per partition. A panic takes the
+    /// receipts of its own frame, whose orders are then unconfirmed, and nothing of the lane.
     async fn drive(self: Arc<Self>, partition: u16) {
-        loop {
-            let batch = {
-                let mut q = self.lanes[usize::from(partition)].queue.lock();
-                let batch = self.take(&mut q.waiting);
-                if batch.is_empty() {
-                    q.in_flight -= 1;
-                    return;
-                }
-                batch
-            };
-            self.send(partition, batch).await;
+        while let Some(batch) = self.next(partition) {
+            caught("publish lane", self.send(partition, batch)).await;
         }
+    }
+
+    /// The next frame's orders; with none, its driver is no longer counted.
+    fn next(&self, partition: u16) -> Option<Vec<Held>> {
+        let mut q = self.lanes[usize::from(partition)].queue.lock();
+        let batch = self.take(&mut q.waiting);
+        if batch.is_empty() {
+            q.in_flight -= 1;
+            return None;
+        }
+        Some(batch)
     }
 
     /// The next frame's orders, within its bounds; too old ones are answered `unknown`.

@@ -8,7 +8,9 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::Duration;
 
-use domain::{Buyer, Kind, OfferId, OrderId, Payload, Reason, Status};
+use domain::frame::Mode;
+use domain::order::RejectReason;
+use domain::{Buyer, IdempotencyKey, Kind, OfferId, OrderId, Payload, Reason, Status};
 use runtime::mutant::{self, Mutant};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -59,6 +61,43 @@ pub(crate) struct OrderBody<'a> {
     links: Links<'a>,
 }
 
+/// Where an order stands that has no row yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stands {
+    /// Held, and nobody knows more.
+    Unconfirmed,
+    /// In the log, or claimed.
+    Accepted,
+    /// The ledger said no.
+    Rejected(RejectReason),
+}
+
+impl Stands {
+    /// What its verdict says; `None` for an entry that is no verdict on an order.
+    fn decided(kind: Kind, mode: Mode) -> Option<Self> {
+        match kind {
+            Kind::Claim => Some(Stands::Accepted),
+            Kind::Reject => Some(Stands::Rejected(RejectReason::of(mode, true))),
+            Kind::Release | Kind::Supply | Kind::TransferOut | Kind::Flag => None,
+        }
+    }
+
+    fn status(self) -> Status {
+        match self {
+            Stands::Unconfirmed => Status::Unconfirmed,
+            Stands::Accepted => Status::Accepted,
+            Stands::Rejected(_) => Status::Rejected,
+        }
+    }
+
+    fn reason(self) -> Option<&'static str> {
+        match self {
+            Stands::Unconfirmed | Stands::Accepted => None,
+            Stands::Rejected(why) => Some(why.as_str()),
+        }
+    }
+}
+
 fn metadata(text: &str) -> Cow<'_, RawValue> {
     match serde_json::from_str::<&RawValue>(text) {
         Ok(raw) => Cow::Borrowed(raw),
@@ -92,7 +131,7 @@ impl<'a> OrderBody<'a> {
     /// Before there is a row, from what a hold or a verdict carries.
     pub fn of_payload(
         p: &'a Payload,
-        (status, t_ms): (Status, Option<u64>),
+        (stands, t_ms): (Stands, u64),
         link: &'a str,
     ) -> OrderBody<'a> {
         let line = |l: &'a domain::Line| LineBody {
@@ -102,15 +141,15 @@ impl<'a> OrderBody<'a> {
         };
         OrderBody {
             order_id: p.order.to_string(),
-            status: status.as_str(),
+            status: stands.status().as_str(),
             version: 0,
             lines: p.lines.iter().map(line).collect(),
             amount: Some(Money::new(&p.currency, p.amount_minor())),
-            reason: (status == Status::Rejected).then_some("sold_out"),
+            reason: stands.reason(),
             metadata: metadata(&p.metadata),
-            created_at: t_ms.map(when::show),
-            updated_at: t_ms.map(when::show),
-            expires_at: t_ms.map(|t| when::show(t + p.window_ms)),
+            created_at: Some(when::show(t_ms)),
+            updated_at: Some(when::show(t_ms)),
+            expires_at: Some(when::show(t_ms + p.window_ms)),
             links: Links { this: link },
         }
     }
@@ -212,6 +251,15 @@ pub(crate) async fn by_id(gate: &Gate, buyer: &Buyer, id: &str, query: Option<&s
     ended
 }
 
+/// What an order's cell knows of it.
+#[derive(Default)]
+struct Found {
+    /// The order, if it is this buyer's, with the time of its first reserve.
+    order: Option<(Stands, Payload, u64)>,
+    /// The ledger's word on the id, whoever's it is.
+    verdict: Option<Kind>,
+}
+
 impl Ask<'_> {
     /// The order's row, if it is this buyer's: another's goes every way that an unknown one goes.
     async fn row(&self) -> Result<Option<OrderRow>, Down> {
@@ -228,13 +276,13 @@ impl Ask<'_> {
         });
         let found = match self.look().await {
             Ok(found) => found,
-            Err(Down) if receipt.is_some() => None,
+            Err(Down) if receipt.is_some() => Found::default(),
             Err(Down) => return down(),
         };
-        if let Some((status, payload, t_ms)) = found {
-            let accepted = receipt.is_some() && status == Status::Unconfirmed;
-            let status = if accepted { Status::Accepted } else { status };
-            let body = OrderBody::of_payload(&payload, (status, Some(t_ms)), &link);
+        if let Some((stands, payload, t_ms)) = found.order {
+            let accepted = receipt.is_some() && stands == Stands::Unconfirmed;
+            let stands = if accepted { Stands::Accepted } else { stands };
+            let body = OrderBody::of_payload(&payload, (stands, t_ms), &link);
             return (answer::json(200, &body), Outcome::Answered);
         }
         // Decided between our look at the row and our look at the hold: the row is there now.
@@ -244,8 +292,8 @@ impl Ask<'_> {
             Err(Down) if receipt.is_some() => {}
             Err(Down) => return down(),
         }
-        if let Some((payload, t_ms)) = self.parked().await {
-            let body = OrderBody::of_payload(&payload, (Status::Accepted, Some(t_ms)), &link);
+        if let Some((stands, payload, t_ms)) = self.parked(found.verdict).await {
+            let body = OrderBody::of_payload(&payload, (stands, t_ms), &link);
             return (answer::json(200, &body), Outcome::Answered);
         }
         let Some(accepted_s) = receipt else { return unknown() };
@@ -257,19 +305,33 @@ impl Ask<'_> {
         (answer::json(200, &OrderBody::bare(self.order, &link)), Outcome::Answered)
     }
 
-    /// This buyer's order that waits for a person: it was accepted, and nothing else may know it.
-    async fn parked(&self) -> Option<(Payload, u64)> {
+    /// This buyer's order that waits for a person: nothing else may know it. It was accepted, unless
+    /// the ledger said no before it was parked.
+    async fn parked(&self, verdict: Option<Kind>) -> Option<(Stands, Payload, u64)> {
         let found = self.gate.ports.store.parked(self.order).await.map_err(failed::database);
-        let sealed = found.ok().flatten()?.sealed;
-        Some((self.mine(&sealed.payload)?, sealed.t_ms))
+        let parked = found.ok().flatten()?;
+        let payload = self.mine(&parked.sealed.payload)?;
+        let verdict = match verdict {
+            Some(kind) => Some(kind),
+            None => self.anchors_verdict(&payload).await,
+        };
+        let decided = verdict.and_then(|kind| Stands::decided(kind, parked.mode));
+        Some((decided.unwrap_or(Stands::Accepted), payload, parked.sealed.t_ms))
+    }
+
+    /// The verdict, where the order says that it is: nobody gave the offer of its cell.
+    async fn anchors_verdict(&self, payload: &Payload) -> Option<Kind> {
+        let store = &self.gate.ports.store;
+        let found = store.find_verdicts(&payload.anchor_line().cell, &[self.order]).await;
+        found.map_err(failed::database).ok()?.into_iter().flatten().next().map(|v| v.kind)
     }
 
     /// The verdict or the hold of this buyer's order in the hinted offer's cell.
-    async fn look(&self) -> Result<Option<(Status, Payload, u64)>, Down> {
+    async fn look(&self) -> Result<Found, Down> {
         let ports = &self.gate.ports;
-        let Some(offer) = &self.offer else { return Ok(None) };
+        let Some(offer) = &self.offer else { return Ok(Found::default()) };
         let Some(known) = self.gate.catalog.get(offer).await.map_err(failed::database)? else {
-            return Ok(None);
+            return Ok(Found::default());
         };
         let cell = self.gate.cell_of(&known.offer, self.buyer);
         let verdicts =
@@ -281,23 +343,23 @@ impl Ask<'_> {
         let seq = verdict.as_ref().map_or(i64::MAX as u64, |v| v.seq);
         let kept = ports.store.kept(&cell, seq).await.map_err(failed::database)?;
         if let Some(verdict) = &verdict {
-            let status =
-                if verdict.kind == Kind::Claim { Status::Accepted } else { Status::Rejected };
-            let mut here = kept.into_iter().filter(|(seq, _)| *seq == verdict.seq);
-            let found = here.find_map(|(_, s)| Some((status, self.mine(&s.payload)?, s.t_ms)));
-            if found.is_some() {
-                return Ok(found);
+            let mut here = kept.into_iter().filter(|k| k.seq == verdict.seq);
+            let order = here.find_map(|k| {
+                let stands = Stands::decided(verdict.kind, k.mode)?;
+                Some((stands, self.mine(&k.sealed.payload)?, k.sealed.t_ms))
+            });
+            if order.is_some() {
+                return Ok(Found { order, verdict: Some(verdict.kind) });
             }
         }
         let holds = ports.cells.find_holds(&cell, &[self.order]).await.map_err(failed::redis);
-        if verdict.is_some() {
-            return Ok(None);
+        if let Some(verdict) = verdict {
+            return Ok(Found { order: None, verdict: Some(verdict.kind) });
         }
-        Ok(holds?
-            .into_iter()
-            .flatten()
-            .next()
-            .and_then(|h| self.mine(&h.payload).map(|p| (Status::Unconfirmed, p, h.t_ms))))
+        let hold = holds?.into_iter().flatten().next();
+        let order =
+            hold.and_then(|h| self.mine(&h.payload).map(|p| (Stands::Unconfirmed, p, h.t_ms)));
+        Ok(Found { order, verdict: None })
     }
 
     fn mine(&self, payload: &[u8]) -> Option<Payload> {
@@ -316,9 +378,45 @@ pub(crate) async fn by_key(gate: &Gate, buyer: &Buyer, query: Option<&str>) -> E
         let text = "idempotency_key is needed: 1 to 128 visible ASCII characters";
         return problem(Problem::with(Reason::Malformed, text));
     };
+    let offer = match fields.get("offer").map(|o| o.parse::<OfferId>()).transpose() {
+        Ok(offer) => offer,
+        Err(_) => return problem(Problem::new(Reason::BadId)),
+    };
     match gate.ports.store.order_of_key(buyer, &key).await.map_err(failed::database) {
-        Ok(Some(row)) => of_row(&row),
+        Ok(Some(row)) => return of_row(&row),
+        Ok(None) => {}
+        Err(Down) => return down(),
+    }
+    let Some(offer) = offer else { return unknown() };
+    match under_key(gate, buyer, &key, &offer).await {
+        Ok(Some(order)) => {
+            let ask = Ask { gate, buyer, order, offer: Some(offer), receipt: None };
+            ask.without_row().await
+        }
         Ok(None) => unknown(),
         Err(Down) => down(),
     }
+}
+
+/// The order of a key that has no row yet: what its cell holds or decided lately, or its ledger.
+async fn under_key(
+    gate: &Gate,
+    buyer: &Buyer,
+    key: &IdempotencyKey,
+    offer: &OfferId,
+) -> Result<Option<OrderId>, Down> {
+    let Some(known) = gate.catalog.get(offer).await.map_err(failed::database)? else {
+        return Ok(None);
+    };
+    let key = gate.ports.identity.order_key(known.campaign.number, buyer, key);
+    let cell = gate.cell_of(&known.offer, buyer);
+    let found = gate.ports.cells.find_keys(&cell, &[key]).await.map_err(failed::redis);
+    if let Ok(found) = &found
+        && let Some(order) = found.iter().flatten().next()
+    {
+        return Ok(Some(*order));
+    }
+    let decided = gate.ports.store.verdict_under(&cell, key).await.map_err(failed::database)?;
+    // Without Redis nobody knows of a hold: only a verdict is an answer then.
+    if decided.is_none() { found.map(|_| None) } else { Ok(decided) }
 }

@@ -17,9 +17,9 @@ use cells::port::{CellError, Cells, Mark, Refusal, ReserveCall, ReserveItem, Res
 use domain::frame::Sealed;
 use domain::{CellId, Identity};
 use parking_lot::{Mutex, RwLock};
-use runtime::Tasks;
 use runtime::config::ReserveConfig;
 use runtime::mutant::{self, Mutant};
+use runtime::{Tasks, caught};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use view::Known;
@@ -193,28 +193,31 @@ impl Reserve {
         };
         if start {
             let (me, lane) = (self.clone(), lane.clone());
-            self.tasks.spawn_request(async move { me.drive(&lane).await });
+            self.tasks.spawn_replaceable("reserve lane", async move { me.drive(&lane).await });
         }
         Some(done)
     }
 
-    /// Calls until nothing waits.
+    /// Calls until nothing waits. A panic takes the answers of its own batch, which is then
+    /// unconfirmed, and nothing of the lane.
     async fn drive(self: Arc<Self>, lane: &Arc<Lane>) {
-        loop {
-            let (batch, known) = {
-                let mut q = lane.queue.lock();
-                let n = q.waiting.len().min(self.cfg.batch);
-                // Of several, only whole batches go on; the last one takes what is left.
-                let enough = n > 0 && (q.running == 1 || n == self.cfg.batch);
-                match q.known.clone() {
-                    Some(known) if enough => (q.waiting.drain(..n).collect::<Vec<_>>(), known),
-                    _ => {
-                        q.running -= 1;
-                        return;
-                    }
-                }
-            };
-            self.call(lane, &known, batch).await;
+        while let Some((batch, known)) = self.next(lane) {
+            caught("reserve lane", self.call(lane, &known, batch)).await;
+        }
+    }
+
+    /// What goes into the next call; with none, its driver is no longer counted.
+    fn next(&self, lane: &Lane) -> Option<(Vec<Waiting>, Arc<Known>)> {
+        let mut q = lane.queue.lock();
+        let n = q.waiting.len().min(self.cfg.batch);
+        // Of several, only whole batches go on; the last one takes what is left.
+        let enough = n > 0 && (q.running == 1 || n == self.cfg.batch);
+        match q.known.clone() {
+            Some(known) if enough => Some((q.waiting.drain(..n).collect(), known)),
+            _ => {
+                q.running -= 1;
+                None
+            }
         }
     }
 
@@ -298,7 +301,7 @@ impl Reserve {
             return;
         }
         let (cells, identity, lane) = (self.cells.clone(), self.identity.clone(), lane.clone());
-        self.tasks.spawn_request(async move {
+        self.tasks.spawn_replaceable("sold-out filter", async move {
             lane.sold_out.build(&*cells, &identity, &lane.cell).await;
         });
     }

@@ -140,19 +140,24 @@ impl GateListener {
     /// Accepts until `StopAccept`; connections end by themselves.
     pub fn spawn(self) {
         let tasks = self.gate.tasks.clone();
-        tasks.clone().spawn("gate listener", async move {
-            while let Some(accepted) = tasks.unless(Phase::StopAccept, self.listener.accept()).await
-            {
-                match accepted {
-                    Ok((stream, peer)) => self.admit(stream, peer, &tasks),
-                    Err(e) => {
-                        // Usually out of file handles: let some connections end first.
-                        tracing::warn!(error = %e, "accept failed");
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
+        let me = Arc::new(self);
+        tasks.clone().spawn_loop("gate listener", move || {
+            let (me, tasks) = (me.clone(), tasks.clone());
+            async move { me.accept(&tasks).await }
+        });
+    }
+
+    async fn accept(&self, tasks: &Tasks) {
+        while let Some(accepted) = tasks.unless(Phase::StopAccept, self.listener.accept()).await {
+            match accepted {
+                Ok((stream, peer)) => self.admit(stream, peer, tasks),
+                Err(e) => {
+                    // Usually out of file handles: let some connections end first.
+                    tracing::warn!(error = %e, "accept failed");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }
-        });
+        }
     }
 
     fn admit(&self, stream: TcpStream, peer: SocketAddr, tasks: &Tasks) {
@@ -163,7 +168,7 @@ impl GateListener {
             Err(bound) => return metrics::connection_refused(bound),
         };
         let gate = self.gate.clone();
-        tasks.spawn_request(async move {
+        tasks.spawn_replaceable("connection", async move {
             let _ = stream.set_nodelay(true);
             let (mut counted, mut stream) = (counted, stream);
             let until = Instant::now() + Duration::from_millis(gate.cfg.header_timeout_ms);

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use cells::port::{Cells, Mark};
+use cells::port::{CellError, CellResult, Cells, Mark};
 use domain::{CellId, Identity};
 use runtime::mutant::{self, Mutant};
 use tokio::time::Instant;
@@ -78,12 +78,25 @@ impl SoldOut {
 
     /// Scans b and switches the flag on if nothing was added meanwhile.
     pub async fn build(&self, cells: &dyn Cells, identity: &Identity, cell: &CellId) {
-        let filter = scan(cells, identity, cell).await;
-        if let Some(filter) = filter {
-            let until = Instant::now() + FRESH;
-            self.flag.store(Some(Flag { until, filter: filter.into() }.into()));
+        let _building = Building(&self.building);
+        match scan(cells, identity, cell).await {
+            Ok(Some(filter)) => {
+                let until = Instant::now() + FRESH;
+                self.flag.store(Some(Flag { until, filter: filter.into() }.into()));
+            }
+            Ok(None) => {}
+            // Everybody goes the long way, which is slower and as right.
+            Err(e) => drop(crate::failed::redis(e)),
         }
-        self.building.store(false, Ordering::Release);
+    }
+}
+
+/// One filter is built at a time, also after one whose build panicked.
+struct Building<'a>(&'a AtomicBool);
+
+impl Drop for Building<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 
@@ -93,24 +106,26 @@ impl Filter {
     }
 }
 
-async fn scan(cells: &dyn Cells, identity: &Identity, cell: &CellId) -> Option<Filter> {
-    let before = cells.snapshot(cell).await.ok()??;
+/// The filter; `None` for a cell that is gone, has too many buyers, or has stock again.
+async fn scan(cells: &dyn Cells, identity: &Identity, cell: &CellId) -> CellResult<Option<Filter>> {
+    let Some(before) = cells.snapshot(cell).await? else { return Ok(None) };
     let mut buyers = HashSet::new();
     let mut cursor = 0;
     loop {
-        let page = cells.scan_buyers(cell, cursor, PAGE).await.ok()?;
+        let page = cells.scan_buyers(cell, cursor, PAGE).await?;
         for (buyer, _) in page.items {
-            buyers.insert(identity.buyer_hash(&buyer.parse().ok()?));
+            let broken = |e| CellError::Broken(cell.clone(), format!("a buyer's field: {e}"));
+            buyers.insert(identity.buyer_hash(&buyer.parse().map_err(broken)?));
         }
         if buyers.len() > MAX_BUYERS {
-            return None;
+            return Ok(None);
         }
         cursor = page.cursor;
         if cursor == 0 {
             break;
         }
     }
-    let after = cells.snapshot(cell).await.ok()??;
+    let Some(after) = cells.snapshot(cell).await? else { return Ok(None) };
     let mark = after.mark;
     let filter = Filter {
         adds: before.mark.adds,
@@ -119,5 +134,5 @@ async fn scan(cells: &dyn Cells, identity: &Identity, cell: &CellId) -> Option<F
         buyers,
     };
     let seen = Mark { watermark: after.totals.seq, ..mark };
-    (filter.fits(&seen) && after.available() <= 0).then_some(filter)
+    Ok((filter.fits(&seen) && after.available() <= 0).then_some(filter))
 }

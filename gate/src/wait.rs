@@ -71,17 +71,26 @@ impl Waiters {
     /// Asks the databases until `StopAccept`; then everybody is let go.
     pub fn spawn(self: &Arc<Self>, tasks: &Tasks) {
         let (me, t) = (self.clone(), tasks.clone());
-        tasks.spawn("order waiters", async move {
-            while t.unless(Phase::StopAccept, me.any.notified()).await.is_some() {
-                while !me.waiting.lock().is_empty() && t.phase() < Phase::StopAccept {
-                    me.ask().await;
-                    t.unless(Phase::StopAccept, tokio::time::sleep(EVERY)).await;
-                }
-            }
-            let everybody = me.waiting.lock();
-            me.over.store(true, Ordering::Release);
-            everybody.values().for_each(|w| w.0.notify_waiters());
+        tasks.spawn_loop("order waiters", move || {
+            let (me, t) = (me.clone(), t.clone());
+            async move { me.serve(&t).await }
         });
+    }
+
+    async fn serve(&self, t: &Tasks) {
+        loop {
+            // First, for those who have waited since before a panic.
+            while !self.waiting.lock().is_empty() && t.phase() < Phase::StopAccept {
+                self.ask().await;
+                t.unless(Phase::StopAccept, tokio::time::sleep(EVERY)).await;
+            }
+            if t.unless(Phase::StopAccept, self.any.notified()).await.is_none() {
+                break;
+            }
+        }
+        let everybody = self.waiting.lock();
+        self.over.store(true, Ordering::Release);
+        everybody.values().for_each(|w| w.0.notify_waiters());
     }
 
     async fn ask(&self) {

@@ -115,7 +115,7 @@ impl Conn {
             http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
         let token = CancellationToken::new();
         let ended = token.clone();
-        self.tasks.spawn_request(async move {
+        self.tasks.spawn_replaceable("connection", async move {
             tokio::select! {
                 _ = conn => {}
                 () = ended.cancelled() => {}

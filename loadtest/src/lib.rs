@@ -128,7 +128,7 @@ fn gather(ground: setup::Ground, args: &LoadtestArgs) -> anyhow::Result<Crowd> {
 /// Ctrl-C ends the sending, a second one the process.
 fn interrupts(tasks: &Tasks, crowd: &Arc<Crowd>) {
     let crowd = crowd.clone();
-    tasks.spawn_request(async move {
+    tasks.spawn_replaceable("loadtest", async move {
         let _ = tokio::signal::ctrl_c().await;
         eprintln!("\nno more requests; settling, then the verdict (Ctrl-C again: exit at once)");
         crowd.stop.cancel();

@@ -167,8 +167,8 @@ impl Stores {
                 continue;
             }
             let kept = self.store.kept(&cell, seq).await?;
-            let payload = kept.iter().find(|(at, _)| *at == seq);
-            let payload = payload.and_then(|(_, s)| Payload::decode(&s.payload).ok());
+            let kept = kept.iter().find(|k| k.seq == seq);
+            let payload = kept.and_then(|k| Payload::decode(&k.sealed.payload).ok());
             keys.extend(payload.map(|p| (order, p.key.as_str().to_owned())));
         }
         Ok(keys)

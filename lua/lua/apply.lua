@@ -3,9 +3,10 @@
 -- Args:    prev_seq, prev_tok, then per entry (seq = prev_seq + 1, ...): kind (1 letter),
 --          key (12 B), id (16 B), buyer ('' = none), hash (< 2^46), qty (units or flag), tok
 -- Returns: {code, W, claims without a hold}: 0 OK | 1 MISSING | 2 GAP | 3 FORK
--- Writes:  c, b0, d0; drops holds; swaps d0/d1 every 10 min, b0/b1 every day without a limit
+-- Writes:  c, b0, d0; drops holds; swaps d0/d1 every 10 min, b0/b1 every day without a limit (fg
+--          tells that buyers were forgotten)
 -- Idempotence: entries up to W are skipped; their token is compared when the call has it.
--- Cost:    O(entries), at most 14 calls.
+-- Cost:    O(entries), at most 16 calls.
 if #KEYS ~= 6 or #ARGV < 9 or (#ARGV - 2) % 7 ~= 0 then
   return redis.error_reply('ERR apply: arity')
 end
@@ -27,7 +28,10 @@ local function rotate(new, old, field)
   call('HSET', KEYS[1], field, fmt('%.0f', now))
 end
 if now - c[9] >= 600000 then rotate(KEYS[5], KEYS[6], 'dt') end
-if not limited and now - c[10] >= 86400000 then rotate(KEYS[3], KEYS[4], 'bt') end
+if not limited and now - c[10] >= 86400000 then
+  if call('EXISTS', KEYS[4]) == 1 then call('HSET', KEYS[1], 'fg', '1') end
+  rotate(KEYS[3], KEYS[4], 'bt')
+end
 if W >= prev + count then return { 0, W, 0 } end
 
 local supply, net, held = tonumber(c[1]), tonumber(c[2]), tonumber(c[3])

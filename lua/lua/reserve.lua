@@ -19,7 +19,8 @@ end
 local call, sub, fmt = redis.call, string.sub, string.format
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local c = call('HMGET', KEYS[1], 'supply', 'net', 'held', 'W', 'adds', 'inc', 'open', 'lim', 'F')
+local c = call('HMGET', KEYS[1], 'supply', 'net', 'held', 'W', 'adds', 'inc', 'open', 'lim', 'F',
+  'fg')
 if not c[4] then return { now, -1 } end
 local limit, deadline, opens, closes = unpack(ARGV, 1, 4)
 limit, deadline, opens, closes = limit + 0, deadline + 0, opens + 0, closes + 0
@@ -85,6 +86,9 @@ local function refuse(has, qty, state, checked, relay)
   end
   if state ~= T and limit > 0 and (has or 0) + qty > limit then return has and 'L' or 'l' end
   if left < qty then return has and 'S' or 's' end
+  -- Of a buyer who may have been forgotten the database is asked before units are taken: this may
+  -- be a repeat. A refusal is not worth that, it takes nothing.
+  if c[10] and not has and not checked and not relay and state ~= T then return 'R' end
 end
 
 local function take(i, id, number, hold)

@@ -4,7 +4,7 @@
 //! nothing and knows no backend. A reply it cannot read is [`CellError::Broken`], never a guess.
 
 use async_trait::async_trait;
-use domain::{CellId, Hold, Nonce, OrderId, Tok};
+use domain::{CellId, Hold, Key, Nonce, OrderId, Tok};
 
 use crate::port::{
     Applied, ApplyCall, CellError, CellResult, CellView, Cells, Changed, FenceReply, LoadCall,
@@ -165,6 +165,11 @@ impl<R: Runner> Cells for Engine<R> {
     async fn find_holds(&self, cell: &CellId, orders: &[OrderId]) -> CellResult<Vec<Option<Hold>>> {
         let call = lookup::encode_holds(cell, orders);
         self.run(cell, call, |v| lookup::decode_holds(orders, v)).await
+    }
+
+    async fn find_keys(&self, cell: &CellId, keys: &[Key]) -> CellResult<Vec<Option<OrderId>>> {
+        let call = lookup::encode_keys(cell, keys);
+        self.run(cell, call, |v| lookup::decode_keys(keys, v)).await
     }
 
     async fn ping(&self) -> bool {

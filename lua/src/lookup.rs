@@ -1,8 +1,8 @@
-//! lookup: some holds, or some buyers, through `lookup.lua`.
+//! lookup: some holds, some buyers, or the orders under some keys, through `lookup.lua`.
 //!
 //! A hold is found by the whole id only.
 
-use domain::{CellId, Hold, OrderId};
+use domain::{CellId, Hold, Key, OrderId};
 
 use crate::hold;
 use crate::port::MAX_BATCH;
@@ -13,7 +13,7 @@ fn open(cell: &CellId, what: &'static str, n: usize) -> Result<Call, String> {
     if n == 0 || n > MAX_BATCH {
         return Err(format!("lookup of {n}"));
     }
-    let mut out = Call::new(&LOOKUP, cell, &["c", "h", "b0", "b1"]).room(1 + 2 * n);
+    let mut out = Call::new(&LOOKUP, cell, &["c", "h", "b0", "b1", "d0", "d1"]).room(1 + 2 * n);
     out.word(what);
     Ok(out)
 }
@@ -37,6 +37,15 @@ pub fn encode_buyers(cell: &CellId, buyers: &[String]) -> Result<Call, String> {
     Ok(out)
 }
 
+/// Asks for what lies under keys.
+pub fn encode_keys(cell: &CellId, keys: &[Key]) -> Result<Call, String> {
+    let mut out = open(cell, "k", keys.len())?;
+    for key in keys {
+        out.bytes(&key.0);
+    }
+    Ok(out)
+}
+
 /// The holds, in the order of the question.
 pub fn decode_holds(orders: &[OrderId], value: Value) -> Result<Vec<Option<Hold>>, String> {
     let mut f = Fields::of(value)?;
@@ -55,4 +64,18 @@ pub fn decode_buyers(buyers: &[String], value: Value) -> Result<Vec<Option<i64>>
         if value.is_empty() { Ok(None) } else { parse(&value).map(Some) }
     };
     buyers.iter().map(one).collect()
+}
+
+/// The orders, in the order of the question.
+pub fn decode_keys(keys: &[Key], value: Value) -> Result<Vec<Option<OrderId>>, String> {
+    let mut f = Fields::of(value)?;
+    let one = |key: &Key| {
+        let content = f.bytes()?;
+        if content.is_empty() {
+            return Ok(None);
+        }
+        let content = <[u8; 4]>::try_from(&content[..]).map_err(|e| format!("content: {e}"))?;
+        Ok(Some(OrderId::join(*key, content)))
+    };
+    keys.iter().map(one).collect()
 }

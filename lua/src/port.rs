@@ -9,7 +9,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::supply::Transfer;
-use domain::{Buyer, CellId, Entry, Flag, Hold, HoldState, Kind, Nonce, OrderId, Tok, Totals};
+use domain::{Buyer, CellId, Entry, Flag, Hold, HoldState, Key, Kind, Nonce, OrderId, Tok, Totals};
 use std::time::Duration;
 
 /// The most items of one vectorised call; more is a caller's bug and refused.
@@ -414,6 +414,8 @@ pub trait Cells: Send + Sync {
     async fn buyers(&self, cell: &CellId, buyers: &[String]) -> CellResult<Vec<Option<i64>>>;
     /// Finds the holds of some orders (at most [`MAX_BATCH`]): the API's "hold alone".
     async fn find_holds(&self, cell: &CellId, orders: &[OrderId]) -> CellResult<Vec<Option<Hold>>>;
+    /// The orders that are held, or were decided lately, under some keys; at most [`MAX_BATCH`].
+    async fn find_keys(&self, cell: &CellId, keys: &[Key]) -> CellResult<Vec<Option<OrderId>>>;
     /// True when the backend answers at all.
     async fn ping(&self) -> bool;
 }

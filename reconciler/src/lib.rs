@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use cells::port::Changed;
 use domain::{CellId, OfferId, OrderId};
 use parking_lot::Mutex;
 use runtime::config::{PublishConfig, ReconcilerConfig};
@@ -129,21 +130,24 @@ impl Reconciler {
     /// Passes on schedule, with jitter, until `FlushLog`.
     pub fn spawn(self: &Arc<Self>, tasks: &Tasks) {
         let (me, t) = (self.clone(), tasks.clone());
-        tasks.spawn("reconciler", async move {
-            let mut round = 0;
-            loop {
-                let interval = me.settings.interval;
-                let jitter = interval.mul_f64((me.ports.unique.next() % 1000) as f64 / 4000.0);
-                let pause = tokio::time::sleep(interval + jitter);
-                if t.unless(Phase::FlushLog, pause).await.is_none() {
-                    return;
-                }
-                if t.unless(Phase::FlushLog, me.scheduled(round)).await.is_none() {
-                    return;
-                }
-                round += 1;
-            }
+        tasks.spawn_loop("reconciler", move || {
+            let (me, t) = (me.clone(), t.clone());
+            async move { me.rounds(&t).await }
         });
+    }
+
+    async fn rounds(&self, t: &Tasks) {
+        for round in 0.. {
+            let interval = self.settings.interval;
+            let jitter = interval.mul_f64((self.ports.unique.next() % 1000) as f64 / 4000.0);
+            let pause = tokio::time::sleep(interval + jitter);
+            if t.unless(Phase::FlushLog, pause).await.is_none() {
+                return;
+            }
+            if t.unless(Phase::FlushLog, self.scheduled(round)).await.is_none() {
+                return;
+            }
+        }
     }
 }
 
@@ -161,12 +165,16 @@ impl Reconcile for Reconciler {
         self.rebuild_living(cell).await
     }
 
-    async fn first_ticket(&self, cells: &[CellId]) -> Result<String, OperateError> {
+    async fn first_ticket(&self, cells: &[CellId]) -> Result<Option<String>, OperateError> {
         let ticket = format!("{:016x}", self.ports.unique.next());
+        let respect = Some(self.settings.lease.as_millis() as u64);
         for cell in cells {
-            self.ports.cells.ticket(cell, &ticket).await.map_err(down)?;
+            let taken = self.ports.cells.take_ticket(cell, &ticket, respect).await;
+            if taken.map_err(down)? != Changed::Ok {
+                return Ok(None);
+            }
         }
-        Ok(ticket)
+        Ok(Some(ticket))
     }
 
     async fn first_load(&self, cells: &[CellId], ticket: &str) -> Result<(), OperateError> {

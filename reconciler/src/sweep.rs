@@ -1,11 +1,13 @@
 //! The sweeper: verdicts whose rows are missing are published again (PROTOCOL 6.6).
 //!
 //! It repairs a frame that the log lost, or that an operator skipped, after the verdict was
-//! written. The mode follows the anchor's verdict. Ranges whose orders are complete are forgotten.
+//! written. The mode is the one that the verdict was asked with, so that a rejected order keeps its
+//! reason. Ranges whose orders are complete are forgotten.
 
 use std::collections::{BTreeMap, HashMap};
 
 use domain::frame::{Item, Mode, Sealed};
+use domain::kept::Kept;
 use domain::ledger::Class;
 use domain::{CellId, Entry, Kind, OrderId, Payload, Status};
 use orderlog::port::Partition;
@@ -26,6 +28,7 @@ const WIDEST: u64 = 1024;
 struct Anchor {
     order: OrderId,
     kind: Kind,
+    mode: Mode,
     sealed: Sealed,
     /// The cells of all its lines.
     cells: Vec<CellId>,
@@ -106,14 +109,14 @@ impl Reconciler {
         let entries = page.map_err(down)?.map(|p| p.entries).unwrap_or_default();
         let kinds: BTreeMap<u64, &Entry> = entries.iter().map(|e| (e.seq, e)).collect();
         let mut out = Vec::new();
-        for (seq, sealed) in orders {
+        for Kept { seq, mode, sealed } in orders {
             let Some(e) = kinds.get(&seq).filter(|e| e.kind.class() == Class::Verdict) else {
                 continue;
             };
             let payload = Payload::decode(&sealed.payload).map_err(down)?;
             if payload.anchor_line().cell == range.cell && payload.order == e.order {
                 let cells = payload.lines.into_iter().map(|l| l.cell).collect();
-                out.push(Anchor { order: e.order, kind: e.kind, sealed, cells });
+                out.push(Anchor { order: e.order, kind: e.kind, mode, sealed, cells });
             }
         }
         Ok(out)
@@ -166,8 +169,7 @@ impl Reconciler {
         metrics::swept(all.len());
         let partitions = self.ports.log.partitions();
         let home = Partition::Main(self.ports.identity.partition(&cell.offer, partitions));
-        let mode = |kind| if kind == Kind::Claim { Mode::Full } else { Mode::Abort };
-        let items = all.into_iter().map(|a| Item::Order(mode(a.kind), a.sealed)).collect();
+        let items = all.into_iter().map(|a| Item::Order(a.mode, a.sealed)).collect();
         self.publish(home, items, None).await
     }
 }

@@ -201,7 +201,7 @@ async fn a_first_load_is_only_for_cells_that_never_were() {
     let site = Site::new(1, 1).await;
     let r = reconciler(&site);
     let cells: [CellId; 2] = ["shoe.0".parse().unwrap(), "shoe.1".parse().unwrap()];
-    let ticket = r.first_ticket(&cells).await.unwrap();
+    let ticket = r.first_ticket(&cells).await.unwrap().unwrap();
     assert_eq!(site.unloaded("shoe", &[5, 4], 2).await, cells);
     r.first_load(&cells, &ticket).await.unwrap();
     assert_eq!((site.available(&cells[0]).await, site.available(&cells[1]).await), (5, 4));
@@ -225,7 +225,7 @@ async fn a_first_load_that_slept_through_a_loss_is_refused() {
     let site = Site::new(1, 1).await;
     let r = reconciler(&site);
     let cells: [CellId; 1] = ["shoe.0".parse().unwrap()];
-    let ticket = r.first_ticket(&cells).await.unwrap();
+    let ticket = r.first_ticket(&cells).await.unwrap().unwrap();
     site.unloaded("shoe", &[1], 0).await;
     r.first_load(&cells, &ticket).await.unwrap();
     let (_, frame) = site.held("ada", "k", &cells[0]).await;

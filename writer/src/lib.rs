@@ -72,8 +72,11 @@ pub fn spawn(tasks: &Tasks, ports: &Ports, settings: &Settings) -> Ready {
     let health = Arc::new(health);
     for partition in all {
         let intake = intake::Intake::new(partition, processor.clone(), health.clone());
-        let t = tasks.clone();
-        tasks.spawn("writer partition", async move { intake.run(&t).await });
+        let (intake, t) = (Arc::new(intake), tasks.clone());
+        tasks.spawn_loop("writer partition", move || {
+            let (intake, t) = (intake.clone(), t.clone());
+            async move { intake.run(&t).await }
+        });
     }
     ready
 }

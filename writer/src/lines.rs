@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use domain::frame::Mode;
+use domain::order::RejectReason;
 use domain::{CellId, Kind};
 use futures::future::{BoxFuture, join_all};
 use store::port::{Ask, CellAsks, CellVerdicts, MAX_CELLS, MAX_ORDERS, Skipped, UnrowedRange};
@@ -214,17 +215,13 @@ fn settle(flows: &mut [Flow], part: Part, out: &mut Decided) {
     }
 }
 
-/// Why a row is born rejected: an abort that took effect, or units that were not there.
-pub(crate) fn reject_reason(flow: &Flow) -> Option<domain::order::RejectReason> {
-    use domain::order::RejectReason;
+/// Why a row is born rejected.
+pub(crate) fn reject_reason(flow: &Flow) -> Option<RejectReason> {
     if !flow.is_rejected() {
         // Claimed and given back: what lost its key.
         return flow.released.then_some(RejectReason::KeyConflict);
     }
     let anchor = flow.verdicts[flow.payload.anchor];
     let anchor_rejected = anchor.is_some_and(|v| v.kind == Kind::Reject);
-    Some(match flow.mode {
-        Mode::Abort if anchor_rejected => RejectReason::Aborted,
-        Mode::Abort | Mode::Full => RejectReason::SoldOut,
-    })
+    Some(RejectReason::of(flow.mode, anchor_rejected))
 }

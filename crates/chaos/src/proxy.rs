@@ -53,7 +53,10 @@ impl Proxy {
                 }
                 let n = turn.fetch_add(1, Ordering::Relaxed);
                 let (proxy, to) = (proxy.clone(), to.clone());
-                tasks.spawn_request(async move { proxy.connection(client, &to, n).await });
+                tasks.spawn_replaceable(
+                    "proxy",
+                    async move { proxy.connection(client, &to, n).await },
+                );
             }
         });
         Ok(me)
@@ -128,7 +131,7 @@ mod tests {
         Tasks::new().spawn("echo", async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                Tasks::new().spawn_request(async move {
+                Tasks::new().spawn_replaceable("proxy", async move {
                     let (mut from, mut to) = stream.split();
                     let _ = tokio::io::copy(&mut from, &mut to).await;
                 });

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
 
-use crate::ids::{Buyer, CampaignNo, IdempotencyKey, OfferId, OrderId};
+use crate::ids::{Buyer, CampaignNo, IdempotencyKey, Key, OfferId, OrderId};
 use crate::shard::LogicalShard;
 
 /// The keyed functions; cheap to clone.
@@ -56,6 +56,11 @@ impl Identity {
         let content_part = digest(&self.mac, &[b"content", who[0], who[1], content]);
         let content_part = (first_u64(&content_part) >> 32) as u32;
         OrderId::compose(campaign, self.buyer_shard(buyer).0, key_part, content_part)
+    }
+
+    /// What the ids of all orders of this key have in common, whatever their content (INV-8).
+    pub fn order_key(&self, campaign: CampaignNo, buyer: &Buyer, key: &IdempotencyKey) -> Key {
+        self.order_id(campaign, buyer, key, b"").key()
     }
 
     /// The logical shard of a buyer's orders.

@@ -57,3 +57,67 @@ pub struct Offer {
     /// Slices of the allotment, fixed at creation.
     pub buckets: u8,
 }
+
+/// What never changes after an offer was made: order ids, the split of its stock and its cells' way
+/// of counting buyers hang on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fixed {
+    /// [`Offer::buckets`].
+    Buckets,
+    /// [`Offer::allotment`].
+    Allotment,
+    /// [`Offer::campaign`].
+    Campaign,
+    /// Whether there is a limit; how large it is may change.
+    Limit,
+}
+
+impl Offer {
+    /// The first fixed thing in which `new` differs from this offer; `None` when it may replace it.
+    pub fn fixed_in(&self, new: &Offer) -> Option<Fixed> {
+        let differs = [
+            (Fixed::Buckets, self.buckets != new.buckets),
+            (Fixed::Allotment, self.allotment != new.allotment),
+            (Fixed::Campaign, self.campaign != new.campaign),
+            (Fixed::Limit, self.limit_per_buyer.is_some() != new.limit_per_buyer.is_some()),
+        ];
+        differs.into_iter().find(|(_, differs)| *differs).map(|(fixed, _)| fixed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer() -> Offer {
+        Offer {
+            id: "a".parse().expect("an id"),
+            campaign: EVERGREEN.into(),
+            sku: "s".into(),
+            price: Price { currency: "EUR".into(), minor: 1 },
+            allotment: 10,
+            limit_per_buyer: Some(2),
+            buckets: 1,
+        }
+    }
+
+    #[test]
+    fn what_is_fixed_and_what_is_not() {
+        let sku = Offer { sku: "t".into(), ..offer() };
+        let price = Offer { price: Price { currency: "USD".into(), minor: 2 }, ..offer() };
+        let table = [
+            (offer(), None),
+            (sku, None),
+            (price, None),
+            (Offer { limit_per_buyer: Some(9), ..offer() }, None),
+            (Offer { limit_per_buyer: None, ..offer() }, Some(Fixed::Limit)),
+            (Offer { campaign: "c".into(), ..offer() }, Some(Fixed::Campaign)),
+            (Offer { allotment: 11, ..offer() }, Some(Fixed::Allotment)),
+            (Offer { buckets: 2, allotment: 11, ..offer() }, Some(Fixed::Buckets)),
+        ];
+        for (new, want) in table {
+            assert_eq!(offer().fixed_in(&new), want, "{new:?}");
+            assert_eq!(new.fixed_in(&offer()), want, "{new:?}, the other way");
+        }
+    }
+}

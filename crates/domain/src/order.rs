@@ -6,6 +6,7 @@
 
 use prost::Message;
 
+use crate::frame::Mode;
 use crate::ids::{Buyer, CampaignNo, CellId, IdempotencyKey, OrderId};
 
 /// One line of an order: a cell and how many units of it.
@@ -256,6 +257,15 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
+    /// Why an order that has a rejected line was rejected, told from what its verdicts were asked for:
+    /// an abort that took effect, or units that were not there.
+    pub fn of(mode: Mode, anchor_rejected: bool) -> Self {
+        match mode {
+            Mode::Abort if anchor_rejected => RejectReason::Aborted,
+            Mode::Abort | Mode::Full => RejectReason::SoldOut,
+        }
+    }
+
     /// The name in the API and in the database.
     pub fn as_str(self) -> &'static str {
         match self {

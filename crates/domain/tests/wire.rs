@@ -153,8 +153,9 @@ proptest! {
         let t = Transfer { from: cell("a.0"), to: two.then(|| cell("a.1")), units };
         prop_assert_eq!(Transfer::decode(&t.encode()).unwrap(), t);
         let sealed = Sealed { t_ms, payload: id.0.to_vec().into() };
-        let list = vec![(u64::from(units), sealed)];
-        let packed = kept::pack(list.iter().map(|(at, s)| (*at, s)));
+        let mode = if two { Mode::Full } else { Mode::Abort };
+        let list = vec![kept::Kept { seq: u64::from(units), mode, sealed }];
+        let packed = kept::pack(list.iter().map(|k| (k.seq, k.mode, &k.sealed)));
         prop_assert_eq!(kept::unpack(&packed), Some(list));
     }
 }

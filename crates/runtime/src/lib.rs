@@ -14,4 +14,4 @@ pub mod unique;
 
 pub use clock::{Clock, SystemClock};
 pub use config::Config;
-pub use tasks::{Phase, Tasks, Watch};
+pub use tasks::{Phase, Tasks, Watch, caught};

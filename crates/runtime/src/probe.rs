@@ -35,7 +35,7 @@ pub fn serve(tasks: &Tasks, listener: TcpListener, ready: Ready, metrics: Promet
         while let Some(conn) = t.unless(Phase::ClosePools, listener.accept()).await {
             let Ok((stream, _)) = conn else { continue };
             let (ready, metrics, tasks) = (ready.clone(), metrics.clone(), t.clone());
-            t.spawn_request(async move {
+            t.spawn_replaceable("probe", async move {
                 let answer = service_fn(move |r| {
                     let answer = answer(&r, &tasks, &ready, &metrics);
                     async move { Ok::<_, Infallible>(answer) }

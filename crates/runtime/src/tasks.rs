@@ -1,15 +1,18 @@
 //! Named tasks and the phases of a shutdown.
 //!
 //! Every spawned task is tracked, so that a shutdown can wait for it; the phases are an enum and
-//! a gauge. A second signal exits at once.
+//! a gauge. A second signal exits at once. A panic is a bug, is counted, and never leaves a process
+//! half alive: a loop begins again, and a task that cannot ends its process.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::Context;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
@@ -56,10 +59,27 @@ pub enum Phase {
     Done,
 }
 
+/// Before a loop that panicked begins again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Runs `work`; a panic in it is counted and logged under `name`, and `None` is the answer. What
+/// `work` held is dropped by then, and nothing else: counts that it had raised are the caller's.
+pub async fn caught<T>(name: &'static str, work: impl Future<Output = T>) -> Option<T> {
+    // Nothing behind a panic is seen again but through locks that guard whole values.
+    let done = AssertUnwindSafe(work).catch_unwind().await;
+    if done.is_err() {
+        metrics::counter!("sluicegate_task_panics_total", "task" => name).increment(1);
+        tracing::error!(task = name, "a task panicked; this is a bug");
+    }
+    done.ok()
+}
+
 /// Spawns and tracks tasks, and tells them the phase. Cheap to clone.
 #[derive(Clone)]
 pub struct Tasks {
     tracker: TaskTracker,
+    /// A task that panicked and without which the process is not whole.
+    lost: watch::Sender<Option<&'static str>>,
     phase: watch::Sender<Phase>,
     /// The phase again, for those who ask with every request: reading the watch takes a lock.
     now: Arc<AtomicU8>,
@@ -76,31 +96,62 @@ impl Tasks {
     pub fn new() -> Self {
         Self {
             tracker: TaskTracker::new(),
+            lost: watch::Sender::new(None),
             phase: watch::Sender::new(Phase::Running),
             now: Arc::default(),
         }
     }
 
-    /// Spawns a task that the shutdown waits for. `name` stands in logs when it panics.
+    /// Spawns a task that the shutdown waits for and that cannot begin again: when it panics, its
+    /// process has to end (see [`Tasks::lost`]).
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let task = self.tracker.track_future(task);
-        #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
-        let handle = tokio::spawn(task);
-        #[expect(clippy::disallowed_methods, reason = "watches the task above")]
-        tokio::spawn(async move {
-            if let Err(e) = handle.await
-                && e.is_panic()
-            {
-                metrics::counter!("sluicegate_task_panics_total", "task" => name).increment(1);
-                tracing::error!(task = name, "a task panicked; this is a bug");
+        let lost = self.lost.clone();
+        self.spawn_replaceable(name, async move {
+            if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
+                lost.send_replace(Some(name));
+                std::panic::resume_unwind(panic);
             }
         });
     }
 
-    /// Spawns a task for one connection or request: tracked, without a watcher of its own.
-    pub fn spawn_request(&self, task: impl Future<Output = ()> + Send + 'static) {
+    /// Spawns a loop that the shutdown waits for; after a panic it is made again, a second later.
+    pub fn spawn_loop<F>(&self, name: &'static str, make: impl Fn() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let me = self.clone();
+        self.spawn_replaceable(name, async move {
+            while caught(name, make()).await.is_none() {
+                if me.unless(Phase::FlushLog, tokio::time::sleep(AGAIN)).await.is_none() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Spawns a task that others do without, or make again, when it panics: of one connection, of one
+    /// call.
+    pub fn spawn_replaceable(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let task = async move {
+            // Whoever waits for it notices by what it dropped.
+            let _ = caught(name, task).await;
+        };
         #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
         tokio::spawn(self.tracker.track_future(task));
+    }
+
+    /// Waits until a task is lost without which this process is not whole, and tells its name.
+    pub async fn lost(&self) -> &'static str {
+        let mut rx = self.lost.subscribe();
+        match rx.wait_for(Option::is_some).await {
+            Ok(name) => name.unwrap_or_default(),
+            // The sender lives in self.
+            Err(_) => std::future::pending().await,
+        }
     }
 
     /// The phase now.
@@ -184,5 +235,75 @@ async fn first_signal() -> &'static str {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => "SIGINT",
         _ = term.recv() => "SIGTERM",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use tokio::sync::oneshot;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(60);
+
+    fn bug() {
+        panic!("a bug of the test");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_panics_begins_again() {
+        let (tasks, runs) = (Tasks::new(), Arc::new(AtomicU32::new(0)));
+        let (count, t) = (runs.clone(), tasks.clone());
+        tasks.spawn_loop("a loop", move || {
+            let (count, t) = (count.clone(), t.clone());
+            async move {
+                if count.fetch_add(1, Ordering::SeqCst) < 3 {
+                    bug();
+                }
+                t.reached(Phase::StopAccept).await;
+            }
+        });
+        tokio::time::sleep(SOON).await;
+        assert_eq!(runs.load(Ordering::SeqCst), 4);
+        assert!(timeout(SOON, tasks.lost()).await.is_err(), "nothing is lost");
+        tasks.enter(Phase::StopAccept);
+        assert!(tasks.wait(SOON).await);
+        assert_eq!(runs.load(Ordering::SeqCst), 4, "one that ended well is over");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_always_panics_ends_with_the_process() {
+        let tasks = Tasks::new();
+        tasks.spawn_loop("a loop", || async { bug() });
+        tasks.enter(Phase::Done);
+        assert!(tasks.wait(SOON).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_cannot_begin_again_takes_its_process_along() {
+        let tasks = Tasks::new();
+        tasks.spawn("fine", async {});
+        tasks.spawn_replaceable("small", async { bug() });
+        assert!(timeout(SOON, tasks.lost()).await.is_err(), "neither is missed");
+        let waiting = tasks.clone();
+        tasks.spawn("vital", async { bug() });
+        assert_eq!(timeout(SOON, waiting.lost()).await, Ok("vital"));
+        assert_eq!(timeout(SOON, tasks.lost()).await, Ok("vital"), "also for who asks later");
+        assert!(tasks.wait(SOON).await);
+    }
+
+    #[tokio::test]
+    async fn what_panicked_has_let_go_of_what_it_held() {
+        let (tell, heard) = oneshot::channel::<()>();
+        let done = caught("a call", async move {
+            let _tell = tell;
+            bug();
+        });
+        assert_eq!(done.await, None);
+        assert!(heard.await.is_err());
+        assert_eq!(caught("a call", async { 7 }).await, Some(7));
     }
 }

@@ -40,10 +40,13 @@ pub fn metrics(tasks: &Tasks) -> Result<PrometheusHandle, String> {
     let help = "Tasks that panicked; every one is a bug";
     metrics::describe_counter!("sluicegate_task_panics_total", help);
     let (upkeep, stop) = (handle.clone(), tasks.clone());
-    tasks.spawn("metrics upkeep", async move {
-        let mut tick = tokio::time::interval(std::time::Duration::from_secs(5));
-        while stop.unless(Phase::ClosePools, tick.tick()).await.is_some() {
-            upkeep.run_upkeep();
+    tasks.spawn_loop("metrics upkeep", move || {
+        let (upkeep, stop) = (upkeep.clone(), stop.clone());
+        async move {
+            let mut tick = tokio::time::interval(std::time::Duration::from_secs(5));
+            while stop.unless(Phase::ClosePools, tick.tick()).await.is_some() {
+                upkeep.run_upkeep();
+            }
         }
     });
     Ok(handle)

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::frame::{Mode, Sealed};
+use domain::kept::Kept;
 use domain::rows::Traces;
-use domain::{Buyer, Campaign, CellId, Entry, Flag, IdempotencyKey, Offer, OfferId};
+use domain::{Buyer, Campaign, CellId, Entry, Flag, IdempotencyKey, Key, Offer, OfferId};
 use domain::{OrderId, Totals};
 use futures::FutureExt;
 use store::port::{
-    Appended, CellAsks, CellVerdicts, Change, InitOutcome, KeptRows, LedgerPage, Moved, OrderRow,
-    Parked, ParkedFrame, Proven, RowAsk, RowPage, RowState, UnrowedRange, Verdict,
+    Appended, CellAsks, CellVerdicts, Change, InitOutcome, KeptRows, LedgerPage, Moved, OfferPut,
+    OrderRow, Parked, ParkedFrame, Proven, RowAsk, RowPage, RowState, UnrowedRange, Verdict,
 };
 use store::{Catalog, Ledger, Marks, Orders, StoreError, StoreResult};
 use testkit::memory::MemoryStore;
@@ -150,9 +151,11 @@ calls!(Ledger for s {
         limit: u64 = limit => limit) -> Option<LedgerPage>, s.cell_db(&cell.offer);
     reads find_verdicts(cell: &CellId = cell.clone() => &cell,
         orders: &[OrderId] = own(orders) => &orders) -> Found, s.cell_db(&cell.offer);
+    reads verdict_under(cell: &CellId = cell.clone() => &cell, key: Key = key => key)
+        -> Option<OrderId>, s.cell_db(&cell.offer);
     reads last(cell: &CellId = cell.clone() => &cell) -> Option<Totals>, s.cell_db(&cell.offer);
     reads kept(cell: &CellId = cell.clone() => &cell, seq: u64 = seq => seq)
-        -> Vec<(u64, Sealed)>, s.cell_db(&cell.offer);
+        -> Vec<Kept>, s.cell_db(&cell.offer);
     reads units(cell: &CellId = cell.clone() => &cell, from: u64 = from => from,
         until: u64 = until => until) -> Vec<Moved>, s.cell_db(&cell.offer);
     reads cells(db: u16 = db => db, after: Option<&CellId> = after.cloned() => after.as_ref(),
@@ -197,7 +200,7 @@ calls!(Catalog for s {
     reads offers() -> Vec<Offer>, 0;
     reads offer(id: &OfferId = id.clone() => &id) -> Option<(Offer, Campaign)>, 0;
     reads put_campaign(c: &Campaign = c.clone() => &c) -> bool, 0;
-    reads put_offer(o: &Offer = o.clone() => &o) -> bool, 0;
+    reads put_offer(o: &Offer = o.clone() => &o) -> OfferPut, 0;
 });
 
 calls!(Marks for s {

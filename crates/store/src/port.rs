@@ -7,10 +7,12 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::frame::{Mode, Sealed};
+use domain::kept::Kept;
+use domain::offer::Fixed;
 use domain::order::{RejectReason, Status};
 use domain::rows::Traces;
-use domain::{Buyer, Campaign, CellId, Entry, Flag, IdempotencyKey, Kind, Offer, OfferId};
-use domain::{OrderId, Payload, ShardMap, Totals};
+use domain::{Buyer, Campaign, CellId, Entry, Flag, IdempotencyKey, Key, Kind, Offer};
+use domain::{OfferId, OrderId, Payload, ShardMap, Totals};
 
 use crate::error::StoreResult;
 
@@ -196,9 +198,9 @@ pub trait Ledger: Send + Sync {
     async fn finish_unrowed(&self, db: u16, ranges: &[UnrowedRange]) -> StoreResult<()>;
     /// Ranges written before `before_ms`, oldest first, at most `limit`.
     async fn unrowed(&self, db: u16, before_ms: u64, limit: u64) -> StoreResult<Vec<UnrowedRange>>;
-    /// The orders, as they were published, of the range that covers position `seq`: (position of
-    /// the anchor's verdict, order), ascending. Empty once they have their rows.
-    async fn kept(&self, cell: &CellId, seq: u64) -> StoreResult<Vec<(u64, Sealed)>>;
+    /// The orders of the range that covers position `seq`, ascending. Empty once they have their
+    /// rows.
+    async fn kept(&self, cell: &CellId, seq: u64) -> StoreResult<Vec<Kept>>;
     /// Creates the cells of a new offer with supply and flag(open); nothing where they exist.
     async fn create_cells(
         &self,
@@ -251,6 +253,9 @@ pub trait Ledger: Send + Sync {
     ) -> StoreResult<Vec<Option<Verdict>>>;
     /// What the ledgers of a database say of the lines of some orders, whatever their cells.
     async fn traces(&self, db: u16, orders: &[OrderId]) -> StoreResult<Traces>;
+    /// The order under a key (INV-8) that has a verdict in the cell; of several contents under one
+    /// key one that was claimed, if any was.
+    async fn verdict_under(&self, cell: &CellId, key: Key) -> StoreResult<Option<OrderId>>;
     /// What claims and releases in `from + 1 ..= until` did, in the order of the ledger: folded,
     /// the units of each buyer. At most [`MAX_STRETCH`] positions.
     async fn units(&self, cell: &CellId, from: u64, until: u64) -> StoreResult<Vec<Moved>>;
@@ -375,8 +380,20 @@ pub trait Catalog: Send + Sync {
     async fn offer(&self, id: &OfferId) -> StoreResult<Option<(Offer, Campaign)>>;
     /// Creates (true) or changes (false) a campaign; its number is given at creation.
     async fn put_campaign(&self, c: &Campaign) -> StoreResult<bool>;
-    /// Creates (true) or changes (false) an offer; allotment and buckets are never changed here.
-    async fn put_offer(&self, o: &Offer) -> StoreResult<bool>;
+    /// Creates or changes an offer. One transaction compares what is fixed and writes, so that of
+    /// two that create one offer at once the second hears of the first.
+    async fn put_offer(&self, o: &Offer) -> StoreResult<OfferPut>;
+}
+
+/// What became of an offer that was put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfferPut {
+    /// It is new.
+    Created,
+    /// It was there and is as it was put now.
+    Changed,
+    /// It was there and differs in what never changes: nothing was written.
+    Fixed(Fixed),
 }
 
 /// What init found.

@@ -61,14 +61,19 @@ impl CatalogCache {
         let help = "Reads of the catalog that failed; the last one stays in force";
         metrics::describe_counter!("sluicegate_catalog_errors_total", help);
         let (me, t) = (self.clone(), tasks.clone());
-        tasks.spawn("catalog", async move {
-            while t.unless(Phase::ClosePools, tokio::time::sleep(POLL)).await.is_some() {
-                if let Err(e) = me.refresh().await {
-                    metrics::counter!("sluicegate_catalog_errors_total").increment(1);
-                    tracing::debug!(error = %e, "the catalog stays as it was");
-                }
-            }
+        tasks.spawn_loop("catalog", move || {
+            let (me, t) = (me.clone(), t.clone());
+            async move { me.poll(&t).await }
         });
+    }
+
+    async fn poll(&self, t: &Tasks) {
+        while t.unless(Phase::ClosePools, tokio::time::sleep(POLL)).await.is_some() {
+            if let Err(e) = self.refresh().await {
+                metrics::counter!("sluicegate_catalog_errors_total").increment(1);
+                tracing::warn!(error = %e, "the catalog stays as it was");
+            }
+        }
     }
 
     /// Looks whether anything changed and reads it.

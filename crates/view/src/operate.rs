@@ -92,8 +92,9 @@ pub trait Reconcile: Send + Sync {
     async fn rebuild(&self, cell: &CellId) -> Result<(), OperateError>;
     /// A ticket in Redis for cells that the ledger does not have yet. Taken before they are
     /// created: whatever a view of them may ever have admitted came after it, and a loss of Redis
-    /// takes the ticket along (INV-13, INV-14).
-    async fn first_ticket(&self, cells: &[CellId]) -> Result<String, OperateError>;
+    /// takes the ticket along (INV-13, INV-14). `None` when somebody else has a fresh one: he is
+    /// making these cells, and a second ticket would void his load.
+    async fn first_ticket(&self, cells: &[CellId]) -> Result<Option<String>, OperateError>;
     /// Loads the cells of an offer that was just created, without a barrier: nothing can be
     /// outstanding while `ticket` is the one that was stored before. Else they are left to the
     /// next pass, which builds them behind one.

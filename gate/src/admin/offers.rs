@@ -1,8 +1,12 @@
 //! Offers: create or change, look at, pause, resume, open, close.
 
+use std::time::Duration;
+
+use domain::offer::Fixed;
 use domain::{CellId, Flag, Offer, Reason};
 use serde::Serialize;
-use store::port::Change;
+use store::port::{Change, OfferPut};
+use tokio::time::Instant;
 use view::{Followed, Known};
 
 use super::{Admin, campaigns, input};
@@ -62,9 +66,7 @@ pub(super) async fn put(admin: &Admin, id: &str, bytes: &[u8]) -> Result<Answer,
         return Err(Problem::new(Reason::UnknownCampaign));
     }
     let old = store.offer(&id).await.map_err(input::down)?.map(|o| o.0);
-    if let Some(old) = &old {
-        fixed(old, &wire)?;
-    }
+    let buckets = wire.buckets.map(|b| b as u8);
     let offer = Offer {
         id,
         campaign: wire.campaign,
@@ -72,35 +74,38 @@ pub(super) async fn put(admin: &Admin, id: &str, bytes: &[u8]) -> Result<Answer,
         price: wire.price,
         allotment: wire.allotment,
         limit_per_buyer: wire.limit_per_buyer,
-        buckets: old.as_ref().map_or(1, |o| o.buckets),
+        // Left out, it is what it is.
+        buckets: buckets.or(old.map(|o| o.buckets)).unwrap_or(1),
     };
-    let created = store.put_offer(&offer).await.map_err(input::down)?;
+    let status = match store.put_offer(&offer).await.map_err(input::down)? {
+        OfferPut::Created => 201,
+        OfferPut::Changed => 200,
+        OfferPut::Fixed(what) => return Err(fixed(what)),
+    };
     // Also on a change: a create that died half-way is finished by sending it again.
     stock(admin, &offer).await?;
     campaigns::settled(&admin.gate.catalog).await.map_err(input::down)?;
-    show(admin, offer.id.as_str(), if created { 201 } else { 200 }).await
+    show(admin, offer.id.as_str(), status).await
 }
 
 /// What may not change: order ids, buckets and the ledger hang on these.
-fn fixed(old: &Offer, new: &input::OfferBody) -> Result<(), Problem> {
-    if new.buckets.is_some_and(|b| b != u16::from(old.buckets)) {
-        return Err(Problem::new(Reason::BucketsFixed));
+fn fixed(what: Fixed) -> Problem {
+    match what {
+        Fixed::Buckets => Problem::new(Reason::BucketsFixed),
+        Fixed::Allotment => Problem::new(Reason::AllotmentFixed),
+        Fixed::Campaign => Problem::with(
+            Reason::IllegalTransition,
+            "the campaign of an offer is fixed: order ids carry it",
+        ),
+        Fixed::Limit => Problem::with(
+            Reason::IllegalTransition,
+            "an offer keeps having a limit or having none: its cells count buyers or not",
+        ),
     }
-    if new.allotment != old.allotment {
-        return Err(Problem::new(Reason::AllotmentFixed));
-    }
-    if new.campaign != old.campaign {
-        let text = "the campaign of an offer is fixed: order ids carry it";
-        return Err(Problem::with(Reason::IllegalTransition, text));
-    }
-    if new.limit_per_buyer.is_some() != old.limit_per_buyer.is_some() {
-        let text = "an offer keeps having a limit or having none: its cells count buyers or not";
-        return Err(Problem::with(Reason::IllegalTransition, text));
-    }
-    Ok(())
 }
 
-/// Supply entry, flag(open) entry, then the view at once: nothing can be outstanding yet.
+/// Supply entry, flag(open) entry, then the view at once: nothing can be outstanding yet. Of several
+/// calls at once one does it, the others wait for it.
 async fn stock(admin: &Admin, offer: &Offer) -> Result<(), Problem> {
     let identity = &admin.gate.ports.identity;
     let n = i64::from(offer.buckets);
@@ -117,20 +122,41 @@ async fn stock(admin: &Admin, offer: &Offer) -> Result<(), Problem> {
     if store.head(&offer.id.cell(0)).await.map_err(input::down)?.is_some() {
         return Ok(());
     }
-    let ticket = admin.reconciler.first_ticket(&names).await;
-    let ticket = ticket.map_err(|e| {
-        failed::reconciler(e);
-        Problem::with(Reason::DependencyDown, "the offer exists, its cells do not yet; repeat this")
-    })?;
+    let reconciler_down = |text: &'static str| {
+        move |e| {
+            failed::reconciler(e);
+            Problem::with(Reason::DependencyDown, text)
+        }
+    };
+    let no_ticket = "the offer exists, its cells do not yet; repeat this";
+    let ticket = admin.reconciler.first_ticket(&names).await.map_err(reconciler_down(no_ticket))?;
+    let Some(ticket) = ticket else { return made_by_another(admin, &names).await };
     let created = store.create_cells(&cells, ids).await.map_err(input::down)?;
-    if created.is_empty() {
+    if created.iter().all(|c| c.entries.is_empty()) {
         return Ok(());
     }
-    admin.reconciler.first_load(&names, &ticket).await.map_err(|e| {
-        failed::reconciler(e);
-        let text = "the offer exists, its stock will be loaded by the reconciler";
-        Problem::with(Reason::DependencyDown, text)
-    })
+    let not_loaded = "the offer exists, its stock will be loaded by the reconciler";
+    admin.reconciler.first_load(&names, &ticket).await.map_err(reconciler_down(not_loaded))
+}
+
+/// How long a call waits for another one that makes the same cells.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+async fn made_by_another(admin: &Admin, cells: &[CellId]) -> Result<(), Problem> {
+    let until = Instant::now() + PATIENCE;
+    let mut missing = cells;
+    while let Some((cell, rest)) = missing.split_first() {
+        let view = admin.gate.ports.cells.snapshot(cell).await.map_err(input::cell_down)?;
+        if view.is_some() {
+            missing = rest;
+        } else if Instant::now() > until {
+            let text = "another call was making this offer's cells and has not ended; repeat this";
+            return Err(Problem::with(Reason::DependencyDown, text));
+        } else {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    Ok(())
 }
 
 fn state(flag: Flag) -> &'static str {

@@ -32,7 +32,7 @@ pub fn spawn(admin: Admin, listener: TcpListener) {
                 continue;
             };
             let (admin, t, cfg) = (admin.clone(), tasks.clone(), admin.gate.cfg.clone());
-            tasks.spawn_request(async move {
+            tasks.spawn_replaceable("operator connection", async move {
                 let service = service_fn(move |r| {
                     let answer = received(admin.clone(), r);
                     async move { Ok::<_, Infallible>(answer.await) }

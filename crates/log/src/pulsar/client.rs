@@ -94,7 +94,7 @@ impl Clients {
 
     /// Runs a task of the log's own.
     pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn("log consumer", work);
+        self.tasks.spawn_replaceable("log consumer", work);
     }
 
     fn unreachable(&self, why: &str) -> LogError {
@@ -108,7 +108,7 @@ impl Clients {
         work: impl Future<Output = Result<T, String>> + Send + 'static,
     ) -> Result<T, String> {
         let (tell, answer) = oneshot::channel();
-        self.tasks.spawn_request(async move {
+        self.tasks.spawn_replaceable("pulsar client", async move {
             // Nobody listening any more is fine: what was made is dropped.
             let _ = tell.send(work.await);
         });

@@ -87,11 +87,21 @@ pub(super) const KNOWN: [(&str, Option<Profile>, Known); 75] = [
 ];
 
 /// Why a survivor is no hole.
-pub(super) const EXPLAINED: [(&str, &str); 18] = [
+pub(super) const EXPLAINED: [(&str, &str); 20] = [
     (
         "returning_no_ledger",
         "rarely found: the cache of verdicts must be lost between a verdict and its row, and the \
          price change before the retry",
+    ),
+    (
+        "rewind_dead",
+        "needs a dead row whose verdict is lost while its units are free; \
+         reconciler/tests/lost_commits.rs holds the rule",
+    ),
+    (
+        "rewind_loser",
+        "needs a lost row of the loser of a key whose ledger is elsewhere, read before the winner; \
+         reconciler/tests/lost_commits.rs holds the rule",
     ),
     ("ack_before_row", "the sweeper publishes again what has a verdict and no row"),
     ("hop_any", "needs two databases down in turn during a rebuild"),

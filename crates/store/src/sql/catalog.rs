@@ -11,7 +11,7 @@ use super::init::{CATALOG_VERSION, read_meta};
 use super::{Db, SqlStore};
 use crate::entity::{campaign, meta, offer};
 use crate::error::StoreResult;
-use crate::port::{Catalog, InitOutcome};
+use crate::port::{Catalog, InitOutcome, OfferPut};
 
 fn to_campaign(m: campaign::Model) -> Campaign {
     Campaign {
@@ -115,30 +115,28 @@ async fn put_campaign(db: &Db, c: &Campaign) -> StoreResult<bool> {
     Ok(created)
 }
 
-async fn put_offer(db: &Db, o: &Offer) -> StoreResult<bool> {
+async fn put_offer(db: &Db, o: &Offer) -> StoreResult<OfferPut> {
     let tx = db.begin().await?;
     bump(db, &tx).await?;
     let found = offer::Entity::find_by_id(o.id.as_str()).one(&tx).await;
-    let created = match found.map_err(|e| db.err(e))? {
+    let put = match found.map_err(|e| db.err(e))? {
         Some(old) => {
-            let fixed = offer::ActiveModel {
-                allotment: Set(old.allotment),
-                buckets: Set(old.buckets),
-                ..offer_row(o)
-            };
-            fixed.update(&tx).await.map_err(|e| db.err(e))?;
-            false
+            if let Some(fixed) = to_offer(db, old)?.fixed_in(o) {
+                return Ok(OfferPut::Fixed(fixed));
+            }
+            offer_row(o).update(&tx).await.map_err(|e| db.err(e))?;
+            OfferPut::Changed
         }
         None => {
             offer::Entity::insert(offer_row(o))
                 .exec_without_returning(&tx)
                 .await
                 .map_err(|e| db.err(e))?;
-            true
+            OfferPut::Created
         }
     };
     db.commit(tx).await?;
-    Ok(created)
+    Ok(put)
 }
 
 /// Rows of one read of the catalog.
@@ -222,7 +220,7 @@ impl Catalog for SqlStore {
         let db = self.db(0)?;
         db.run(|| put_campaign(db, c)).await
     }
-    async fn put_offer(&self, o: &Offer) -> StoreResult<bool> {
+    async fn put_offer(&self, o: &Offer) -> StoreResult<OfferPut> {
         let db = self.db(0)?;
         db.run(|| put_offer(db, o)).await
     }

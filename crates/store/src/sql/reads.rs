@@ -6,10 +6,10 @@
 use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
-use domain::frame::Sealed;
+use domain::kept::Kept;
 use domain::ledger::{Class, Kind};
 use domain::rows::Traces;
-use domain::{CellId, Entry, Flag, OfferId, OrderId, Totals, kept};
+use domain::{CellId, Entry, Flag, Key, OfferId, OrderId, Totals, kept};
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, JoinType, QueryFilter, QueryOrder,
@@ -80,6 +80,21 @@ async fn traces(db: &Db, orders: &[OrderId]) -> StoreResult<Traces> {
         }
     }
     Ok(out)
+}
+
+/// Contents of one key that are looked at; honest clients have one.
+const CONTENTS: u64 = 16;
+
+async fn under(db: &Db, cell: &CellId, key: Key) -> StoreResult<Option<OrderId>> {
+    let conn = db.conn().await?;
+    let end = |content| OrderId::join(key, content).0.to_vec();
+    let mut find = ledger_of(cell)
+        .filter(ledger::Column::OrderId.between(end([0; 4]), end([255; 4])))
+        .filter(ledger::Column::Class.eq(Class::Verdict as i8));
+    verdicts::by_order(&mut find);
+    let rows = find.limit(CONTENTS).all(&*conn).await.map_err(|e| db.err(e))?;
+    let claimed = rows.iter().find(|r| r.kind == Kind::Claim as i8);
+    claimed.or(rows.first()).map(|r| convert::order_id(db, &r.order_id)).transpose()
 }
 
 /// Which of these cells have a row, whoever has it locked.
@@ -202,7 +217,7 @@ async fn units(db: &Db, cell: &CellId, (from, until): (u64, u64)) -> StoreResult
 }
 
 /// The orders of the range that covers this position.
-async fn kept_at(db: &Db, cell: &CellId, seq: u64) -> StoreResult<Vec<(u64, Sealed)>> {
+async fn kept_at(db: &Db, cell: &CellId, seq: u64) -> StoreResult<Vec<Kept>> {
     let Some(row) = row(db, cell).await? else { return Ok(Vec::new()) };
     let conn = db.conn().await?;
     let found = unrowed::Entity::find()
@@ -417,7 +432,11 @@ impl Ledger for SqlStore {
         let db = self.db(db)?;
         db.run(|| traces(db, orders)).await
     }
-    async fn kept(&self, cell: &CellId, seq: u64) -> StoreResult<Vec<(u64, Sealed)>> {
+    async fn verdict_under(&self, cell: &CellId, key: Key) -> StoreResult<Option<OrderId>> {
+        let db = self.home(cell)?;
+        db.run(|| under(db, cell, key)).await
+    }
+    async fn kept(&self, cell: &CellId, seq: u64) -> StoreResult<Vec<Kept>> {
         let db = self.home(cell)?;
         db.run(|| kept_at(db, cell, seq)).await
     }

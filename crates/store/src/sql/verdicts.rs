@@ -191,7 +191,7 @@ fn decide(
     Ok(out)
 }
 
-type Anchors<'a> = Vec<(u64, &'a Sealed)>;
+type Anchors<'a> = Vec<(u64, Mode, &'a Sealed)>;
 
 /// The fresh verdicts of anchors with their orders, cut so that no statement grows too large.
 fn anchors<'a>(db: &Db, c: &'a CellAsks, verdicts: &[Verdict]) -> Vec<Anchors<'a>> {
@@ -206,20 +206,20 @@ fn anchors<'a>(db: &Db, c: &'a CellAsks, verdicts: &[Verdict]) -> Vec<Anchors<'a
         }
         room = room.saturating_sub(size);
         if let Some(piece) = pieces.last_mut() {
-            piece.push((verdict.seq, &ask.sealed));
+            piece.push((verdict.seq, ask.mode, &ask.sealed));
         }
     }
     pieces
 }
 
 fn range(c: &CellAsks, pieces: &[Anchors<'_>], at_ms: u64) -> Option<UnrowedRange> {
-    let (first_seq, _) = *pieces.first()?.first()?;
-    let (last_seq, _) = *pieces.last()?.last()?;
+    let (first_seq, ..) = *pieces.first()?.first()?;
+    let (last_seq, ..) = *pieces.last()?.last()?;
     Some(UnrowedRange { cell: c.cell.clone(), first_seq, last_seq, at_ms })
 }
 
 fn unrowed_row(cell_no: i32, piece: &Anchors<'_>, at_ms: u64) -> unrowed::ActiveModel {
-    let seq = |at: Option<&(u64, &Sealed)>| Set(at.map_or(0, |(seq, _)| *seq as i64));
+    let seq = |at: Option<&(u64, Mode, &Sealed)>| Set(at.map_or(0, |(seq, ..)| *seq as i64));
     unrowed::ActiveModel {
         cell_no: Set(cell_no),
         first_seq: seq(piece.first()),

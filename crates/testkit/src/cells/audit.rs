@@ -31,6 +31,10 @@ impl Run<'_> {
             found.map_err(|e| e.to_string())?.iter().map(|h| h.as_ref().map(|h| h.order)).collect();
         let expected: Vec<_> = ids.iter().map(|i| cell.find(*i).map(|h| h.order)).collect();
         same(&found, &expected)?;
+        let keys: Vec<_> = ids.iter().map(|i| i.key()).collect();
+        let found = self.bench.cells.find_keys(&self.bench.cell, &keys).await;
+        let expected: Vec<_> = keys.iter().map(|k| cell.under(*k)).collect();
+        same(&found.map_err(|e| e.to_string())?, &expected)?;
         self.inv_4(&holds, &buyers).await
     }
 

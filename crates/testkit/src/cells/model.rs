@@ -190,6 +190,7 @@ impl Model {
             limited: call.limited,
             d_at: now,
             b_at: now,
+            forgot: false,
         });
         Changed::Ok
     }

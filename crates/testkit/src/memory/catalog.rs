@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use domain::{Campaign, CampaignNo, Offer, OfferId, ShardMap, offer::EVERGREEN};
-use store::port::{Catalog, InitOutcome};
+use store::port::{Catalog, InitOutcome, OfferPut};
 use store::{StoreError, StoreResult};
 
 use super::state::{MemoryStore, State};
@@ -44,12 +44,15 @@ fn put_campaign(state: &mut State, c: &Campaign) -> StoreResult<bool> {
     Ok(old.is_none())
 }
 
-fn put_offer(state: &mut State, o: &Offer) -> StoreResult<bool> {
+fn put_offer(state: &mut State, o: &Offer) -> StoreResult<OfferPut> {
+    let old = state.offers.get(&o.id);
+    if let Some(fixed) = old.and_then(|old| old.fixed_in(o)) {
+        return Ok(OfferPut::Fixed(fixed));
+    }
+    let put = if old.is_none() { OfferPut::Created } else { OfferPut::Changed };
     bump(state)?;
-    let old = state.offers.get(&o.id).map(|old| (old.allotment, old.buckets));
-    let (allotment, buckets) = old.unwrap_or((o.allotment, o.buckets));
-    state.offers.insert(o.id.clone(), Offer { allotment, buckets, ..o.clone() });
-    Ok(old.is_none())
+    state.offers.insert(o.id.clone(), o.clone());
+    Ok(put)
 }
 
 #[async_trait]
@@ -79,7 +82,7 @@ impl Catalog for MemoryStore {
     async fn put_campaign(&self, c: &Campaign) -> StoreResult<bool> {
         self.write(|state, _| put_campaign(state, c)).await
     }
-    async fn put_offer(&self, o: &Offer) -> StoreResult<bool> {
+    async fn put_offer(&self, o: &Offer) -> StoreResult<OfferPut> {
         self.write(|state, _| put_offer(state, o)).await
     }
 }

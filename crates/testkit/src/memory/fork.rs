@@ -52,7 +52,7 @@ impl MemoryStore {
         for ((k, _), kept) in &mut db.unrowed {
             if *k == key {
                 kept.range.last_seq = kept.range.last_seq.min(seq);
-                kept.orders.retain(|(at, _)| *at <= seq);
+                kept.orders.retain(|k| k.seq <= seq);
             }
         }
         state.commits += 1;

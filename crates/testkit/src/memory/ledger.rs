@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use domain::frame::Sealed;
+use domain::kept::Kept;
 use domain::ledger::Class;
 use domain::rows::Traces;
-use domain::{CellId, Entry, Flag, OfferId, OrderId, Totals};
+use domain::{CellId, Entry, Flag, Key, Kind, OfferId, OrderId, Totals};
 use store::port::{
     Appended, CellAsks, CellVerdicts, Change, Ledger, LedgerPage, MAX_CELLS, MAX_ORDERS,
     MAX_STRETCH, Moved, Proven, UnrowedRange, Verdict,
@@ -153,7 +153,17 @@ impl Ledger for MemoryStore {
         })
         .await
     }
-    async fn kept(&self, cell: &CellId, seq: u64) -> StoreResult<Vec<(u64, Sealed)>> {
+    async fn verdict_under(&self, cell: &CellId, key: Key) -> StoreResult<Option<OrderId>> {
+        self.read(self.home([cell])?, |d| {
+            let Some(cell) = reads::cell(d, cell) else { return Ok(None) };
+            let under = |e: &&Entry| e.kind.class() == Class::Verdict && e.order.key() == key;
+            let all: Vec<&Entry> = cell.entries.iter().filter(under).collect();
+            let claimed = all.iter().find(|e| e.kind == Kind::Claim);
+            Ok(claimed.or(all.first()).map(|e| e.order))
+        })
+        .await
+    }
+    async fn kept(&self, cell: &CellId, seq: u64) -> StoreResult<Vec<Kept>> {
         let key = cell.to_string();
         self.read(self.home([cell])?, |d| {
             let last = d.unrowed.range((key.clone(), 0)..=(key, seq)).next_back();

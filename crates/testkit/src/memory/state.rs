@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::frame::Sealed;
+use domain::kept::Kept;
 use domain::ledger::{Class, Draft};
 use domain::{Buyer, Campaign, CellId, Entry, IdempotencyKey, Identity, LogicalShard};
 use domain::{Offer, OfferId, OrderId, ShardMap, Totals};
@@ -65,8 +65,8 @@ pub(super) struct Database {
 #[derive(Clone)]
 pub(super) struct Unrowed {
     pub range: UnrowedRange,
-    /// (position, order), ascending.
-    pub orders: Vec<(u64, Sealed)>,
+    /// Ascending.
+    pub orders: Vec<Kept>,
 }
 
 /// A row, and the offer of its anchor.

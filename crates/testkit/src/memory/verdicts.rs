@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::frame::Mode;
+use domain::kept::Kept;
 use domain::ledger::{Class, Draft, Kind};
 use domain::{CellId, OrderId};
 use store::StoreResult;
@@ -81,7 +82,9 @@ fn no_cell(cell: &CellId) -> CellVerdicts {
 
 fn with_orders(range: UnrowedRange, c: &CellAsks, verdicts: &[Verdict]) -> Unrowed {
     let fresh = c.asks.iter().zip(verdicts).filter(|(a, v)| a.anchor && v.fresh);
-    let orders = fresh.map(|(a, v)| (v.seq, a.sealed.clone())).collect();
+    let kept =
+        |(a, v): (&Ask, &Verdict)| Kept { seq: v.seq, mode: a.mode, sealed: a.sealed.clone() };
+    let orders = fresh.map(kept).collect();
     Unrowed { range, orders }
 }
 

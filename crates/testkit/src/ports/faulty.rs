@@ -10,14 +10,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::frame::{Mode, Sealed};
+use domain::kept::Kept;
 use domain::rows::Traces;
-use domain::{Buyer, Campaign, CellId, Entry, Flag, IdempotencyKey, Offer, OfferId};
+use domain::{Buyer, Campaign, CellId, Entry, Flag, IdempotencyKey, Key, Offer, OfferId};
 use domain::{OrderId, Totals};
 use orderlog::port::{Consumer, LogError, OrderLog, Partition, Reader};
 use parking_lot::RwLock;
 use store::port::{
-    Appended, CellAsks, CellVerdicts, Change, InitOutcome, KeptRows, LedgerPage, Moved, OrderRow,
-    Parked, ParkedFrame, Proven, RowAsk, RowPage, RowState, UnrowedRange, Verdict,
+    Appended, CellAsks, CellVerdicts, Change, InitOutcome, KeptRows, LedgerPage, Moved, OfferPut,
+    OrderRow, Parked, ParkedFrame, Proven, RowAsk, RowPage, RowState, UnrowedRange, Verdict,
 };
 use store::{Catalog, Ledger, Marks, Orders, Store, StoreError, StoreResult};
 
@@ -172,8 +173,9 @@ forward!(Ledger for s {
     fn after(cell: &CellId, seq: u64, limit: u64) -> Option<LedgerPage>, home(s, cell);
     fn traces(db: u16, orders: &[OrderId]) -> Traces, db;
     fn find_verdicts(cell: &CellId, orders: &[OrderId]) -> Found, home(s, cell);
+    fn verdict_under(cell: &CellId, key: Key) -> Option<OrderId>, home(s, cell);
     fn last(cell: &CellId) -> Option<Totals>, home(s, cell);
-    fn kept(cell: &CellId, seq: u64) -> Vec<(u64, Sealed)>, home(s, cell);
+    fn kept(cell: &CellId, seq: u64) -> Vec<Kept>, home(s, cell);
     fn units(cell: &CellId, from: u64, until: u64) -> Vec<Moved>, home(s, cell);
     fn cells(db: u16, after: Option<&CellId>, limit: u64) -> Vec<CellId>, db;
 }
@@ -211,7 +213,7 @@ forward!(Catalog for s {
     fn offers() -> Vec<Offer>, 0;
     fn offer(id: &OfferId) -> Option<(Offer, Campaign)>, 0;
     fn put_campaign(c: &Campaign) -> bool, 0;
-    fn put_offer(o: &Offer) -> bool, 0;
+    fn put_offer(o: &Offer) -> OfferPut, 0;
 });
 
 forward!(Marks for s {

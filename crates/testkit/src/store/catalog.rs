@@ -1,8 +1,9 @@
 //! Init, campaigns, offers and the cells of a new offer.
 
 use anyhow::{Context, Result, ensure};
-use domain::{Campaign, CampaignNo, Flag, Offer, Price, offer::EVERGREEN};
-use store::port::InitOutcome;
+use domain::offer::{EVERGREEN, Fixed};
+use domain::{Campaign, CampaignNo, Flag, Offer, Price};
+use store::port::{InitOutcome, OfferPut};
 
 use super::{Subject, same};
 
@@ -48,16 +49,58 @@ pub async fn campaigns_and_offers(s: &Subject) -> Result<()> {
         buckets: 4,
     };
     ensure!(s.store.offer(&o.id).await?.is_none(), "not yet there");
-    ensure!(s.store.put_offer(&o).await?, "created");
-    let fixed = (o.allotment, o.buckets);
-    o = Offer { allotment: 7, buckets: 9, limit_per_buyer: None, ..o };
+    same(s.store.put_offer(&o).await?, OfferPut::Created)?;
+    o = Offer { sku: "other".into(), limit_per_buyer: Some(5), ..o };
     o.price.minor = 2999;
-    ensure!(!s.store.put_offer(&o).await?, "changed");
-    let want = Offer { allotment: fixed.0, buckets: fixed.1, ..o.clone() };
+    same(s.store.put_offer(&o).await?, OfferPut::Changed)?;
+    let version = s.store.catalog_version().await?;
+    ensure!(version >= v0 + 4, "the version grows");
+    let refused = [
+        (Offer { allotment: 7, ..o.clone() }, Fixed::Allotment),
+        (Offer { buckets: 9, ..o.clone() }, Fixed::Buckets),
+        (Offer { limit_per_buyer: None, ..o.clone() }, Fixed::Limit),
+        (Offer { campaign: EVERGREEN.into(), ..o.clone() }, Fixed::Campaign),
+    ];
+    for (other, fixed) in refused {
+        same(s.store.put_offer(&other).await?, OfferPut::Fixed(fixed))?;
+    }
     let (got, campaign) = s.other.offer(&o.id).await?.context("the offer")?;
-    same((&got, campaign.number), (&want, made.number))?;
-    ensure!(s.store.offers().await?.contains(&want), "in the list");
-    ensure!(s.store.catalog_version().await? >= v0 + 4, "the version grows");
+    same((&got, campaign.number), (&o, made.number))?;
+    ensure!(s.store.offers().await?.contains(&o), "in the list");
+    Ok(())
+}
+
+/// Of several who create one offer at once, one does; the others hear what is fixed.
+pub async fn offers_made_at_once(s: &Subject) -> Result<()> {
+    for n in 0..5 {
+        let made = |i: i64| Offer {
+            id: s.offer_id(&format!("race-{n}")),
+            campaign: EVERGREEN.into(),
+            sku: format!("sku-{i}"),
+            price: Price { currency: "EUR".into(), minor: i },
+            allotment: 100 + i / 4,
+            limit_per_buyer: (i % 2 == 0).then_some(2),
+            buckets: 1,
+        };
+        let put = |i: i64| async move {
+            let store = if i % 3 == 0 { &s.other } else { &s.store };
+            store.put_offer(&made(i)).await
+        };
+        let all = futures::future::join_all((0..8).map(put)).await;
+        let all: Vec<OfferPut> = all.into_iter().collect::<Result<_, _>>()?;
+        let first: Vec<i64> = (0..8).filter(|i| all[*i as usize] == OfferPut::Created).collect();
+        same(first.len(), 1)?;
+        let first = made(first[0]);
+        for (i, put) in (0..).zip(all) {
+            match first.fixed_in(&made(i)) {
+                _ if put == OfferPut::Created => {}
+                Some(fixed) => same(put, OfferPut::Fixed(fixed))?,
+                None => same(put, OfferPut::Changed)?,
+            }
+        }
+        let (kept, _) = s.other.offer(&first.id).await?.context("the offer")?;
+        same(first.fixed_in(&kept), None)?;
+    }
     Ok(())
 }
 

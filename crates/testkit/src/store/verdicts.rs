@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 use domain::frame::Mode;
-use domain::{CellId, Kind, Payload};
+use domain::kept::Kept;
+use domain::{CellId, Kind, OrderId, Payload};
 use store::port::{CellAsks, CellVerdicts, Skipped};
 
 use super::make::{T_MS, ask, asks, row, sealed};
@@ -59,10 +60,27 @@ pub async fn repeated(s: &Subject) -> Result<()> {
     for ((found, verdict), order) in found.into_iter().zip(&again.verdicts).zip(&orders) {
         same(found, Some(*verdict))?;
         let kept = s.store.kept(cell, verdict.seq).await?;
-        ensure!(kept.contains(&(verdict.seq, sealed(order))), "{kept:?}");
+        ensure!(
+            kept.contains(&Kept { seq: verdict.seq, mode: Mode::Full, sealed: sealed(order) }),
+            "{kept:?}"
+        );
+    }
+    for order in &ids {
+        same(s.store.verdict_under(cell, order.key()).await?, Some(*order))?;
     }
     let stranger = s.order("repeat-x", "k", std::slice::from_ref(cell)).order;
     same(s.store.find_verdicts(cell, &[stranger]).await?, vec![None])?;
+    same(s.store.verdict_under(cell, stranger.key()).await?, None)?;
+    // Of two contents of one key the claimed one, however the ids are ordered.
+    let claimed = ids.iter().zip(&again.verdicts).filter(|(_, v)| v.kind == Kind::Claim);
+    for (order, _) in claimed {
+        for content in [[0; 4], [255; 4]] {
+            let other = Payload { order: OrderId::join(order.key(), content), ..orders[0].clone() };
+            let refused = s.decide(cell, &[other]).await?;
+            same(refused.verdicts[0].kind, Kind::Reject)?;
+        }
+        same(s.store.verdict_under(cell, order.key()).await?, Some(*order))?;
+    }
     s.audit(cell).await.map(drop)
 }
 
@@ -190,7 +208,8 @@ pub async fn unrowed(s: &Subject) -> Result<()> {
     let second = second.unrowed.context("no range")?;
     same((second.first_seq, second.last_seq), (7, 8))?;
     same(listed(u64::MAX >> 1).await?, vec![first.clone(), second.clone()])?;
-    let orders: Vec<_> = (3..).zip(kept.iter().map(sealed)).collect();
+    let as_kept = |(seq, order)| Kept { seq, mode: Mode::Full, sealed: sealed(order) };
+    let orders: Vec<_> = (3..).zip(&kept).map(as_kept).collect();
     for seq in 3..=5 {
         same(&s.store.kept(cell, seq).await?, &orders)?;
     }

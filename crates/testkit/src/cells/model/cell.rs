@@ -30,6 +30,8 @@ pub struct Cell {
     pub(super) limited: bool,
     pub(super) d_at: u64,
     pub(super) b_at: u64,
+    /// Buyers were forgotten.
+    pub(super) forgot: bool,
 }
 
 impl Cell {
@@ -95,6 +97,12 @@ impl Cell {
     /// A hold of the whole id, whatever its state.
     pub fn find(&self, id: OrderId) -> Option<&Hold> {
         self.holds.get(&id.key()).filter(|h| h.order == id).or_else(|| self.fences.get(&id))
+    }
+
+    /// The order that is held or decided under a key.
+    pub fn under(&self, key: Key) -> Option<OrderId> {
+        let held = self.holds.get(&key).map(|h| h.order);
+        held.or_else(|| self.verdict(key).map(|(content, _)| OrderId::join(key, content)))
     }
 
     pub(super) fn reserve(&mut self, now: u64, call: &ReserveCall, item: &ReserveItem) -> Reserved {
@@ -167,7 +175,11 @@ impl Cell {
         if !transfer && call.limit > 0 && units.unwrap_or(0) + qty > i64::from(call.limit) {
             return no(Refusal::Limit);
         }
-        if self.available() < qty { no(Refusal::SoldOut) } else { None }
+        if self.available() < qty {
+            return no(Refusal::SoldOut);
+        }
+        let unsure = self.forgot && !known_buyer && !item.checked && !item.relay && !transfer;
+        unsure.then_some(Reserved::Returning)
     }
 
     pub(super) fn fold(&mut self, e: &ApplyEntry) -> u32 {
@@ -202,6 +214,7 @@ impl Cell {
             self.d_at = now;
         }
         if !self.limited && now - self.b_at >= B_SWAP_MS {
+            self.forgot |= !self.b[1].is_empty();
             self.b[1] = std::mem::take(&mut self.b[0]);
             self.b_at = now;
         }
