@@ -43,7 +43,7 @@ pub(super) const KNOWN: [(&str, Option<Profile>, Known); 75] = [
     ("no_grace", Some(P::All), Survives),
     ("fork_kept", Some(P::Fork), Found("INV-11", 2)),
     ("rewind_dead", Some(P::Fork), Survives),
-    ("rewind_keeps", Some(P::Fork), Survives),
+    ("rewind_keeps", Some(P::Fork), Found("INV-5", 99)),
     ("rewind_loser", Some(P::Fork), Survives),
     ("no_stop_selling", Some(P::Fork), Found("INV-11", 1)),
     ("ledger_trusted", Some(P::Fork), Found("INV-11", 7)),
