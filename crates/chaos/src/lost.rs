@@ -1,7 +1,7 @@
 //! A database that loses its last commits, as after a failover to a replica that was behind, and the
 //! operator who rewinds it.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -28,7 +28,7 @@ impl Deployment {
         let db = pick % DATABASES;
         let (server, name) = self.databases.get(db).context("a database")?;
         let copy = format!("{name}_copy");
-        let since = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() - BEFORE;
+        let since = runtime::clock::system_clock().now_ms() / 1000 - BEFORE;
         match server.copy(name, &copy) {
             Ok(()) => self.lost.push(Lost { db, copy, since, put_back: false }),
             Err(e) => eprintln!("  not copied: {e:#}"),
