@@ -66,7 +66,11 @@ pub(crate) enum Command {
 
 /// `sluicegate reconciler`.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct ReconcilerArgs {
+    /// Instead of the service.
+    #[command(subcommand)]
+    pub what: Option<ReconcilerCommand>,
     /// One pass, a report as JSON on standard output, and an exit code: 1 when drift was found
     /// and not repaired.
     #[arg(long)]
@@ -77,6 +81,44 @@ pub(crate) struct ReconcilerArgs {
     /// Only the cells of this offer; with `--once`.
     #[arg(long, requires = "once", value_name = "ID")]
     pub offer: Option<String>,
+}
+
+/// `sluicegate reconciler ...`.
+#[derive(Subcommand)]
+pub(crate) enum ReconcilerCommand {
+    /// After a database lost commits: gives the orders of the log since a time to it again.
+    ///
+    /// Orders, rows and verdicts that the database lost come back; what it still has stays. A
+    /// pending order whose units were sold again becomes `rejected` (`sold_out`). It runs beside
+    /// everything else, may be stopped anywhere and begun again, and tells what it did.
+    #[command(after_long_help = REWIND)]
+    Rewind(RewindArgs),
+}
+
+const REWIND: &str = "\
+First, because the log has no copy of them: repeat what operators changed since TIME (offers,
+supply, pause, close; the same request ids are safe).
+
+TIME lies before the first lost commit: the time of the backup, or of the failover minus what the
+replica was behind. Earlier is safe and only takes longer; log.retention_hours is how far back the
+log goes. On the embedded default stop the process first.
+
+Examples:
+  sluicegate reconciler rewind --database 0 --since 2026-11-27T09:55:00Z
+  sluicegate reconciler --once --dry-run          is anything left?
+
+Exit codes: 0 everything is back, 1 orders are left (they are named), 64 bad usage, 69 the log or a
+database did not answer: begin it again.";
+
+/// `sluicegate reconciler rewind`.
+#[derive(Args)]
+pub(crate) struct RewindArgs {
+    /// The number of the database that lost commits: its place in `store.databases`, from 0.
+    #[arg(long, value_name = "N")]
+    pub database: u16,
+    /// RFC 3339, such as 2026-11-27T09:55:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub since: String,
 }
 
 /// `sluicegate admin`.

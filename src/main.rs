@@ -4,6 +4,7 @@ mod admin_cli;
 mod cli;
 mod dev;
 mod once;
+mod rewind;
 mod services;
 mod wire;
 
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Exit> {
+    runtime::tls::provide();
     let config = runtime::config::load(&cli.sources()).map_err(|e| Exit::usage(e.0))?;
     if cli.check_config {
         println!("configuration is fine");

@@ -10,11 +10,11 @@ use runtime::{Config, Phase, Tasks, probe, tasks, telemetry};
 use tokio::net::TcpListener;
 use view::{Ports, Reconcile};
 
-use crate::cli::ReconcilerArgs;
+use crate::cli::{ReconcilerArgs, ReconcilerCommand};
 use crate::wire::{self, RedisClient};
 use crate::{Exit, dev};
 
-/// Logs, metrics and the TLS provider; once per process.
+/// Logs and metrics; once per process.
 pub(crate) fn begin(config: &Config, tasks: &Tasks) -> Result<PrometheusHandle, Exit> {
     telemetry::logs(&config.telemetry).map_err(Exit::usage)?;
     telemetry::metrics(tasks).map_err(Exit::unavailable)
@@ -133,6 +133,9 @@ pub(crate) async fn writer(config: Config) -> Result<(), Exit> {
 
 /// `sluicegate reconciler`.
 pub(crate) async fn reconciler(mut config: Config, args: &ReconcilerArgs) -> Result<(), Exit> {
+    if let Some(ReconcilerCommand::Rewind(args)) = &args.what {
+        return crate::rewind::run(config, args).await;
+    }
     if args.once && config.is_embedded() {
         dev::fill_secrets(&mut config)?;
         return crate::once::over_http(&config, args).await;

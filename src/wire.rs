@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use cells::port::Cells;
 use domain::Identity;
+use orderlog::EmbeddedLog;
+use orderlog::embedded::Keep;
 use orderlog::port::OrderLog;
 use runtime::config::{Config, LogBackend};
 use runtime::{Clock, Tasks, clock};
@@ -48,16 +50,12 @@ pub(crate) fn own_data_dir(dir: &Path) -> Result<DataLock, Exit> {
 
 /// The store of a configuration; database URLs default to SQLite in the data folder.
 pub(crate) fn store(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<SqlStore>, Exit> {
-    let databases = if config.store.databases.is_empty() {
-        vec![format!("sqlite://{}", config.data_dir.0.join("db-0.sqlite").display())]
-    } else {
-        config.store.databases.clone()
-    };
-    let cfg = StoreConfig {
-        databases,
-        connections: config.store.connections,
-        timeout: Duration::from_millis(config.store.timeout_ms),
-    };
+    let timeout = Duration::from_millis(config.store.timeout_ms);
+    let mut cfg = StoreConfig::of(&config.store, timeout);
+    if cfg.databases.is_empty() {
+        let file = config.data_dir.0.join("db-0.sqlite");
+        cfg.databases.push(format!("sqlite://{}", file.display()));
+    }
     let store = SqlStore::new(&cfg, identity(config), clock.clone());
     store.map(Arc::new).map_err(|e| Exit::usage(format!("store.databases: {e}")))
 }
@@ -140,16 +138,17 @@ async fn cells(
         return Ok(Arc::new(cells::embedded::new(clock.clone())));
     }
     let fail = |e: cells::fred::ConnectError| Exit::unavailable(e.to_string());
-    let nodes = &config.cells.nodes;
     match client {
         RedisClient::Hot => {
             let tuning = cells::fred::Tuning {
                 command_timeout: Duration::from_millis(config.cells.timeout_ms),
                 ..Default::default()
             };
-            Ok(Arc::new(cells::fred::connect(nodes, &tuning).await.map_err(fail)?))
+            Ok(Arc::new(cells::fred::connect(&config.cells, &tuning).await.map_err(fail)?))
         }
-        RedisClient::Tools => Ok(Arc::new(cells::redisrs::connect(nodes).await.map_err(fail)?)),
+        RedisClient::Tools => {
+            Ok(Arc::new(cells::redisrs::connect(&config.cells).await.map_err(fail)?))
+        }
     }
 }
 
@@ -161,9 +160,9 @@ async fn log(
 ) -> Result<Arc<dyn OrderLog>, Exit> {
     match config.log.backend {
         LogBackend::Embedded => {
-            let partitions = config.log.partitions;
-            let dir = &config.data_dir.0;
-            let log = orderlog::EmbeddedLog::open(dir, partitions, tasks, clock.clone()).await;
+            let keep = Keep::of(config.log.retention_hours, config.log.retention_gib);
+            let (dir, how) = (&config.data_dir.0, (config.log.partitions, keep));
+            let log = EmbeddedLog::open_keeping(dir, how, tasks, clock.clone()).await;
             let log: Arc<dyn OrderLog> = log.map_err(|e| Exit::unavailable(e.to_string()))?;
             Ok(log)
         }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{Identity, Offer, OfferId, Price, offer::EVERGREEN};
 use gate::{Gate, GateListener};
-use orderlog::port::{Consumer, LogError, OrderLog, Partition};
+use orderlog::port::{Consumer, LogError, OrderLog, Partition, Reader};
 use reconciler::Reconciler;
 use runtime::{Config, Phase, Tasks};
 use store::{Catalog, Ledger, SqlStore, StoreConfig};
@@ -43,6 +43,9 @@ impl OrderLog for NullLog {
     async fn consumer(&self, p: Partition) -> Result<Box<dyn Consumer>, LogError> {
         Err(LogError::Ended(p, "nobody reads this log".into()))
     }
+    async fn reader(&self, p: Partition, _: u64) -> Result<Box<dyn Reader>, LogError> {
+        Err(LogError::Ended(p, "nobody reads this log".into()))
+    }
     async fn backlog(&self) -> Result<u64, LogError> {
         Ok(0)
     }
@@ -61,11 +64,7 @@ pub(crate) struct Stand {
 
 /// The store of a configuration.
 pub(crate) fn store(config: &Config) -> Result<SqlStore> {
-    let cfg = StoreConfig {
-        databases: config.store.databases.clone(),
-        connections: config.store.connections,
-        timeout: Duration::from_secs(10),
-    };
+    let cfg = StoreConfig::of(&config.store, Duration::from_secs(10));
     let identity = Identity::new(config.identity.secret.as_bytes());
     Ok(SqlStore::new(&cfg, identity, runtime::clock::system_clock())?)
 }
@@ -80,7 +79,7 @@ pub(crate) async fn ports(config: &Config, kind: LogKind, tasks: &Tasks) -> Resu
         LogKind::Null => Arc::new(NullLog),
         LogKind::Real => real_log(config, tasks, store.databases()).await?,
     };
-    let cells = cells::fred::connect(&config.cells.nodes, &cells::fred::Tuning::default()).await?;
+    let cells = cells::fred::connect(&config.cells, &cells::fred::Tuning::default()).await?;
     let unique = runtime::unique::random();
     Ok(Ports { cells: Arc::new(cells), store, log, identity, clock, unique })
 }

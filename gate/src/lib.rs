@@ -33,7 +33,7 @@ mod soldout;
 mod state;
 mod stream;
 mod wait;
-mod when;
+pub mod when;
 mod wire;
 
 pub use answer::Reply;

@@ -35,7 +35,7 @@ const LAST: i64 = 253_402_300_799_999;
 
 /// Text as UTC milliseconds; any offset is understood. `None` when it is no time after 1970, or one
 /// that in UTC is after the year 9999.
-pub(crate) fn parse(text: &str) -> Option<i64> {
+pub fn parse(text: &str) -> Option<i64> {
     let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     i64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok().filter(|ms| (1..=LAST).contains(ms))
 }

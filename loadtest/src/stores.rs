@@ -33,20 +33,15 @@ pub(crate) async fn open(config: &Config, crowd: &Crowd) -> Result<Stores, Strin
     if config.identity.secret.is_empty() {
         return Err("identity.secret is not known".to_owned());
     }
-    let databases = if config.store.databases.is_empty() {
+    let mut cfg = StoreConfig::of(&config.store, Duration::from_secs(20));
+    cfg.connections = cfg.connections.min(4);
+    if cfg.databases.is_empty() {
         let file = config.data_dir.0.join("db-0.sqlite");
         if !file.is_file() {
             return Err(format!("{} is not here", file.display()));
         }
-        vec![format!("sqlite://{}", file.display())]
-    } else {
-        config.store.databases.clone()
-    };
-    let cfg = StoreConfig {
-        databases,
-        connections: config.store.connections.min(4),
-        timeout: Duration::from_secs(20),
-    };
+        cfg.databases.push(format!("sqlite://{}", file.display()));
+    }
     let identity = Identity::new(config.identity.secret.as_bytes());
     let store = SqlStore::new(&cfg, identity, crowd.ground.clock.clone());
     let store = store.map_err(|e| e.to_string())?;
@@ -58,7 +53,7 @@ pub(crate) async fn open(config: &Config, crowd: &Crowd) -> Result<Stores, Strin
     let cells: Option<Box<dyn Cells>> = if config.is_embedded() {
         None
     } else {
-        let engine = cells::redisrs::connect(&config.cells.nodes).await;
+        let engine = cells::redisrs::connect(&config.cells).await;
         Some(Box::new(engine.map_err(|e| e.to_string())?))
     };
     Ok(Stores { store, cells, offer, limited: known.limit_per_buyer.is_some() })

@@ -9,19 +9,23 @@
 use ::fred::clients::WithOptions;
 use ::fred::error::{Error, ErrorKind};
 use ::fred::interfaces::ClientLike;
-use ::fred::prelude::{Builder, Client, Config, Options, ReconnectPolicy, ServerConfig};
-use ::fred::types::config::{ClusterDiscoveryPolicy, Server, UnresponsiveConfig};
+use ::fred::prelude::{Builder, Client, Config, EventInterface, Options, ReconnectPolicy};
+use ::fred::types::config::{Server, UnresponsiveConfig};
 use ::fred::types::{ClusterHash, ConnectHandle, CustomCommand};
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::CellId;
 use parking_lot::Mutex;
+use runtime::config::CellsConfig;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ::fred::types::Value as Reply;
+use tokio::sync::broadcast::error::TryRecvError;
+use tokio::time::Instant;
 
+use crate::access::Access;
 use crate::engine::{Engine, Runner};
 use crate::port::{CellError, CellResult, Wait};
 use crate::refusal;
@@ -59,7 +63,7 @@ impl Default for Tuning {
     }
 }
 
-/// A cluster that cannot be reached, or a node's address that is none.
+/// A cluster that cannot be reached or lets nobody in, or a configuration that makes no sense.
 #[derive(Debug, thiserror::Error)]
 #[error("redis cluster: {0}")]
 pub struct ConnectError(pub String);
@@ -81,7 +85,18 @@ struct Lane {
     quick: WithOptions<Client>,
     /// The client's connection task; it must never end, but see [`Lane::revive`].
     task: Mutex<ConnectHandle>,
+    faults: Mutex<Faults>,
 }
+
+/// What the client says about its connections, which no command's error repeats.
+struct Faults {
+    said: tokio::sync::broadcast::Receiver<(Error, Option<Server>)>,
+    /// When the last of it was logged.
+    told: Option<Instant>,
+}
+
+/// Between two lines in the log about one client's connections.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 impl std::fmt::Debug for Fred {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -89,19 +104,18 @@ impl std::fmt::Debug for Fred {
     }
 }
 
-/// Connects to the cluster that `nodes` (`host:port`, some of them suffice) belong to. Ends with
-/// an error when no node answers; the caller decides when to try again.
-pub async fn connect(nodes: &[String], tuning: &Tuning) -> Result<Engine<Fred>, ConnectError> {
-    let hosts = nodes.iter().map(|n| server(n)).collect::<Result<Vec<_>, _>>()?;
-    let server = ServerConfig::Clustered { hosts, policy: ClusterDiscoveryPolicy::UseCache };
-    let builder = builder(Config { server, ..Config::default() }, tuning);
+/// Connects to the cluster that `cfg.nodes` (`host:port`, some of them suffice) belong to. Ends
+/// with an error when no node lets this client in; the caller decides when to try again.
+pub async fn connect(cfg: &CellsConfig, tuning: &Tuning) -> Result<Engine<Fred>, ConnectError> {
+    let access = Access::of(cfg)?;
+    let builder = builder(access.fred()?, tuning);
     let mut lanes = Vec::new();
     for _ in 0..tuning.clients.max(1) {
         lanes.push(lane(&builder, tuning).await?);
     }
     let hash = |s: &&crate::script::Script| ::fred::util::sha1_hash(s.source);
     let hashes: Arc<Vec<String>> = Arc::new(ALL.iter().map(hash).collect());
-    let waiting = Arc::new(Waiting::new(nodes, tuning, hashes.clone()));
+    let waiting = Arc::new(Waiting::new(access, tuning, hashes.clone()));
     Ok(Engine::new(Fred { lanes: lanes.into(), turn: Arc::default(), hashes, waiting }))
 }
 
@@ -114,16 +128,38 @@ async fn lane(builder: &Builder, tuning: &Tuning) -> Result<Lane, ConnectError> 
         Err(_) => return Err(ConnectError(format!("no node answered within {limit:?}"))),
     };
     let quick = client.with_options(&Options { fail_fast: true, ..Options::default() });
-    Ok(Lane { client, quick, task })
+    let faults = Mutex::new(Faults { said: client.error_rx(), told: None });
+    Ok(Lane { client, quick, task, faults })
 }
 
 impl Lane {
-    /// Some errors of a redirection end the library's connection task: start another one.
+    /// After an error. Some errors of a redirection end the library's connection task: start
+    /// another one.
     fn revive(&self) {
+        self.tell();
         let mut task = self.task.lock();
         if task.is_finished() {
             tracing::warn!("a redis client's connection task ended: it is started again");
             *task = self.client.connect();
+        }
+    }
+
+    /// Logs the last that the client said about a connection: a certificate, a password.
+    fn tell(&self) {
+        let mut faults = self.faults.lock();
+        let mut last = None;
+        loop {
+            match faults.said.try_recv() {
+                Ok(said) => last = Some(said),
+                Err(TryRecvError::Lagged(_)) => {}
+                Err(_) => break,
+            }
+        }
+        let quiet = faults.told.is_none_or(|at| at.elapsed() >= TELL_EVERY);
+        if let Some((error, node)) = last.filter(|_| quiet) {
+            faults.told = Some(Instant::now());
+            let node = node.map(|n| n.to_string()).unwrap_or_default();
+            tracing::warn!(node, error = %error, "redis: a connection");
         }
     }
 
@@ -138,12 +174,6 @@ impl Lane {
         let command = CustomCommand::new_static(what, ClusterHash::Custom(slot), false);
         self.quick.custom(command, args).await
     }
-}
-
-fn server(node: &str) -> Result<Server, ConnectError> {
-    let bad = || ConnectError(format!("{node:?} is not host:port"));
-    let (host, port) = node.rsplit_once(':').ok_or_else(bad)?;
-    Ok(Server::new(host, port.parse().map_err(|_| bad())?))
 }
 
 fn builder(config: Config, tuning: &Tuning) -> Builder {

@@ -5,6 +5,7 @@
 //! backends differ only in how a script travels. Only the scripts change a cell (INV-3, INV-4).
 //! Absent: retries with meaning. A caller that gets no answer repeats with the same nonce.
 
+pub mod access;
 pub mod embedded;
 pub mod engine;
 pub mod fred;

@@ -8,14 +8,15 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::CellId;
-use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
+use runtime::config::CellsConfig;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::access::Access;
 use crate::engine::{Engine, Runner};
 use crate::fred::ConnectError;
 use crate::port::{CellError, CellResult};
@@ -32,7 +33,7 @@ const REDIRECTIONS: u32 = 5;
 /// A runner over one cluster connection.
 #[derive(Clone)]
 pub struct RedisRs {
-    client: ClusterClient,
+    access: Access,
     line: Arc<Mutex<Line>>,
     hashes: Arc<Vec<String>>,
 }
@@ -51,20 +52,12 @@ struct Line {
     opened: Option<Instant>,
 }
 
-/// Connects to the cluster that `nodes` (`host:port`) belong to.
-pub async fn connect(nodes: &[String]) -> Result<Engine<RedisRs>, ConnectError> {
-    let fail = |e: RedisError| ConnectError(e.to_string());
-    let urls = nodes.iter().map(|n| format!("redis://{n}/"));
-    let client = ClusterClient::builder(urls)
-        .connection_timeout(CONNECT)
-        .response_timeout(RESPONSE)
-        .retries(0)
-        .build()
-        .map_err(fail)?;
+/// Connects to the cluster that `cfg.nodes` (`host:port`) belong to.
+pub async fn connect(cfg: &CellsConfig) -> Result<Engine<RedisRs>, ConnectError> {
     let hash = |s: &&Script| redis::Script::new(s.source).get_hash().to_owned();
     let line = Line { connection: None, number: 0, opened: None };
     let runner = RedisRs {
-        client,
+        access: Access::of(cfg)?,
         line: Arc::new(Mutex::new(line)),
         hashes: Arc::new(ALL.iter().map(hash).collect()),
     };
@@ -82,14 +75,23 @@ impl RedisRs {
             return Err("no connection; the next attempt is less than a second away".to_owned());
         }
         line.opened = Some(Instant::now());
-        let opening = tokio::time::timeout(OPEN, self.client.get_async_connection());
-        let connection = opening
-            .await
-            .map_err(|_| format!("no connection within {OPEN:?}"))?
-            .map_err(|e| e.to_string())?;
+        let connection = self.open().await.inspect_err(|e| {
+            tracing::warn!(error = %e, "redis: no connection");
+        })?;
         line.number += 1;
         line.connection = Some(connection.clone());
         Ok((connection, line.number))
+    }
+
+    /// With the password and certificates as they are now.
+    async fn open(&self) -> Result<ClusterConnection, String> {
+        let builder = self.access.cluster()?;
+        let builder = builder.connection_timeout(CONNECT).response_timeout(RESPONSE).retries(0);
+        let client = builder.build().map_err(|e| e.to_string())?;
+        match tokio::time::timeout(OPEN, client.get_async_connection()).await {
+            Ok(done) => done.map_err(|e| e.to_string()),
+            Err(_) => Err(format!("no connection within {OPEN:?}")),
+        }
     }
 
     /// Drops connection `number`, unless it is younger than a second.

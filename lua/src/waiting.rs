@@ -10,14 +10,14 @@
 use domain::CellId;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, IntoConnectionInfo, Pipeline, RedisError, Value as Reply};
+use redis::{AsyncConnectionConfig, Pipeline, Value as Reply};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
+use crate::access::Access;
 use crate::fred::Tuning;
 use crate::port::{CellError, CellResult, Wait};
 use crate::redisrs::value;
@@ -37,7 +37,7 @@ const SLOTS: usize = 16_384;
 
 /// Connections to the primaries of one cluster.
 pub(crate) struct Waiting {
-    seeds: Vec<String>,
+    access: Access,
     tuning: Tuning,
     hashes: Arc<Vec<String>>,
     map: Mutex<Map>,
@@ -64,9 +64,9 @@ struct Node {
 struct Refused(String);
 
 impl Waiting {
-    pub fn new(seeds: &[String], tuning: &Tuning, hashes: Arc<Vec<String>>) -> Self {
+    pub fn new(access: Access, tuning: &Tuning, hashes: Arc<Vec<String>>) -> Self {
         let (map, looked) = (Mutex::default(), tokio::sync::Mutex::new(None));
-        Self { seeds: seeds.to_vec(), tuning: tuning.clone(), hashes, map, looked }
+        Self { access, tuning: tuning.clone(), hashes, map, looked }
     }
 
     /// One attempt; true when enough replicas had its writes in time.
@@ -139,7 +139,7 @@ impl Waiting {
         let idle = node.idle.lock().pop();
         let mut line = match idle {
             Some(line) => line,
-            None => self.connect(&node.addr).await.map_err(|e| unsent(e.to_string()))?,
+            None => self.connect(&node.addr).await.map_err(unsent)?,
         };
         let count = pipeline.len();
         let sent = timeout(limit + wait.timeout, line.send_packed_commands(pipeline, 0, count));
@@ -161,14 +161,13 @@ impl Waiting {
         })
     }
 
-    async fn connect(&self, addr: &str) -> Result<MultiplexedConnection, RedisError> {
-        let info = format!("redis://{addr}/").into_connection_info()?;
-        let client =
-            redis::Client::open(info.set_tcp_settings(TcpSettings::default().set_nodelay(true)))?;
+    async fn connect(&self, addr: &str) -> Result<MultiplexedConnection, String> {
+        let client = self.access.node(addr)?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.tuning.connection_timeout))
             .set_response_timeout(None);
-        client.get_multiplexed_async_connection_with_config(&config).await
+        let line = client.get_multiplexed_async_connection_with_config(&config).await;
+        line.map_err(|e| format!("{addr}: {e}"))
     }
 
     async fn owner(&self, cell: &CellId, slot: u16) -> CellResult<Arc<Node>> {
@@ -202,7 +201,7 @@ impl Waiting {
             return;
         }
         let known = self.map.lock().known.clone();
-        let mut nodes: Vec<&String> = known.iter().chain(&self.seeds).collect();
+        let mut nodes: Vec<&String> = known.iter().chain(&self.access.nodes).collect();
         nodes.sort_by_key(|n| n.as_str() == last);
         let until = Instant::now() + 2 * LOOK;
         for addr in nodes {

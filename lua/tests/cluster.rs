@@ -35,13 +35,13 @@ async fn suite(cells: &dyn Cells) {
 #[tokio::test(flavor = "multi_thread")]
 async fn fred_passes_the_suite() {
     let _quiet = stack::share();
-    suite(&fred::connect(&stack::nodes(), &fred::Tuning::default()).await.unwrap()).await;
+    suite(&fred::connect(&stack::cells(), &fred::Tuning::default()).await.unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_rs_passes_the_suite() {
     let _quiet = stack::share();
-    suite(&redisrs::connect(&stack::nodes()).await.unwrap()).await;
+    suite(&redisrs::connect(&stack::cells()).await.unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

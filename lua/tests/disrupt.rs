@@ -65,8 +65,8 @@ where
 }
 
 async fn clients() -> Vec<(&'static str, Box<dyn Cells>)> {
-    let fred = fred::connect(&stack::nodes(), &fred::Tuning::default()).await.unwrap();
-    let redisrs = redisrs::connect(&stack::nodes()).await.unwrap();
+    let fred = fred::connect(&stack::cells(), &fred::Tuning::default()).await.unwrap();
+    let redisrs = redisrs::connect(&stack::cells()).await.unwrap();
     let waits = waits().await;
     vec![("fred", Box::new(fred)), ("redis-rs", Box::new(redisrs)), ("waiting", Box::new(waits))]
 }
@@ -144,7 +144,7 @@ async fn a_call_goes_to_the_node_that_has_the_slot() {
 #[tokio::test]
 async fn a_ticket_dies_with_its_primary() {
     let _alone = stack::alone();
-    let cells = redisrs::connect(&stack::nodes()).await.unwrap();
+    let cells = redisrs::connect(&stack::cells()).await.unwrap();
     let cell: CellId = format!("{}.0", stack::fresh_name()).parse().unwrap();
     let load = |ticket: &str| LoadCall {
         totals: Totals { supply: 5, seq: 1, ..Totals::default() },

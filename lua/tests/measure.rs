@@ -75,7 +75,7 @@ async fn embedded_cost() {
 #[ignore = "a measurement"]
 async fn redis_cost() {
     let _quiet = stack::share();
-    let cells = fred::connect(&stack::nodes(), &fred::Tuning::default()).await.unwrap();
+    let cells = fred::connect(&stack::cells(), &fred::Tuning::default()).await.unwrap();
     for n in [1, 8, 32, 128] {
         let cell = format!("{}.0", stack::fresh_name()).parse().unwrap();
         println!("-- {cell}: compare `INFO commandstats` of its node");

@@ -29,7 +29,7 @@ struct Bench {
 impl Bench {
     async fn new() -> Self {
         let servers = tokio::task::spawn_blocking(disrupt).await.unwrap().unwrap();
-        let cells = fred::connect(&stack::nodes(), &fred::Tuning::default()).await.unwrap();
+        let cells = fred::connect(&stack::cells(), &fred::Tuning::default()).await.unwrap();
         let cell: CellId = format!("{}.0", stack::fresh_name()).parse().unwrap();
         Case::new(&cells, cell.clone(), UNITS, 0).await;
         Self { servers, cells, cell }

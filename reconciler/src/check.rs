@@ -5,6 +5,7 @@ use domain::drift::{self, DriftKind};
 use domain::ledger::refold;
 use domain::{CellId, Kind, Totals};
 use runtime::mutant::{self, Mutant};
+use store::port::Proven;
 use view::{Drift, OperateError};
 
 use crate::{Reconciler, down};
@@ -43,6 +44,11 @@ impl Reconciler {
             Some(v) => drift::compare(v.totals, at_w, head),
             None => Some(DriftKind::Missing),
         };
+        if let (Some(DriftKind::Fork), Some(v)) = (kind, &view)
+            && let Some(other) = self.no_fork(cell, *v).await?
+        {
+            return Ok(other);
+        }
         // The entry at W is the last one most of the time: it is not read twice.
         let folded = match at_w {
             Some(t) if t.seq == head.seq => Some(t),
@@ -56,6 +62,25 @@ impl Reconciler {
             kind => kind,
         };
         Ok(Compared { view, at_w, head, row_is_sound, kind })
+    }
+
+    /// A fork costs the cell its holds, so it is believed only from reads that lock: a plain one may
+    /// come from a replica that is behind, or from a snapshot. `Some` when it is none.
+    async fn no_fork(
+        &self,
+        cell: &CellId,
+        view: CellView,
+    ) -> Result<Option<Compared>, OperateError> {
+        let proven = self.ports.store.locked(cell, view.totals.seq).await.map_err(down)?;
+        let Proven { head, at } = proven.ok_or(OperateError::UnknownCell)?;
+        let kind = drift::compare(view.totals, at, head);
+        if kind == Some(DriftKind::Fork) {
+            return Ok(None);
+        }
+        tracing::warn!(%cell, "reads are behind the database that locks: is a replica asked?");
+        let view = Some(view);
+        // Whether the row is sound is seen by a pass whose reads are of one time.
+        Ok(Some(Compared { view, at_w: at, head, row_is_sound: true, kind }))
     }
 
     /// False when an entry since the last flag entry is not the fold of what was before it: a row

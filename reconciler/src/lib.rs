@@ -17,6 +17,7 @@ mod rebuild;
 mod relay;
 mod relayed;
 mod repair;
+mod rows;
 mod sweep;
 
 use std::collections::{BTreeMap, HashMap};
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cells::port::Changed;
-use domain::{CellId, OfferId};
+use domain::{CellId, OfferId, OrderId};
 use parking_lot::Mutex;
 use runtime::config::{PublishConfig, ReconcilerConfig};
 use runtime::probe::Ready;
@@ -88,6 +89,8 @@ pub struct Reconciler {
     pub(crate) known: Mutex<BTreeMap<u16, Vec<CellId>>>,
     /// Ranges without rows whose time lies in the future, and when each was seen first.
     pub(crate) ahead: Mutex<BTreeMap<u16, HashMap<UnrowedRange, u64>>>,
+    /// How far the rows of each database were looked at; may be lost.
+    pub(crate) looked: Mutex<BTreeMap<u16, OrderId>>,
     /// Held while a large cell is compared.
     pub(crate) large: tokio::sync::Mutex<()>,
     pub(crate) ready: Ready,
@@ -108,6 +111,7 @@ impl Reconciler {
             standing: Mutex::new(lead::Standing::new(settings.give_up_after)),
             known: Mutex::default(),
             ahead: Mutex::default(),
+            looked: Mutex::default(),
             large: tokio::sync::Mutex::default(),
             ready: Ready::default(),
             ports,

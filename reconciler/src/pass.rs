@@ -14,6 +14,7 @@ use crate::horizon::Horizon;
 use crate::lead::{Claim, Turn, lease_of};
 use crate::metrics::{self, Units};
 use crate::rebuild::Built;
+use crate::rows::Which;
 use crate::{Reconciler, down};
 
 /// Cells that one pass builds; the next goes on.
@@ -135,6 +136,9 @@ impl Reconciler {
             // Missing cells are built all the same.
             tracing::debug!(db, error = %e, "the sweeper waits for the next pass");
         }
+        if let Err(e) = self.some_rows(db).await {
+            tracing::debug!(db, error = %e, "rows are looked at in the next pass");
+        }
         metrics::pass();
         out
     }
@@ -218,6 +222,14 @@ impl Reconciler {
         if !dry_run {
             self.build(&mut report).await?;
         }
+        for db in 0..self.ports.store.databases() {
+            if let Err(e) = self.all_rows(db, Which { offer, dry_run }, &mut report).await {
+                tracing::warn!(db, error = %e, "its rows are not in the report");
+                report.unread.push(db);
+            }
+        }
+        report.unread.sort_unstable();
+        report.unread.dedup();
         Ok(report)
     }
 
@@ -386,6 +398,9 @@ impl Reconciler {
             | DriftKind::Buyers
             | DriftKind::Phantom
             | DriftKind::LostHold
+            | DriftKind::RowUnclaimed
+            | DriftKind::RowRefused
+            | DriftKind::RowUnreleased
             | DriftKind::RepairPause => Ok(false),
         }
     }

@@ -257,3 +257,26 @@ async fn a_database_that_is_away_hides_only_its_own_cells() {
     site.store.rules.clear();
     assert_eq!(r.reconcile(None, true).await.unwrap().compared, 2);
 }
+
+/// Plain reads that a balancer sends to a replica which is behind look like a database that lost
+/// commits. A living cell, with its holds, must not be dropped for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_of_a_replica_that_is_behind_drop_nothing() {
+    let (site, cell) = site().await;
+    let r = reconciler(&site);
+    let copies = site.copies().await;
+    // What the replica does not have: a top-up that the view has folded in.
+    site.store.supply(&[(cell.clone(), 4)], request(7)).await.unwrap();
+    site.sound(&cell).await;
+    assert!(r.reconcile(None, false).await.unwrap().drift.is_empty());
+    let view = async || site.ports.cells.snapshot(&cell).await.unwrap().unwrap();
+    let before = view().await;
+    assert_eq!((before.totals.supply, before.holds), (13, 1));
+    site.store.read_from(site.replica(&copies));
+    for dry in [true, false] {
+        let report = r.reconcile(None, dry).await.unwrap();
+        assert_eq!((report.compared, report.drift), (1, vec![]), "dry {dry}");
+    }
+    r.scheduled(0).await;
+    assert_eq!((view().await.mark.inc, view().await), (before.mark.inc, before));
+}

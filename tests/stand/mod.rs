@@ -1,5 +1,6 @@
 //! Gate, writer and reconciler as processes on the real servers.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helper")]
+#![allow(dead_code, reason = "each test uses what it needs")]
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -42,7 +43,11 @@ impl Stand {
         let servers = stack::disrupt().unwrap();
         let run = format!("test_{name}_{:08x}", std::process::id() ^ u32::from(port()) << 8);
         let databases = process::create_databases(&run).unwrap();
-        let url = |d: &(testkit::mariadb::Server, String)| d.0.url(&d.0.place(), &d.1);
+        let by_file = more.iter().any(|m| m.starts_with("store.password_file"));
+        let url = |(server, name): &(testkit::mariadb::Server, String)| match by_file {
+            true => server.url_without_password(&server.place(), name),
+            false => server.url(&server.place(), name),
+        };
         let urls: Vec<String> = databases.iter().map(|d| format!("\"{}\"", url(d))).collect();
         let (gate, admin) = (format!("127.0.0.1:{}", port()), format!("127.0.0.1:{}", port()));
         let mut sets = vec![
@@ -53,6 +58,15 @@ impl Stand {
             format!("store.databases=[{}]", urls.join(",")),
             format!("log.topic_prefix={run}"),
         ];
+        if more.iter().any(|m| m.starts_with("log.token_file")) {
+            // Whose token that is may not make topics.
+            let binary = Path::new(env!("CARGO_BIN_EXE_sluicegate"));
+            let by_file = more.iter().filter(|m| m.starts_with("store."));
+            let first = sets.iter().cloned().chain(by_file.map(|m| (*m).to_owned()));
+            let first: Vec<String> = first.collect();
+            let out = process::command(binary, &first, &["admin", "init"]).output().unwrap();
+            assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        }
         sets.extend(more.iter().map(|s| (*s).to_owned()));
         let dir = tempfile::tempdir().unwrap();
         let log = |name: &str| dir.path().join(format!("{name}.log"));
@@ -76,6 +90,23 @@ impl Stand {
     pub fn start_service(&mut self, name: &'static str) {
         let command = self.command(&[name]);
         self.service(name).start(command).unwrap();
+    }
+
+    /// Everything that a service said.
+    pub fn said(&self, name: &str) -> String {
+        self.services.iter().find(|s| s.name == name).expect("a service").said()
+    }
+
+    /// Ends the sessions of the product at every database.
+    pub fn cut_databases(&self, user: &str) {
+        for (server, _) in &self.databases {
+            let list = "SELECT id FROM information_schema.processlist WHERE user =";
+            let ids = server.root().sql(&format!("{list} '{user}'")).unwrap();
+            for id in ids.lines() {
+                // It may have ended by itself.
+                let _ = server.root().sql(&format!("KILL {id}"));
+            }
+        }
     }
 
     /// kill -9.
@@ -114,7 +145,7 @@ impl Stand {
         let nodes = stack::config().unwrap().cells.nodes;
         for (n, node) in nodes.iter().enumerate() {
             let port = node.rsplit_once(':').unwrap().1;
-            let role = run("redis-cli", &["-p", port, "role"]);
+            let role = said(stack::redis_cli(port).unwrap().arg("role"));
             if role.starts_with("master") {
                 return format!("redis-{}", n + 1);
             }
@@ -155,7 +186,7 @@ impl Stand {
     pub fn redis(&self, args: &[&str]) -> String {
         let nodes = stack::config().unwrap().cells.nodes;
         let port = nodes[0].rsplit_once(':').unwrap().1.to_owned();
-        run("redis-cli", &[&["-c", "-p", &port], args].concat())
+        said(stack::redis_cli(&port).unwrap().arg("-c").args(args))
     }
 
     /// A new offer.
@@ -240,6 +271,50 @@ impl Stand {
         }
     }
 
+    /// What waits for a person.
+    pub fn tasks(&self) -> Value {
+        self.curl(TOKEN, &[&format!("http://{}/admin/tasks", self.admin)])
+    }
+
+    /// The number of the database that has the cells of an offer.
+    pub fn home_of(&self, offer: &str) -> usize {
+        let has = |d: &(testkit::mariadb::Server, String)| {
+            let count = format!("SELECT COUNT(*) FROM {}.cell WHERE cell_id = '{offer}.0'", d.1);
+            d.0.sql(&count).unwrap().trim() == "1"
+        };
+        self.databases.iter().position(has).expect("a database with the cell")
+    }
+
+    /// Copies a database as it is now.
+    pub fn copy(&self, db: usize) {
+        let (server, name) = &self.databases[db];
+        server.copy(name, &format!("{name}_copy")).unwrap();
+    }
+
+    /// The database has what its copy has; entries of the ledger and rows that are gone.
+    pub fn put_back(&self, db: usize) -> (u64, u64) {
+        let (server, name) = &self.databases[db];
+        let count = |table: &str| -> u64 {
+            let sql = format!("SELECT COUNT(*) FROM {name}.{table}");
+            server.sql(&sql).unwrap().trim().parse().unwrap()
+        };
+        let before = (count("ledger"), count("orders"));
+        server.put_back(name, &format!("{name}_copy")).unwrap();
+        (before.0.saturating_sub(count("ledger")), before.1.saturating_sub(count("orders")))
+    }
+
+    /// `reconciler rewind` of a database since so long ago: its exit code and what it said.
+    pub fn rewind(&self, db: usize, ago: Duration) -> (Option<i32>, String) {
+        let at = std::time::SystemTime::now() - ago;
+        let at = at.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let since = run("date", &["-u", "-d", &format!("@{at}"), "+%Y-%m-%dT%H:%M:%SZ"]);
+        let db = db.to_string();
+        let args = ["reconciler", "rewind", "--database", &db, "--since", since.trim()];
+        let out = self.command(&args).output().unwrap();
+        let said = [out.stdout, out.stderr].concat();
+        (out.status.code(), String::from_utf8_lossy(&said).into_owned())
+    }
+
     fn once(&self, args: &[&str]) -> (Option<i32>, Value) {
         let out = self.command(&[&["reconciler", "--once"], args].concat()).output().unwrap();
         let text = String::from_utf8_lossy(&out.stdout);
@@ -284,11 +359,16 @@ impl Drop for Stand {
         for name in ["mariadb-1", "mariadb-2"] {
             let _ = self.servers.heal(name);
         }
+        let copies = self.databases.iter().map(|(s, name)| (s.clone(), format!("{name}_copy")));
+        process::drop_databases(&copies.collect());
         process::drop_databases(&self.databases);
     }
 }
 
 fn run(program: &str, args: &[&str]) -> String {
-    let out = Command::new(program).args(args).output().unwrap();
-    String::from_utf8_lossy(&out.stdout).into_owned()
+    said(Command::new(program).args(args))
+}
+
+fn said(command: &mut Command) -> String {
+    String::from_utf8_lossy(&command.output().unwrap().stdout).into_owned()
 }

@@ -28,6 +28,19 @@ fn reasons_are_documented() {
     assert_eq!(names.len(), domain::Reason::ALL.len(), "a code stands for one reason");
 }
 
+/// The least rights that operators are told are those that the secure stack is tested with.
+#[test]
+fn least_rights_are_documented() {
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let told = words(&text("docs/operations.md"));
+    let acl = text("deploy/native/secure/users.acl").replace("{{password}}", "PASSWORD");
+    let rule = acl.lines().find(|l| l.starts_with("user sluicegate")).unwrap();
+    assert!(told.contains(&words(rule)), "{rule}");
+    let grants = text("deploy/native/secure/grants.sql").replace("{{password}}", "PASSWORD");
+    let grants = words(&grants.replace("{{user}}", "USER"));
+    assert!(told.contains(&grants), "{grants}");
+}
+
 /// name -> kind of every macro call such as `describe_counter!("name"`.
 fn metrics(prefix: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();

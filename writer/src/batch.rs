@@ -21,6 +21,8 @@ pub(crate) struct Flow {
     pub payload: Payload,
     /// One per line; `None` until decided.
     pub verdicts: Vec<Option<Verdict>>,
+    /// The ledger took its units back before: its row was dead, and may be lost.
+    pub released: bool,
     /// Why it cannot go on.
     pub stopped: Option<Stop>,
 }
@@ -35,7 +37,7 @@ pub(crate) enum Stop {
 }
 
 /// What a batch of frames holds.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Batch {
     /// Orders in frame order; the same order may occur twice.
     pub flows: Vec<Flow>,
@@ -80,7 +82,14 @@ impl Batch {
         match Payload::decode(&sealed.payload) {
             Ok(payload) => {
                 let verdicts = vec![None; payload.lines.len()];
-                self.flows.push(Flow { mode, sealed, payload, verdicts, stopped: None });
+                self.flows.push(Flow {
+                    mode,
+                    sealed,
+                    payload,
+                    verdicts,
+                    released: false,
+                    stopped: None,
+                });
             }
             Err(e) => {
                 let alone = frame::encode(&[Item::Order(mode, sealed)]);

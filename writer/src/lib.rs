@@ -6,6 +6,7 @@
 //! partition. Deliberately absent: any answer to a client, and any decision that is not in the
 //! ledger.
 
+mod again;
 mod apply;
 mod batch;
 mod health;
@@ -16,6 +17,7 @@ mod park;
 mod patience;
 mod process;
 mod retry;
+mod rewind;
 mod rows;
 
 use std::sync::Arc;
@@ -30,6 +32,7 @@ use view::Ports;
 use health::Health;
 
 pub use process::{Outcome, Processor};
+pub use rewind::{Rewind, RewindError, Rewound};
 
 /// What a writer needs to know besides its ports.
 #[derive(Debug, Clone)]

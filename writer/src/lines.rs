@@ -218,7 +218,8 @@ fn settle(flows: &mut [Flow], part: Part, out: &mut Decided) {
 /// Why a row is born rejected.
 pub(crate) fn reject_reason(flow: &Flow) -> Option<RejectReason> {
     if !flow.is_rejected() {
-        return None;
+        // Claimed and given back: what lost its key.
+        return flow.released.then_some(RejectReason::KeyConflict);
     }
     let anchor = flow.verdicts[flow.payload.anchor];
     let anchor_rejected = anchor.is_some_and(|v| v.kind == Kind::Reject);

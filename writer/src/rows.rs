@@ -67,7 +67,7 @@ impl Processor {
     }
 
     /// Releases every claimed line of a dead row (INV-6: each at most once).
-    async fn release_all(
+    pub(crate) async fn release_all(
         &self,
         flows: &mut [Flow],
         dead: BTreeMap<CellId, Vec<(usize, OrderId)>>,

@@ -17,12 +17,42 @@ use crate::stack::{self, layout};
 /// Everything is checked with the Pulsar backend compiled in.
 const ALL: [&str; 3] = ["--workspace", "--features", "sluicegate/pulsar,sluicegate-chaos/pulsar"];
 
+/// The secure stack of a stack stands right beside it.
+const SECURE: u16 = 100;
+
+/// What runs once more on the secure stack: every client, redirections and failovers over TLS.
+const ON_SECURE: [&str; 18] = [
+    "--test",
+    "cluster",
+    "--test",
+    "disrupt",
+    "--test",
+    "pulsar",
+    "--test",
+    "mysql",
+    "--",
+    "passes_the_suite",
+    "pass_the_suite",
+    "nodes_that_forgot",
+    "a_slot_moves",
+    "a_failover",
+    "conforms",
+    "is_not_ready_before_init",
+    "two_databases_conform",
+    "a_killed_server",
+];
+
 /// `cargo xtask test`.
 pub fn test(base: u16, args: &[String]) -> Result<u8> {
     let config = stack::up(base, &Progress::begin())?;
+    // Arguments choose some of the tests; those of the secure stack are one target.
+    if args.is_empty() || args.iter().any(|a| a == "secure") {
+        stack::up_secure(base + SECURE, &Progress::begin())?;
+    }
     run_tests(&config, args)
 }
 
+/// Everything, or what the arguments choose.
 fn run_tests(config: &Path, args: &[String]) -> Result<u8> {
     let mut words = vec!["test"];
     words.extend(ALL);
@@ -52,13 +82,17 @@ pub fn ci(base: u16) -> Result<u8> {
     let mut clippy = vec!["clippy", "--all-targets"];
     clippy.extend(ALL);
     clippy.extend(["--", "-D", "warnings"]);
-    let steps: [Step<'_>; 7] = [
+    let secure = layout::Layout::new(base + SECURE).config_file();
+    let on_secure = ON_SECURE.map(str::to_owned);
+    let steps: [Step<'_>; 9] = [
         ("fmt", Box::new(|| cargo(&["fmt", "--all", "--check"], None))),
         ("clippy", Box::new(move || cargo(&clippy, None))),
         ("simulator", Box::new(|| sim(&[]))),
         ("mutants", Box::new(|| cargo(&MUTANTS, None))),
         ("stack up", Box::new(move || stack::up(base, &progress).map(|_| 0))),
+        ("secure up", Box::new(move || stack::up_secure(base + SECURE, &progress).map(|_| 0))),
         ("test", Box::new(move || run_tests(&layout::Layout::new(base).config_file(), &[]))),
+        ("secure", Box::new(move || run_tests(&secure, &on_secure))),
         ("chaos", Box::new(move || chaos(base, &SMOKE.map(str::to_owned)))),
     ];
     let mut table = String::new();
@@ -97,8 +131,8 @@ pub fn sim(args: &[String]) -> Result<u8> {
 
 /// `cargo xtask bench`: on servers that have never seen anything, which end with it.
 pub fn bench(base: u16, args: &[String]) -> Result<u8> {
-    let (fresh, small_disks) = (true, false);
-    stack::run(StackCommand::Up { fresh, small_disks }, base)?;
+    let (fresh, small_disks, secure) = (true, false, false);
+    stack::run(StackCommand::Up { fresh, small_disks, secure }, base)?;
     let config = layout::Layout::new(base).config_file();
     let report = layout::workspace_root().join("target/bench/report.json");
     let (stack, out) = (config.display().to_string(), report.display().to_string());
@@ -146,10 +180,25 @@ fn cargo(args: &[&str], config: Option<&Path>) -> Result<u8> {
     run(command, config, "cargo")
 }
 
+/// The configuration of the secure stack beside the one with this configuration, or itself.
+fn secure_beside(config: &Path) -> PathBuf {
+    let base = |folder: &str| match folder.strip_prefix("stack-") {
+        Some(base) => base.parse().ok(),
+        None => Some(layout::DEFAULT_BASE),
+    };
+    let folder = config.parent().and_then(Path::file_name).and_then(|f| base(&f.to_string_lossy()));
+    let itself = config.with_file_name("secure").is_dir();
+    match folder {
+        Some(base) if !itself => layout::Layout::new(base + SECURE).config_file(),
+        _ => config.to_owned(),
+    }
+}
+
 /// Runs a program on the stack of `config`; the result is its exit code.
 fn run(mut command: Command, config: Option<&Path>, name: &str) -> Result<u8> {
     if let Some(config) = config {
         command.env("SLUICEGATE_STACK", config);
+        command.env("SLUICEGATE_SECURE_STACK", secure_beside(config));
         if let Ok(me) = std::env::current_exe() {
             // A build may have put a new one in this one's place; that one will do.
             let me = me.display().to_string();

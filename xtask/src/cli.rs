@@ -32,6 +32,8 @@ Under target/stack/ (target/stack-BASE with another --port-base):
   sluicegate.toml     the configuration with which the product runs on this stack
   NAME.pid, NAME.log  of every server; NAME/ is its data
   NAME.img            its disk, after `up --small-disks`
+  secure/             certificates, passwords and tokens, after `up --secure`
+  operator.toml       the same servers as their operator reaches them, after `up --secure`
 Ports, counted from the base: redis +1..+6 (bus +11..+16), mariadb +21 and +22,
 pulsar +50 (broker) and +51 (admin) and +52 (bookie); the product gets +80 (gate) and +90 (admin).
 The first `up` needs apt (as root or through sudo) and Maven Central; later ones need no network.";
@@ -49,7 +51,8 @@ pub enum Command {
         #[command(flatten)]
         port: PortBase,
     },
-    /// Brings the stack up and runs all tests against it (SLUICEGATE_STACK names its config).
+    /// Brings the stack up and runs all tests against it (SLUICEGATE_STACK names its config);
+    /// without arguments also a secure one, 100 ports higher (SLUICEGATE_SECURE_STACK).
     Test {
         /// Where the servers listen.
         #[command(flatten)]
@@ -59,7 +62,8 @@ pub enum Command {
         args: Vec<String>,
     },
     /// Checks formatting, runs clippy with warnings denied, the simulator, its mutants, `test` and
-    /// some schedules of `chaos`; prints the time of each.
+    /// some schedules of `chaos`; prints the time of each. The suites of all servers run once more
+    /// on a secure stack.
     Ci {
         /// Where the servers listen.
         #[command(flatten)]
@@ -120,7 +124,7 @@ pub struct PortBase {
         global = true,
         value_name = "N",
         default_value_t = crate::stack::layout::DEFAULT_BASE,
-        value_parser = clap::value_parser!(u16).range(1024..=65_400)
+        value_parser = clap::value_parser!(u16).range(1024..=65_300)
     )]
     pub port_base: u16,
 }
@@ -137,6 +141,10 @@ pub enum StackCommand {
         /// `fill` can fill. Stays so until the stack is wiped.
         #[arg(long)]
         small_disks: bool,
+        /// TLS alone, and nobody without a password or token, on every server: what the product's
+        /// users may do there is what docs/operations.md names. Stays so until the stack is wiped.
+        #[arg(long)]
+        secure: bool,
     },
     /// Ends the servers that this stack started, and nothing else.
     Down {

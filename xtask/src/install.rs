@@ -15,15 +15,17 @@ use crate::progress::Progress;
 const APT_INSTALL: &str = include_str!("../../deploy/native/apt-install.sh");
 
 /// Which package brings which program.
-const PACKAGES: [(&str, &str); 6] = [
+const PACKAGES: [(&str, &str); 8] = [
     ("redis-server", "redis-server"),
     ("mariadbd", "mariadb-server"),
     ("protoc", "protobuf-compiler"),
     // The whole kit, not the runtime alone: a Java source file is run before Pulsar starts.
     ("javac", "default-jdk-headless"),
     ("mvn", "maven"),
-    // Its library sets the clocks of chaos.
+    // Its library sets the clocks of chaos; the program makes certificates that are over.
     ("faketime", "faketime"),
+    ("openssl", "openssl"),
+    ("curl", "curl"),
 ];
 
 /// Installs the packages whose program is missing. Maven only fetches jars, so it is not missed

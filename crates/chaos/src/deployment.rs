@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use testkit::process::{self, Databases, PATIENCE, Service, free_port};
 use testkit::stack::{self, Disruption};
 
+use crate::lost::Lost;
 use crate::proxy::{Mode, Proxy};
 
 /// Of each service.
@@ -19,6 +20,8 @@ const COPIES: usize = 2;
 const SERVICES: [&str; 3] = ["gate", "writer", "reconciler"];
 /// All of them.
 pub(crate) const PROCESSES: usize = COPIES * SERVICES.len();
+/// Of the stack.
+pub(crate) const DATABASES: usize = 4;
 /// Makes the time of a process an offset that a file says; Debian's package faketime.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
@@ -44,7 +47,9 @@ pub(crate) struct Deployment {
     binary: PathBuf,
     sets: Vec<String>,
     processes: Vec<Process>,
-    databases: Databases,
+    pub(crate) databases: Databases,
+    /// What has lost commits and waits for its rewind.
+    pub(crate) lost: Vec<Lost>,
     admin: String,
 }
 
@@ -90,6 +95,7 @@ impl Deployment {
             sets,
             processes: Vec::new(),
             databases,
+            lost: Vec::new(),
             admin,
         };
         for service in SERVICES {
@@ -125,7 +131,7 @@ impl Deployment {
     }
 
     /// The product's command line with this deployment's configuration.
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         process::command(&self.binary, &self.sets, args)
     }
 

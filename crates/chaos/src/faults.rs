@@ -9,7 +9,7 @@ use bytes::Bytes;
 use orderlog::port::{OrderLog, Partition};
 use testkit::stack;
 
-use crate::deployment::{Deployment, PROCESSES};
+use crate::deployment::{DATABASES, Deployment, PROCESSES};
 use crate::plan::{Fault, Kind};
 use crate::proxy::Mode;
 
@@ -36,6 +36,9 @@ impl Done {
             (None, true) => format!("copy {}", self.fault.pick % 2 + 1),
             (None, false) if self.fault.kind.is_of_a_process() => {
                 format!("process {}", self.fault.pick % PROCESSES + 1)
+            }
+            (None, false) if self.fault.kind == Kind::LostCommits => {
+                format!("database {}", self.fault.pick % DATABASES)
             }
             (None, false) => "all".to_owned(),
         }
@@ -74,6 +77,7 @@ impl Faults {
             Kind::MariadbDelay => proxy(d, pick, &mut done, Mode::Delay(MARIADB_DELAY))?,
             Kind::MariadbHalfOpen => proxy(d, pick, &mut done, Mode::HalfOpen)?,
             Kind::MariadbFull => d.servers.fill(done.on(mariadb(pick)))?,
+            Kind::LostCommits => d.copy(pick)?,
             Kind::PulsarFull => d.servers.fill(done.on("pulsar".to_owned()))?,
             Kind::PulsarKill => d.servers.kill(done.on("pulsar".to_owned()))?,
             Kind::PulsarPause => d.servers.pause(done.on("pulsar".to_owned()))?,
@@ -101,6 +105,7 @@ impl Faults {
             }
             Kind::AsymmetricCut => d.asymmetric(pick, Mode::Good),
             Kind::ClockStep => d.set_clock(pick, 0)?,
+            Kind::LostCommits => d.lose(pick),
             Kind::ClientCut | Kind::ClientDelay | Kind::ClientHalfOpen => d.buyers.set(Mode::Good),
             _ => {}
         }
@@ -166,8 +171,10 @@ fn nodes() -> Result<Vec<(String, String)>> {
 /// What a Redis node says; nothing when it does not answer within 2 s, being paused by another
 /// fault.
 pub(crate) fn redis_cli(port: &str, args: &[&str]) -> Result<String> {
-    let out = Command::new("timeout").args(["2", "redis-cli", "-p", port]).args(args).output();
-    Ok(String::from_utf8_lossy(&out.context("redis-cli")?.stdout).into_owned())
+    let cli = stack::redis_cli(port)?;
+    let mut bounded = Command::new("timeout");
+    bounded.arg("2").arg(cli.get_program()).args(cli.get_args()).args(args);
+    Ok(String::from_utf8_lossy(&bounded.output().context("redis-cli")?.stdout).into_owned())
 }
 
 /// A node that has this role now.

@@ -7,6 +7,7 @@
 mod check;
 mod deployment;
 mod faults;
+mod lost;
 mod plan;
 mod proxy;
 mod sample;
@@ -216,14 +217,10 @@ fn report(ran: &Ran, elapsed: Duration) {
 async fn stories(d: &Deployment, ran: &Ran) -> Result<()> {
     let config = d.config()?;
     let clock = runtime::clock::system_clock();
-    let settings = StoreConfig {
-        databases: config.store.databases.clone(),
-        connections: 2,
-        timeout: Duration::from_secs(10),
-    };
+    let settings = StoreConfig::of(&config.store, Duration::from_secs(10));
     let identity = Identity::new(config.identity.secret.as_bytes());
     let store = SqlStore::new(&settings, identity, clock)?;
-    let cells = cells::redisrs::connect(&config.cells.nodes).await?;
+    let cells = cells::redisrs::connect(&config.cells).await?;
     for wrong in ran.wrong.iter().filter(|w| !w.key.is_empty()).take(3) {
         let lines = check::lines_of(&ran.history, &wrong.key);
         let order = lines.iter().find_map(|l| {

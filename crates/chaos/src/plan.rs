@@ -49,6 +49,8 @@ pub(crate) enum Kind {
     AsymmetricCut,
     /// The disk of a MariaDB server is full.
     MariadbFull,
+    /// A database comes back as it was when the fault began; an operator rewinds it at the end.
+    LostCommits,
     /// kill -9 of the Pulsar broker.
     PulsarKill,
     /// SIGSTOP of the Pulsar broker.
@@ -105,7 +107,7 @@ impl Kind {
     /// These take long to come back from; a schedule has one of them at most.
     fn is_heavy(self) -> bool {
         let pulsar = matches!(self, Kind::PulsarKill | Kind::PulsarPause | Kind::PulsarFull);
-        pulsar || matches!(self, Kind::RedisEmpty | Kind::RedisOld)
+        pulsar || matches!(self, Kind::RedisEmpty | Kind::RedisOld | Kind::LostCommits)
     }
 
     /// The least that it lasts, milliseconds: a full disk is noticed when a file has to grow.

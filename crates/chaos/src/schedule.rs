@@ -104,7 +104,7 @@ fn trouble(d: &mut Deployment, faults: &Faults, plan: &Plan, began: Instant) -> 
         // A fault that could not be made is told at the end; the others are undone all the same.
         result = result.and(done);
     }
-    result.and(d.revive_all())
+    result.and(d.revive_all()).and_then(|()| d.rewind())
 }
 
 fn read_json(file: &Path) -> Result<Value> {

@@ -6,7 +6,7 @@
 use crate::ledger::{Flag, Totals};
 
 /// What is wrong with a cell's view.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DriftKind {
     /// The cell is not in Redis.
     Missing,
@@ -26,6 +26,13 @@ pub enum DriftKind {
     LostHold,
     /// A repair left the cell paused and the view is exact again.
     RepairPause,
+    /// An order's row is live, and the ledger has no verdict of one of its lines (INV-5): a database
+    /// lost commits.
+    RowUnclaimed,
+    /// An order's row is live, and a line of it was rejected or given back (INV-5, INV-6).
+    RowRefused,
+    /// An order's row is dead, and a line of it keeps its units (INV-6).
+    RowUnreleased,
     /// The cell's row is not the fold of its ledger (INV-2), now or when it was paused for that.
     Ledger,
 }
@@ -43,6 +50,9 @@ impl DriftKind {
             DriftKind::Phantom => "phantom",
             DriftKind::LostHold => "lost_hold",
             DriftKind::RepairPause => "repair_pause",
+            DriftKind::RowUnclaimed => "row_unclaimed",
+            DriftKind::RowRefused => "row_refused",
+            DriftKind::RowUnreleased => "row_unreleased",
             DriftKind::Ledger => "ledger",
         }
     }
@@ -57,6 +67,9 @@ impl DriftKind {
             DriftKind::Phantom => Repair::Resolve,
             DriftKind::RepairPause => Repair::RestoreFlag,
             DriftKind::LostHold => Repair::Alarm,
+            DriftKind::RowUnclaimed => Repair::PublishAgain,
+            DriftKind::RowRefused => Repair::Rewind,
+            DriftKind::RowUnreleased => Repair::Release,
             DriftKind::Ledger => Repair::StopSelling,
         }
     }
@@ -79,6 +92,12 @@ pub enum Repair {
     RestoreFlag,
     /// Pause the cell until a person has looked: an invariant of the ledger itself is broken.
     StopSelling,
+    /// Give the order to the writers again, as its row has it.
+    PublishAgain,
+    /// Append the release that is missing.
+    Release,
+    /// Only an operator's `reconciler rewind` ends such an order.
+    Rewind,
     /// Nothing can be repaired here; tell.
     Alarm,
 }
@@ -90,6 +109,8 @@ impl DriftKind {
             DriftKind::Counters => Some("INV-3"),
             DriftKind::Held | DriftKind::Buyers => Some("INV-4"),
             DriftKind::Ledger => Some("INV-2"),
+            DriftKind::RowUnclaimed | DriftKind::RowRefused => Some("INV-5"),
+            DriftKind::RowUnreleased => Some("INV-6"),
             DriftKind::Missing
             | DriftKind::Behind
             | DriftKind::Fork
@@ -111,6 +132,9 @@ impl Repair {
             Repair::Resolve => "resolve",
             Repair::RestoreFlag => "restore_flag",
             Repair::StopSelling => "stop_selling",
+            Repair::PublishAgain => "publish_again",
+            Repair::Release => "release",
+            Repair::Rewind => "rewind",
             Repair::Alarm => "alarm",
         }
     }

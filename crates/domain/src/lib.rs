@@ -16,6 +16,7 @@ pub mod limit;
 pub mod offer;
 pub mod order;
 pub mod outcome;
+pub mod rows;
 pub mod shard;
 pub mod supply;
 

@@ -217,11 +217,14 @@ impl Status {
         Status::ALL.into_iter().find(|x| x.as_str() == s)
     }
 
-    /// INV-9: the states a row in this state may move to.
+    /// INV-9: the states a row in this state may move to. A pending one is rejected only by a rewind
+    /// after a database lost commits (PROTOCOL 6.10).
     pub fn next(self) -> &'static [Status] {
         match self {
             Status::Accepted | Status::Unconfirmed => &[Status::Pending, Status::Rejected],
-            Status::Pending => &[Status::Paid, Status::Expired, Status::Cancelled],
+            Status::Pending => {
+                &[Status::Paid, Status::Expired, Status::Cancelled, Status::Rejected]
+            }
             Status::Paid => &[Status::Shipped, Status::Refunding],
             Status::Shipped => &[Status::Completed, Status::Refunding],
             Status::Completed => &[Status::Refunding],

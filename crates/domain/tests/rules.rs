@@ -220,7 +220,7 @@ fn the_transition_table_is_fixed() {
         [
             "accepted -> pending,rejected live",
             "unconfirmed -> pending,rejected live",
-            "pending -> paid,expired,cancelled live",
+            "pending -> paid,expired,cancelled,rejected live",
             "paid -> shipped,refunding live",
             "shipped -> completed,refunding live",
             "completed -> refunding live",
@@ -272,6 +272,9 @@ fn drift_is_told_apart() {
         (DriftKind::Phantom, "phantom", Repair::Resolve, "resolve"),
         (DriftKind::LostHold, "lost_hold", Repair::Alarm, "alarm"),
         (DriftKind::RepairPause, "repair_pause", Repair::RestoreFlag, "restore_flag"),
+        (DriftKind::RowUnclaimed, "row_unclaimed", Repair::PublishAgain, "publish_again"),
+        (DriftKind::RowRefused, "row_refused", Repair::Rewind, "rewind"),
+        (DriftKind::RowUnreleased, "row_unreleased", Repair::Release, "release"),
         (DriftKind::Ledger, "ledger", Repair::StopSelling, "stop_selling"),
     ];
     for (kind, name, repair, repair_name) in plans {

@@ -12,6 +12,6 @@ pub mod port;
 pub mod pulsar;
 
 pub use embedded::EmbeddedLog;
-pub use port::{Consumer, Delivery, DeliveryId, LogError, MAX_FRAME, OrderLog, Partition};
+pub use port::{Consumer, Delivery, DeliveryId, LogError, MAX_FRAME, OrderLog, Partition, Reader};
 #[cfg(feature = "pulsar")]
 pub use pulsar::PulsarLog;

@@ -84,6 +84,13 @@ pub trait Consumer: Send {
     async fn ack(&mut self, id: &DeliveryId) -> Result<(), LogError>;
 }
 
+/// Reads one partition beside its consumers: nothing is acked, and nobody else is disturbed.
+#[async_trait]
+pub trait Reader: Send {
+    /// Waits for the next frame. After an error make a new reader.
+    async fn next(&mut self) -> Result<Delivery, LogError>;
+}
+
 /// The log.
 #[async_trait]
 pub trait OrderLog: Send + Sync {
@@ -98,6 +105,10 @@ pub trait OrderLog: Send + Sync {
     async fn publish(&self, partition: Partition, frame: Bytes) -> Result<(), LogError>;
     /// A reader that gets everything unacked, then what comes.
     async fn consumer(&self, partition: Partition) -> Result<Box<dyn Consumer>, LogError>;
+    /// A reader from the frames published at `since_ms` on, acked or not, as far as the log keeps
+    /// them, maybe a little earlier; then what comes. `since_ms`: UTC ms of the clock of whoever
+    /// published.
+    async fn reader(&self, from: Partition, since_ms: u64) -> Result<Box<dyn Reader>, LogError>;
     /// Frames not acked yet, over all partitions, for status and metrics.
     async fn backlog(&self) -> Result<u64, LogError>;
 }

@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use runtime::clock::system_clock;
 use runtime::{Phase, Tasks};
+use sluicegate_log::embedded::Keep;
 use sluicegate_log::{EmbeddedLog, LogError, OrderLog, Partition};
 use testkit::log::{Subject, conformance, frame};
+use testkit::ports::HandClock;
 
 async fn open(dir: &Path, tasks: &Tasks) -> Arc<EmbeddedLog> {
     EmbeddedLog::open(dir, 4, tasks, system_clock()).await.unwrap()
@@ -140,5 +142,39 @@ async fn latency() {
     let log: Arc<dyn OrderLog> = log;
     for in_flight in [1, 4, 16, 64] {
         println!("{}", testkit::log::latency(&log, in_flight).await.unwrap());
+    }
+}
+
+/// A clock that is far ahead makes what was acked old; a small bound makes it too much.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acked_frames_are_kept_for_a_time_and_a_size() {
+    for (hours, gib_used, kept) in [(1, 0, 0), (100, 0, 600), (100, 1, 0)] {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = HandClock::at(1_700_000_000_000);
+        let keep = Keep { bytes: if gib_used == 0 { u64::MAX } else { 1 }, ..Keep::of(hours, 0) };
+        let tasks = Tasks::new();
+        let how = (4, keep);
+        let log = EmbeddedLog::open_keeping(dir.path(), how, &tasks, clock.clone()).await.unwrap();
+        log.init(1).await.unwrap();
+        let s = subject(log.clone());
+        let p = Partition::Main(1);
+        s.publish(p, 0..600).await.unwrap();
+        assert_eq!(s.empty(p).await.unwrap().len(), 600);
+        clock.advance(2 * 3_600_000);
+        let until = tokio::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            // Only a commit makes the committer look.
+            s.publish(p, [1000]).await.unwrap();
+            let mut reader = log.reader(p, 0).await.unwrap();
+            let first = testkit::log::number(&reader.next().await.unwrap()).unwrap();
+            if kept == 600 || first == 1000 {
+                assert_eq!(first, if kept == 600 { 0 } else { 1000 });
+                break;
+            }
+            assert!(tokio::time::Instant::now() < until, "frame {first} is still there");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        // What nobody acked is never let go.
+        assert!(s.empty(p).await.unwrap().iter().all(|n| *n == 1000));
     }
 }

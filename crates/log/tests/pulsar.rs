@@ -92,3 +92,29 @@ async fn latency() {
         println!("{}", testkit::log::latency(&log, in_flight).await.unwrap());
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn init_tells_the_broker_how_long_frames_are_kept() {
+    let _calm = stack::calm().unwrap();
+    let mut cfg = config();
+    let kept = async |cfg: &LogConfig, topic: &str| {
+        let topic = format!("{}/{}-{topic}", cfg.namespace, cfg.topic_prefix);
+        let url = format!("{}/admin/v2/persistent/{topic}/retention", cfg.admin_url);
+        let text = std::process::Command::new("curl").args(["-s", &url]).output().unwrap().stdout;
+        serde_json::from_slice::<serde_json::Value>(&text).unwrap_or_default()
+    };
+    for (hours, gib, minutes, mib) in [(5, 3, 300, 3072), (5, 3, 300, 3072), (7, 0, 420, -1)] {
+        (cfg.retention_hours, cfg.retention_gib) = (hours, gib);
+        connect(&cfg).await.unwrap().init(DATABASES).await.unwrap();
+        for topic in ["main", "retry-0", "retry-1"] {
+            let until = Instant::now() + Duration::from_secs(20);
+            let wanted = serde_json::json!({
+                "retentionTimeInMinutes": minutes, "retentionSizeInMB": mib,
+            });
+            while kept(&cfg, topic).await != wanted {
+                assert!(Instant::now() < until, "{topic}: {}", kept(&cfg, topic).await);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}

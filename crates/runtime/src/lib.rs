@@ -1,4 +1,5 @@
-//! Plumbing of every service: configuration, clock, telemetry, shutdown, named tasks, probes.
+//! Plumbing of every service: configuration, clock, telemetry, shutdown, named tasks, probes,
+//! credentials and certificates.
 //!
 //! Nothing here knows what an order is. The bans of `clippy.toml` (wall clock, raw spawn,
 //! environment) are lifted in exactly the modules that replace them.
@@ -8,11 +9,14 @@ pub mod config;
 pub mod mutant;
 
 pub mod probe;
+pub mod secret;
 pub mod seldom;
 pub mod tasks;
 pub mod telemetry;
+pub mod tls;
 pub mod unique;
 
 pub use clock::{Clock, SystemClock};
 pub use config::Config;
+pub use secret::Secret;
 pub use tasks::{Phase, Tasks, Watch, caught};

@@ -57,6 +57,9 @@ mutants! {
     BarrierMains "barrier_no_retry" "the barrier passes no retry partition";
     NoGrace "no_grace" "the barrier is published without waiting for the gates";
     ForkKept "fork_kept" "a view of commits that a database lost is kept";
+    RewindDead "rewind_dead" "a rewind asks for orders whose rows are dead";
+    RewindKeeps "rewind_keeps" "a rewind leaves pending rows whose lines are rejected";
+    RewindLoser "rewind_loser" "a rewind takes the loser of a key for an order like any other";
     NoStop "no_stop_selling" "a broken ledger does not stop the sale of its cell";
     LedgerTrusted "ledger_trusted" "counters are mended from a ledger that does not fold";
     TransferNoHold "transfer_no_hold" "units leave a cell without a hold on them";

@@ -249,7 +249,7 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(60);
 
-    #[expect(clippy::panic, reason = "the subject")]
+    #[allow(clippy::panic, reason = "the subject")]
     fn bug() {
         panic!("a bug of the test");
     }

@@ -13,13 +13,14 @@ use crate::cells::RESERVE;
 pub struct Coverage(BTreeMap<(&'static str, &'static str), u64>);
 
 /// What every longer run must meet.
-pub const EXPECTED: [(&str, &[&str]); 18] = [
+pub const EXPECTED: [(&str, &[&str]); 19] = [
     ("reserve", &RESERVE),
     ("reserve", &["missing"]),
     ("apply", &["ok", "missing", "gap", "fork"]),
     ("old_primary", &["reserve", "apply", "resolve", "snapshot", "scan"]),
     ("wait", &["ok", "short", "nothing", "broken"]),
     ("fork", &["entries_lost"]),
+    ("rewind", &["done", "claimed", "rejected", "rows", "refused"]),
     ("transfer", &["held", "committed", "done", "again", "no_hold"]),
     ("resolve", &["kept", "dropped", "missing"]),
     ("load", &["ok", "changed", "exists"]),

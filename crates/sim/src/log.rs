@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::frame::{self, Item};
 use futures::FutureExt;
-use orderlog::port::{Consumer, Delivery, DeliveryId, LogError, OrderLog, Partition};
+use orderlog::port::{Consumer, Delivery, DeliveryId, LogError, OrderLog, Partition, Reader};
 use testkit::memory::MemoryLog;
 use tokio::time::{Instant, sleep};
 
@@ -93,6 +93,10 @@ impl OrderLog for NodeLog {
         Ok(Box::new(NodeConsumer::new(node, self.inner.clone(), partition, inner)))
     }
 
+    async fn reader(&self, from: Partition, since_ms: u64) -> Result<Box<dyn Reader>, LogError> {
+        self.node.running().await;
+        self.inner.reader(from, since_ms).await
+    }
     async fn backlog(&self) -> Result<u64, LogError> {
         self.inner.backlog().await
     }

@@ -19,15 +19,18 @@ use tokio::time::sleep;
 use crate::client::Client;
 use crate::coverage::Coverage;
 use crate::fault;
+use crate::node::Node;
 use crate::operator;
 use crate::plan::{HEAL_MS, OfferPlan, Plan, Role};
 use crate::plant::Plant;
-use crate::process::{ADMIN_TOKEN, Fleet, config};
+use crate::process::{ADMIN_TOKEN, Fleet, config, ports};
 use crate::redis::Redis;
 use crate::world::{START_MS, World};
 
 /// Quiet must come so long after the faults ended, simulated ms. A barrier may take two minutes.
 const QUIET_MS: u64 = 300_000;
+/// The node of the operator who rewinds.
+const OPERATOR: u64 = 99;
 /// Buyers of the plans.
 const BUYERS: u64 = 7;
 
@@ -200,9 +203,9 @@ async fn create(world: &World, plan: &OfferPlan) -> Result<Vec<CellId>, String> 
 }
 
 /// Waits until nothing moves any more, then looks for the last time.
-async fn settle(world: &World) {
+async fn settle(world: &Arc<World>) {
     let mut quiet = 0;
-    let last = world.at() + QUIET_MS;
+    let mut last = world.at() + QUIET_MS;
     loop {
         match world.check(|oracle, w| oracle.restless(w)) {
             None => quiet += 1,
@@ -211,11 +214,50 @@ async fn settle(world: &World) {
             }
             Some(_) => quiet = 0,
         }
-        if quiet >= 2 && world.strays() == 0 {
+        if quiet >= 2 && world.strays() == 0 && world.check(|oracle, _| oracle.begins_rewind()) {
+            rewind(world).await;
+            (quiet, last) = (0, world.at() + QUIET_MS);
+        } else if quiet >= 2 && world.strays() == 0 {
             world.tell("WORLD", || "all is quiet".to_owned());
             return world.check(|oracle, w| oracle.end(w));
         }
         sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// What an operator does after databases lost commits (PROTOCOL 6.10), until nothing is left.
+async fn rewind(world: &Arc<World>) {
+    let operator = Node::new(world, Role::Reconciler, OPERATOR, 0);
+    let settings = writer::Settings {
+        batch_frames: 64,
+        batch_orders: 512,
+        patience: Duration::from_millis(400),
+        give_up_after: 1000,
+    };
+    for db in 0..world.plan.databases {
+        let ports = ports(&operator);
+        let rewind = writer::Rewind::new(ports, settings.clone(), (db, START_MS));
+        match rewind.run(|_, _| {}).await {
+            Ok(done) => {
+                world.tell("operator", || format!("rewinds db-{db}: {done:?}"));
+                world.met("rewind", "done");
+                for (what, n) in [
+                    ("claimed", done.claimed),
+                    ("rejected", done.rejected),
+                    ("rows", done.rows),
+                    ("refused", done.refused),
+                ] {
+                    if n > 0 {
+                        world.met("rewind", what);
+                    }
+                }
+                if done.left > 0 {
+                    let what = format!("a rewind leaves {:?}", done.named);
+                    return world.check(|oracle, _| oracle.never_quiet(what));
+                }
+            }
+            Err(e) => return world.check(|oracle, _| oracle.never_quiet(e.to_string())),
+        }
     }
 }
 

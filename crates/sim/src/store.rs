@@ -9,12 +9,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::frame::{Mode, Sealed};
 use domain::kept::Kept;
+use domain::rows::Traces;
 use domain::{Buyer, Campaign, CellId, Entry, Flag, IdempotencyKey, Key, Offer, OfferId};
 use domain::{OrderId, Totals};
 use futures::FutureExt;
 use store::port::{
-    Appended, CellAsks, CellVerdicts, Change, InitOutcome, LedgerPage, Moved, OfferPut, OrderRow,
-    Parked, ParkedFrame, ParkedOrder, RowAsk, RowPage, RowState, UnrowedRange, Verdict,
+    Appended, CellAsks, CellVerdicts, Change, InitOutcome, KeptRows, LedgerPage, Moved, OfferPut,
+    OrderRow, Parked, ParkedFrame, ParkedOrder, Proven, RowAsk, RowPage, RowState, UnrowedRange,
+    Verdict,
 };
 use store::{Catalog, Ledger, Marks, Orders, StoreError, StoreResult};
 use testkit::memory::MemoryStore;
@@ -143,6 +145,9 @@ calls!(Ledger for s {
     reads head(cell: &CellId = cell.clone() => &cell) -> Option<Totals>, s.cell_db(&cell.offer);
     reads at(cell: &CellId = cell.clone() => &cell, seq: u64 = seq => seq) -> Option<Totals>,
         s.cell_db(&cell.offer);
+    reads traces(db: u16 = db => db, orders: &[OrderId] = own(orders) => &orders) -> Traces, db;
+    reads locked(cell: &CellId = cell.clone() => &cell, seq: u64 = seq => seq) -> Option<Proven>,
+        s.cell_db(&cell.offer);
     reads after(cell: &CellId = cell.clone() => &cell, seq: u64 = seq => seq,
         limit: u64 = limit => limit) -> Option<LedgerPage>, s.cell_db(&cell.offer);
     reads find_verdicts(cell: &CellId = cell.clone() => &cell,
@@ -169,6 +174,10 @@ async fn ping(&self, db: u16) -> bool {
 
 calls!(Orders for s {
     writes rows(db: u16 = db => db, asks: &[RowAsk] = own(asks) => &asks) -> Vec<RowState>, db;
+    writes reject(db: u16 = db => db, orders: &[OrderId] = own(orders) => &orders)
+        -> Vec<OrderId>, db;
+    reads kept_rows(db: u16 = db => db, after: Option<OrderId> = after => after,
+        limit: u64 = limit => limit) -> KeptRows, db;
     reads statuses(db: u16 = db => db, orders: &[OrderId] = own(orders) => &orders)
         -> Vec<Option<RowState>>, db;
     reads order(order: OrderId = order => order) -> Option<OrderRow>, s.order_db(order);

@@ -10,6 +10,7 @@ use domain::frame::{Mode, Sealed};
 use domain::kept::Kept;
 use domain::offer::Fixed;
 use domain::order::{RejectReason, Status};
+use domain::rows::Traces;
 use domain::{Buyer, Campaign, CellId, Entry, Flag, IdempotencyKey, Key, Kind, Offer};
 use domain::{OfferId, OrderId, Payload, ShardMap, Totals};
 
@@ -157,6 +158,15 @@ pub struct LedgerPage {
     pub head: Totals,
 }
 
+/// A cell as it is while nobody can append to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proven {
+    /// The cell row.
+    pub head: Totals,
+    /// The totals at the position asked for; `None` when the ledger has no such entry.
+    pub at: Option<Totals>,
+}
+
 /// What a supply, flag or transfer call answers.
 #[derive(Debug, Clone)]
 pub enum Change {
@@ -227,6 +237,9 @@ pub trait Ledger: Send + Sync {
     async fn head(&self, cell: &CellId) -> StoreResult<Option<Totals>>;
     /// The totals at a position: exact for ever. Position 0 is the empty cell.
     async fn at(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Totals>>;
+    /// The cell row and the totals at a position, read under the row's lock: what the primary has
+    /// committed, whatever an older read said. `None` when there is no such cell.
+    async fn locked(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Proven>>;
     /// Entries after `seq`, at most `limit`; `None` when there is no such cell.
     async fn after(&self, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Option<LedgerPage>>;
     /// The totals after the last entry of the ledger, whatever the cell row says: the row's own
@@ -238,6 +251,8 @@ pub trait Ledger: Send + Sync {
         cell: &CellId,
         orders: &[OrderId],
     ) -> StoreResult<Vec<Option<Verdict>>>;
+    /// What the ledgers of a database say of the lines of some orders, whatever their cells.
+    async fn traces(&self, db: u16, orders: &[OrderId]) -> StoreResult<Traces>;
     /// The order under a key (INV-8) that has a verdict in the cell; of several contents under one
     /// key one that was claimed, if any was.
     async fn verdict_under(&self, cell: &CellId, key: Key) -> StoreResult<Option<OrderId>>;
@@ -290,6 +305,30 @@ pub struct RowPage {
     pub next: Option<OrderId>,
 }
 
+/// An order's row, for a comparison with the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptRow {
+    /// The order.
+    pub order: OrderId,
+    /// Where it stands.
+    pub status: Status,
+    /// The cells of its lines.
+    pub cells: Vec<CellId>,
+    /// Last change, ms.
+    pub updated_ms: u64,
+    /// What was published, made again from the row; `None` on the loser of a key conflict.
+    pub sealed: Option<Sealed>,
+}
+
+/// Some rows of a database, whatever their offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptRows {
+    /// Ascending by id.
+    pub rows: Vec<KeptRow>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<OrderId>,
+}
+
 /// Transactions and reads on buyer shards.
 #[async_trait]
 pub trait Orders: Send + Sync {
@@ -297,8 +336,14 @@ pub trait Orders: Send + Sync {
     fn order_db(&self, order: OrderId) -> u16;
     /// The database of a buyer's orders.
     fn buyer_db(&self, buyer: &Buyer) -> u16;
-    /// PROTOCOL `row`: inserts what is absent, never updates (INV-7, INV-8). One per ask.
+    /// PROTOCOL `row`: inserts what is absent, never updates (INV-7, INV-8). One per ask. An ask
+    /// that is rejected as the loser of a key conflict leaves the key to others.
     async fn rows(&self, db: u16, asks: &[RowAsk]) -> StoreResult<Vec<RowState>>;
+    /// Rejects those of these orders that are pending (INV-9: only a rewind may); which they were.
+    async fn reject(&self, db: u16, orders: &[OrderId]) -> StoreResult<Vec<OrderId>>;
+    /// Rows of a database by id after `after`, at most `limit`.
+    async fn kept_rows(&self, db: u16, after: Option<OrderId>, limit: u64)
+    -> StoreResult<KeptRows>;
     /// Status of some orders; `None` where there is no row.
     async fn statuses(&self, db: u16, orders: &[OrderId]) -> StoreResult<Vec<Option<RowState>>>;
     /// One order with its lines.

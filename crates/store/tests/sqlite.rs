@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Identity;
+use runtime::Secret;
 use runtime::clock::system_clock;
 use sluicegate_store::{Catalog, SqlStore, StoreConfig, port::InitOutcome};
 use testkit::store::{Subject, conformance};
@@ -14,6 +15,7 @@ fn open(dir: &Path, files: usize) -> Arc<SqlStore> {
     let url = |n| format!("sqlite://{}/shard-{n}.sqlite", dir.display());
     let cfg = StoreConfig {
         databases: (0..files).map(url).collect(),
+        password: Secret::None,
         connections: 4,
         timeout: Duration::from_secs(5),
     };

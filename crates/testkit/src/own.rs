@@ -29,8 +29,8 @@ impl Own {
         for (n, url) in first.into_iter().chain(last).enumerate() {
             let name = format!("sluice_test_{tag:x}_{n}");
             run(url, &format!("CREATE DATABASE {name}{how}")).await?;
-            let (server, _) = url.rsplit_once('/').context("a database URL has a name")?;
-            own.urls.push(format!("{server}/{name}"));
+            let (_, old) = crate::mariadb::Server::of(url)?;
+            own.urls.push(url.replacen(&format!("/{old}"), &format!("/{name}"), 1));
             own.admin.push((url.clone(), name));
         }
         Ok(own)
@@ -81,14 +81,26 @@ impl Own {
     }
 
     fn root_url(&self, n: usize) -> Result<String> {
+        self.url_as(n, "root")
+    }
+
+    /// The name of database `n`.
+    pub fn name(&self, n: usize) -> &str {
+        &self.admin[n].1
+    }
+
+    /// The URL of database `n` for another user than the product's.
+    pub fn url_as(&self, n: usize, login: &str) -> Result<String> {
         let (_, place) = self.urls[n].split_once('@').context("user@host")?;
-        Ok(format!("mysql://root@{place}"))
+        Ok(format!("mysql://{login}@{place}"))
     }
 
     /// Drops them.
     pub async fn drop_all(self) -> Result<()> {
         for (url, name) in self.admin {
-            run(&url, &format!("DROP DATABASE {name}")).await?;
+            // The product has no right to do this.
+            let (_, place) = url.split_once('@').context("user@host")?;
+            run(&format!("mysql://root@{place}"), &format!("DROP DATABASE {name}")).await?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! and audits itself with `domain::invariant`.
 
 mod audit;
+mod copies;
 mod faulty;
 
 use std::sync::Arc;
@@ -19,12 +20,13 @@ use domain::{Campaign, CampaignNo, CellId, HoldState, Identity, Line, Nonce};
 use domain::{Offer, OfferId, Payload, Price, frame};
 use orderlog::EmbeddedLog;
 use orderlog::port::{OrderLog, Partition};
-use runtime::{Phase, Tasks};
+use runtime::{Phase, Secret, Tasks};
 use sea_orm::ConnectionTrait;
 use store::{Catalog, Ledger, Orders, SqlStore, StoreConfig};
 use view::Ports;
 
 pub use crate::cells::HandClock;
+pub use copies::Copies;
 pub use faulty::{Fail, FaultyLog, FaultyStore, Rules, Seen};
 
 /// The site's clock starts here.
@@ -77,7 +79,7 @@ impl Site {
         let clock = HandClock::at(START_MS);
         let identity = Identity::new(b"a secret of the tests");
         let databases = urls.len() as u16;
-        let cfg = StoreConfig { databases: urls, connections: 4, timeout };
+        let cfg = StoreConfig { databases: urls, password: Secret::None, connections: 4, timeout };
         let sql = SqlStore::new(&cfg, identity.clone(), clock.clone()).expect("SQLite");
         let store = FaultyStore::new(Arc::new(sql));
         store.init(&identity.fingerprint_hex()).await.expect("migrations");

@@ -46,7 +46,7 @@ pub fn create_databases(run: &str) -> Result<Databases> {
 /// Drops them; what cannot be dropped is told.
 pub fn drop_databases(databases: &Databases) {
     for (server, name) in databases {
-        if let Err(e) = server.sql(&format!("DROP DATABASE IF EXISTS {name}")) {
+        if let Err(e) = server.root().sql(&format!("DROP DATABASE IF EXISTS {name}")) {
             eprintln!("{e:#}");
         }
     }

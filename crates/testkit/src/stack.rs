@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -22,8 +23,31 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// Set when this process tests the secure stack.
+static SECURE: OnceLock<PathBuf> = OnceLock::new();
+
+/// Makes this process use the secure stack: the one that `SLUICEGATE_SECURE_STACK` names, or that
+/// of `cargo xtask test`. Its folder with certificates, passwords and tokens.
+pub fn secure() -> Result<PathBuf> {
+    let file = SECURE.get_or_init(|| match std::env::var_os("SLUICEGATE_SECURE_STACK") {
+        Some(file) => file.into(),
+        None => workspace().join("target/stack-17100/sluicegate.toml"),
+    });
+    let folder = file.with_file_name("secure");
+    ensure!(
+        folder.is_dir(),
+        "{} does not exist; the secure servers are needed: run \
+         `cargo xtask stack up --secure --port-base 17100`",
+        folder.display()
+    );
+    Ok(folder)
+}
+
 /// The stack's configuration file.
 pub fn file() -> PathBuf {
+    if let Some(file) = SECURE.get() {
+        return file.clone();
+    }
     match std::env::var_os("SLUICEGATE_STACK") {
         Some(file) => file.into(),
         None => workspace().join("target/stack/sluicegate.toml"),
@@ -35,6 +59,30 @@ pub fn config() -> Result<Config> {
     let file = file();
     ensure!(file.is_file(), "{} does not exist; {HELP}", file.display());
     load(&Sources { file: Some(file), ..Default::default() }).context(HELP)
+}
+
+/// The same servers as their operator reaches them: with rights that the product does not have.
+/// Of a stack without access control it is the product's own configuration.
+pub fn operator() -> Result<Config> {
+    let file = file().with_file_name("operator.toml");
+    match file.is_file() {
+        true => load(&Sources { file: Some(file), ..Default::default() }).context(HELP),
+        false => config(),
+    }
+}
+
+/// `redis-cli` as the operator on the node at this port.
+pub fn redis_cli(port: &str) -> Result<Command> {
+    let cells = operator()?.cells;
+    let mut cli = Command::new("redis-cli");
+    cli.args(["-p", port]);
+    if cells.tls {
+        cli.arg("--tls").arg("--cacert").arg(&cells.ca_file);
+    }
+    if !cells.user.is_empty() {
+        cli.args(["--user", &cells.user, "--pass", &cells.password, "--no-auth-warning"]);
+    }
+    Ok(cli)
 }
 
 fn lock_file() -> Result<File> {

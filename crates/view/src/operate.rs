@@ -29,6 +29,8 @@ pub struct Report {
     pub cells: u64,
     /// Cells that could be compared (the others gave no answer).
     pub compared: u64,
+    /// Order rows that were compared with the ledger of their lines.
+    pub rows: u64,
     /// Differences; `Behind` within the normal lag of an apply is not one.
     pub drift: Vec<Drift>,
     /// Databases that did not answer: their cells are not in this report.

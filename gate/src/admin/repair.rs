@@ -22,6 +22,7 @@ struct DriftBody<'a> {
 struct ReportBody<'a> {
     cells: u64,
     compared: u64,
+    rows: u64,
     drift: Vec<DriftBody<'a>>,
     #[serde(skip_serializing_if = "<[u16]>::is_empty")]
     unread_databases: &'a [u16],
@@ -43,6 +44,7 @@ pub fn report_json(report: &Report) -> String {
     let body = ReportBody {
         cells: report.cells,
         compared: report.compared,
+        rows: report.rows,
         drift: report.drift.iter().map(drift).collect(),
         unread_databases: &report.unread,
     };

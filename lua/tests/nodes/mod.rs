@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use domain::CellId;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue};
+use sluicegate_lua::access::Access;
 use sluicegate_lua::script::Call;
 use sluicegate_lua::value::Value;
 use sluicegate_lua::{CellResult, Engine, Runner, Wait, fred};
@@ -33,7 +34,7 @@ impl Runner for Waits {
 
 /// The gate's backend, waiting.
 pub async fn waits() -> Engine<Waits> {
-    Engine::new(Waits(fred::connect(&stack::nodes(), &fred::Tuning::default()).await.unwrap()))
+    Engine::new(Waits(fred::connect(&stack::cells(), &fred::Tuning::default()).await.unwrap()))
 }
 
 /// One line of CLUSTER NODES.
@@ -46,7 +47,9 @@ pub struct Node {
 }
 
 pub async fn ask<T: FromRedisValue>(addr: &str, command: &str) -> Result<T, redis::RedisError> {
-    let client = redis::Client::open(format!("redis://{addr}/"))?;
+    let fail = |e: String| redis::RedisError::from((redis::ErrorKind::Io, "access", e));
+    let operator = Access::of(&stack::operator()).map_err(|e| fail(e.to_string()))?;
+    let client = operator.node(addr).map_err(fail)?;
     let mut line: MultiplexedConnection = client.get_multiplexed_async_connection().await?;
     let mut words = command.split(' ').map(|w| if w == "''" { "" } else { w });
     let mut cmd = Cmd::new();
@@ -112,11 +115,16 @@ pub async fn migrate(slot: u16, from: &Node, to: &Node) {
     say(from, format!("CLUSTER SETSLOT {slot} MIGRATING {}", to.id)).await;
     sleep(Duration::from_millis(200)).await;
     let (host, port) = to.addr.split_once(':').unwrap();
+    let me = stack::operator();
+    let login = match me.user.as_str() {
+        "" => String::new(),
+        user => format!(" AUTH2 {user} {}", me.password),
+    };
     loop {
         let list = format!("CLUSTER GETKEYSINSLOT {slot} 1");
         let keys: Vec<String> = ask(&from.addr, &list).await.unwrap();
         let Some(key) = keys.first() else { break };
-        say(from, format!("MIGRATE {host} {port} {key} 0 5000")).await;
+        say(from, format!("MIGRATE {host} {port} {key} 0 5000{login}")).await;
         sleep(Duration::from_millis(50)).await;
     }
     for node in [to, from] {

@@ -166,6 +166,11 @@ impl Layout {
         self.folder().join("sluicegate.toml")
     }
 
+    /// The servers' configuration for whoever may do everything on them, where somebody may not.
+    pub fn operator_file(&self) -> PathBuf {
+        self.folder().join("operator.toml")
+    }
+
     /// A server's own folder.
     pub fn home(&self, server: Server) -> PathBuf {
         self.folder().join(server.to_string())

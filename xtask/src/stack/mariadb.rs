@@ -12,12 +12,14 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::layout::{Layout, Server};
 use super::proc::{self, Launch};
-use super::{Tools, lifecycle};
+use super::{Tools, lifecycle, secure};
 use crate::install::am_root;
 use crate::progress::Progress;
 
 /// The product's user and its password.
 pub const USER: &str = "sluice";
+
+const GRANTS: &str = include_str!("../../../deploy/native/secure/grants.sql");
 
 /// From start to first answer; recovery of a killed server included.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -43,6 +45,12 @@ pub fn launch(layout: &Layout, tools: &Tools, n: u8) -> Launch {
         "--innodb-buffer-pool-size=512M",
     ];
     args.extend(fixed.map(str::to_owned));
+    if let Some(secure) = secure::of(layout) {
+        for (key, file) in [("ca", "ca.pem"), ("cert", "shown.pem"), ("key", "shown.key")] {
+            args.push(format!("--ssl-{key}={}", secure.path(file)));
+        }
+        args.push("--require-secure-transport=ON".to_owned());
+    }
     if am_root() {
         args.push("--user=root".to_owned());
     }
@@ -90,7 +98,7 @@ pub fn bring_up(layout: &Layout, tools: &Tools, n: u8, progress: &Progress) -> R
 
 /// Waits until the server answers the product's user, giving it databases and rights it lacks.
 pub fn wait_ready(layout: &Layout, tools: &Tools, n: u8) -> Result<()> {
-    let setup = setup_sql(&layout.databases(n));
+    let setup = setup_sql(&layout.databases(n), secure::of(layout).is_some());
     proc::wait_until(layout, Server::Mariadb(n), LIMIT, || {
         if check(layout, tools, n).is_ok() {
             return Ok(());
@@ -113,11 +121,14 @@ fn check(layout: &Layout, tools: &Tools, n: u8) -> Result<()> {
     Ok(())
 }
 
-fn setup_sql(databases: &[String]) -> String {
-    let mut sql = format!(
-        "CREATE USER IF NOT EXISTS '{USER}'@'127.0.0.1' IDENTIFIED BY '{USER}';\n\
-         GRANT ALL PRIVILEGES ON `sluice\\_%`.* TO '{USER}'@'127.0.0.1';\n"
-    );
+fn setup_sql(databases: &[String], is_secure: bool) -> String {
+    let mut sql = match is_secure {
+        true => GRANTS.replace("{{user}}", USER).replace("{{password}}", secure::MARIADB_PASSWORD),
+        false => format!(
+            "CREATE USER IF NOT EXISTS '{USER}'@'127.0.0.1' IDENTIFIED BY '{USER}';\n\
+             GRANT ALL PRIVILEGES ON `sluice\\_%`.* TO '{USER}'@'127.0.0.1';\n"
+        ),
+    };
     for name in databases {
         sql.push_str(&format!("CREATE DATABASE IF NOT EXISTS `{name}`;\n"));
     }
@@ -128,7 +139,13 @@ fn setup_sql(databases: &[String]) -> String {
 /// with the product's user alone.
 fn sql(layout: &Layout, tools: &Tools, n: u8, args: [&str; 3]) -> Result<String> {
     let port = layout.port(Server::Mariadb(n));
-    let password = if args[0] == "--user=root" { "" } else { USER };
+    let secure = secure::of(layout);
+    let password = match (args[0], &secure) {
+        ("--user=root", _) => "",
+        (_, Some(_)) => secure::MARIADB_PASSWORD,
+        (_, None) => USER,
+    };
+    let ca = secure.map(|s| format!("--ssl-ca={}", s.path("ca.pem")));
     // `timeout` bounds what the client's own timeout does not: a server that accepts and freezes.
     let output = Command::new("timeout")
         .arg("10")
@@ -137,6 +154,7 @@ fn sql(layout: &Layout, tools: &Tools, n: u8, args: [&str; 3]) -> Result<String>
         .args(["--skip-column-names", "--connect-timeout=5"])
         .arg(format!("--port={port}"))
         .arg(format!("--password={password}"))
+        .args(ca.iter().flat_map(|ca| [ca.as_str(), "--ssl-verify-server-cert"]))
         .args(args)
         .output()
         .context("cannot run the mariadb client")?;
@@ -157,10 +175,13 @@ mod tests {
 
     #[test]
     fn the_setup_may_run_any_number_of_times() {
-        let sql = setup_sql(&["sluice_2".to_owned()]);
-        assert!(
-            sql.lines().all(|line| line.starts_with("GRANT") || line.contains("IF NOT EXISTS"))
-        );
-        assert!(sql.contains("`sluice\\_%`.*") && sql.contains("`sluice_2`"));
+        for secure in [false, true] {
+            let sql = setup_sql(&["sluice_2".to_owned()], secure);
+            assert!(
+                sql.lines().all(|line| line.starts_with("GRANT") || line.contains("IF NOT EXISTS"))
+            );
+            assert!(sql.contains("`sluice\\_%`.*") && sql.contains("`sluice_2`"));
+            assert_eq!(sql.contains("GRANT ALL"), !secure);
+        }
     }
 }

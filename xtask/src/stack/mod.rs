@@ -13,6 +13,7 @@ mod net;
 mod proc;
 mod pulsar;
 mod redis;
+mod secure;
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -62,13 +63,16 @@ pub fn run(command: StackCommand, base: u16) -> Result<u8> {
     let layout = Layout::new(base);
     let progress = Progress::begin();
     match command {
-        StackCommand::Up { fresh, small_disks } => {
+        StackCommand::Up { fresh, small_disks, secure } => {
             let _lock = lock(&layout)?;
             if fresh {
                 down(&layout, true, &progress)?;
             }
             if small_disks {
                 disks::make(&layout, &progress)?;
+            }
+            if secure {
+                secure::make(&layout, &progress)?;
             }
             bring_up(&layout, &progress)?;
         }
@@ -120,6 +124,15 @@ pub fn run(command: StackCommand, base: u16) -> Result<u8> {
 pub fn up(base: u16, progress: &Progress) -> Result<PathBuf> {
     let layout = Layout::new(base);
     let _lock = lock(&layout)?;
+    bring_up(&layout, progress)?;
+    Ok(layout.config_file())
+}
+
+/// `stack up --secure` for other commands; returns the path of the product's configuration.
+pub fn up_secure(base: u16, progress: &Progress) -> Result<PathBuf> {
+    let layout = Layout::new(base);
+    let _lock = lock(&layout)?;
+    secure::make(&layout, progress)?;
     bring_up(&layout, progress)?;
     Ok(layout.config_file())
 }

@@ -1,13 +1,17 @@
 //! The two smallest clients that health checks need: one Redis command, one HTTP request.
 //!
-//! Written by hand on a TCP stream so that xtask compiles in seconds. Every step has a timeout,
-//! because the server on the other end may be frozen.
+//! Written by hand on a TCP stream so that xtask compiles in seconds; over TLS, on a secure stack,
+//! through the usual programs. Every step has a timeout, because the server on the other end may be
+//! frozen.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+
+use super::layout::Layout;
+use super::secure;
 
 /// How long a connection may take to open.
 const CONNECT: Duration = Duration::from_millis(500);
@@ -27,7 +31,10 @@ fn connect(port: u16, answer_within: Duration) -> Result<TcpStream> {
 }
 
 /// Sends one Redis command without binary arguments and returns its simple or bulk reply.
-pub fn redis(port: u16, command: &str) -> Result<String> {
+pub fn redis(layout: &Layout, port: u16, command: &str) -> Result<String> {
+    if let Some(secure) = secure::of(layout) {
+        return secure.redis(port, command);
+    }
     let mut stream = connect(port, Duration::from_secs(2))?;
     stream.write_all(format!("{command}\r\n").as_bytes()).context("cannot send to Redis")?;
     read_reply(&mut BufReader::new(stream)).with_context(|| format!("{command} on port {port}"))
@@ -51,7 +58,15 @@ fn read_reply(reader: &mut impl BufRead) -> Result<String> {
 }
 
 /// Sends one HTTP request, with a JSON body unless it is empty; returns status and body.
-pub fn http(port: u16, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
+pub fn http(
+    layout: &Layout,
+    port: u16,
+    (method, path): (&str, &str),
+    body: &str,
+) -> Result<(u16, String)> {
+    if let Some(secure) = secure::of(layout) {
+        return secure.http(port, method, path, body);
+    }
     let mut stream = connect(port, Duration::from_secs(20))?;
     // HTTP/1.0 keeps the answer free of chunks and ends it with the connection.
     let request = format!(

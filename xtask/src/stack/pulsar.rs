@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::layout::{Layout, Server};
 use super::proc::{self, Launch};
-use super::{Tools, lifecycle, net};
+use super::{Tools, lifecycle, net, secure};
 use crate::progress::Progress;
 
 /// The namespace of the product's topics.
@@ -23,6 +23,7 @@ pub const NAMESPACE: &str = "public/sluice";
 const LIMIT: Duration = Duration::from_secs(120);
 
 const STANDALONE_CONF: &str = include_str!("../../../deploy/native/pulsar/standalone.conf");
+const SECURE_CONF: &str = include_str!("../../../deploy/native/secure/standalone.conf");
 const LOG4J2_XML: &str = include_str!("../../../deploy/native/pulsar/log4j2.xml");
 
 const FORGET_DEAD_BOOKIE: &str =
@@ -73,12 +74,22 @@ pub fn launch(layout: &Layout, tools: &Tools) -> Launch {
 pub fn prepare(layout: &Layout, tools: &Tools) -> Result<()> {
     let home = layout.home(Server::Pulsar);
     fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
-    let conf = STANDALONE_CONF
-        .replace("{{broker_port}}", &layout.port(Server::Pulsar).to_string())
-        .replace("{{web_port}}", &layout.pulsar_admin_port().to_string());
-    fs::write(home.join("standalone.conf"), conf).context("cannot write standalone.conf")?;
+    fs::write(home.join("standalone.conf"), conf(layout))
+        .context("cannot write standalone.conf")?;
     fs::write(home.join("log4j2.xml"), LOG4J2_XML).context("cannot write log4j2.xml")?;
     forget_dead_bookie(&home, tools)
+}
+
+fn conf(layout: &Layout) -> String {
+    let mut conf = STANDALONE_CONF.to_owned();
+    if let Some(secure) = secure::of(layout) {
+        let plain = |line: &&str| !line.contains("_port}}");
+        conf = conf.lines().filter(plain).collect::<Vec<_>>().join("\n");
+        conf.push('\n');
+        conf.push_str(&SECURE_CONF.replace("{{folder}}", secure.path("").trim_end_matches('/')));
+    }
+    conf.replace("{{broker_port}}", &layout.port(Server::Pulsar).to_string())
+        .replace("{{web_port}}", &layout.pulsar_admin_port().to_string())
 }
 
 /// Deletes the registration of a bookie that was killed; why is told in the Java file. A second
@@ -119,9 +130,9 @@ pub fn bring_up(layout: &Layout, tools: &Tools, progress: &Progress) -> Result<(
 pub fn wait_ready(layout: &Layout) -> Result<()> {
     let port = layout.pulsar_admin_port();
     proc::wait_until(layout, Server::Pulsar, LIMIT, || {
-        let (status, body) = net::http(port, "GET", "/admin/v2/brokers/health", "")?;
+        let (status, body) = net::http(layout, port, ("GET", "/admin/v2/brokers/health"), "")?;
         ensure!(status == 200 && body.trim() == "ok", "the broker's health is {status} {body}");
-        ensure_namespace(port)
+        ensure_namespace(layout)
     })
 }
 
@@ -130,21 +141,34 @@ fn retention() -> Value {
     json!({"retentionTimeInMinutes": 10_080, "retentionSizeInMB": 2_048})
 }
 
-fn ensure_namespace(port: u16) -> Result<()> {
+fn ensure_namespace(layout: &Layout) -> Result<()> {
     let namespace = format!("/admin/v2/namespaces/{NAMESPACE}");
     let policy = format!("{namespace}/retention");
-    let (_, current) = net::http(port, "GET", &policy, "")?;
+    let (_, current) = net::http(layout, layout.pulsar_admin_port(), ("GET", &policy), "")?;
     if serde_json::from_str::<Value>(&current).is_ok_and(|found| found == retention()) {
         return Ok(());
     }
     // The tenant `public` is the broker's own work; until it is there, this fails and is repeated.
-    create(port, "PUT", &namespace, "")?;
-    create(port, "POST", &policy, &retention().to_string())
+    create(layout, "PUT", &namespace, "")?;
+    if secure::of(layout).is_some() {
+        permit(layout, &namespace)?;
+    }
+    create(layout, "POST", &policy, &retention().to_string())
+}
+
+/// Who makes topics is an admin of the tenant; the product's services write and read.
+fn permit(layout: &Layout, namespace: &str) -> Result<()> {
+    let [_, deployer, service] = secure::ROLES;
+    let (tenant, _) = NAMESPACE.split_once('/').context("tenant/namespace")?;
+    let admins = json!({"adminRoles": [deployer], "allowedClusters": ["standalone"]});
+    create(layout, "POST", &format!("/admin/v2/tenants/{tenant}"), &admins.to_string())?;
+    let may = json!(["produce", "consume"]);
+    create(layout, "POST", &format!("{namespace}/permissions/{service}"), &may.to_string())
 }
 
 /// A request that makes something; fine when it is there already.
-fn create(port: u16, method: &str, path: &str, body: &str) -> Result<()> {
-    match net::http(port, method, path, body)? {
+fn create(layout: &Layout, method: &str, path: &str, body: &str) -> Result<()> {
+    match net::http(layout, layout.pulsar_admin_port(), (method, path), body)? {
         (200..=299 | 409, _) => Ok(()),
         (status, text) => bail!("{method} {path} answered {status}: {text}"),
     }

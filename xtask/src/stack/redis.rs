@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::layout::{Layout, REDIS_NODES, Server};
 use super::proc::{self, Launch};
+use super::secure::{self, Secure};
 use super::{Tools, lifecycle, net};
 use crate::progress::Progress;
 
@@ -28,9 +29,12 @@ pub fn launch(layout: &Layout, tools: &Tools, n: u8) -> Launch {
     let server = Server::Redis(n);
     let (port, bus) = (layout.port(server).to_string(), layout.redis_bus_port(n).to_string());
     let home = layout.home(server).display().to_string();
+    let mut listens = vec![("--port".to_owned(), port.clone())];
+    if let Some(secure) = secure::of(layout) {
+        listens = with_tls(&secure, &port);
+    }
     let args = [
         ("--dir", home.as_str()),
-        ("--port", &port),
         ("--cluster-port", &bus),
         ("--bind", "127.0.0.1"),
         ("--cluster-enabled", "yes"),
@@ -48,15 +52,34 @@ pub fn launch(layout: &Layout, tools: &Tools, n: u8) -> Launch {
         // The command line must keep naming the home: that is how the process is recognised.
         ("--set-proc-title", "no"),
     ];
-    let args = args.iter().flat_map(|(key, value)| [(*key).to_owned(), (*value).to_owned()]);
+    let args = args.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let args = listens.into_iter().chain(args).flat_map(|(key, value)| [key, value]);
     Launch { program: tools.redis_server.clone(), args: args.collect() }
+}
+
+/// Clients, replicas and the cluster's gossip over TLS alone; users by the access list.
+fn with_tls(secure: &Secure, port: &str) -> Vec<(String, String)> {
+    let args = [
+        ("--port", "0"),
+        ("--tls-port", port),
+        ("--tls-cert-file", &secure.path("server.pem")),
+        ("--tls-key-file", &secure.path("server.key")),
+        ("--tls-ca-cert-file", &secure.path("ca.pem")),
+        ("--tls-auth-clients", "optional"),
+        ("--tls-replication", "yes"),
+        ("--tls-cluster", "yes"),
+        ("--aclfile", &secure.path("users.acl")),
+        ("--masteruser", "operator"),
+        ("--masterauth", secure::OPERATOR_PASSWORD),
+    ];
+    args.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec()
 }
 
 /// Waits until one node has loaded its data and answers.
 pub fn wait_node(layout: &Layout, n: u8) -> Result<()> {
     let server = Server::Redis(n);
     let port = layout.port(server);
-    proc::wait_until(layout, server, NODE_LIMIT, || net::redis(port, "PING").map(|_| ()))
+    proc::wait_until(layout, server, NODE_LIMIT, || net::redis(layout, port, "PING").map(|_| ()))
 }
 
 /// Brings all nodes up, forms the cluster the first time, and waits until all of them agree.
@@ -101,10 +124,11 @@ fn form(layout: &Layout, tools: &Tools, progress: &Progress) -> Result<()> {
     let mut addresses = Vec::new();
     for server in Server::redis_nodes() {
         let port = layout.port(server);
-        net::redis(port, "CLUSTER RESET HARD")?;
+        net::redis(layout, port, "CLUSTER RESET HARD")?;
         addresses.push(format!("127.0.0.1:{port}"));
     }
     let output = Command::new(&tools.redis_cli)
+        .args(secure::of(layout).map(|s| s.redis_cli()).unwrap_or_default())
         .args(["--cluster", "create"])
         .args(&addresses)
         .args(["--cluster-replicas", "1", "--cluster-yes"])
@@ -126,9 +150,9 @@ fn check_cluster(layout: &Layout) -> Result<()> {
     let mut primaries = 0;
     for n in 1..=REDIS_NODES {
         let port = layout.port(Server::Redis(n));
-        let is_primary = check_info(&net::redis(port, "CLUSTER INFO")?)
-            .and_then(|()| check_peers(&net::redis(port, "CLUSTER NODES")?))
-            .and_then(|()| check_replication(&net::redis(port, "INFO replication")?))
+        let is_primary = check_info(&net::redis(layout, port, "CLUSTER INFO")?)
+            .and_then(|()| check_peers(&net::redis(layout, port, "CLUSTER NODES")?))
+            .and_then(|()| check_replication(&net::redis(layout, port, "INFO replication")?))
             .with_context(|| format!("redis-{n}"))?;
         primaries += u8::from(is_primary);
     }

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::file::{self, Found};
+use super::keep::{self, Keep};
 use super::{Part, Shared, Weight};
 use crate::port::{LogError, Partition};
 
@@ -34,6 +35,10 @@ pub struct Publish {
     pub weight: Weight,
     pub done: oneshot::Sender<Result<(), LogError>>,
 }
+
+/// An acked frame stays for readers: see [`file::acked`].
+const ACK: &str = "UPDATE frame SET part = -1 - part \
+                   WHERE seq IN (SELECT value FROM json_each(?)) AND part >= 0";
 
 /// What the committer is asked to do.
 pub enum Task {
@@ -56,6 +61,8 @@ pub struct Committer {
     main: u16,
     found: Found,
     ack_at: Option<Instant>,
+    keep: Keep,
+    prune_at: Instant,
 }
 
 impl Committer {
@@ -63,11 +70,13 @@ impl Committer {
         (path, conn): (PathBuf, SqliteConnection),
         shared: Arc<Shared>,
         clock: Arc<dyn Clock>,
-        found: Found,
+        (found, keep): (Found, Keep),
     ) -> Self {
         let main = shared.parts.lock().keys().filter(|p| matches!(p, Partition::Main(_))).count();
         let main = main as u16;
-        Self { path, conn: Some(conn), shared, clock, main, found, ack_at: None }
+        let prune_at = Instant::now();
+        let conn = Some(conn);
+        Self { path, conn, shared, clock, main, found, ack_at: None, keep, prune_at }
     }
 
     /// Works until the log and its consumers are gone or the pools close; what is queued by then
@@ -94,6 +103,7 @@ impl Committer {
             }
             self.gather(&mut batch, &mut queue, !open);
             self.work(batch).await;
+            self.prune().await;
         }
         if let Some(conn) = self.conn.take() {
             file::close(conn).await;
@@ -154,11 +164,11 @@ impl Committer {
         let at_ms = self.found.last_ms as i64;
         let mut conn = self.take_conn().await?;
         match transaction(&mut conn, frames, acks, at_ms).await {
-            Ok((seqs, deleted)) => {
+            Ok((seqs, acked)) => {
                 self.conn = Some(conn);
                 let stored = &self.shared.stored;
                 stored.fetch_add(seqs.len() as u64, Ordering::Relaxed);
-                stored.fetch_sub(deleted, Ordering::Relaxed);
+                stored.fetch_sub(acked, Ordering::Relaxed);
                 for (p, seq) in frames.iter().zip(seqs) {
                     p.part.tail.send_replace(seq);
                 }
@@ -169,6 +179,31 @@ impl Committer {
                 Err(e.to_string())
             }
         }
+    }
+
+    /// Lets go of acked frames that are older or more than what is kept. A little at a time:
+    /// publishers wait meanwhile.
+    async fn prune(&mut self) {
+        if Instant::now() < self.prune_at {
+            return;
+        }
+        let parts: Vec<i64> = self.shared.parts.lock().keys().map(|p| file::number(*p)).collect();
+        let done = async {
+            let mut conn = self.take_conn().await?;
+            let oldest = self.clock.now_ms().saturating_sub(self.keep.ms);
+            let pruned = keep::prune(&mut conn, &parts, (oldest, self.keep.bytes)).await;
+            self.conn = pruned.is_ok().then_some(conn);
+            pruned.map_err(|e| e.to_string())
+        };
+        let pause = match done.await {
+            Ok(true) => keep::SOON,
+            Ok(false) => keep::PAUSE,
+            Err(e) => {
+                tracing::warn!(error = %e, "log.sqlite: old frames stay for now");
+                keep::PAUSE
+            }
+        };
+        self.prune_at = Instant::now() + pause;
     }
 
     /// The connection; made anew after an error, when the file may hold more than was counted.
@@ -215,7 +250,7 @@ async fn sleep_until(at: Option<Instant>) {
     }
 }
 
-/// The positions of the new frames, and how many acked ones went away.
+/// The positions of the new frames, and how many were acked.
 async fn transaction(
     conn: &mut SqliteConnection,
     frames: &[Publish],
@@ -233,15 +268,13 @@ async fn transaction(
             .await?;
         seqs.push(done.last_insert_rowid());
     }
-    let mut deleted = 0;
+    let mut acked = 0;
     if !acks.is_empty() {
         let list: Vec<String> = acks.iter().map(i64::to_string).collect();
-        let done = sqlx::query("DELETE FROM frame WHERE seq IN (SELECT value FROM json_each(?))")
-            .bind(format!("[{}]", list.join(",")))
-            .execute(&mut *conn)
-            .await?;
-        deleted = done.rows_affected();
+        let done =
+            sqlx::query(ACK).bind(format!("[{}]", list.join(","))).execute(&mut *conn).await?;
+        acked = done.rows_affected();
     }
     sqlx::query("COMMIT").execute(&mut *conn).await?;
-    Ok((seqs, deleted))
+    Ok((seqs, acked))
 }

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 use super::committer::Task;
 use super::reader::Fetch;
 use super::{Part, Shared, file};
-use crate::port::{Consumer, Delivery, DeliveryId, LogError, Partition};
+use crate::port::{Consumer, Delivery, DeliveryId, LogError, Partition, Reader};
 
 /// See the module.
 pub struct EmbeddedConsumer {
@@ -71,7 +71,8 @@ impl EmbeddedConsumer {
 
     async fn fetch(&mut self) -> Result<(), LogError> {
         let (answer, frames) = oneshot::channel();
-        let ask = Fetch { part: file::number(self.partition), after: self.after, answer };
+        let ask =
+            Fetch { part: file::number(self.partition), after: self.after, since: None, answer };
         let closed = "the log is closed";
         self.reads.send(ask).await.map_err(|_| self.ended(closed))?;
         let frames = frames.await.map_err(|_| self.ended(closed))?;
@@ -110,5 +111,63 @@ impl Consumer for EmbeddedConsumer {
             self.shared.acked.notify_one();
         }
         Ok(())
+    }
+}
+
+/// Reads a partition beside its consumer.
+pub struct EmbeddedReader {
+    partition: Partition,
+    part: Arc<Part>,
+    since: u64,
+    reads: mpsc::Sender<Fetch>,
+    after: i64,
+    ahead: VecDeque<Delivery>,
+}
+
+impl EmbeddedReader {
+    pub fn new(
+        (partition, part): (Partition, Arc<Part>),
+        since: u64,
+        reads: mpsc::Sender<Fetch>,
+    ) -> Self {
+        Self { partition, part, since, reads, after: 0, ahead: VecDeque::new() }
+    }
+
+    fn ended(&self, why: impl ToString) -> LogError {
+        LogError::Ended(self.partition, why.to_string())
+    }
+
+    async fn fetch(&self) -> Result<Vec<Delivery>, LogError> {
+        let (answer, frames) = oneshot::channel();
+        let (part, since) = (file::number(self.partition), Some(self.since));
+        let ask = Fetch { part, after: self.after, since, answer };
+        self.reads.send(ask).await.map_err(|_| self.ended("the log is closed"))?;
+        let frames = frames.await.map_err(|_| self.ended("the log is closed"))?;
+        frames.map_err(|e| self.ended(e))
+    }
+}
+
+#[async_trait]
+impl Reader for EmbeddedReader {
+    async fn next(&mut self) -> Result<Delivery, LogError> {
+        loop {
+            if let Some(delivery) = self.ahead.pop_front() {
+                self.after = delivery.id.0[0] as i64;
+                return Ok(delivery);
+            }
+            // Seen before the read: a commit after it rings again.
+            let mut tail = self.part.tail.subscribe();
+            let seen = *tail.borrow_and_update();
+            let found = self.fetch().await?;
+            self.ahead.extend(found);
+            if self.ahead.is_empty() {
+                tokio::select! {
+                    got = tail.wait_for(|t| *t > seen) => {
+                        got.map(|_| ()).map_err(|_| self.ended("the log is closed"))?;
+                    }
+                    () = self.reads.closed() => return Err(self.ended("the log is closed")),
+                }
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Row};
+use sqlx::{ConnectOptions, Connection};
 use tokio::time::Instant;
 
 use crate::port::{LogError, Partition};
@@ -92,22 +92,25 @@ pub async fn prepare(conn: &mut SqliteConnection, partitions: u16) -> Result<Fou
 
 /// Reads what the file holds.
 pub async fn read(conn: &mut SqliteConnection) -> Result<Found, sqlx::Error> {
-    let row = sqlx::query("SELECT count(*), coalesce(max(at_ms), 0) FROM frame")
+    let frames: i64 = sqlx::query_scalar("SELECT count(*) FROM frame WHERE part >= 0")
         .fetch_one(&mut *conn)
         .await?;
+    // Times never go back.
+    let last_ms: Option<i64> =
+        sqlx::query_scalar("SELECT at_ms FROM frame ORDER BY seq DESC LIMIT 1")
+            .fetch_optional(&mut *conn)
+            .await?;
     let last: Option<i64> =
         sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'frame'")
             .fetch_optional(&mut *conn)
             .await?;
     let databases = fact(conn, "databases").await?;
-    let frames: i64 = row.try_get(0)?;
-    let last_ms: i64 = row.try_get(1)?;
     Ok(Found {
         databases: databases.unwrap_or(0) as u16,
         ready: databases.is_some(),
         frames: frames as u64,
         tail: last.unwrap_or(0),
-        last_ms: last_ms as u64,
+        last_ms: last_ms.unwrap_or(0) as u64,
     })
 }
 
@@ -129,12 +132,17 @@ pub async fn put_fact(
     sqlx::query(sql).bind(name).bind(value).execute(conn).await.map(|_| ())
 }
 
-/// How a partition is written in the table.
+/// How a partition is written in the table; of a frame that was acked, [`acked`] of it.
 pub fn number(p: Partition) -> i64 {
     match p {
         Partition::Main(n) => i64::from(n),
         Partition::Retry(n) => 0x1_0000 + i64::from(n),
     }
+}
+
+/// The number of a partition's acked frames, and the other way round.
+pub fn acked(part: i64) -> i64 {
+    -1 - part
 }
 
 /// Closes a connection in order; an error changes nothing any more.

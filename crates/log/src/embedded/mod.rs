@@ -3,13 +3,14 @@
 //! One committer task writes everything: it gathers what all partitions want published, and all
 //! acks, into one transaction with one fsync, and answers afterwards (a receipt means durable).
 //! A reader task with its own connection serves the consumers, who sleep until a commit wakes
-//! them; nothing polls. An ack is a delete in a later transaction, so a crash may lose it and the
-//! frame comes again. What is deliberately absent: a frame's content, and any order between
+//! them; nothing polls. An ack is a mark in a later transaction, so a crash may lose it and the frame
+//! comes again. Marked frames stay for readers for a while. What is deliberately absent: a frame's content, and any order between
 //! partitions.
 
 mod committer;
 mod consumer;
 mod file;
+mod keep;
 mod reader;
 
 use std::collections::HashMap;
@@ -24,9 +25,10 @@ use parking_lot::Mutex;
 use runtime::{Clock, Tasks};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use crate::port::{Consumer, LogError, MAX_FRAME, OrderLog, Partition};
+use crate::port::{Consumer, LogError, MAX_FRAME, OrderLog, Partition, Reader};
 use committer::{Committer, Publish, Task};
-use consumer::EmbeddedConsumer;
+use consumer::{EmbeddedConsumer, EmbeddedReader};
+pub use keep::Keep;
 use reader::Fetch;
 
 /// Frames that may wait for the committer; more are refused.
@@ -98,6 +100,16 @@ impl EmbeddedLog {
         tasks: &Tasks,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, LogError> {
+        Self::open_keeping(dir, (partitions, Keep::default()), tasks, clock).await
+    }
+
+    /// As [`EmbeddedLog::open`]; says how long acked frames stay readable.
+    pub async fn open_keeping(
+        dir: &Path,
+        (partitions, keep): (u16, Keep),
+        tasks: &Tasks,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, LogError> {
         let owner = file::own(dir, OWNER_PATIENCE).await?;
         let path = dir.join("log.sqlite");
         let mut conn = file::connect(&path).await.map_err(unavailable)?;
@@ -114,7 +126,8 @@ impl EmbeddedLog {
         let (queue, tasks_in) = mpsc::channel(QUEUE_FRAMES);
         let (reads, reads_in) = mpsc::channel(QUEUE_READS);
         let reader = file::connect(&path).await.map_err(unavailable)?;
-        let committer = Committer::new((path.clone(), conn), Arc::clone(&shared), clock, found);
+        let committer =
+            Committer::new((path.clone(), conn), Arc::clone(&shared), clock, (found, keep));
         tasks.spawn("log committer", committer.run(tasks_in, tasks.clone()));
         tasks.spawn("log reader", reader::run((path, reader), reads_in, tasks.clone()));
         Ok(Arc::new(Self { partitions, queue, reads, shared }))
@@ -198,6 +211,11 @@ impl OrderLog for EmbeddedLog {
         let (queue, reads) = (self.queue.clone(), self.reads.clone());
         let shared = Arc::clone(&self.shared);
         Ok(Box::new(EmbeddedConsumer::new(partition, part, shared, (queue, reads))))
+    }
+
+    async fn reader(&self, from: Partition, since_ms: u64) -> Result<Box<dyn Reader>, LogError> {
+        let part = self.part(from)?;
+        Ok(Box::new(EmbeddedReader::new((from, part), since_ms, self.reads.clone())))
     }
 
     async fn backlog(&self) -> Result<u64, LogError> {

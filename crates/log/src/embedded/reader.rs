@@ -17,12 +17,20 @@ use crate::port::{Delivery, DeliveryId};
 /// The most frames of one read; with 256 KiB each this bounds a consumer's memory to 8 MiB.
 const READ_FRAMES: i64 = 32;
 
+const UNACKED: &str =
+    "SELECT seq, at_ms, body FROM frame WHERE part = ? AND seq > ? ORDER BY seq LIMIT ?";
+/// By position, past the frames of other partitions: by the index both parts would be sorted whole.
+const BOTH: &str = "SELECT seq, at_ms, body FROM frame \
+                    WHERE +part IN (?, ?) AND seq > ? AND at_ms >= ? ORDER BY seq LIMIT ?";
+
 /// A consumer's question: what follows a position?
 pub struct Fetch {
     /// The partition's number in the table.
     pub part: i64,
     /// The position.
     pub after: i64,
+    /// Acked frames too, those published at this time or later, UTC ms.
+    pub since: Option<u64>,
     /// For the frames, ascending.
     pub answer: oneshot::Sender<Result<Vec<Delivery>, sqlx::Error>>,
 }
@@ -56,8 +64,14 @@ pub async fn run(
 }
 
 async fn read(conn: &mut SqliteConnection, f: &Fetch) -> Result<Vec<Delivery>, sqlx::Error> {
-    let sql = "SELECT seq, at_ms, body FROM frame WHERE part = ? AND seq > ? ORDER BY seq LIMIT ?";
-    let rows = sqlx::query(sql).bind(f.part).bind(f.after).bind(READ_FRAMES).fetch_all(conn);
+    let rows = match f.since {
+        None => sqlx::query(UNACKED).bind(f.part).bind(f.after),
+        Some(ms) => {
+            let both = sqlx::query(BOTH).bind(f.part).bind(file::acked(f.part)).bind(f.after);
+            both.bind(ms as i64)
+        }
+    };
+    let rows = rows.bind(READ_FRAMES).fetch_all(conn);
     let delivery = |row: &sqlx::sqlite::SqliteRow| {
         let (seq, at_ms): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
         let body: Vec<u8> = row.try_get(2)?;

@@ -12,11 +12,17 @@
 use std::future::Future;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use parking_lot::Mutex;
+use pulsar::authentication::Authentication;
+use pulsar::error::AuthenticationError;
 use pulsar::{ConnectionRetryOptions, OperationRetryOptions, Pulsar, TokioExecutor};
-use runtime::Tasks;
+use runtime::config::{LogConfig, without_password};
+use runtime::tls::{self, Files};
+use runtime::{Secret, Tasks};
 use tokio::sync::oneshot;
 
+use super::why::why;
 use crate::port::LogError;
 
 /// The client with its generation.
@@ -29,6 +35,8 @@ pub struct Client {
 /// Gives out the client of the present generation.
 pub struct Clients {
     url: String,
+    files: Files,
+    secret: Secret,
     operation: Duration,
     tasks: Tasks,
     state: Mutex<State>,
@@ -44,10 +52,17 @@ struct State {
 pub const SETUP: Duration = Duration::from_secs(8);
 
 impl Clients {
-    pub fn new(url: &str, timeout: Duration, tasks: &Tasks) -> Self {
+    /// Whatever is wrong with the files of the configuration is told now.
+    pub fn new(cfg: &LogConfig, timeout: Duration, tasks: &Tasks) -> Result<Self, LogError> {
+        let (files, secret) = (cfg.files(), cfg.secret());
+        let fail = |key: &str, e: String| LogError::Unavailable(format!("log.{key}: {e}"));
+        files.trusted().map_err(|e| fail("ca_file", e))?;
+        secret.read().map_err(|e| fail("token_file", e))?;
+        tls::provide();
         // The client repeats a send by itself until this has passed.
         let operation = timeout.clamp(Duration::from_secs(1), Duration::from_secs(3));
-        Self { url: url.to_owned(), operation, tasks: tasks.clone(), state: Mutex::default() }
+        let (url, tasks, state) = (cfg.url.clone(), tasks.clone(), Mutex::default());
+        Ok(Self { url, files, secret, operation, tasks, state })
     }
 
     /// The client; connects when there is none.
@@ -62,11 +77,12 @@ impl Clients {
         Ok(state.client.get_or_insert(Client { generation, pulsar }).clone())
     }
 
-    /// A connection that nobody else uses.
+    /// A connection that nobody else uses, with the token and certificates as they are now.
     pub fn connect(
         &self,
     ) -> impl Future<Output = Result<Pulsar<TokioExecutor>, String>> + Send + 'static {
-        let builder = Pulsar::builder(self.url.clone(), TokioExecutor)
+        let (url, files, secret) = (self.url.clone(), self.files.clone(), self.secret.clone());
+        let mut builder = Pulsar::builder(self.url.clone(), TokioExecutor)
             .with_connection_retry_options(ConnectionRetryOptions {
                 min_backoff: Duration::from_millis(50),
                 max_backoff: Duration::from_millis(500),
@@ -80,7 +96,18 @@ impl Clients {
                 retry_delay: Duration::from_millis(300),
                 max_retries: Some(3),
             });
-        async move { builder.build().await.map_err(text) }
+        async move {
+            if let Some(trusted) = files.trusted()? {
+                builder = builder.with_certificate_chain(trusted);
+            }
+            if secret != Secret::None {
+                builder = builder.with_auth_provider(Box::new(Token(secret.clone())));
+            }
+            match builder.build().await {
+                Ok(pulsar) => Ok(pulsar),
+                Err(e) => Err(why(text(e), &url, &files, &secret).await),
+            }
+        }
     }
 
     /// Makes the next `get` connect anew, unless somebody has done so already.
@@ -98,7 +125,7 @@ impl Clients {
     }
 
     fn unreachable(&self, why: &str) -> LogError {
-        LogError::Unavailable(format!("{}: {why}", self.url))
+        LogError::Unavailable(format!("{}: {why}", without_password(&self.url)))
     }
 
     /// Runs something of the client's to its end in a task of its own, and waits for it at most
@@ -117,6 +144,25 @@ impl Clients {
             Ok(Err(_)) => Err("the client's task ended".into()),
             Err(_) => Err(format!("no answer within {} s", SETUP.as_secs())),
         }
+    }
+}
+
+/// Read anew for every connection.
+struct Token(Secret);
+
+#[async_trait]
+impl Authentication for Token {
+    fn auth_method_name(&self) -> String {
+        "token".to_owned()
+    }
+
+    async fn initialize(&mut self) -> Result<(), AuthenticationError> {
+        Ok(())
+    }
+
+    async fn auth_data(&mut self) -> Result<Vec<u8>, AuthenticationError> {
+        let token = self.0.read().map_err(AuthenticationError::Custom)?;
+        Ok(token.unwrap_or_default().into_bytes())
     }
 }
 

@@ -155,7 +155,7 @@ impl Pump {
     }
 }
 
-fn delivery(m: &Message<Vec<u8>>) -> Delivery {
+pub(super) fn delivery(m: &Message<Vec<u8>>) -> Delivery {
     let id = m.message_id();
     let partition = id.partition.map_or(u64::MAX, |p| p as u64);
     Delivery {

@@ -4,6 +4,7 @@
 //! subscription spreads them over the writers; each database's retry partition is a topic of its
 //! own, `<prefix>-retry-<n>`. Topics and the durable subscription `writer` are made by `init`
 //! before anything is published: a topic without a subscription deletes its messages at once.
+//! `init` also tells the broker for how long acked frames are kept, which is what a rewind reads.
 //! What is deliberately absent: client batching (an ack of one message would ack its whole
 //! batch), broker deduplication, delayed delivery, schemas, dead letters, nacks.
 
@@ -11,6 +12,9 @@ mod admin;
 mod client;
 mod consumer;
 mod lane;
+mod line;
+mod reader;
+mod why;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +26,7 @@ use parking_lot::Mutex;
 use runtime::config::LogConfig;
 use runtime::{Clock, Tasks};
 
-use crate::port::{Consumer, LogError, MAX_FRAME, OrderLog, Partition};
+use crate::port::{Consumer, LogError, MAX_FRAME, OrderLog, Partition, Reader};
 use admin::Admin;
 use client::Clients;
 use lane::Lane;
@@ -52,10 +56,10 @@ impl PulsarLog {
         tasks: &Tasks,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, LogError> {
-        let clients = Arc::new(Clients::new(&cfg.url, timeout, tasks));
+        let clients = Arc::new(Clients::new(cfg, timeout, tasks)?);
         clients.get().await?;
         Ok(Arc::new(Self {
-            admin: Admin::new(&cfg.admin_url, &cfg.namespace)?,
+            admin: Admin::new(cfg)?,
             cfg: cfg.clone(),
             databases,
             timeout,
@@ -90,6 +94,15 @@ impl PulsarLog {
         (0..self.cfg.partitions).map(Partition::Main).chain(retry)
     }
 
+    /// Of a topic alone: its namespace may have topics that are not ours.
+    async fn keep(&self, topic: &str) -> Result<(), LogError> {
+        let mib = match self.cfg.retention_gib {
+            0 => -1,
+            gib => i64::from(gib) * 1024,
+        };
+        self.admin.retention(topic, i64::from(self.cfg.retention_hours) * 60, mib).await
+    }
+
     fn lane(&self, p: Partition) -> Lane {
         let start = || Lane::start(p, self.url(p), Arc::clone(&self.clients), &self.tasks);
         self.lanes.lock().entry(p).or_insert_with(start).clone()
@@ -107,15 +120,25 @@ impl OrderLog for PulsarLog {
             let what = format!("init of {databases} databases, connected for {}", self.databases);
             return Err(LogError::Unavailable(what));
         }
-        self.admin.namespace().await?;
         let main = format!("{}-main", self.cfg.topic_prefix);
-        self.admin.partitioned_topic(&main, self.cfg.partitions).await?;
+        // What is there is only looked at: that takes no right to make topics.
+        if !self.admin.has_partitions(&main, self.cfg.partitions).await? {
+            self.admin.namespace().await?;
+            self.admin.partitioned_topic(&main, self.cfg.partitions).await?;
+        }
+        self.keep(&main).await?;
         for p in self.all() {
             let topic = self.topic(p);
+            let is_there = self.admin.has_subscription(&topic, SUBSCRIPTION).await.is_ok();
             if matches!(p, Partition::Retry(_)) {
-                self.admin.topic(&topic).await?;
+                if !is_there {
+                    self.admin.topic(&topic).await?;
+                }
+                self.keep(&topic).await?;
             }
-            self.admin.subscription(&topic, SUBSCRIPTION).await?;
+            if !is_there {
+                self.admin.subscription(&topic, SUBSCRIPTION).await?;
+            }
         }
         Ok(())
     }
@@ -147,6 +170,17 @@ impl OrderLog for PulsarLog {
         let (topic, clients) = (self.url(partition), Arc::clone(&self.clients));
         let consumer = consumer::PulsarConsumer::subscribe(partition, (topic, name), clients);
         Ok(Box::new(consumer.await?))
+    }
+
+    async fn reader(&self, from: Partition, since_ms: u64) -> Result<Box<dyn Reader>, LogError> {
+        if !self.exists(from) {
+            return Err(LogError::Unavailable(format!("partition {from} does not exist")));
+        }
+        let at = self.admin.position_at(&self.topic(from), since_ms).await?;
+        let name = format!("reader-{:012x}-{:08x}", self.clock.now_ms(), std::process::id());
+        let clients = Arc::clone(&self.clients);
+        let reader = reader::PulsarReader::open(from, (self.url(from), name), at, clients).await?;
+        Ok(Box::new(reader))
     }
 
     async fn backlog(&self) -> Result<u64, LogError> {

@@ -1,6 +1,11 @@
 //! Where cells live, and how the gate reserves.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
+
+use crate::secret::Secret;
+use crate::tls::Files;
 
 /// Which backend holds the cells.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,11 +28,50 @@ pub struct CellsConfig {
     pub nodes: Vec<String>,
     /// The most time one script call may take.
     pub timeout_ms: u64,
+    /// The user of the access list; empty = the cluster's default user.
+    pub user: String,
+    /// The user's password; empty = none.
+    pub password: String,
+    /// A file with the password instead, read at every connect.
+    pub password_file: PathBuf,
+    /// True for TLS to every node.
+    pub tls: bool,
+    /// PEM file with the certificates to trust; empty = those that browsers trust.
+    pub ca_file: PathBuf,
+    /// PEM file with this client's certificate, where nodes ask for one.
+    pub cert_file: PathBuf,
+    /// PEM file with its key.
+    pub key_file: PathBuf,
 }
 
 impl Default for CellsConfig {
     fn default() -> Self {
-        Self { backend: CellsBackend::Embedded, nodes: Vec::new(), timeout_ms: 1000 }
+        Self {
+            backend: CellsBackend::Embedded,
+            nodes: Vec::new(),
+            timeout_ms: 1000,
+            user: String::new(),
+            password: String::new(),
+            password_file: PathBuf::new(),
+            tls: false,
+            ca_file: PathBuf::new(),
+            cert_file: PathBuf::new(),
+            key_file: PathBuf::new(),
+        }
+    }
+}
+
+impl CellsConfig {
+    /// What the user proves itself with.
+    pub fn secret(&self) -> Secret {
+        Secret::of(&self.password, &self.password_file)
+    }
+
+    /// The certificates; `None` without TLS.
+    pub fn files(&self) -> Option<Files> {
+        let (ca, cert, key) = (&self.ca_file, &self.cert_file, &self.key_file);
+        let files = Files { ca: ca.clone(), cert: cert.clone(), key: key.clone() };
+        self.tls.then_some(files)
     }
 }
 

@@ -3,17 +3,20 @@
 //! Unknown keys are refused with their path. `sluicegate.toml` in the repository lists every key
 //! with its default; a test holds the two together. Secrets are redacted when printed.
 
+mod access;
 mod cells;
 mod gate;
 mod load;
 mod network;
 mod ranges;
+mod redact;
 mod store;
 
 pub use cells::{CellsBackend, CellsConfig, ReserveConfig};
 pub use gate::{AdminConfig, AuthConfig, GateConfig, LimitConfig, LimitsConfig};
-pub use load::{ConfigError, Sources, load, print_redacted};
+pub use load::{ConfigError, Sources, load};
 pub use network::Network;
+pub use redact::{print_redacted, without_password};
 pub use store::{LogBackend, LogConfig, PublishConfig, StoreSection};
 
 use serde::{Deserialize, Serialize};

@@ -73,6 +73,8 @@ fn publish(c: &Config) -> Vec<Row> {
     let p = &c.publish;
     vec![
         ("log.partitions", c.log.partitions.into(), 1, 256),
+        ("log.retention_hours", c.log.retention_hours.into(), 1, 8760),
+        ("log.retention_gib", c.log.retention_gib.into(), 0, 1 << 20),
         ("publish.frame_orders", p.frame_orders as u64, 1, 256),
         ("publish.frame_bytes", p.frame_bytes as u64, 16_384, 262_144),
         ("publish.in_flight", p.in_flight as u64, 1, 64),

@@ -1,14 +1,22 @@
 //! Databases and the order log.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
+
+use crate::secret::Secret;
+use crate::tls::Files;
 
 /// Databases.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreSection {
     /// `mysql://user:password@host:port/database`, one per database; empty = SQLite in the data
-    /// folder. The order and number never change without moving shards.
+    /// folder. The order and number never change without moving shards. TLS where the URL says so:
+    /// `?ssl-mode=VERIFY_IDENTITY&ssl-ca=FILE`.
     pub databases: Vec<String>,
+    /// A file with the password of all databases, read at every new pool; their URLs have none.
+    pub password_file: PathBuf,
     /// Connections per database.
     pub connections: u32,
     /// The most time a transaction may take.
@@ -17,7 +25,19 @@ pub struct StoreSection {
 
 impl Default for StoreSection {
     fn default() -> Self {
-        Self { databases: Vec::new(), connections: 8, timeout_ms: 2000 }
+        Self {
+            databases: Vec::new(),
+            password_file: PathBuf::new(),
+            connections: 8,
+            timeout_ms: 2000,
+        }
+    }
+}
+
+impl StoreSection {
+    /// The password of URLs that have none.
+    pub fn secret(&self) -> Secret {
+        Secret::of("", &self.password_file)
     }
 }
 
@@ -38,16 +58,27 @@ pub enum LogBackend {
 pub struct LogConfig {
     /// `embedded` or `pulsar`.
     pub backend: LogBackend,
-    /// `pulsar://host:port`.
+    /// `pulsar://host:port`, or `pulsar+ssl://host:port` for TLS.
     pub url: String,
-    /// `http://host:port` of the broker's admin API.
+    /// `http://host:port` or `https://host:port` of the broker's admin API.
     pub admin_url: String,
+    /// The token that broker and admin API ask for; empty = none.
+    pub token: String,
+    /// A file with the token instead, read at every connect.
+    pub token_file: PathBuf,
+    /// PEM file with the certificates to trust; empty = those that browsers trust.
+    pub ca_file: PathBuf,
     /// `tenant/namespace`.
     pub namespace: String,
     /// Topic names start with this.
     pub topic_prefix: String,
     /// Main partitions, 1 to 256; fixed at the first init.
     pub partitions: u16,
+    /// Frames that are finished stay readable for this many hours, 1 to 8,760: as far back as
+    /// `reconciler rewind` can go.
+    pub retention_hours: u32,
+    /// The most GiB of them, of each partition (embedded: of the file), 0 to 1,048,576; 0 = any.
+    pub retention_gib: u32,
 }
 
 impl Default for LogConfig {
@@ -56,10 +87,27 @@ impl Default for LogConfig {
             backend: LogBackend::Embedded,
             url: String::new(),
             admin_url: String::new(),
+            token: String::new(),
+            token_file: PathBuf::new(),
+            ca_file: PathBuf::new(),
             namespace: "public/default".into(),
             topic_prefix: "sluicegate".into(),
             partitions: 4,
+            retention_hours: 168,
+            retention_gib: 16,
         }
+    }
+}
+
+impl LogConfig {
+    /// What this client proves itself with.
+    pub fn secret(&self) -> Secret {
+        Secret::of(&self.token, &self.token_file)
+    }
+
+    /// The certificates, where a URL asks for TLS.
+    pub fn files(&self) -> Files {
+        Files { ca: self.ca_file.clone(), ..Files::default() }
     }
 }
 

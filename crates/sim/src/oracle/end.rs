@@ -41,10 +41,15 @@ impl Oracle {
         let open = self.orders.iter().find(|(id, f)| {
             f.published_at.is_some() && !f.frame_lost && !self.rows.contains_key(id)
         });
-        if self.db_lost {
+        if self.db_lost && !self.rewinds {
             return None;
         }
         open.map(|(id, _)| format!("{id} is published and has no row"))
+    }
+
+    /// True once, when databases lost commits: the rewind is due.
+    pub fn begins_rewind(&mut self) -> bool {
+        self.db_lost && !std::mem::replace(&mut self.rewinds, true)
     }
 
     /// The last look.
@@ -52,8 +57,13 @@ impl Oracle {
         self.store(world);
         let orders: Vec<(OrderId, Facts)> =
             self.orders.iter().map(|(id, f)| (*id, f.clone())).collect();
-        // Orders after a fork are for an operator and the log (PROTOCOL 6.10).
-        if !self.db_lost {
+        if self.db_lost {
+            // Refusals of a gate that asked a database without its last commits stay what they were.
+            orders.iter().for_each(|(id, facts)| self.promise(*id, facts));
+            self.rows_fit();
+            self.dead_rows();
+            self.units();
+        } else {
             for (id, facts) in &orders {
                 let dead = self.rows.get(id).is_some_and(|r| r.status == Status::Rejected);
                 if self.waits && facts.accepted_at.is_some() && dead && self.is_displaced(*id) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::ledger::Class;
-use domain::{CellId, Entry, Kind, OrderId, Totals, invariant};
+use domain::{CellId, Entry, Kind, OrderId, Status, Totals, invariant};
 use store::port::OrderRow;
 
 use super::{Oracle, RowFacts};
@@ -72,8 +72,10 @@ impl Oracle {
         let cells = row.lines.iter().map(|l| l.0.cell(l.1)).collect();
         let (status, reason) = (row.status, row.reason.clone());
         let fresh = RowFacts { status, reason, amount: row.amount, cells };
-        if let Some(old) = self.rows.insert(row.order, fresh) {
-            // No product code changes a row yet: payments, expiry and refunds are not built.
+        let refused = row.status == Status::Rejected && self.rewinds;
+        let moves = |old: &RowFacts| !(refused && old.status == Status::Pending);
+        if let Some(old) = self.rows.insert(row.order, fresh).filter(moves) {
+            // No other product code changes a row yet: payments, expiry and refunds are not built.
             let text = format!("{}: {:?} became {:?}", row.order, old.status, row.status);
             self.bad("INV-9", text);
         }
@@ -191,7 +193,7 @@ impl Oracle {
     }
 
     /// INV-5 for all rows.
-    fn rows_fit(&mut self) {
+    pub(super) fn rows_fit(&mut self) {
         let mut found = Vec::new();
         for (order, row) in &self.rows {
             let lines: Vec<_> = row.cells.iter().map(|c| self.verdict(c, *order)).collect();

@@ -89,6 +89,8 @@ pub struct Oracle {
     lost_holds: BTreeSet<(CellId, OrderId)>,
     /// A database lost commits: rows and verdicts are not each other's any more.
     pub db_lost: bool,
+    /// An operator rewinds the databases that lost commits, or has done so.
+    pub rewinds: bool,
     cells: BTreeMap<CellId, CellFacts>,
     orders: BTreeMap<OrderId, Facts>,
     rows: BTreeMap<OrderId, RowFacts>,
@@ -119,6 +121,7 @@ impl Oracle {
             waits: plan.waits,
             lost_holds: BTreeSet::new(),
             db_lost: false,
+            rewinds: false,
             cells: BTreeMap::new(),
             orders: BTreeMap::new(),
             rows: BTreeMap::new(),

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use runtime::Secret;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
     DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
@@ -18,6 +19,7 @@ use sea_orm::{
 use tokio::time::Instant;
 
 use super::lock::Wait;
+use super::url::{self, Place};
 use super::{StoreConfig, insert, session};
 use crate::error::{StoreError, StoreResult};
 
@@ -25,14 +27,20 @@ use crate::error::{StoreError, StoreResult};
 /// vanished with a lock is found out by the server within that time.
 const LOCKED: Duration = Duration::from_secs(6);
 
+/// Between two lines in the log about one database.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+
 /// How often a transaction is run again within one call before the caller hears of it.
 const ATTEMPTS: u32 = 4;
 
 pub(crate) struct Db {
     pub no: u16,
     pub backend: DbBackend,
-    /// Largest batch on the ladder: small with TLS, where a statement over 16 KB costs 40 ms.
+    /// Largest batch on the ladder, and the most bytes of an insert's values: small with TLS, where
+    /// a statement over 16 KB costs 40 ms (two writes, and the driver does not turn Nagle's
+    /// algorithm off).
     pub most: usize,
+    pub room: usize,
     pub texts: insert::Texts,
     /// The most bytes of orders kept in one row of `unrowed`.
     pub most_bytes: usize,
@@ -43,6 +51,10 @@ pub(crate) struct Db {
     /// What the last row transaction met.
     pub met_rows: Met,
     options: ConnectOptions,
+    /// `host:port`, for people.
+    name: String,
+    tls: bool,
+    password: Secret,
     timeout: Duration,
     pool: Mutex<Pool>,
 }
@@ -65,28 +77,31 @@ pub(crate) struct Met(AtomicBool);
 struct Pool {
     conn: Option<Arc<DatabaseConnection>>,
     made: Option<Instant>,
+    /// When the log last heard of it.
+    told: Option<Instant>,
 }
 
 impl Db {
     pub fn new(no: u16, url: &str, cfg: &StoreConfig) -> StoreResult<Self> {
-        let sqlite = url.starts_with("sqlite:");
-        if !sqlite && !url.starts_with("mysql:") {
-            let what = "a database URL starts with mysql:// or sqlite://";
-            return Err(StoreError::corrupt(no, what));
-        }
-        let tls = url.contains("ssl-mode=REQUIRED") || url.contains("ssl-mode=VERIFY");
+        let place = Place::of(url).map_err(|e| StoreError::corrupt(no, e))?;
+        let sqlite = place.backend == DbBackend::Sqlite;
+        cfg.password.read().map_err(|e| StoreError::corrupt(no, e))?;
         Ok(Self {
             no,
-            backend: if sqlite { DbBackend::Sqlite } else { DbBackend::MySql },
-            most: if tls { 32 } else { 512 },
-            most_bytes: if tls { 12_000 } else { 60_000 },
+            backend: place.backend,
+            most: if place.tls { 32 } else { 512 },
+            room: if place.tls { 14_000 } else { usize::MAX },
+            most_bytes: if place.tls { 12_000 } else { 60_000 },
+            name: place.name,
+            tls: place.tls,
+            password: cfg.password.clone(),
             locked: Mutex::new(None),
             texts: insert::Texts::default(),
             met_verdicts: Met::default(),
             met_rows: Met::default(),
             options: options(url, cfg, sqlite),
             timeout: cfg.timeout,
-            pool: Mutex::new(Pool { conn: None, made: None }),
+            pool: Mutex::new(Pool { conn: None, made: None, told: None }),
         })
     }
 
@@ -95,7 +110,7 @@ impl Db {
         if let Some(conn) = self.pool.lock().conn.clone() {
             return Ok(conn);
         }
-        let fresh = Database::connect(self.options.clone()).await.map_err(|e| self.err(e))?;
+        let fresh = Database::connect(self.options()?).await.map_err(|e| self.err(e))?;
         let mut pool = self.pool.lock();
         let conn = pool.conn.get_or_insert_with(|| Arc::new(fresh)).clone();
         pool.made = Some(Instant::now());
@@ -104,13 +119,40 @@ impl Db {
 
     /// A connection of its own, outside the pool.
     pub async fn alone(&self) -> StoreResult<DatabaseConnection> {
-        let mut options = self.options.clone();
+        let mut options = self.options()?;
         options.max_connections(1).idle_timeout(None);
         Database::connect(options).await.map_err(|e| self.err(e))
     }
 
+    /// With the password as it is now.
+    fn options(&self) -> StoreResult<ConnectOptions> {
+        let mut options = self.options.clone();
+        if self.backend == DbBackend::MySql {
+            let password = self.password.read().map_err(|e| StoreError::Transient {
+                db: self.no,
+                what: format!("store.password_file: {e}"),
+            })?;
+            let url = options.get_url().to_owned();
+            options.map_sqlx_mysql_opts(move |o| {
+                let o = url::settled(&url, o);
+                password.as_deref().map_or(o.clone(), |p| o.password(p))
+            });
+        }
+        Ok(options)
+    }
+
     pub fn err(&self, e: DbErr) -> StoreError {
-        StoreError::from_driver(self.no, &e)
+        let mut e = StoreError::from_driver(self.no, &e);
+        // What is a server's fault is looked for at the server.
+        if let StoreError::Transient { what, .. } = &mut e
+            && !self.name.is_empty()
+        {
+            // MariaDB refuses a connection without TLS in the words of a wrong password.
+            let denied = !self.tls && what.contains("Access denied");
+            let hint = if denied { " (without TLS: ssl-mode is not set)" } else { "" };
+            *what = format!("{}: {what}{hint}", self.name);
+        }
+        e
     }
 
     pub fn corrupt(&self, what: impl Into<String>) -> StoreError {
@@ -128,10 +170,10 @@ impl Db {
         let mut attempt = 1;
         loop {
             let done = tokio::time::timeout_at(until, work()).await;
-            if matches!(done, Ok(Err(StoreError::Transient { .. }))) {
+            if let Ok(Err(StoreError::Transient { what, .. })) = &done {
                 // Whatever is wrong with this server may be right on a new connection: a password
                 // that was changed, a primary that is a replica now and has a successor.
-                self.abandon_pool();
+                self.abandon_pool(what);
             }
             match done {
                 Ok(Err(e)) if again(&e) && attempt < ATTEMPTS => {
@@ -140,8 +182,8 @@ impl Db {
                 }
                 Ok(done) => return done,
                 Err(_) => {
-                    self.abandon_pool();
                     let what = format!("no answer within {} ms", self.timeout.as_millis());
+                    self.abandon_pool(&what);
                     return Err(StoreError::Transient { db: self.no, what });
                 }
             }
@@ -211,8 +253,13 @@ impl Db {
         *self.locked.lock() = Some(Instant::now());
     }
 
-    fn abandon_pool(&self) {
+    /// Says why, not more often than every [`TELL_EVERY`]: callers only wait and try again.
+    fn abandon_pool(&self, why: &str) {
         let mut pool = self.pool.lock();
+        if pool.told.is_none_or(|at| at.elapsed() > TELL_EVERY) {
+            pool.told = Some(Instant::now());
+            tracing::warn!(db = self.no, why, "a database: connections are made anew");
+        }
         if pool.made.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
             pool.conn = None;
         }

@@ -32,16 +32,21 @@ pub(super) async fn many<A>(
 where
     A: ActiveModelTrait + Send,
 {
-    let sizes = ladder::sizes(rows.len(), db.most);
+    let table = A::Entity::default().table_name();
+    let unset = || db.corrupt(format!("a column of {table} is not set"));
+    let model = rows.first().cloned();
+    let rows = rows.into_iter().map(|row| values(row).collect::<Option<Vec<Value>>>());
+    let rows = rows.collect::<Option<Vec<_>>>().ok_or_else(unset)?;
+    let bytes: Vec<usize> = rows.iter().map(|row| row.iter().map(size).sum()).collect();
+    let sizes = ladder::sizes(&bytes, db.most, db.room);
     let mut rows = rows.into_iter();
     for n in sizes {
-        let piece: Vec<A> = rows.by_ref().take(n).collect();
-        let table = A::Entity::default().table_name();
         let known = db.texts.0.lock().get(&(table, n)).cloned();
-        let text = match known {
-            Some(text) => text,
-            None => {
-                let mut insert = A::Entity::insert_many(piece.clone());
+        let text = match (known, &model) {
+            (Some(text), _) => text,
+            (None, None) => continue,
+            (None, Some(model)) => {
+                let mut insert = A::Entity::insert_many(vec![model.clone(); n]);
                 if let Some(overwrite) = overwrite.clone() {
                     insert = insert.on_conflict(overwrite);
                 }
@@ -50,12 +55,20 @@ where
                 text
             }
         };
-        let values = piece.into_iter().flat_map(values::<A>).collect::<Option<Vec<Value>>>();
-        let values = values.ok_or_else(|| db.corrupt(format!("a column of {table} is not set")))?;
+        let values: Vec<Value> = rows.by_ref().take(n).flatten().collect();
         let statement = Statement::from_sql_and_values(db.backend, &*text, values);
         tx.execute_raw(statement).await.map_err(|e| db.err(e))?;
     }
     Ok(())
+}
+
+/// About the bytes of a value on its way.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::String(Some(text)) => text.len() + 3,
+        Value::Bytes(Some(bytes)) => bytes.len() + 3,
+        _ => 8,
+    }
 }
 
 /// The values in the order of the columns; `None` for one that is not set.

@@ -19,6 +19,7 @@ use super::{Db, convert, insert, reads};
 use crate::entity::{cell, ledger};
 use crate::error::{StoreError, StoreResult};
 use crate::ladder;
+use crate::port::Proven;
 
 /// A locked cell and what this transaction appends to it.
 pub(super) struct Locked {
@@ -93,7 +94,7 @@ pub(super) async fn lock(
     keys.sort_unstable();
     keys.dedup();
     let mut found = Found::default();
-    for piece in ladder::padded(&keys) {
+    for piece in ladder::padded(&keys, db.most) {
         let text = text(db.backend, piece.len(), wait);
         let values: Vec<Value> = piece.into_iter().map(Value::from).collect();
         let statement = Statement::from_sql_and_values(db.backend, text, values);
@@ -104,6 +105,25 @@ pub(super) async fn lock(
         }
     }
     Ok(found)
+}
+
+/// A cell's row and the totals at a position, under the lock: both reads lock, so neither is older
+/// than the other, nor answered by a replica that a balancer asks for plain reads.
+pub(super) async fn proven(db: &Db, cell: &CellId, seq: u64) -> StoreResult<Option<Proven>> {
+    let tx = db.begin().await?;
+    let read = async {
+        let found = lock(db, &tx, std::iter::once(cell), Wait::Usual).await?;
+        let locked = found.cells.into_values().chain(found.broken.into_values()).next();
+        let Some(Locked { no, prev: head, .. }) = locked else { return Ok(None) };
+        if seq == 0 {
+            return Ok(Some(Proven { head, at: Some(Totals::default()) }));
+        }
+        let entry = ledger::Entity::find_by_id((no, seq as i64)).lock_exclusive().one(&tx).await;
+        let entry = entry.map_err(|e| db.err(e))?.map(|m| convert::entry(db, m)).transpose()?;
+        Ok(Some(Proven { head, at: entry.map(|e| e.totals()) }))
+    };
+    let done = read.await;
+    db.end(tx, done).await
 }
 
 fn text(backend: DbBackend, n: usize, wait: Wait) -> String {

@@ -301,7 +301,7 @@ impl Marks for SqlStore {
         let read = || async {
             let conn = db.conn().await?;
             let mut found = Vec::new();
-            for piece in ladder::padded(&ids) {
+            for piece in ladder::padded(&ids, ladder::STEPS[0]) {
                 let mut find = parked::Entity::find()
                     .select_only()
                     .column(parked::Column::OrderId)

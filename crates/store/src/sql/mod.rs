@@ -9,6 +9,7 @@ mod convert;
 pub(crate) mod db;
 mod init;
 mod insert;
+mod kept_rows;
 mod lock;
 mod marks;
 mod orders;
@@ -16,13 +17,15 @@ mod reads;
 mod rows;
 mod session;
 mod supply;
+mod url;
 mod verdicts;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Buyer, Identity, LogicalShard, OfferId, OrderId, ShardMap};
-use runtime::Clock;
+use runtime::config::StoreSection;
+use runtime::{Clock, Secret};
 
 use crate::error::{StoreError, StoreResult};
 pub(crate) use db::Db;
@@ -32,6 +35,8 @@ pub(crate) use db::Db;
 pub struct StoreConfig {
     /// One URL per database (`mysql://` or `sqlite://`), 1 to 256; database 0 has the catalog.
     pub databases: Vec<String>,
+    /// The password of URLs that have none, read at every new pool.
+    pub password: Secret,
     /// Connections per database, 1 to 64.
     pub connections: u32,
     /// The most time a transaction may take; its connection is not used again after that.
@@ -45,6 +50,14 @@ pub struct SqlStore {
     map: ShardMap,
     identity: Identity,
     clock: Arc<dyn Clock>,
+}
+
+impl StoreConfig {
+    /// The databases of a configuration, with as much patience as the caller has.
+    pub fn of(cfg: &StoreSection, timeout: Duration) -> Self {
+        let (databases, password) = (cfg.databases.clone(), cfg.secret());
+        Self { databases, password, connections: cfg.connections, timeout }
+    }
 }
 
 impl SqlStore {

@@ -5,10 +5,10 @@ use domain::{Buyer, IdempotencyKey, OfferId, OrderId};
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::{Db, SqlStore, convert, rows};
+use super::{Db, SqlStore, convert, kept_rows, rows};
 use crate::entity::{order_line, orders};
 use crate::error::StoreResult;
-use crate::port::{MAX_ORDERS, OrderRow, Orders, RowAsk, RowPage, RowState};
+use crate::port::{KeptRows, MAX_ORDERS, OrderRow, Orders, RowAsk, RowPage, RowState};
 
 type Lines = Vec<(OfferId, u8, u32, i64)>;
 
@@ -109,6 +109,19 @@ impl Orders for SqlStore {
             return Err(db.corrupt(format!("{} orders in one call", asks.len())));
         }
         db.run(|| rows::run(db, asks, self.clock.now_ms() as i64)).await
+    }
+    async fn reject(&self, db: u16, orders: &[OrderId]) -> StoreResult<Vec<OrderId>> {
+        let db = self.db(db)?;
+        db.run(|| kept_rows::reject(db, orders, self.clock.now_ms() as i64)).await
+    }
+    async fn kept_rows(
+        &self,
+        db: u16,
+        after: Option<OrderId>,
+        limit: u64,
+    ) -> StoreResult<KeptRows> {
+        let db = self.db(db)?;
+        db.run(|| kept_rows::page(db, after, limit)).await
     }
     async fn statuses(&self, db: u16, ids: &[OrderId]) -> StoreResult<Vec<Option<RowState>>> {
         let db = self.db(db)?;

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use async_trait::async_trait;
 use domain::kept::Kept;
 use domain::ledger::{Class, Kind};
+use domain::rows::Traces;
 use domain::{CellId, Entry, Flag, Key, OfferId, OrderId, Totals, kept};
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{
@@ -15,13 +16,13 @@ use sea_orm::{
     QuerySelect, RelationDef, Select,
 };
 
-use super::{Db, SqlStore, convert, supply, verdicts};
+use super::{Db, SqlStore, convert, lock, supply, verdicts};
 use crate::entity::{cell, ledger, unrowed};
 use crate::error::{StoreError, StoreResult};
 use crate::ladder;
 use crate::port::{
     Appended, CellAsks, CellVerdicts, Change, Ledger, LedgerPage, MAX_CELLS, MAX_ORDERS,
-    MAX_STRETCH, Moved, UnrowedRange, Verdict,
+    MAX_STRETCH, Moved, Proven, UnrowedRange, Verdict,
 };
 
 /// The cell that a ledger row belongs to. A cell is found by its unique name, which a server reads
@@ -48,12 +49,35 @@ pub(super) async fn verdict_rows(
 ) -> StoreResult<Vec<ledger::Model>> {
     let ids: Vec<Vec<u8>> = orders.iter().map(|o| o.0.to_vec()).collect();
     let mut out = Vec::new();
-    for piece in ladder::padded(&ids) {
+    for piece in ladder::padded(&ids, ladder::STEPS[0]) {
         let mut find = ledger_of(cell)
             .filter(ledger::Column::OrderId.is_in(piece))
             .filter(ledger::Column::Class.eq(Class::Verdict as i8));
         verdicts::by_order(&mut find);
         out.extend(find.all(conn).await.map_err(|e| db.err(e))?);
+    }
+    Ok(out)
+}
+
+/// What is written about some orders in any cell.
+async fn traces(db: &Db, orders: &[OrderId]) -> StoreResult<Traces> {
+    let conn = db.conn().await?;
+    let ids: Vec<Vec<u8>> = orders.iter().map(|o| o.0.to_vec()).collect();
+    let mut out = Traces::new();
+    for piece in ladder::padded(&ids, ladder::STEPS[0]) {
+        let mut find = ledger::Entity::find()
+            .select_only()
+            .columns([ledger::Column::OrderId, ledger::Column::Kind])
+            .column(cell::Column::CellId)
+            .join(JoinType::InnerJoin, of_cell())
+            .filter(ledger::Column::OrderId.is_in(piece));
+        verdicts::by_order(&mut find);
+        let rows: Vec<(Vec<u8>, i8, Vec<u8>)> =
+            find.into_tuple().all(&*conn).await.map_err(|e| db.err(e))?;
+        for (order, kind, cell) in rows {
+            let of = (convert::order_id(db, &order)?, convert::parse(db, cell, "cell_id")?);
+            out.entry(of).or_default().note(convert::kind(db, kind)?);
+        }
     }
     Ok(out)
 }
@@ -91,7 +115,7 @@ async fn numbers<'a>(
 ) -> StoreResult<HashMap<CellId, i32>> {
     let keys: Vec<Vec<u8>> = cells.map(convert::cell_key).collect();
     let mut found = HashMap::new();
-    for piece in ladder::padded(&keys) {
+    for piece in ladder::padded(&keys, db.most) {
         let rows: Vec<(Vec<u8>, i32)> = cell::Entity::find()
             .select_only()
             .columns([cell::Column::CellId, cell::Column::CellNo])
@@ -374,6 +398,10 @@ impl Ledger for SqlStore {
         let db = self.home(cell)?;
         db.run(|| at(db, cell, seq)).await
     }
+    async fn locked(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Proven>> {
+        let db = self.home(cell)?;
+        db.run(|| lock::proven(db, cell, seq)).await
+    }
     async fn after(&self, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Option<LedgerPage>> {
         let db = self.home(cell)?;
         db.run(|| after(db, cell, seq, limit)).await
@@ -399,6 +427,10 @@ impl Ledger for SqlStore {
             found.insert(convert::order_id(db, &row.order_id)?, verdict);
         }
         Ok(orders.iter().map(|order| found.get(order).copied()).collect())
+    }
+    async fn traces(&self, db: u16, orders: &[OrderId]) -> StoreResult<Traces> {
+        let db = self.db(db)?;
+        db.run(|| traces(db, orders)).await
     }
     async fn verdict_under(&self, cell: &CellId, key: Key) -> StoreResult<Option<OrderId>> {
         let db = self.home(cell)?;

@@ -30,7 +30,7 @@ pub(super) async fn states(
 ) -> StoreResult<HashMap<OrderId, RowState>> {
     let keys: Vec<Vec<u8>> = ids.iter().map(|o| o.0.to_vec()).collect();
     let mut found = HashMap::new();
-    for piece in ladder::padded(&keys) {
+    for piece in ladder::padded(&keys, ladder::STEPS[0]) {
         let mut find = orders::Entity::find()
             .select_only()
             .columns([orders::Column::OrderId, orders::Column::Status, orders::Column::Reason])
@@ -66,7 +66,7 @@ async fn owners(
     pairs: &[BuyerKey],
 ) -> StoreResult<HashMap<BuyerKey, OrderId>> {
     let mut found = HashMap::new();
-    for piece in ladder::padded(pairs) {
+    for piece in ladder::padded(pairs, db.most) {
         // Buyers narrow it down by the index; the keys are compared here, because SQLite has no
         // IN over pairs of values.
         let any = piece.iter().fold(Condition::any(), |c, (buyer, key)| {
@@ -117,15 +117,17 @@ async fn within(
         if known.contains_key(&order) {
             continue;
         }
-        let owner = *taken.entry(buyer_key(ask)).or_insert(order);
-        let rejected = if owner == order { ask.rejected } else { Some(RejectReason::KeyConflict) };
+        // One that lost its key before, when its row was there, has lost it for ever.
+        let lost = ask.rejected == Some(RejectReason::KeyConflict);
+        let owns = !lost && *taken.entry(buyer_key(ask)).or_insert(order) == order;
+        let rejected = if owns { ask.rejected } else { Some(RejectReason::KeyConflict) };
         let state = RowState {
             order,
             status: if rejected.is_some() { Status::Rejected } else { Status::Pending },
             reason: rejected.map(|r| r.as_str().to_owned()),
             fresh: true,
         };
-        rows.push(row(ask, &state, owner == order, now_ms));
+        rows.push(row(ask, &state, owns, now_ms));
         lines.extend(line_rows(ask));
         known.insert(order, state);
     }

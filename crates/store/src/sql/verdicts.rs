@@ -38,7 +38,7 @@ pub(super) async fn existing(
 ) -> StoreResult<Known> {
     let keys: Vec<Vec<u8>> = orders.iter().map(|o| o.0.to_vec()).collect();
     let mut found = HashMap::new();
-    for piece in ladder::padded(&keys) {
+    for piece in ladder::padded(&keys, ladder::STEPS[0]) {
         let mut find = ledger::Entity::find()
             .select_only()
             .columns([ledger::Column::CellNo, ledger::Column::OrderId, ledger::Column::Kind])

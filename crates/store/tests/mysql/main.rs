@@ -16,10 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Identity;
+use runtime::Secret;
 use runtime::clock::system_clock;
-use sluicegate_store::{Catalog, Ledger, Marks, SqlStore, StoreConfig};
+use sluicegate_store::{Catalog, Ledger, Marks, Orders, SqlStore, StoreConfig};
 use testkit::own::Own;
-use testkit::store::{Subject, conformance};
+use testkit::store::{Subject, conformance, make};
 use tokio::time::Instant;
 
 fn identity() -> Identity {
@@ -27,7 +28,8 @@ fn identity() -> Identity {
 }
 
 fn open(own: &Own, timeout: Duration) -> Arc<SqlStore> {
-    let cfg = StoreConfig { databases: own.urls.clone(), connections: 4, timeout };
+    let databases = own.urls.clone();
+    let cfg = StoreConfig { databases, password: Secret::None, connections: 4, timeout };
     Arc::new(SqlStore::new(&cfg, identity(), system_clock()).unwrap())
 }
 
@@ -98,5 +100,28 @@ async fn a_killed_server() {
     while !store.ping(1).await {
         assert!(back.elapsed() < Duration::from_secs(5), "does not come back");
     }
+    own.drop_all().await.unwrap();
+}
+
+/// Prints how fast order rows are written; run with `--ignored --nocapture`, in release.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn rows_per_second() {
+    let _calm = testkit::stack::calm().unwrap();
+    let own = Own::create().await.unwrap();
+    let store = open(&own, Duration::from_secs(30));
+    store.init(&identity().fingerprint_hex()).await.unwrap();
+    let cell = "rows".parse::<domain::OfferId>().unwrap().cell(0);
+    let batch = |n: usize| -> Vec<_> {
+        let buyers = (0..512).map(|b| format!("buyer-{n}-{b}"));
+        buyers.map(|b| make::row(&make::one_line(&identity(), &cell, (&b, "key")))).collect()
+    };
+    store.rows(0, &batch(0)).await.unwrap();
+    let batches: Vec<_> = (1..=20).map(batch).collect();
+    let start = Instant::now();
+    for batch in &batches {
+        store.rows(0, batch).await.unwrap();
+    }
+    println!("{:.0} rows/s", 20.0 * 512.0 / start.elapsed().as_secs_f64());
     own.drop_all().await.unwrap();
 }

@@ -233,6 +233,13 @@ async fn asked(store: &SqlStore, cell: &CellId, ids: &[OrderId]) {
     let last = store.last_flag(cell).await.unwrap().unwrap();
     assert_eq!(last.seq, 2);
     store.last(cell).await.unwrap();
+    for seq in [1, ENTRIES / 2, ENTRIES] {
+        assert_eq!(store.locked(cell, seq).await.unwrap().unwrap().at.unwrap().seq, seq);
+    }
+    assert_eq!(store.traces(0, ids).await.unwrap().len(), ids.len());
+    let page = store.kept_rows(0, Some(ids[7]), 512).await.unwrap();
+    assert_eq!((page.rows.len(), page.next.is_some()), (512, true));
+    store.reject(0, ids).await.unwrap();
     store.release(cell, ids).await.unwrap();
     let old = store.unrowed(0, 100_000, 256).await.unwrap();
     assert_eq!(old.len(), 256);
@@ -255,7 +262,7 @@ async fn no_statement_reads_more_than_its_batch() {
     let log = Log::start(&own).await;
     conforms(&own).await.unwrap();
     asked(&open(&own, Duration::from_secs(60)), &cell, &ids).await;
-    let (_, database) = own.urls[0].rsplit_once('/').unwrap();
+    let database = own.name(0);
     let plans = log.stop(database).await;
     let mut seen: BTreeMap<String, (usize, u64)> = BTreeMap::new();
     let mut wrong = Vec::new();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{CellId, Payload};
+use runtime::Secret;
 use runtime::clock::system_clock;
 use sea_orm::{Database, DatabaseConnection};
 use sluicegate_store::{Catalog, Ledger, Orders, SqlStore, StoreConfig, StoreError};
@@ -24,13 +25,12 @@ struct Shop {
 impl Shop {
     async fn open() -> Self {
         let own = Own::create().await.unwrap();
-        let (_, database) = own.urls[0].rsplit_once('/').unwrap();
+        let database = own.name(0);
         let user = format!("u_{}", &database[database.len() - 12..]);
         let account = format!("'{user}'@'127.0.0.1'");
         own.root(0, &format!("CREATE USER {account} IDENTIFIED BY 'first'")).await.unwrap();
         own.root(0, &format!("GRANT ALL ON `{database}`.* TO {account}")).await.unwrap();
-        let (_, place) = own.urls[0].split_once('@').unwrap();
-        let url = format!("mysql://{user}:first@{place}");
+        let url = own.url_as(0, &format!("{user}:first")).unwrap();
         let cell = "refused".parse::<domain::OfferId>().unwrap().cell(0);
         let shop = Self { own, user, url, cell };
         let store = shop.store();
@@ -44,7 +44,7 @@ impl Shop {
     /// A process that has just started.
     fn store(&self) -> Arc<SqlStore> {
         let (databases, timeout) = (vec![self.url.clone()], Duration::from_millis(700));
-        let cfg = StoreConfig { databases, connections: 4, timeout };
+        let cfg = StoreConfig { databases, password: Secret::None, connections: 4, timeout };
         Arc::new(SqlStore::new(&cfg, identity(), system_clock()).unwrap())
     }
 
@@ -144,7 +144,7 @@ async fn a_server_that_refuses_blames_no_order() {
         shop.bought(&shop.store(), n, ill).await;
         shop.bought(&fresh, n, ill).await;
     }
-    let (_, database) = shop.url.rsplit_once('/').unwrap();
+    let database = shop.own.name(0);
     let on = format!("ON `{database}`.*");
     let user = format!("'{}'@'127.0.0.1'", shop.user);
     let servers = [

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Payload;
+use runtime::Secret;
 use runtime::clock::system_clock;
 use sluicegate_store::{Catalog, Orders, SqlStore, StoreConfig};
 use testkit::own::Own;
@@ -90,16 +91,16 @@ async fn init_refuses_what_it_may_not_change() {
     let own = Own::create().await.unwrap();
     let fingerprint = identity().fingerprint_hex();
     open(&own, Duration::from_secs(10)).init(&fingerprint).await.unwrap();
-    let (_, database) = own.urls[0].rsplit_once('/').unwrap();
+    let database = own.name(0);
     let user = format!("r_{}", &database[database.len() - 12..]);
     let sql = format!("CREATE USER '{user}'@'127.0.0.1' IDENTIFIED BY 'x'");
     own.root(0, &sql).await.unwrap();
     let rights = "SELECT, INSERT, UPDATE, DELETE, CREATE, INDEX";
     let sql = format!("GRANT {rights} ON `{database}`.* TO '{user}'@'127.0.0.1'");
     own.root(0, &sql).await.unwrap();
-    let (_, place) = own.urls[0].split_once('@').unwrap();
     let cfg = StoreConfig {
-        databases: vec![format!("mysql://{user}:x@{place}")],
+        databases: vec![own.url_as(0, &format!("{user}:x")).unwrap()],
+        password: Secret::None,
         connections: 2,
         timeout: Duration::from_secs(2),
     };

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use domain::{CellId, OfferId};
+use runtime::Secret;
 use runtime::clock::system_clock;
 use sluicegate_store::port::{CellAsks, Skipped};
 use sluicegate_store::{Catalog, Ledger, SqlStore, StoreConfig};
@@ -59,7 +60,8 @@ impl Way {
 }
 
 fn store(url: String) -> SqlStore {
-    let cfg = StoreConfig { databases: vec![url], connections: 2, timeout: Duration::from_secs(2) };
+    let (databases, timeout) = (vec![url], Duration::from_secs(2));
+    let cfg = StoreConfig { databases, password: Secret::None, connections: 2, timeout };
     SqlStore::new(&cfg, identity(), system_clock()).unwrap()
 }
 

@@ -5,6 +5,7 @@
 
 mod flow;
 mod load;
+mod readers;
 
 pub use load::latency;
 
@@ -42,6 +43,8 @@ pub async fn conformance(s: &Subject) -> Result<()> {
     flow::next_may_be_dropped(s).await.context("next may be dropped")?;
     flow::partitions_are_apart(s).await.context("partitions are apart")?;
     flow::sizes(s).await.context("sizes")?;
+    readers::see_what_was_acked(s).await.context("readers see what was acked")?;
+    readers::begin_at_a_time(s).await.context("readers begin at a time")?;
     flow::backlog_counts(s).await.context("backlog counts")?;
     load::many_publishers(s).await.context("many publishers")?;
     load::flood_is_refused_or_stored(s).await.context("a flood is refused or stored")?;

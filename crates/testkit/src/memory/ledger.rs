@@ -1,12 +1,15 @@
 //! The port's `Ledger`: every call is one step.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use domain::kept::Kept;
 use domain::ledger::Class;
+use domain::rows::Traces;
 use domain::{CellId, Entry, Flag, Key, Kind, OfferId, OrderId, Totals};
 use store::port::{
     Appended, CellAsks, CellVerdicts, Change, Ledger, LedgerPage, MAX_CELLS, MAX_ORDERS,
-    MAX_STRETCH, Moved, UnrowedRange, Verdict,
+    MAX_STRETCH, Moved, Proven, UnrowedRange, Verdict,
 };
 use store::{StoreError, StoreResult};
 
@@ -111,6 +114,10 @@ impl Ledger for MemoryStore {
     async fn at(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Totals>> {
         self.read(self.home([cell])?, |d| Ok(reads::at(reads::cell(d, cell), seq))).await
     }
+    async fn locked(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Proven>> {
+        let proven = |c: &Cell| Proven { head: c.head, at: reads::at(Some(c), seq) };
+        self.read(self.home([cell])?, |d| Ok(reads::cell(d, cell).map(proven))).await
+    }
     async fn after(&self, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Option<LedgerPage>> {
         let db = self.home([cell])?;
         self.read(db, |d| Ok(reads::cell(d, cell).map(|c| reads::after(c, seq, limit)))).await
@@ -130,6 +137,19 @@ impl Ledger for MemoryStore {
                 Some(Verdict { kind: e.kind, seq: e.seq, fresh: false })
             };
             Ok(orders.iter().map(of).collect())
+        })
+        .await
+    }
+    async fn traces(&self, db: u16, orders: &[OrderId]) -> StoreResult<Traces> {
+        let wanted: BTreeSet<OrderId> = orders.iter().copied().collect();
+        self.read(db, |d| {
+            let mut out = Traces::new();
+            for cell in d.cells.values() {
+                for e in cell.entries.iter().filter(|e| wanted.contains(&e.order)) {
+                    out.entry((e.order, cell.id.clone())).or_default().note(e.kind);
+                }
+            }
+            Ok(out)
         })
         .await
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use orderlog::{Consumer, Delivery, DeliveryId, LogError, MAX_FRAME, OrderLog, Partition};
+use orderlog::{Consumer, Delivery, DeliveryId, LogError, MAX_FRAME, OrderLog, Partition, Reader};
 use parking_lot::Mutex;
 use runtime::Clock;
 use tokio::sync::Notify;
@@ -53,6 +53,8 @@ pub(super) struct Part {
     pub frames: BTreeMap<u64, Frame>,
     /// Acked, the oldest first, at most [`RETAIN`].
     pub acked: VecDeque<(u64, Frame)>,
+    /// All that was ever published, for readers.
+    kept: BTreeMap<u64, Frame>,
     /// The first is active, the others stand by.
     consumers: VecDeque<u64>,
     /// Rung by every change that a waiting consumer may wait for.
@@ -152,7 +154,9 @@ impl OrderLog for MemoryLog {
             let (seq, published_ms) = (state.next_seq, state.last_ms);
             state.next_seq += 1;
             if let Some(part) = state.parts.get_mut(&partition) {
-                part.frames.insert(seq, Frame { body: frame, published_ms, out: false });
+                let frame = Frame { body: frame, published_ms, out: false };
+                part.kept.insert(seq, frame.clone());
+                part.frames.insert(seq, frame);
                 part.bell.notify_waiters();
             }
         }
@@ -172,9 +176,54 @@ impl OrderLog for MemoryLog {
         Ok(Box::new(MemoryConsumer { partition, id, bell, shared: Arc::clone(&self.shared) }))
     }
 
+    async fn reader(&self, from: Partition, since_ms: u64) -> Result<Box<dyn Reader>, LogError> {
+        tokio::task::yield_now().await;
+        let state = self.shared.state.lock();
+        let none = || LogError::Unavailable(format!("partition {from} does not exist"));
+        let bell = Arc::clone(&state.parts.get(&from).ok_or_else(none)?.bell);
+        let shared = Arc::clone(&self.shared);
+        Ok(Box::new(MemoryReader { partition: from, after: 0, since_ms, bell, shared }))
+    }
+
     async fn backlog(&self) -> Result<u64, LogError> {
         tokio::task::yield_now().await;
         Ok(self.shared.state.lock().parts.values().map(|p| p.frames.len() as u64).sum())
+    }
+}
+
+/// Reads a partition beside its consumers.
+struct MemoryReader {
+    partition: Partition,
+    after: u64,
+    since_ms: u64,
+    bell: Arc<Notify>,
+    shared: Arc<Shared>,
+}
+
+impl MemoryReader {
+    fn take(&mut self) -> Option<Delivery> {
+        let state = self.shared.state.lock();
+        let kept = &state.parts.get(&self.partition)?.kept;
+        let mut rest = kept.range(self.after + 1..);
+        let (seq, f) = rest.find(|(_, f)| f.published_ms >= self.since_ms)?;
+        self.after = *seq;
+        let (frame, published_ms) = (f.body.clone(), f.published_ms);
+        Some(Delivery { id: DeliveryId([*seq, 0, 0]), frame, published_ms })
+    }
+}
+
+#[async_trait]
+impl Reader for MemoryReader {
+    async fn next(&mut self) -> Result<Delivery, LogError> {
+        let bell = Arc::clone(&self.bell);
+        loop {
+            // Made before the look: a change after it rings this bell.
+            let rung = bell.notified();
+            if let Some(delivery) = self.take() {
+                return Ok(delivery);
+            }
+            rung.await;
+        }
     }
 }
 

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use domain::frame::Sealed;
 use domain::order::RejectReason;
-use domain::{Buyer, IdempotencyKey, OfferId, OrderId, Status};
-use store::port::{MAX_ORDERS, OrderRow, Orders, RowAsk, RowPage, RowState};
+use domain::{Buyer, IdempotencyKey, Line, OfferId, OrderId, Payload, Status};
+use store::port::{KeptRow, KeptRows, MAX_ORDERS, OrderRow, Orders, RowAsk, RowPage, RowState};
 use store::{StoreError, StoreResult};
 
 use super::mutant::StoreMutant;
@@ -36,11 +37,35 @@ fn row(ask: &RowAsk, rejected: Option<RejectReason>, owns_key: bool, now_ms: u64
     Row { row, offer: p.anchor_line().cell.offer.clone() }
 }
 
+fn kept(Row { row: r, offer }: &Row) -> KeptRow {
+    let line = |(offer, bucket, qty, unit): &(OfferId, u8, u32, i64)| Line {
+        cell: offer.cell(*bucket),
+        qty: *qty,
+        unit_minor: *unit,
+    };
+    let lines: Vec<Line> = r.lines.iter().map(line).collect();
+    let cells: Vec<_> = lines.iter().map(|l| l.cell.clone()).collect();
+    let payload = r.key.clone().map(|key| Payload {
+        order: r.order,
+        buyer: r.buyer.clone(),
+        key,
+        anchor: cells.iter().position(|c| c.offer == *offer).unwrap_or(0),
+        lines,
+        metadata: r.metadata.clone(),
+        currency: r.currency.clone(),
+        campaign: r.order.campaign(),
+        window_ms: r.expires_at - r.created_at,
+    });
+    let sealed = payload.map(|p| Sealed { t_ms: r.created_at, payload: p.encode().into() });
+    KeptRow { order: r.order, status: r.status, cells, updated_ms: r.updated_at, sealed }
+}
+
 fn insert(tx: &mut Tx<'_>, ask: &RowAsk) {
     let p = &ask.payload;
     let key = (p.buyer.clone(), p.key.clone());
-    let owner = *tx.db.keys.entry(key).or_insert(p.order);
-    let owns_key = owner == p.order || tx.has(StoreMutant::NoKeyUnique);
+    let gone = ask.rejected == Some(RejectReason::KeyConflict);
+    let is_owner = !gone && *tx.db.keys.entry(key).or_insert(p.order) == p.order;
+    let owns_key = is_owner || tx.has(StoreMutant::NoKeyUnique);
     let lost = (!owns_key && !tx.has(StoreMutant::KeyConflictLeavesLive))
         .then_some(RejectReason::KeyConflict);
     let row = row(ask, lost.or(ask.rejected), owns_key, tx.at_ms);
@@ -83,6 +108,36 @@ impl Orders for MemoryStore {
             return Err(StoreError::corrupt(db, format!("{} orders in one call", asks.len())));
         }
         self.tx(db, |tx| run(tx, asks)).await
+    }
+    async fn reject(&self, db: u16, orders: &[OrderId]) -> StoreResult<Vec<OrderId>> {
+        self.tx(db, |tx| {
+            let mut moved = Vec::new();
+            for id in orders.iter().collect::<BTreeSet<_>>() {
+                let pending = |r: &&mut Row| r.row.status == Status::Pending;
+                let Some(found) = tx.db.rows.get_mut(id).filter(pending) else { continue };
+                found.row.status = Status::Rejected;
+                found.row.reason = Some(RejectReason::SoldOut.as_str().to_owned());
+                found.row.version += 1;
+                found.row.updated_at = tx.at_ms;
+                moved.push(*id);
+            }
+            Ok(moved)
+        })
+        .await
+    }
+    async fn kept_rows(
+        &self,
+        db: u16,
+        after: Option<OrderId>,
+        limit: u64,
+    ) -> StoreResult<KeptRows> {
+        self.read(db, |d| {
+            let later = d.rows.iter().filter(|(id, _)| after.is_none_or(|a| **id > a));
+            let rows: Vec<_> = later.take(limit as usize).map(|(_, r)| kept(r)).collect();
+            let next = rows.last().filter(|_| rows.len() as u64 == limit).map(|r| r.order);
+            Ok(KeptRows { rows, next })
+        })
+        .await
     }
     async fn statuses(&self, db: u16, ids: &[OrderId]) -> StoreResult<Vec<Option<RowState>>> {
         self.read(db, |d| Ok(ids.iter().map(|id| d.rows.get(id).map(|r| state(&r.row))).collect()))

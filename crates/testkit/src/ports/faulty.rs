@@ -11,13 +11,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::frame::{Mode, Sealed};
 use domain::kept::Kept;
+use domain::rows::Traces;
 use domain::{Buyer, Campaign, CellId, Entry, Flag, IdempotencyKey, Key, Offer, OfferId};
 use domain::{OrderId, Totals};
-use orderlog::port::{Consumer, LogError, OrderLog, Partition};
+use orderlog::port::{Consumer, LogError, OrderLog, Partition, Reader};
 use parking_lot::RwLock;
 use store::port::{
-    Appended, CellAsks, CellVerdicts, Change, InitOutcome, LedgerPage, Moved, OfferPut, OrderRow,
-    Parked, ParkedFrame, ParkedOrder, RowAsk, RowPage, RowState, UnrowedRange, Verdict,
+    Appended, CellAsks, CellVerdicts, Change, InitOutcome, KeptRows, LedgerPage, Moved, OfferPut,
+    OrderRow, Parked, ParkedFrame, ParkedOrder, Proven, RowAsk, RowPage, RowState, UnrowedRange,
+    Verdict,
 };
 use store::{Catalog, Ledger, Marks, Orders, Store, StoreError, StoreResult};
 
@@ -86,12 +88,26 @@ pub struct FaultyStore {
     inner: Arc<dyn Store>,
     /// What fails.
     pub rules: Rules,
+    replica: RwLock<Option<Arc<dyn Store>>>,
 }
+
+/// What a balancer may send to a replica: reads of cells that lock nothing.
+const PLAIN_READS: [&str; 4] = ["head", "at", "after", "last"];
 
 impl FaultyStore {
     /// Over a real one.
     pub fn new(inner: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self { inner, rules: Rules::default() })
+        Arc::new(Self { inner, rules: Rules::default(), replica: RwLock::default() })
+    }
+
+    /// From now on plain reads of cells are answered by another store, which may be behind.
+    pub fn read_from(&self, replica: Arc<dyn Store>) {
+        *self.replica.write() = Some(replica);
+    }
+
+    fn side(&self, name: &str) -> Arc<dyn Store> {
+        let replica = self.replica.read().clone().filter(|_| PLAIN_READS.contains(&name));
+        replica.unwrap_or_else(|| self.inner.clone())
     }
 
     async fn call<T>(
@@ -126,7 +142,7 @@ macro_rules! forward {
         #[async_trait]
         impl $port for FaultyStore {
             $(async fn $name(&self $(, $arg: $ty)*) -> StoreResult<$ret> {
-                let $s = &self.inner;
+                let $s = &self.side(stringify!($name));
                 let db: u16 = $db;
                 self.call((stringify!($name), db), $s.$name($($arg),*)).await
             })*
@@ -154,7 +170,9 @@ forward!(Ledger for s {
         home(s, from);
     fn head(cell: &CellId) -> Option<Totals>, home(s, cell);
     fn at(cell: &CellId, seq: u64) -> Option<Totals>, home(s, cell);
+    fn locked(cell: &CellId, seq: u64) -> Option<Proven>, home(s, cell);
     fn after(cell: &CellId, seq: u64, limit: u64) -> Option<LedgerPage>, home(s, cell);
+    fn traces(db: u16, orders: &[OrderId]) -> Traces, db;
     fn find_verdicts(cell: &CellId, orders: &[OrderId]) -> Found, home(s, cell);
     fn verdict_under(cell: &CellId, key: Key) -> Option<OrderId>, home(s, cell);
     fn last(cell: &CellId) -> Option<Totals>, home(s, cell);
@@ -174,6 +192,8 @@ async fn ping(&self, db: u16) -> bool {
 
 forward!(Orders for s {
     fn rows(db: u16, asks: &[RowAsk]) -> Vec<RowState>, db;
+    fn reject(db: u16, orders: &[OrderId]) -> Vec<OrderId>, db;
+    fn kept_rows(db: u16, after: Option<OrderId>, limit: u64) -> KeptRows, db;
     fn statuses(db: u16, orders: &[OrderId]) -> Vec<Option<RowState>>, db;
     fn order(order: OrderId) -> Option<OrderRow>, s.order_db(order);
     fn order_of_key(buyer: &Buyer, key: &IdempotencyKey) -> Option<OrderRow>, s.buyer_db(buyer);
@@ -262,6 +282,9 @@ impl OrderLog for FaultyLog {
     }
     async fn consumer(&self, partition: Partition) -> Result<Box<dyn Consumer>, LogError> {
         self.inner.consumer(partition).await
+    }
+    async fn reader(&self, from: Partition, since_ms: u64) -> Result<Box<dyn Reader>, LogError> {
+        self.inner.reader(from, since_ms).await
     }
     async fn backlog(&self) -> Result<u64, LogError> {
         self.inner.backlog().await

@@ -6,6 +6,7 @@
 //! `domain::invariant` over the ledgers as they stand afterwards.
 
 mod catalog;
+mod kept;
 pub mod make;
 mod marks;
 mod race;
@@ -52,6 +53,10 @@ pub async fn conformance(s: &Subject) -> Result<()> {
     rows::key_conflict(s).await.context("key conflict")?;
     rows::exact_bytes(s).await.context("exact bytes")?;
     rows::scanned(s).await.context("rows scanned")?;
+    kept::rows_give_the_payload_back(s).await.context("payloads made from rows")?;
+    kept::traces(s).await.context("traces")?;
+    kept::rejected(s).await.context("rows rejected later")?;
+    kept::a_loser_takes_no_key(s).await.context("a loser takes no key")?;
     units::supply(s).await.context("supply")?;
     units::flag(s).await.context("flag")?;
     units::transfer(s).await.context("transfer")?;

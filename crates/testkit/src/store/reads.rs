@@ -21,6 +21,11 @@ pub async fn pages(s: &Subject) -> Result<()> {
         same(s.store.at(cell, e.seq).await?, Some(e.totals()))?;
     }
     same(s.store.at(cell, 9).await?, None)?;
+    for seq in [0, 3, 8, 9] {
+        let proven = s.store.locked(cell, seq).await?.context("a cell")?;
+        same((proven.head, proven.at), (head, s.store.at(cell, seq).await?))?;
+    }
+    same(s.store.locked(&cell.offer.cell(9), 0).await?, None)?;
     let page = s.store.after(cell, 3, 2).await?.context("page")?;
     same((page.base, page.head), (Some(all[2].totals()), head))?;
     same(page.entries, all[3..5].to_vec())?;

@@ -1,0 +1,117 @@
+//! Rows that outlived what the ledger had of them: read in pages, rejected by a rewind.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use domain::frame::Sealed;
+use domain::order::{RejectReason, Status};
+use domain::{CellId, Line, OfferId, OrderId, Payload};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+
+use super::verdicts::forced;
+use super::{Db, convert, rows};
+use crate::entity::{order_line, orders};
+use crate::error::StoreResult;
+use crate::ladder;
+use crate::port::{KeptRow, KeptRows};
+
+pub(super) async fn page(db: &Db, after: Option<OrderId>, limit: u64) -> StoreResult<KeptRows> {
+    let conn = db.conn().await?;
+    let from = after.map(|o| o.0.to_vec()).unwrap_or_default();
+    let found = orders::Entity::find()
+        .filter(orders::Column::OrderId.gt(from))
+        .order_by_asc(orders::Column::OrderId)
+        .limit(limit)
+        .all(&*conn)
+        .await
+        .map_err(|e| db.err(e))?;
+    let last = found.last().filter(|_| found.len() as u64 == limit);
+    let next = last.map(|l| convert::order_id(db, &l.order_id)).transpose()?;
+    let carts: Vec<Vec<u8>> =
+        found.iter().filter(|r| r.more_lines > 0).map(|r| r.order_id.clone()).collect();
+    let mut lines: HashMap<Vec<u8>, Vec<order_line::Model>> = HashMap::new();
+    for piece in ladder::padded(&carts, ladder::STEPS[0]) {
+        let mut find = order_line::Entity::find().filter(order_line::Column::OrderId.is_in(piece));
+        forced(&mut find, "PRIMARY");
+        for line in find.all(&*conn).await.map_err(|e| db.err(e))? {
+            lines.entry(line.order_id.clone()).or_default().push(line);
+        }
+    }
+    let row = |m: orders::Model| {
+        let mut of = lines.remove(&m.order_id).unwrap_or_default();
+        of.sort_by_key(|l| l.line);
+        kept(db, m, of)
+    };
+    let rows = found.into_iter().map(row).collect::<StoreResult<_>>()?;
+    Ok(KeptRows { rows, next })
+}
+
+fn line(db: &Db, offer: Vec<u8>, bucket: i16, (qty, unit_minor): (i32, i64)) -> StoreResult<Line> {
+    let offer: OfferId = convert::parse(db, offer, "offer of a line")?;
+    Ok(Line { cell: offer.cell(bucket as u8), qty: qty as u32, unit_minor })
+}
+
+fn kept(db: &Db, m: orders::Model, more: Vec<order_line::Model>) -> StoreResult<KeptRow> {
+    let anchor = line(db, m.offer, m.bucket, (m.qty, m.unit_minor))?;
+    let mut lines = Vec::new();
+    for l in more {
+        lines.push(line(db, l.offer, l.bucket, (l.qty, l.unit_minor))?);
+    }
+    if lines.is_empty() {
+        lines.push(anchor.clone());
+    }
+    let order = convert::order_id(db, &m.order_id)?;
+    let status = rows::status_of(db, m.status)?;
+    let cells: Vec<CellId> = lines.iter().map(|l| l.cell.clone()).collect();
+    let updated_ms = m.updated_at as u64;
+    let Some(key) = m.idem_key else {
+        return Ok(KeptRow { order, status, cells, updated_ms, sealed: None });
+    };
+    let payload = Payload {
+        order,
+        buyer: convert::parse(db, m.buyer, "orders.buyer")?,
+        key: convert::parse(db, key, "orders.idem_key")?,
+        anchor: cells.iter().position(|c| *c == anchor.cell).unwrap_or(0),
+        lines,
+        metadata: m.metadata,
+        currency: m.currency,
+        campaign: order.campaign(),
+        window_ms: m.expires_at.saturating_sub(m.created_at) as u64,
+    };
+    let sealed = Sealed { t_ms: m.created_at as u64, payload: Bytes::from(payload.encode()) };
+    Ok(KeptRow { order, status, cells, updated_ms, sealed: Some(sealed) })
+}
+
+/// Pending ones become rejected; which they were.
+pub(super) async fn reject(db: &Db, ids: &[OrderId], now_ms: i64) -> StoreResult<Vec<OrderId>> {
+    let tx = db.begin().await?;
+    let work = async {
+        let keys: Vec<Vec<u8>> = ids.iter().map(|o| o.0.to_vec()).collect();
+        let mut moved: Vec<Vec<u8>> = Vec::new();
+        for piece in ladder::padded(&keys, db.most) {
+            let mut find = orders::Entity::find()
+                .select_only()
+                .column(orders::Column::OrderId)
+                .filter(orders::Column::OrderId.is_in(piece))
+                .filter(orders::Column::Status.eq(Status::Pending as i8))
+                .lock_exclusive();
+            forced(&mut find, "PRIMARY");
+            moved.extend(find.into_tuple::<Vec<u8>>().all(&tx).await.map_err(|e| db.err(e))?);
+        }
+        for piece in ladder::padded(&moved, ladder::STEPS[0]) {
+            orders::Entity::update_many()
+                .col_expr(orders::Column::Status, Expr::value(Status::Rejected as i8))
+                .col_expr(orders::Column::Reason, Expr::value(RejectReason::SoldOut.as_str()))
+                .col_expr(orders::Column::Version, Expr::col(orders::Column::Version).add(1))
+                .col_expr(orders::Column::UpdatedAt, Expr::value(now_ms))
+                .filter(orders::Column::OrderId.is_in(piece))
+                .exec(&tx)
+                .await
+                .map_err(|e| db.err(e))?;
+        }
+        moved.iter().map(|id| convert::order_id(db, id)).collect::<StoreResult<Vec<_>>>()
+    };
+    let done = work.await;
+    db.end(tx, done).await
+}

@@ -1,0 +1,2 @@
+CREATE USER IF NOT EXISTS '{{user}}'@'127.0.0.1' IDENTIFIED BY '{{password}}';
+GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX ON `sluice\_%`.* TO '{{user}}'@'127.0.0.1';

@@ -1,0 +1,204 @@
+//! Order rows against the ledger of their lines (INV-5, INV-6): what a database that lost commits
+//! leaves behind.
+//!
+//! A row is written after its verdicts, so a living row without them is no order that is on its
+//! way. It is published again as the row has it; the ledger then grants it or not. A row that it
+//! does not grant stays until an operator's rewind. A scheduled pass looks at a few pages of each
+//! database and goes on where it was, so the whole is seen again and again at a small cost.
+
+use std::collections::BTreeMap;
+
+use domain::drift::DriftKind;
+use domain::frame::{Item, Mode, Sealed};
+use domain::rows::{self, Trace, Traces};
+use domain::{CellId, OfferId, OrderId};
+use orderlog::port::Partition;
+use runtime::mutant::{self, Mutant};
+use store::port::{KeptRow, MAX_ORDERS};
+use view::{Drift, OperateError, Report};
+
+use crate::{Reconciler, down, metrics};
+
+/// Pages of a scheduled pass over a database.
+const PAGES: usize = 2;
+/// Orders that a line of a report names.
+const NAMED: usize = 3;
+
+/// What is looked at, and whether anything is done about it.
+#[derive(Clone, Copy)]
+pub(crate) struct Which<'a> {
+    pub offer: Option<&'a OfferId>,
+    pub dry_run: bool,
+}
+
+/// Rows of a cell that have the same fault.
+type Found = BTreeMap<(CellId, DriftKind), Vec<KeptRow>>;
+
+impl Reconciler {
+    /// The next pages of a database, on schedule.
+    pub(crate) async fn some_rows(&self, db: u16) -> Result<(), OperateError> {
+        let all = Which { offer: None, dry_run: false };
+        for _ in 0..PAGES {
+            let after = self.looked.lock().get(&db).copied();
+            let (_, _, next) = self.page_of_rows(db, after, all).await?;
+            let mut looked = self.looked.lock();
+            match next {
+                Some(at) => looked.insert(db, at),
+                None => looked.remove(&db),
+            };
+            if next.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// All rows of a database, into the report.
+    pub(crate) async fn all_rows(
+        &self,
+        db: u16,
+        which: Which<'_>,
+        report: &mut Report,
+    ) -> Result<(), OperateError> {
+        let mut after = None;
+        loop {
+            let (rows, drift, next) = self.page_of_rows(db, after, which).await?;
+            report.rows += rows;
+            report.drift.extend(drift);
+            after = next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn page_of_rows(
+        &self,
+        db: u16,
+        after: Option<OrderId>,
+        which: Which<'_>,
+    ) -> Result<(u64, Vec<Drift>, Option<OrderId>), OperateError> {
+        let page = self.ports.store.kept_rows(db, after, MAX_ORDERS as u64).await.map_err(down)?;
+        let wanted =
+            |r: &KeptRow| which.offer.is_none_or(|o| r.cells.iter().any(|c| c.offer == *o));
+        let rows: Vec<KeptRow> = page.rows.into_iter().filter(wanted).collect();
+        let looked = rows.len() as u64;
+        let traces = self.traces(&rows).await?;
+        let mut found = Found::new();
+        for row in rows {
+            if let Some(kind) = fault(&row, &traces)
+                && let Some(cell) = row.cells.first().cloned()
+            {
+                found.entry((cell, kind)).or_default().push(row);
+            }
+        }
+        let mut drift = Vec::new();
+        for ((cell, kind), rows) in found {
+            drift.extend(self.tell(cell, kind, rows, which.dry_run).await?);
+        }
+        Ok((looked, drift, page.next))
+    }
+
+    /// What the ledgers say of these rows' lines. The rows were read before: their verdicts, which
+    /// are older, are seen.
+    async fn traces(&self, rows: &[KeptRow]) -> Result<Traces, OperateError> {
+        let mut by_db: BTreeMap<u16, Vec<OrderId>> = BTreeMap::new();
+        for row in rows {
+            let dbs = row.cells.iter().map(|c| self.ports.store.cell_db(&c.offer));
+            for db in dbs.collect::<std::collections::BTreeSet<_>>() {
+                by_db.entry(db).or_default().push(row.order);
+            }
+        }
+        let mut out = Traces::new();
+        for (db, orders) in by_db {
+            out.extend(self.ports.store.traces(db, &orders).await.map_err(down)?);
+        }
+        Ok(out)
+    }
+
+    /// Repairs what can be repaired here, and says what was found.
+    async fn tell(
+        &self,
+        cell: CellId,
+        kind: DriftKind,
+        rows: Vec<KeptRow>,
+        dry_run: bool,
+    ) -> Result<Option<Drift>, OperateError> {
+        let rows = match kind {
+            DriftKind::RowUnreleased => self.settled(rows).await?,
+            _ => rows,
+        };
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let ids: Vec<OrderId> = rows.iter().map(|r| r.order).collect();
+        let applied = !dry_run && self.repair_rows(kind, rows).await?;
+        metrics::drift(kind);
+        if applied {
+            metrics::repaired(kind.repair());
+        }
+        let names: Vec<String> = ids.iter().take(NAMED).map(OrderId::to_string).collect();
+        let more = if ids.len() > NAMED { ", ..." } else { "" };
+        let ledger = format!("{} orders: {}{more}", ids.len(), names.join(", "));
+        tracing::error!(
+            %cell, kind = kind.as_str(), repair = kind.repair().as_str(), applied, orders = ledger,
+            "rows that the ledger does not bear out; see `A database lost commits` in \
+             docs/operations.md"
+        );
+        let (repair, redis) = (kind.repair(), "not compared".to_owned());
+        Ok(Some(Drift { cell, kind, ledger, redis, repair, applied }))
+    }
+
+    /// Without those that died a moment ago: their releases are on the way.
+    async fn settled(&self, rows: Vec<KeptRow>) -> Result<Vec<KeptRow>, OperateError> {
+        let now = self.ports.store.now_ms().await.map_err(down)?;
+        let y = self.settings.sweep_after.as_millis() as u64;
+        Ok(rows.into_iter().filter(|r| r.updated_ms + y < now).collect())
+    }
+
+    async fn repair_rows(&self, kind: DriftKind, rows: Vec<KeptRow>) -> Result<bool, OperateError> {
+        match kind {
+            DriftKind::RowUnclaimed => {
+                let sealed: Vec<Sealed> = rows.into_iter().filter_map(|r| r.sealed).collect();
+                self.publish_rows(sealed).await?;
+                Ok(true)
+            }
+            DriftKind::RowUnreleased if mutant::on(Mutant::NoRelease) => Ok(false),
+            DriftKind::RowUnreleased => {
+                let mut by_cell: BTreeMap<CellId, Vec<OrderId>> = BTreeMap::new();
+                for row in rows {
+                    row.cells.into_iter().for_each(|c| {
+                        by_cell.entry(c).or_default().push(row.order);
+                    });
+                }
+                for (cell, orders) in by_cell {
+                    let released = self.ports.store.release(&cell, &orders).await.map_err(down)?;
+                    self.follow.apply(&released).await;
+                }
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    async fn publish_rows(&self, all: Vec<Sealed>) -> Result<(), OperateError> {
+        let mut by_home: BTreeMap<Partition, Vec<Item>> = BTreeMap::new();
+        for sealed in all {
+            let payload = domain::Payload::decode(&sealed.payload).map_err(down)?;
+            let offer = &payload.anchor_line().cell.offer;
+            let home = self.ports.identity.partition(offer, self.ports.log.partitions());
+            let item = Item::Order(Mode::Full, sealed);
+            by_home.entry(Partition::Main(home)).or_default().push(item);
+        }
+        for (home, items) in by_home {
+            self.publish(home, items, None).await?;
+        }
+        Ok(())
+    }
+}
+
+fn fault(row: &KeptRow, traces: &Traces) -> Option<DriftKind> {
+    let of = |c: &CellId| traces.get(&(row.order, c.clone())).copied().unwrap_or_default();
+    let lines: Vec<Trace> = row.cells.iter().map(of).collect();
+    rows::compare(row.status, &lines)
+}

@@ -1,0 +1,169 @@
+//! Orders of the log's past, or of rows that outlived their verdicts, once more through steps 1 to
+//! 6 (PROTOCOL 6.10): a database came back without its last commits.
+//!
+//! What is there stays as it is; only what is missing is added. Where a row is there, it tells more
+//! than the frame: a dead one is never claimed for again, a living one is not aborted. The one move
+//! that nothing else makes (INV-9): a pending row whose line is rejected now, because its units were
+//! sold again, becomes rejected.
+
+use std::collections::{BTreeMap, HashMap};
+
+use domain::frame::Mode;
+use domain::rows::Traces;
+use domain::{CellId, OrderId, Status};
+use runtime::mutant::{self, Mutant};
+use store::StoreResult;
+use store::port::{MAX_ORDERS, RowState};
+
+use crate::batch::{Batch, Flow, Stop};
+use crate::process::Processor;
+use crate::rewind::Rewound;
+
+/// A database gives no answer, or a cell cannot be written: the same batch again.
+pub(crate) struct Wait(pub String);
+
+impl From<store::StoreError> for Wait {
+    fn from(e: store::StoreError) -> Self {
+        Wait(e.to_string())
+    }
+}
+
+impl Processor {
+    /// The orders of a batch that concern a database. Everything is idempotent: a batch that has to
+    /// wait, or a process that dies, begins it again.
+    pub(crate) async fn again(&self, db: u16, batch: Batch, out: &mut Rewound) -> Result<(), Wait> {
+        let mut flows: Vec<Flow> =
+            batch.flows.into_iter().filter(|f| self.concerns(db, f)).collect();
+        if flows.is_empty() {
+            return Ok(());
+        }
+        let rows = self.rows_there(&flows).await?;
+        self.prepare(&mut flows, &rows).await?;
+        let decided = self.decide(&mut flows).await;
+        let mut released = self.write_rows(&mut flows).await;
+        released.extend(self.refuse(&mut flows, &rows, out).await?);
+        self.finish_ranges(&flows, &decided).await;
+        self.apply_all(&flows, &decided, released).await;
+        out.orders += flows.len() as u64;
+        for entry in decided.cells.iter().flat_map(|c| &c.entries) {
+            match entry.kind {
+                domain::Kind::Claim => out.claimed += 1,
+                _ => out.rejected += 1,
+            }
+        }
+        let mut waits = None;
+        for flow in &flows {
+            let (order, row) = (flow.order(), rows.get(&flow.order()));
+            match &flow.stopped {
+                Some(Stop::Database(db)) => waits = Some(format!("database {db}")),
+                Some(Stop::Poison(why)) => out.leave(order, why),
+                None if row.is_none() => out.rows += 1,
+                None => {}
+            }
+        }
+        waits.map_or(Ok(()), |why| Err(Wait(why)))
+    }
+
+    /// True when a line or the row of an order lives on the database.
+    fn concerns(&self, db: u16, f: &Flow) -> bool {
+        let store = &self.ports.store;
+        let on_it = |cell: &CellId| store.cell_db(&cell.offer) == db;
+        store.order_db(f.order()) == db || f.payload.lines.iter().any(|l| on_it(&l.cell))
+    }
+
+    async fn rows_there(&self, flows: &[Flow]) -> StoreResult<HashMap<OrderId, RowState>> {
+        let mut by_db: BTreeMap<u16, Vec<OrderId>> = BTreeMap::new();
+        for order in flows.iter().map(Flow::order) {
+            by_db.entry(self.ports.store.order_db(order)).or_default().push(order);
+        }
+        let mut out = HashMap::new();
+        for (db, orders) in by_db {
+            for piece in orders.chunks(MAX_ORDERS) {
+                let states = self.patiently(db, || self.ports.store.statuses(db, piece)).await?;
+                out.extend(states.into_iter().flatten().map(|s| (s.order, s)));
+            }
+        }
+        Ok(out)
+    }
+
+    /// What the ledgers have of the lines of some orders.
+    pub(crate) async fn traces(
+        &self,
+        lines: impl Iterator<Item = (OrderId, &CellId)>,
+    ) -> StoreResult<Traces> {
+        let mut by_db: BTreeMap<u16, Vec<OrderId>> = BTreeMap::new();
+        for (order, cell) in lines {
+            by_db.entry(self.ports.store.cell_db(&cell.offer)).or_default().push(order);
+        }
+        let mut out = Traces::new();
+        for (db, mut orders) in by_db {
+            orders.dedup();
+            for piece in orders.chunks(MAX_ORDERS) {
+                out.extend(self.patiently(db, || self.ports.store.traces(db, piece)).await?);
+            }
+        }
+        Ok(out)
+    }
+
+    /// What is known of the orders decides what is asked for them.
+    async fn prepare(
+        &self,
+        flows: &mut [Flow],
+        rows: &HashMap<OrderId, RowState>,
+    ) -> StoreResult<()> {
+        let lines = flows.iter().flat_map(|f| f.payload.lines.iter().map(|l| (f.order(), &l.cell)));
+        let traces = self.traces(lines).await?;
+        for f in flows {
+            let order = f.order();
+            let of = |cell: &CellId| traces.get(&(order, cell.clone()));
+            f.released = !mutant::on(Mutant::RewindLoser)
+                && f.payload.lines.iter().any(|l| of(&l.cell).is_some_and(|t| t.released));
+            match rows.get(&order) {
+                Some(row) if row.status.is_live() => f.mode = Mode::Full,
+                Some(_) if mutant::on(Mutant::RewindDead) => {}
+                Some(_) => f.mode = Mode::Abort,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Living rows whose lines are rejected, or were given back.
+    async fn refuse(
+        &self,
+        flows: &mut [Flow],
+        rows: &HashMap<OrderId, RowState>,
+        out: &mut Rewound,
+    ) -> Result<Vec<store::port::Appended>, Wait> {
+        let mut by_db: BTreeMap<u16, Vec<OrderId>> = BTreeMap::new();
+        for f in flows.iter().filter(|f| f.goes_on() && (f.is_rejected() || f.released)) {
+            let order = f.order();
+            match rows.get(&order).map(|r| r.status) {
+                Some(Status::Pending) => {
+                    by_db.entry(self.ports.store.order_db(order)).or_default().push(order);
+                }
+                Some(status) if status.is_live() => {
+                    out.leave(order, &format!("{} and without its units", status.as_str()));
+                }
+                _ => {}
+            }
+        }
+        let mut moved = Vec::new();
+        if mutant::on(Mutant::RewindKeeps) {
+            by_db.clear();
+        }
+        for (db, orders) in by_db {
+            for piece in orders.chunks(MAX_ORDERS) {
+                moved.extend(self.patiently(db, || self.ports.store.reject(db, piece)).await?);
+            }
+        }
+        out.refused += moved.len() as u64;
+        let mut dead: BTreeMap<CellId, Vec<(usize, OrderId)>> = BTreeMap::new();
+        for (i, f) in flows.iter().enumerate().filter(|(_, f)| moved.contains(&f.order())) {
+            for cell in f.claimed() {
+                dead.entry(cell.clone()).or_default().push((i, f.order()));
+            }
+        }
+        Ok(self.release_all(flows, dead).await)
+    }
+}

@@ -1,0 +1,283 @@
+//! `sluicegate reconciler rewind`: a database came back without its last commits (PROTOCOL 6.10).
+//!
+//! Every frame that the log still has since some time is given to the transactions again, then
+//! every row without what it says of the ledger. The log is read beside the writers, by readers of
+//! their own up to a mark that is put at the end of each partition first: no cursor moves, nobody
+//! waits. One batch is in memory at a time. Killed anywhere and begun again it only finds less to
+//! do. Deliberately absent: what the log never had (supply, flags, offers), which an operator
+//! repeats by hand.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::drift::DriftKind;
+use domain::frame::{self, Item, Mode};
+use domain::{CellId, OrderId, rows};
+use orderlog::port::{LogError, Partition, Reader};
+use store::port::{KeptRow, MAX_ORDERS};
+use tokio::time::{Instant, timeout};
+use view::Ports;
+
+use crate::Settings;
+use crate::again::Wait;
+use crate::batch::Batch;
+use crate::process::Processor;
+
+/// Frames of one batch.
+const FRAMES: usize = 64;
+/// Bytes of one batch, plus one frame.
+const BYTES: usize = 4 << 20;
+/// Whoever published may have had a clock that was behind by as much, ms.
+const SKEW: u64 = 60_000;
+/// The mark is in the log: without a frame for this long the reader is made again.
+const SILENT: Duration = Duration::from_secs(20);
+/// Readers in a row that bring nothing.
+const READERS: u32 = 3;
+/// A database that gives no answer is waited for as long.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two tries.
+const AGAIN: Duration = Duration::from_millis(500);
+/// Orders that are named in the summary.
+const NAMED: usize = 20;
+
+/// What a rewind did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rewound {
+    /// Frames that were read.
+    pub frames: u64,
+    /// Orders of them, and of rows, that concern the database; one counts each time it is met.
+    pub orders: u64,
+    /// Claims that were appended.
+    pub claimed: u64,
+    /// Rejects that were appended.
+    pub rejected: u64,
+    /// Orders that had no row when they were met, and have one now.
+    pub rows: u64,
+    /// Rows that were compared with the ledger at the end.
+    pub compared: u64,
+    /// Pending rows that became rejected: their units were sold again.
+    pub refused: u64,
+    /// Frames that nobody can read; they are parked since they came.
+    pub unreadable: u64,
+    /// Orders that could not be finished.
+    pub left: u64,
+    /// The first of them, with why.
+    pub named: Vec<(OrderId, String)>,
+}
+
+impl Rewound {
+    /// An order stays as it is.
+    pub(crate) fn leave(&mut self, order: OrderId, why: &str) {
+        self.left += 1;
+        if self.named.len() < NAMED {
+            self.named.push((order, why.to_owned()));
+        }
+    }
+}
+
+/// Why a rewind ended before its end. It may be begun again.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RewindError {
+    /// The log, or a database for longer than a minute, gives no answer.
+    #[error("{0}")]
+    Down(String),
+    /// A frame of a newer version: this program must not go past it.
+    #[error("{0} has frames of a newer version: {1}")]
+    Newer(Partition, String),
+}
+
+impl From<LogError> for RewindError {
+    fn from(e: LogError) -> Self {
+        RewindError::Down(e.to_string())
+    }
+}
+
+impl From<store::StoreError> for RewindError {
+    fn from(e: store::StoreError) -> Self {
+        RewindError::Down(e.to_string())
+    }
+}
+
+/// One rewind.
+pub struct Rewind {
+    ports: Ports,
+    processor: Processor,
+    db: u16,
+    since_ms: u64,
+}
+
+impl Rewind {
+    /// Of what database `db` has lost since `since_ms`, UTC ms.
+    pub fn new(ports: Ports, settings: Settings, (db, since_ms): (u16, u64)) -> Self {
+        Self { processor: Processor::new(ports.clone(), settings), ports, db, since_ms }
+    }
+
+    /// To the end. `tell` hears how far it is: the place and the sums so far.
+    pub async fn run(&self, mut tell: impl FnMut(&str, &Rewound)) -> Result<Rewound, RewindError> {
+        let mut out = Rewound::default();
+        let mark = format!("rewind-{:016x}", self.ports.unique.next());
+        let mains = (0..self.ports.log.partitions()).map(Partition::Main);
+        let retries = (0..self.ports.store.databases()).map(Partition::Retry);
+        let all: Vec<Partition> = mains.chain(retries).collect();
+        for p in &all {
+            self.ports.log.publish(*p, frame::encode(&[Item::Barrier(mark.clone())])).await?;
+        }
+        for p in all {
+            tell(&p.to_string(), &out);
+            self.partition(p, &mark, (&mut tell, &mut out)).await?;
+        }
+        for db in 0..self.ports.store.databases() {
+            self.rows(db, (&mut tell, &mut out)).await?;
+        }
+        Ok(out)
+    }
+
+    /// One partition up to its mark.
+    async fn partition(
+        &self,
+        p: Partition,
+        mark: &str,
+        (tell, out): (&mut impl FnMut(&str, &Rewound), &mut Rewound),
+    ) -> Result<(), RewindError> {
+        let (mut since, mut fruitless) = (self.since_ms.saturating_sub(SKEW), 0);
+        'readers: while fruitless < READERS {
+            fruitless += 1;
+            let mut reader = self.ports.log.reader(p, since).await?;
+            loop {
+                let Some(read) = read(&mut *reader, mark).await else { continue 'readers };
+                fruitless = 0;
+                since = since.max(read.last_ms.saturating_sub(SKEW));
+                out.frames += read.frames.len() as u64;
+                self.give(p, &read.frames, out).await?;
+                let ago = self.ports.clock.now_ms().saturating_sub(read.last_ms) / 1000;
+                tell(&format!("{p}, {ago} s ago"), out);
+                if read.is_last {
+                    return Ok(());
+                }
+            }
+        }
+        Err(RewindError::Down(format!("{p} brings no frames, and its end is not reached")))
+    }
+
+    async fn give(
+        &self,
+        p: Partition,
+        frames: &[Bytes],
+        out: &mut Rewound,
+    ) -> Result<(), RewindError> {
+        let mut batch = Batch::default();
+        frames.iter().for_each(|f| batch.add(f));
+        out.unreadable += batch.unreadable.len() as u64;
+        let newer = batch.newer.take();
+        self.finish(batch, out).await?;
+        newer.map_or(Ok(()), |what| Err(RewindError::Newer(p, what)))
+    }
+
+    /// One batch, again until its databases answer.
+    async fn finish(&self, batch: Batch, out: &mut Rewound) -> Result<(), RewindError> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let mut sums = out.clone();
+            match self.processor.again(self.db, batch.clone(), &mut sums).await {
+                Ok(()) => {
+                    *out = sums;
+                    return Ok(());
+                }
+                Err(Wait(why)) if Instant::now() > until => return Err(RewindError::Down(why)),
+                Err(Wait(_)) => {
+                    // What was appended stays.
+                    (out.claimed, out.rejected, out.refused) =
+                        (sums.claimed, sums.rejected, sums.refused);
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// The rows of a database that concern the one that lost commits, against the ledger.
+    async fn rows(
+        &self,
+        db: u16,
+        (tell, out): (&mut impl FnMut(&str, &Rewound), &mut Rewound),
+    ) -> Result<(), RewindError> {
+        let mut after = None;
+        loop {
+            let page = self.ports.store.kept_rows(db, after, MAX_ORDERS as u64).await?;
+            let store = &self.ports.store;
+            let on_it = |c: &CellId| store.cell_db(&c.offer) == self.db;
+            let concern = |r: &KeptRow| db == self.db || r.cells.iter().any(on_it);
+            let rows: Vec<KeptRow> = page.rows.into_iter().filter(concern).collect();
+            out.compared += rows.len() as u64;
+            self.compare(rows, out).await?;
+            tell(&format!("rows of database {db}"), out);
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn compare(&self, all: Vec<KeptRow>, out: &mut Rewound) -> Result<(), RewindError> {
+        let lines = all.iter().flat_map(|r| r.cells.iter().map(|c| (r.order, c)));
+        let traces = self.processor.traces(lines).await?;
+        let (mut items, mut dead) = (Vec::new(), BTreeMap::<CellId, Vec<OrderId>>::new());
+        for row in all {
+            let of = |c: &CellId| traces.get(&(row.order, c.clone())).copied().unwrap_or_default();
+            let lines: Vec<rows::Trace> = row.cells.iter().map(of).collect();
+            match (rows::compare(row.status, &lines), row.sealed) {
+                (None, _) => {}
+                (Some(DriftKind::RowUnreleased), _) => {
+                    row.cells.into_iter().for_each(|c| dead.entry(c).or_default().push(row.order));
+                }
+                (Some(_), Some(sealed)) => items.push(Item::Order(Mode::Full, sealed)),
+                (Some(kind), None) => out.leave(row.order, kind.as_str()),
+            }
+        }
+        for (cell, orders) in dead {
+            let released = self.ports.store.release(&cell, &orders).await?;
+            self.processor.follow.apply(&released).await;
+        }
+        for frame in frame::pack(&items) {
+            let mut batch = Batch::default();
+            batch.add(&frame);
+            self.finish(batch, out).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What a reader brought.
+struct Read {
+    frames: Vec<Bytes>,
+    last_ms: u64,
+    /// The mark is among them.
+    is_last: bool,
+}
+
+/// The next batch of frames; `None` when the reader has to be made again.
+async fn read(reader: &mut dyn Reader, mark: &str) -> Option<Read> {
+    let mut read = Read { frames: Vec::new(), last_ms: 0, is_last: false };
+    let mut bytes = 0;
+    while read.frames.len() < FRAMES && bytes < BYTES && !read.is_last {
+        match timeout(SILENT, reader.next()).await {
+            Ok(Ok(d)) => {
+                bytes += d.frame.len();
+                read.last_ms = read.last_ms.max(d.published_ms);
+                read.is_last = is_mark(&d.frame, mark);
+                read.frames.push(d.frame);
+            }
+            Ok(Err(e)) => {
+                tracing::warn!(error = %e, "a reader ended, making a new one");
+                return None;
+            }
+            Err(_) => return None,
+        }
+    }
+    Some(read)
+}
+
+fn is_mark(bytes: &Bytes, mark: &str) -> bool {
+    let is = |i: &Item| matches!(i, Item::Barrier(id) if id == mark);
+    frame::decode(bytes).is_ok_and(|items| items.iter().any(is))
+}
