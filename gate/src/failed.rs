@@ -1,6 +1,6 @@
-//! A part behind the gate that failed: counted by part, logged with its number and its cause at most
-//! once a second, and told to nobody outside. What a client hears is that a part is down; which and
-//! why is for operators.
+//! A part behind the gate that failed: counted by part, logged with its number and its cause at
+//! most once a second, and told to nobody outside. What a client hears is that a part is down;
+//! which and why is for operators.
 
 use cells::port::CellError;
 use runtime::seldom::{Seldom, Subject};

@@ -310,8 +310,8 @@ impl Ask<'_> {
         (answer::json(200, &OrderBody::bare(self.order, &link)), Outcome::Answered)
     }
 
-    /// This buyer's order that waits for a person: nothing else may know it. It was accepted, unless
-    /// the ledger said no before it was parked.
+    /// This buyer's order that waits for a person: nothing else may know it. It was accepted,
+    /// unless the ledger said no before it was parked.
     async fn parked(&self, verdict: Option<Kind>) -> Result<Option<(Stands, Payload, u64)>, Down> {
         let store = &self.gate.ports.store;
         let found = store.parked(self.order).await.map_err(failed::database)?;

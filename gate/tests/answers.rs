@@ -97,8 +97,8 @@ async fn a_key_without_redis() {
     assert_eq!(stand.get("ada", by_key).await.at("status"), "accepted");
 }
 
-/// Without a limit a cell forgets who bought two days ago. A repeat of an old order is answered from
-/// its row, with the price of then, and takes nothing.
+/// Without a limit a cell forgets who bought two days ago. A repeat of an old order is answered
+/// from its row, with the price of then, and takes nothing.
 #[tokio::test]
 async fn a_forgotten_buyers_repeat_hears_of_his_order() {
     let (stand, cell) = stand("tee", 1000, 0).await;

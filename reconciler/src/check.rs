@@ -64,8 +64,8 @@ impl Reconciler {
         Ok(Compared { view, at_w, head, row_is_sound, kind })
     }
 
-    /// A fork costs the cell its holds, so it is believed only from reads that lock: a plain one may
-    /// come from a replica that is behind, or from a snapshot. `Some` when it is none.
+    /// A fork costs the cell its holds, so it is believed only from reads that lock: a plain one
+    /// may come from a replica that is behind, or from a snapshot. `Some` when it is none.
     async fn no_fork(
         &self,
         cell: &CellId,

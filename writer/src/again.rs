@@ -3,8 +3,8 @@
 //!
 //! What is there stays as it is; only what is missing is added. Where a row is there, it tells more
 //! than the frame: a dead one is never claimed for again, a living one is not aborted. The one move
-//! that nothing else makes (INV-9): a pending row whose line is rejected now, because its units were
-//! sold again, becomes rejected.
+//! that nothing else makes (INV-9): a pending row whose line is rejected now, because its units
+//! were sold again, becomes rejected.
 
 use std::collections::{BTreeMap, HashMap};
 

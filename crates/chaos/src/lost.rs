@@ -1,5 +1,5 @@
-//! A database that loses its last commits, as after a failover to a replica that was behind, and the
-//! operator who rewinds it.
+//! A database that loses its last commits, as after a failover to a replica that was behind, and
+//! the operator who rewinds it.
 
 use std::time::{Duration, Instant};
 

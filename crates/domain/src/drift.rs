@@ -26,8 +26,8 @@ pub enum DriftKind {
     LostHold,
     /// A repair left the cell paused and the view is exact again.
     RepairPause,
-    /// An order's row is live, and the ledger has no verdict of one of its lines (INV-5): a database
-    /// lost commits.
+    /// An order's row is live, and the ledger has no verdict of one of its lines (INV-5): a
+    /// database lost commits.
     RowUnclaimed,
     /// An order's row is live, and a line of it was rejected or given back (INV-5, INV-6).
     RowRefused,

@@ -1,5 +1,5 @@
-//! Orders kept beside their verdicts until they have their rows: a list of (position, what was asked,
-//! sealed bytes) as one value of the database.
+//! Orders kept beside their verdicts until they have their rows: a list of (position, what was
+//! asked, sealed bytes) as one value of the database.
 //!
 //! Form: a version byte, then per order the position, the time (8 bytes each, big endian), the mode
 //! (0 full, 1 abort), the length of the payload (4 bytes) and the payload. An order is found by its

@@ -217,8 +217,8 @@ impl Status {
         Status::ALL.into_iter().find(|x| x.as_str() == s)
     }
 
-    /// INV-9: the states a row in this state may move to. A pending one is rejected only by a rewind
-    /// after a database lost commits (PROTOCOL 6.10).
+    /// INV-9: the states a row in this state may move to. A pending one is rejected only by a
+    /// rewind after a database lost commits (PROTOCOL 6.10).
     pub fn next(self) -> &'static [Status] {
         match self {
             Status::Accepted | Status::Unconfirmed => &[Status::Pending, Status::Rejected],
@@ -257,8 +257,8 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
-    /// Why an order that has a rejected line was rejected, told from what its verdicts were asked for:
-    /// an abort that took effect, or units that were not there.
+    /// Why an order that has a rejected line was rejected, told from what its verdicts were asked
+    /// for: an abort that took effect, or units that were not there.
     pub fn of(mode: Mode, anchor_rejected: bool) -> Self {
         match mode {
             Mode::Abort if anchor_rejected => RejectReason::Aborted,

@@ -129,8 +129,8 @@ impl Tasks {
         });
     }
 
-    /// Spawns a task that others do without, or make again, when it panics: of one connection, of one
-    /// call.
+    /// Spawns a task that others do without, or make again, when it panics: of one connection, of
+    /// one call.
     pub fn spawn_replaceable(
         &self,
         name: &'static str,

@@ -104,8 +104,8 @@ fn fixed(what: Fixed) -> Problem {
     }
 }
 
-/// Supply entry, flag(open) entry, then the view at once: nothing can be outstanding yet. Of several
-/// calls at once one does it, the others wait for it.
+/// Supply entry, flag(open) entry, then the view at once: nothing can be outstanding yet. Of
+/// several calls at once one does it, the others wait for it.
 async fn stock(admin: &Admin, offer: &Offer) -> Result<(), Problem> {
     let identity = &admin.gate.ports.identity;
     let n = i64::from(offer.buckets);

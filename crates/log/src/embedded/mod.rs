@@ -3,9 +3,9 @@
 //! One committer task writes everything: it gathers what all partitions want published, and all
 //! acks, into one transaction with one fsync, and answers afterwards (a receipt means durable).
 //! A reader task with its own connection serves the consumers, who sleep until a commit wakes
-//! them; nothing polls. An ack is a mark in a later transaction, so a crash may lose it and the frame
-//! comes again. Marked frames stay for readers for a while. What is deliberately absent: a frame's content, and any order between
-//! partitions.
+//! them; nothing polls. An ack is a mark in a later transaction, so a crash may lose it and the
+//! frame comes again. Marked frames stay for readers for a while. What is deliberately absent: a
+//! frame's content, and any order between partitions.
 
 mod committer;
 mod consumer;

@@ -58,7 +58,8 @@ impl Oracle {
         let orders: Vec<(OrderId, Facts)> =
             self.orders.iter().map(|(id, f)| (*id, f.clone())).collect();
         if self.db_lost {
-            // Refusals of a gate that asked a database without its last commits stay what they were.
+            // Refusals of a gate that asked a database without its last commits stay what they
+            // were.
             orders.iter().for_each(|(id, facts)| self.promise(*id, facts));
             self.rows_fit();
             self.dead_rows();
