@@ -157,15 +157,51 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
     map
 }
 
-#[test]
-fn dependencies_point_one_way() {
+fn metadata() -> serde_json::Value {
     let out = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    let metadata: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    serde_json::from_slice(&out.stdout).unwrap()
+}
+
+/// Dependencies that no source names, each with its reason.
+const UNNAMED: [(&str, &str); 0] = [];
+
+#[test]
+fn every_dependency_is_used() {
+    let mut found = Vec::new();
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/");
+    let sources = rust_sources();
+    for package in metadata()["packages"].as_array().unwrap() {
+        let name = package["name"].as_str().unwrap();
+        let manifest = package["manifest_path"].as_str().unwrap().strip_prefix(root).unwrap();
+        let folder = manifest.strip_suffix("Cargo.toml").unwrap();
+        // The root's own sources only: the others have manifests of their own.
+        let inside = |path: &str| match folder {
+            "" => path.starts_with("src/") || path.starts_with("tests/"),
+            folder => path.starts_with(folder),
+        };
+        let text: String =
+            sources.iter().filter(|s| inside(&s.path)).map(|s| s.text.as_str()).collect();
+        for dep in package["dependencies"].as_array().unwrap() {
+            let to = dep["rename"].as_str().or(dep["name"].as_str()).unwrap();
+            let word = to.replace('-', "_");
+            let named = [format!("{word}::"), format!("use {word};"), format!("use {word} as")];
+            let is_named = named.iter().any(|n| text.contains(n.as_str()));
+            if !is_named && !UNNAMED.contains(&(name, to)) {
+                found.push(format!("{name}: {to}"));
+            }
+        }
+    }
+    none("dependencies that nothing uses", found);
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let metadata = metadata();
     let packages = metadata["packages"].as_array().unwrap();
     let ours: BTreeSet<&str> = packages.iter().map(|p| p["name"].as_str().unwrap()).collect();
     let allowed = allowed();

@@ -84,7 +84,9 @@ pub fn ci(base: u16) -> Result<u8> {
     clippy.extend(["--", "-D", "warnings"]);
     let secure = layout::Layout::new(base + SECURE).config_file();
     let on_secure = ON_SECURE.map(str::to_owned);
-    let steps: [Step<'_>; 9] = [
+    let deny = has_deny();
+    let steps: [Step<'_>; 10] = [
+        ("deny", Box::new(move || if deny { cargo(&DENY, None) } else { Ok(0) })),
         ("fmt", Box::new(|| cargo(&["fmt", "--all", "--check"], None))),
         ("clippy", Box::new(move || cargo(&clippy, None))),
         ("simulator", Box::new(|| sim(&[]))),
@@ -104,7 +106,11 @@ pub fn ci(base: u16) -> Result<u8> {
             eprintln!("error: {error:#}");
             1
         });
-        let word = if code == 0 { "ok" } else { "FAILED" };
+        let word = match code {
+            0 if name == "deny" && !deny => "not here: `cargo install cargo-deny`",
+            0 => "ok",
+            _ => "FAILED",
+        };
         table.push_str(&format!("{name:<10} {:>7.1} s  {word}\n", began.elapsed().as_secs_f64()));
         if first_failure == 0 {
             first_failure = code;
@@ -112,6 +118,15 @@ pub fn ci(base: u16) -> Result<u8> {
     }
     println!("{table}{:<10} {:>7.1} s", "total", progress.seconds());
     Ok(first_failure)
+}
+
+/// Licences, sources and doubled crates; the list of advisories is not on every machine.
+const DENY: [&str; 5] = ["deny", "check", "bans", "licenses", "sources"];
+
+/// Whether cargo-deny is installed: nothing else needs it, and it takes minutes to compile.
+fn has_deny() -> bool {
+    let asked = Command::new("cargo").args(["deny", "--version"]).output();
+    asked.is_ok_and(|out| out.status.success())
 }
 
 /// A step of `ci`: its name and what returns its exit code.
