@@ -200,3 +200,35 @@ async fn a_rejected_order_is_shown_rejected_wherever_it_waits() {
     let foreign = stand.get("eve", &format!("/v1/orders/{}?offer=tee", p.order)).await;
     assert_eq!(foreign.at("reason"), "unknown_order");
 }
+
+/// Decided, its row still to come, and the cell's memory of verdicts is gone: the retry of a buyer
+/// who has something in the cell is answered from the ledger, with the price that was promised.
+#[tokio::test]
+async fn a_decided_orders_retry_takes_nothing_and_hears_the_promised_price() {
+    let (stand, cell) = stand("tee", 100, 5).await;
+    let first = stand.buy("ada", "k", "tee").await;
+    assert_eq!(first.at("status"), "accepted");
+    let follow = view::Follow::new(&stand.site.ports);
+    for hold in stand.site.holds(&cell).await {
+        let sealed = Sealed { t_ms: hold.t_ms, payload: hold.payload.into() };
+        decide(&stand, &cell, hold.order, ("ada", Mode::Full, 1), sealed).await;
+    }
+    // Twice what a verdict is remembered for, with entries that make the memory move on.
+    for n in 0..3 {
+        follow.catch_up(&cell).await;
+        stand.site.clock.advance(11 * 60_000);
+        let body = format!(r#"{{"request_id":"more-{n}","units":1}}"#);
+        let more = stand.operate(Method::POST, "/admin/offers/tee/supply", &body).await;
+        assert_eq!(more.status, 200);
+    }
+    let price = r#"{"campaign":"c","sku":"tee","price":{"currency":"EUR","minor":999},"allotment":100,"limit_per_buyer":5}"#;
+    assert_eq!(stand.operate(Method::PUT, "/admin/offers/tee", price).await.status, 200);
+    let mut again = stand.buy("ada", "k", "tee").await;
+    if again.at("reason") == "overloaded" {
+        // The first call after a jump of Redis time is late.
+        again = stand.buy("ada", "k", "tee").await;
+    }
+    assert_eq!((again.at("status"), id(&again)), ("accepted", id(&first)));
+    assert_eq!(again.body["amount"]["minor"], 250);
+    assert!(stand.site.holds(&cell).await.is_empty(), "it took a second hold");
+}
