@@ -17,7 +17,9 @@ pub(crate) async fn run(mut config: Config, what: AdminCommand) -> Result<(), Ex
             };
             dev::fill_secrets(&mut config)?;
             let tasks = Tasks::new();
-            wire::ports(&config, &tasks, wire::RedisClient::Tools).await?;
+            let ports = wire::ports(&config, &tasks, wire::RedisClient::Tools).await?;
+            // A service that may not look at it goes on; who sets up has to know.
+            ports.log.retained().await.map_err(|e| Exit::unavailable(e.to_string()))?;
             println!("databases, topics and subscriptions are there");
             Ok(())
         }

@@ -100,8 +100,10 @@ First, because the log has no copy of them: repeat what operators changed since 
 supply, pause, close; the same request ids are safe).
 
 TIME lies before the first lost commit: the time of the backup, or of the failover minus what the
-replica was behind. Earlier is safe and only takes longer; log.retention_hours is how far back the
-log goes. On the embedded default stop the process first.
+replica was behind. The log is read from an hour before it, because orders were published before
+they were committed; if the writers lagged more than that, say an earlier TIME. Earlier is safe and
+only takes longer; log.retention_hours is how far back the log goes. On the embedded default stop
+the process first.
 
 Examples:
   sluicegate reconciler rewind --database 0 --since 2026-11-27T09:55:00Z

@@ -32,6 +32,7 @@ use runtime::config::{PublishConfig, ReconcilerConfig};
 use runtime::probe::Ready;
 use runtime::{Phase, Tasks};
 use store::port::UnrowedRange;
+use tokio::time::Instant;
 use view::{Follow, HoldStatus, OperateError, Ports, Reconcile, Report};
 
 /// What a reconciler needs to know besides its ports.
@@ -91,6 +92,8 @@ pub struct Reconciler {
     pub(crate) ahead: Mutex<BTreeMap<u16, HashMap<UnrowedRange, u64>>>,
     /// How far the rows of each database were looked at; may be lost.
     pub(crate) looked: Mutex<BTreeMap<u16, OrderId>>,
+    /// When rows that had lost their claims were published again, per cell; may be lost.
+    pub(crate) claiming: Mutex<HashMap<CellId, Instant>>,
     /// Held while a large cell is compared.
     pub(crate) large: tokio::sync::Mutex<()>,
     pub(crate) ready: Ready,
@@ -112,6 +115,7 @@ impl Reconciler {
             known: Mutex::default(),
             ahead: Mutex::default(),
             looked: Mutex::default(),
+            claiming: Mutex::default(),
             large: tokio::sync::Mutex::default(),
             ready: Ready::default(),
             ports,

@@ -15,6 +15,7 @@ use domain::{CellId, OfferId, OrderId};
 use orderlog::port::Partition;
 use runtime::mutant::{self, Mutant};
 use store::port::{KeptRow, MAX_ORDERS};
+use tokio::time::Instant;
 use view::{Drift, OperateError, Report};
 
 use crate::{Reconciler, down, metrics};
@@ -159,9 +160,11 @@ impl Reconciler {
     async fn repair_rows(&self, kind: DriftKind, rows: Vec<KeptRow>) -> Result<bool, OperateError> {
         match kind {
             DriftKind::RowUnclaimed => {
-                let sealed: Vec<Sealed> = rows.into_iter().filter_map(|r| r.sealed).collect();
-                self.publish_rows(sealed).await?;
-                Ok(true)
+                let all = rows.len();
+                let fitting = self.fitting(rows).await?;
+                let whole = fitting.len() == all;
+                self.publish_rows(fitting).await?;
+                Ok(whole)
             }
             DriftKind::RowUnreleased if mutant::on(Mutant::NoRelease) => Ok(false),
             DriftKind::RowUnreleased => {
@@ -179,6 +182,44 @@ impl Reconciler {
             }
             _ => Ok(false),
         }
+    }
+
+    /// Those for which their cells have units. A claim that does not fit is rejected for ever, and
+    /// supply may be what the database lost: until an operator has repeated it, the others wait.
+    /// What was published a moment ago has not claimed its units yet, so its cells wait as well.
+    async fn fitting(&self, rows: Vec<KeptRow>) -> Result<Vec<Sealed>, OperateError> {
+        let mut rooms: BTreeMap<CellId, i64> = BTreeMap::new();
+        let mut out = Vec::new();
+        for sealed in rows.into_iter().filter_map(|r| r.sealed) {
+            let lines = domain::Payload::decode(&sealed.payload).map_err(down)?.lines;
+            for line in &lines {
+                if !rooms.contains_key(&line.cell) {
+                    let room = self.room(&line.cell).await?;
+                    rooms.insert(line.cell.clone(), room);
+                }
+            }
+            let room = |cell: &CellId| rooms.get(cell).copied().unwrap_or_default();
+            if lines.iter().all(|l| i64::from(l.qty) <= room(&l.cell)) {
+                for line in lines {
+                    *rooms.entry(line.cell.clone()).or_default() -= i64::from(line.qty);
+                    self.claiming.lock().insert(line.cell, Instant::now());
+                }
+                out.push(sealed);
+            }
+        }
+        Ok(out)
+    }
+
+    async fn room(&self, cell: &CellId) -> Result<i64, OperateError> {
+        {
+            let mut claiming = self.claiming.lock();
+            claiming.retain(|_, at| at.elapsed() < self.settings.sweep_after);
+            if claiming.contains_key(cell) {
+                return Ok(0);
+            }
+        }
+        let head = self.ports.store.head(cell).await.map_err(down)?.unwrap_or_default();
+        Ok(head.supply - head.net)
     }
 
     async fn publish_rows(&self, all: Vec<Sealed>) -> Result<(), OperateError> {

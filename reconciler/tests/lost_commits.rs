@@ -231,21 +231,53 @@ async fn a_row_without_its_units_is_an_alarm_until_a_rewind() {
     let r = reconciler(&site);
     r.rebuild(&cell).await.unwrap();
     let again = bought(&site, &cell, &names(&site, 1, "b", 2)).await;
-    let found = r.reconcile(None, false).await.unwrap().drift;
-    assert_eq!((found[0].kind, found[0].applied), (DriftKind::RowUnclaimed, true));
-    let is_rejected = async |p: &Payload| site.count(&cell, p, Kind::Reject).await;
-    until("rejects", || async { is_rejected(&lost[0]).await + is_rejected(&lost[1]).await == 2 })
-        .await;
-    for dry in [true, false] {
+    for dry in [false, true, false] {
         let report = r.reconcile(None, dry).await.unwrap();
         let found: Vec<_> = report.drift.iter().map(|d| (d.kind, d.applied)).collect();
-        assert_eq!(found, [(DriftKind::RowRefused, false)], "{report:?}");
+        assert_eq!(found, [(DriftKind::RowUnclaimed, false)], "{report:?}");
         assert!(report.has_open_drift());
         assert!(report.drift[0].ledger.contains(&lost[0].order.to_string()), "{report:?}");
     }
+    let rejects = async |p: &Payload| site.count(&cell, p, Kind::Reject).await;
+    assert_eq!(rejects(&lost[0]).await + rejects(&lost[1]).await, 0, "a no is for ever");
     assert_eq!(alive(&site, &lost).await, 2, "a pass rejects no row");
     assert_eq!(rewind(&site, 0).await.refused, 2);
     assert_eq!((alive(&site, &lost).await, alive(&site, &again).await), (0, 2));
+    whole(&site, &[cell]).await;
+}
+
+/// Supply is the operator's to repeat, and until then no living order is rejected for want of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_wait_for_supply_that_was_lost_with_their_claims() {
+    let (site, cell) = site(0, 3).await;
+    let copies = site.copies().await;
+    let more = site.ports.identity.request_id(&cell.offer, "supply", "more");
+    let top_up = async || site.store.supply(&[(cell.clone(), 5)], more).await.unwrap();
+    top_up().await;
+    let r = reconciler(&site);
+    r.scheduled(0).await;
+    let lost = bought(&site, &cell, &names(&site, 1, "a", 7)).await;
+    site.restore(0, &copies).await;
+    rebuilt(&r).await;
+    until("the claims that fit", || async {
+        r.scheduled(0).await;
+        site.head(&cell).await.net == 3
+    })
+    .await;
+    for _ in 0..5 {
+        r.scheduled(0).await;
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    for p in &lost {
+        assert_eq!(site.count(&cell, p, Kind::Reject).await, 0);
+    }
+    top_up().await;
+    until("the others", || async {
+        r.scheduled(0).await;
+        site.head(&cell).await.net == 7
+    })
+    .await;
+    assert_eq!(alive(&site, &lost).await, 7);
     whole(&site, &[cell]).await;
 }
 

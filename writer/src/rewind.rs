@@ -28,8 +28,9 @@ use crate::process::Processor;
 const FRAMES: usize = 64;
 /// Bytes of one batch, plus one frame.
 const BYTES: usize = 4 << 20;
-/// Whoever published may have had a clock that was behind by as much, ms.
-const SKEW: u64 = 60_000;
+/// A frame is read by the time at which it was published; what was lost was committed later, by as
+/// much as the writers lagged, and whoever published may have had a clock that was behind, ms.
+const EARLIER: u64 = 3_600_000;
 /// The mark is in the log: without a frame for this long the reader is made again.
 const SILENT: Duration = Duration::from_secs(20);
 /// Readers in a row that bring nothing.
@@ -140,14 +141,14 @@ impl Rewind {
         mark: &str,
         (tell, out): (&mut impl FnMut(&str, &Rewound), &mut Rewound),
     ) -> Result<(), RewindError> {
-        let (mut since, mut fruitless) = (self.since_ms.saturating_sub(SKEW), 0);
+        let (mut since, mut fruitless) = (self.since_ms.saturating_sub(EARLIER), 0);
         'readers: while fruitless < READERS {
             fruitless += 1;
             let mut reader = self.ports.log.reader(p, since).await?;
             loop {
                 let Some(read) = read(&mut *reader, mark).await else { continue 'readers };
                 fruitless = 0;
-                since = since.max(read.last_ms.saturating_sub(SKEW));
+                since = since.max(read.last_ms.saturating_sub(EARLIER));
                 out.frames += read.frames.len() as u64;
                 self.give(p, &read.frames, out).await?;
                 let ago = self.ports.clock.now_ms().saturating_sub(read.last_ms) / 1000;
@@ -204,6 +205,7 @@ impl Rewind {
         let mut after = None;
         loop {
             let page = self.ports.store.kept_rows(db, after, MAX_ORDERS as u64).await?;
+            out.left += page.unreadable;
             let store = &self.ports.store;
             let on_it = |c: &CellId| store.cell_db(&c.offer) == self.db;
             let concern = |r: &KeptRow| db == self.db || r.cells.iter().any(on_it);

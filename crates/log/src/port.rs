@@ -99,6 +99,11 @@ pub trait OrderLog: Send + Sync {
     /// Makes what is missing (topics, subscriptions, tables); idempotent. `databases` retry
     /// partitions.
     async fn init(&self, databases: u16) -> Result<(), LogError>;
+    /// An error unless finished frames are kept for as long as the configuration says: a rewind
+    /// (PROTOCOL 6.10) has nothing else. `init` sets it where it may; this tells whether it holds.
+    async fn retained(&self) -> Result<(), LogError> {
+        Ok(())
+    }
     /// True when every partition exists with its durable subscription.
     async fn ready(&self) -> Result<(), LogError>;
     /// Stores one frame; the answer is the receipt. At most 256 KiB.

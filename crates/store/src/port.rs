@@ -325,6 +325,9 @@ pub struct KeptRow {
 pub struct KeptRows {
     /// Ascending by id.
     pub rows: Vec<KeptRow>,
+    /// Rows of the page that cannot be read: a hand has spoiled them. They are in the log of the
+    /// process, each with its id where it has one.
+    pub unreadable: u64,
     /// Where the next page begins; `None` at the end.
     pub next: Option<OrderId>,
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use cells::port::{Applied, ApplyCall, ApplyEntry, CellError, Cells, MAX_BATCH};
 use domain::{CellId, Entry, Identity, Totals};
+use runtime::seldom::{Seldom, Subject};
 use store::port::Appended;
 use store::{Store, StoreError};
 
@@ -140,11 +141,20 @@ enum Step {
 }
 
 fn unknown(e: &CellError) -> Followed {
-    tracing::debug!(error = %e, "following a ledger: Redis gave no answer");
-    Followed::Unknown
+    failed(("redis", 0), e)
 }
 
 fn no_database(e: &StoreError) -> Followed {
-    tracing::debug!(error = %e, "following a ledger: the database gave no answer");
+    failed(("database", e.db()), e)
+}
+
+/// Who follows hears only that it did not work; why is counted, and in the log once a second.
+fn failed(subject: Subject, error: &dyn std::fmt::Display) -> Followed {
+    static SAID: Seldom = Seldom::new();
+    metrics::counter!("sluicegate_dependency_errors_total", "dependency" => subject.0).increment(1);
+    if let Some(left_out) = SAID.due(subject) {
+        let (part, number) = subject;
+        tracing::warn!(part, number, %error, left_out, "a ledger could not be followed");
+    }
     Followed::Unknown
 }

@@ -118,9 +118,10 @@ async fn stock(admin: &Admin, offer: &Offer) -> Result<(), Problem> {
     );
     let store = &admin.gate.ports.store;
     let names: Vec<CellId> = cells.iter().map(|c| c.0.clone()).collect();
-    // All cells of an offer are created in one transaction: the first speaks for all.
+    // All cells of an offer are created in one transaction: the first speaks for all. Who created
+    // them may be about to load them.
     if store.head(&offer.id.cell(0)).await.map_err(input::down)?.is_some() {
-        return Ok(());
+        return made_by_another(admin, &names).await;
     }
     let reconciler_down = |text: &'static str| {
         move |e| {

@@ -83,7 +83,7 @@ impl Admin {
     /// partitions (-1: any number).
     pub async fn retention(&self, topic: &str, minutes: i64, mib: i64) -> Result<(), LogError> {
         let path = format!("{}/retention", self.path(topic));
-        let wanted = json_of!({"retentionTimeInMinutes": minutes, "retentionSizeInMB": mib});
+        let wanted = policy(minutes, mib);
         match self.call(Method::GET, &path, "").await? {
             (StatusCode::OK, text)
                 if serde_json::from_slice(&text)
@@ -91,7 +91,7 @@ impl Admin {
             {
                 return Ok(());
             }
-            // A service's token needs no right to look at policies: who runs init has it.
+            // A service's token needs no right to look at policies; whose who runs init does.
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
                 tracing::info!(topic, "whether its retention is as configured, `admin init` tells");
                 return Ok(());
@@ -107,6 +107,15 @@ impl Admin {
                 Err(LogError::Unavailable(format!("{what}: {refused}")))
             }
         }
+    }
+
+    /// An error unless a topic keeps its acked messages as said.
+    pub async fn retained(&self, topic: &str, minutes: i64, mib: i64) -> Result<(), LogError> {
+        let found = self.json(&format!("{}/retention", self.path(topic))).await?;
+        if found == policy(minutes, mib) {
+            return Ok(());
+        }
+        Err(unavailable(topic, format!("its retention is {found}, not as configured")))
     }
 
     /// (ledger, entry) of the first message published at this time or later, UTC ms.
@@ -214,6 +223,10 @@ where
     };
     let (answer, _) = tokio::join!(answer, conn);
     answer
+}
+
+fn policy(minutes: i64, mib: i64) -> serde_json::Value {
+    json_of!({"retentionTimeInMinutes": minutes, "retentionSizeInMB": mib})
 }
 
 fn bearer(token: &str) -> Result<HeaderValue, LogError> {

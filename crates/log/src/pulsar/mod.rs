@@ -96,11 +96,17 @@ impl PulsarLog {
 
     /// Of a topic alone: its namespace may have topics that are not ours.
     async fn keep(&self, topic: &str) -> Result<(), LogError> {
+        let (minutes, mib) = self.retention();
+        self.admin.retention(topic, minutes, mib).await
+    }
+
+    /// Minutes and MiB.
+    fn retention(&self) -> (i64, i64) {
         let mib = match self.cfg.retention_gib {
             0 => -1,
             gib => i64::from(gib) * 1024,
         };
-        self.admin.retention(topic, i64::from(self.cfg.retention_hours) * 60, mib).await
+        (i64::from(self.cfg.retention_hours) * 60, mib)
     }
 
     fn lane(&self, p: Partition) -> Lane {
@@ -139,6 +145,15 @@ impl OrderLog for PulsarLog {
             if !is_there {
                 self.admin.subscription(&topic, SUBSCRIPTION).await?;
             }
+        }
+        Ok(())
+    }
+
+    async fn retained(&self) -> Result<(), LogError> {
+        let (minutes, mib) = self.retention();
+        let retries = (0..self.databases).map(|n| self.topic(Partition::Retry(n)));
+        for topic in std::iter::once(format!("{}-main", self.cfg.topic_prefix)).chain(retries) {
+            self.admin.retained(&topic, minutes, mib).await?;
         }
         Ok(())
     }

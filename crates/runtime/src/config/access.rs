@@ -60,7 +60,9 @@ fn log(c: &Config) -> Vec<String> {
     let pulsar = c.log.backend == LogBackend::Pulsar;
     let c = &c.log;
     let starts = |url: &str, with: [&str; 2]| with.iter().any(|w| url.starts_with(w));
-    let tls = c.url.starts_with("pulsar+ssl://") || c.admin_url.starts_with("https://");
+    let both = [c.url.starts_with("pulsar+ssl://"), c.admin_url.starts_with("https://")];
+    let (tls, half) = (both[0] || both[1], both[0] != both[1]);
+    let secret = !c.token.is_empty() || set(&c.token_file);
     told(&[
         (
             pulsar && !starts(&c.url, ["pulsar://", "pulsar+ssl://"]),
@@ -71,6 +73,7 @@ fn log(c: &Config) -> Vec<String> {
             "log.admin_url: http://host:port or https://host:port",
         ),
         (!c.token.is_empty() && set(&c.token_file), "log.token: or its file, not both"),
+        (pulsar && secret && half, "log.token: log.url and log.admin_url with TLS, or neither"),
         (set(&c.ca_file) && !tls, "log.ca_file: neither log.url nor log.admin_url asks for TLS"),
     ])
 }
@@ -86,6 +89,10 @@ fn has_password(url: &str) -> bool {
 
 /// The parameters of a database's URL.
 fn database(url: &str) -> Result<(), String> {
+    // What is behind it the driver does not read as parameters.
+    if url.contains('#') {
+        return Err("has a '#'; in a password it is %23".to_owned());
+    }
     let Some((_, query)) = url.split_once('?') else { return Ok(()) };
     let mut mode = "DISABLED".to_owned();
     let mut needs_tls = None;
@@ -137,6 +144,15 @@ mod tests {
             (&["log.token=hunter2", "log.token_file=/t"], "not both"),
             (&["log.ca_file=/ca", "log.url=pulsar://h:1"], "asks for TLS"),
             (&["log.backend=pulsar", "log.url=pulsarx://h"], "pulsar+ssl://"),
+            (
+                &[
+                    "log.backend=pulsar",
+                    "log.url=pulsar+ssl://h:1",
+                    "log.admin_url=http://h",
+                    "log.token=hunter2",
+                ],
+                "with TLS, or neither",
+            ),
             (&["log.backend=pulsar", "log.admin_url=httpx://h"], "https://"),
             (
                 &["store.databases=[\"mysql://me:hunter2@h/d\"]", "store.password_file=/p"],
@@ -170,6 +186,7 @@ mod tests {
             ("?sslMode=REQUIRED", "no parameter"),
             ("?tls=true", "no parameter"),
             ("?ssl-mode=PREFERRED", "is one of"),
+            ("#x?ssl-mode=VERIFY_IDENTITY&ssl-ca=/ca", "has a '#'"),
             ("?ssl-mode=", "is one of"),
             ("?ssl-mode", "is one of"),
             ("?ssl-ca=/ca", "ssl-ca needs"),

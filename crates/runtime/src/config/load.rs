@@ -1,6 +1,6 @@
 //! Reads the configuration from its sources and checks what types cannot.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
@@ -30,6 +30,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
         if !file.is_file() {
             return Err(ConfigError(format!("--config {}: no such file", file.display())));
         }
+        is_toml(file)?;
         figment = figment.merge(Toml::file_exact(file));
     }
     figment = figment.merge(Env::prefixed("SLUICEGATE__").split("__"));
@@ -44,9 +45,25 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
+/// Says where a file stops being TOML. The library would show the line, and a secret that lacks its
+/// quotes is on it.
+fn is_toml(file: &Path) -> Result<(), ConfigError> {
+    let fail = |what: String| Err(ConfigError(format!("--config {}: {what}", file.display())));
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(e) => return fail(e.to_string()),
+    };
+    let Err(e) = text.parse::<toml::Table>() else { return Ok(()) };
+    let before = text.get(..e.span().map_or(0, |s| s.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    fail(format!("line {line}, column {column}: this is no TOML; a text is in quotes"))
+}
+
 /// `a.b=1` becomes the TOML `a.b = 1`; what is no TOML value is taken as text.
 fn one_set(set: &str) -> Result<figment::providers::Data<Toml>, ConfigError> {
-    let fail = || ConfigError(format!("--set {set}: expected key.path=value"));
+    // Not what was set: it may be a secret.
+    let fail = || ConfigError("--set: expected key.path=value".to_owned());
     let (key, value) = set.split_once('=').ok_or_else(fail)?;
     if key.is_empty() || !key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
         return Err(fail());
@@ -115,6 +132,28 @@ mod tests {
     fn with(sets: &[&str]) -> Result<Config, ConfigError> {
         let sets = sets.iter().map(|s| (*s).to_owned()).collect();
         load(&Sources { sets, ..Sources::default() })
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_shows_none_of_its_text() {
+        for (text, at) in [
+            ("[cells]\npassword = \"hunter2\n", "line 2"),
+            ("[cells]\npassword = hunter2\n", "line 2"),
+            ("[log]\n\ntoken = \"a\" hunter2", "line 3"),
+            ("hunter2", "line 1"),
+            ("[store]\ndatabases = [\"mysql://me:hunter2@h/d\", \\hunter2]", "line 2"),
+            ("[cells]\npassword = \"\\hunter2\"", "line 2"),
+        ] {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+            let sources = Sources { file: Some(file.path().to_owned()), ..Sources::default() };
+            let e = load(&sources).unwrap_err().0;
+            assert!(e.contains(at) && !e.contains("hunter2") && e.lines().count() == 1, "{e}");
+        }
+        for set in ["cells.pass word=hunter2", "=hunter2", "hunter2"] {
+            let e = with(&[set]).unwrap_err().0;
+            assert!(!e.contains("hunter2"), "{e}");
+        }
     }
 
     #[test]

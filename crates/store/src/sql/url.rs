@@ -48,7 +48,7 @@ pub(super) fn settled(url: &str, options: MySqlConnectOptions) -> MySqlConnectOp
 
 fn has_tls(url: &str, options: &MySqlConnectOptions) -> bool {
     let said = parameter(url, ["ssl-mode", "sslmode"]).is_some();
-    said && !matches!(options.get_ssl_mode(), MySqlSslMode::Disabled)
+    said && !matches!(options.get_ssl_mode(), MySqlSslMode::Disabled | MySqlSslMode::Preferred)
 }
 
 /// The certificates that the URL names; the driver reads them at every connect.

@@ -135,7 +135,7 @@ impl Orders for MemoryStore {
             let later = d.rows.iter().filter(|(id, _)| after.is_none_or(|a| **id > a));
             let rows: Vec<_> = later.take(limit as usize).map(|(_, r)| kept(r)).collect();
             let next = rows.last().filter(|_| rows.len() as u64 == limit).map(|r| r.order);
-            Ok(KeptRows { rows, next })
+            Ok(KeptRows { rows, unreadable: 0, next })
         })
         .await
     }
