@@ -34,10 +34,10 @@ fn row(ask: &RowAsk, rejected: Option<RejectReason>, owns_key: bool, now_ms: u64
         updated_at: now_ms,
         expires_at: ask.t_ms + p.window_ms,
     };
-    Row { row, offer: p.anchor_line().cell.offer.clone() }
+    Row { row, anchor: p.anchor_line().cell.clone() }
 }
 
-fn kept(Row { row: r, offer }: &Row) -> KeptRow {
+fn kept(Row { row: r, anchor }: &Row) -> KeptRow {
     let line = |(offer, bucket, qty, unit): &(OfferId, u8, u32, i64)| Line {
         cell: offer.cell(*bucket),
         qty: *qty,
@@ -49,7 +49,7 @@ fn kept(Row { row: r, offer }: &Row) -> KeptRow {
         order: r.order,
         buyer: r.buyer.clone(),
         key,
-        anchor: cells.iter().position(|c| c.offer == *offer).unwrap_or(0),
+        anchor: cells.iter().position(|c| c == anchor).unwrap_or(0),
         lines,
         metadata: r.metadata.clone(),
         currency: r.currency.clone(),
@@ -167,7 +167,7 @@ impl Orders for MemoryStore {
             let seen: Vec<_> = later.take(limit as usize).collect();
             let last = seen.last().filter(|_| seen.len() as u64 == limit);
             let next = last.map(|(id, _)| **id);
-            let of_offer = seen.iter().filter(|(_, r)| r.offer == *offer);
+            let of_offer = seen.iter().filter(|(_, r)| r.anchor.offer == *offer);
             let shown = |r: &Row| (state(&r.row), r.row.key.clone());
             Ok(RowPage { rows: of_offer.map(|(_, r)| shown(r)).collect(), next })
         })

@@ -69,11 +69,11 @@ pub(super) struct Unrowed {
     pub orders: Vec<Kept>,
 }
 
-/// A row, and the offer of its anchor.
+/// A row, and the cell of its anchor.
 #[derive(Clone)]
 pub(super) struct Row {
     pub row: OrderRow,
-    pub offer: OfferId,
+    pub anchor: CellId,
 }
 
 /// A cell row with its ledger; `entries[n]` has position n + 1.
