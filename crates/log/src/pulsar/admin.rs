@@ -109,13 +109,23 @@ impl Admin {
         }
     }
 
-    /// An error unless a topic keeps its acked messages as said.
+    /// An error unless a topic keeps its acked messages as said. A policy that was set a moment ago
+    /// is not read by everybody at once, so it is waited for.
     pub async fn retained(&self, topic: &str, minutes: i64, mib: i64) -> Result<(), LogError> {
-        let found = self.json(&format!("{}/retention", self.path(topic))).await?;
-        if found == policy(minutes, mib) {
-            return Ok(());
+        let path = format!("{}/retention", self.path(topic));
+        let until = tokio::time::Instant::now() + TIMEOUT;
+        loop {
+            let (status, text) = self.call(Method::GET, &path, "").await?;
+            let found: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
+            if status.is_success() && found == Some(policy(minutes, mib)) {
+                return Ok(());
+            }
+            let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status);
+            if refused || tokio::time::Instant::now() > until {
+                return Err(answered(&path, status, &text));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        Err(unavailable(topic, format!("its retention is {found}, not as configured")))
     }
 
     /// (ledger, entry) of the first message published at this time or later, UTC ms.
