@@ -214,7 +214,7 @@ fn bad_usage_is_one_line_and_64() {
         (&["--set", "reserve.batch=0"], &["reserve.batch"]),
         (&["--set", "reserve.batch=many"], &["reserve.batch"]),
         (&["--set", "gate.listen=nowhere"], &["nowhere"]),
-        (&["--set", "no-equals-sign"], &["no-equals-sign"]),
+        (&["--set", "no-equals-sign"], &["--set", "key.path=value"]),
         (&["--set", "admin.token=short"], &["admin.token"]),
         (&["--config", "/nowhere/x.toml"], &["/nowhere/x.toml"]),
         (&["gate"], &["cells.backend"]),

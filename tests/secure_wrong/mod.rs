@@ -157,7 +157,16 @@ fn pulsar(k: &Known) -> Vec<Wrong> {
             &["log", "not valid for name"],
             69,
         ),
-        wrong(&[url(format!("pulsar://127.0.0.1:{broker}"))], &["log", "TLS"], 69),
+        wrong(&[url(format!("pulsar://127.0.0.1:{broker}"))], &["log.admin_url", "TLS"], 64),
+        wrong(
+            &[
+                url(format!("pulsar://127.0.0.1:{broker}")),
+                text("log.admin_url", format!("http://127.0.0.1:{admin}")),
+                text("log.ca_file", ""),
+            ],
+            &["log"],
+            69,
+        ),
         wrong(&[url(format!("pulsar+ssl://127.0.0.1:{}", k.plain))], &["log", "TLS"], 69),
         wrong(&[url(format!("pulsar+ssl://127.0.0.1:{}", k.expired.1))], &["log", "expired"], 69),
         wrong(&[url(format!("pulsar+ssl://127.0.0.1:{}", k.other.1))], &["UnknownIssuer"], 69),
@@ -166,7 +175,11 @@ fn pulsar(k: &Known) -> Vec<Wrong> {
             &["log", "not valid for name"],
             69,
         ),
-        wrong(&[text("log.admin_url", format!("http://127.0.0.1:{admin}"))], &["log"], 69),
+        wrong(
+            &[text("log.admin_url", format!("http://127.0.0.1:{admin}"))],
+            &["log.url", "TLS"],
+            64,
+        ),
         wrong(
             &[text("log.admin_url", format!("https://127.0.0.1:{}", k.expired.1))],
             &["log", "expired"],
