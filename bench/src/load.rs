@@ -125,7 +125,7 @@ fn cpu_seconds(stat: &str) -> f64 {
 }
 
 /// One measurement.
-async fn run(subject: &Subject, plan: &Plan) -> Result<Measured> {
+pub(crate) async fn run(subject: &Subject, plan: &Plan) -> Result<Measured> {
     static RUNS: AtomicU64 = AtomicU64::new(0);
     let run = RUNS.fetch_add(1, Ordering::Relaxed);
     let (connections, time) = (plan.connections, plan.time);
@@ -146,6 +146,27 @@ async fn run(subject: &Subject, plan: &Plan) -> Result<Measured> {
         })
     };
     tokio::task::spawn_blocking(client).await?
+}
+
+/// Orders per second over the whole time until `settle` says that the last one is stored, too: an
+/// accept rate that the writer does not follow is only a longer queue.
+pub(crate) async fn sustained(
+    plan: &Plan,
+    subject: &Subject,
+    settle: impl AsyncFn() -> Result<()>,
+) -> Result<f64> {
+    let (subject, connections, time) = (subject.clone(), plan.connections, plan.time);
+    let began = Instant::now();
+    let client = move || -> Result<u64> {
+        let rt = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        rt.block_on(crowd(connections, time, &subject))
+    };
+    let orders = tokio::task::spawn_blocking(client).await??;
+    let accepted = began.elapsed();
+    settle().await?;
+    let (accepted, stored) = (accepted.as_secs_f64(), began.elapsed().as_secs_f64());
+    eprintln!("sustained: {orders} orders accepted in {accepted:.1} s, stored in {stored:.1} s");
+    Ok(orders as f64 / stored)
 }
 
 async fn crowd(connections: usize, time: Duration, subject: &Subject) -> Result<u64> {

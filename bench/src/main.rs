@@ -6,8 +6,10 @@
 //! Needs the real stack. This is a table to read, not a test.
 
 mod drain;
+mod growth;
 mod load;
 mod naive;
+mod orders;
 mod reference;
 mod report;
 mod stand;
@@ -51,6 +53,12 @@ struct Args {
     /// Orders of the drain row.
     #[arg(long, default_value_t = 100_000)]
     orders: usize,
+    /// A cell of 10^7 orders in the growth rows, too: some 15 minutes and 6 GB of disk.
+    #[arg(long)]
+    full: bool,
+    /// Seconds of the row `sustained`.
+    #[arg(long, default_value_t = 30)]
+    sustained: u64,
     /// Skip the references of the HTTP rows: for a profiler, the ratios then mean nothing.
     #[arg(long)]
     no_reference: bool,
@@ -87,8 +95,14 @@ async fn run(args: &Args) -> Result<Report> {
     if http.iter().any(|n| wanted(n)) {
         http_rows(&config, &plan, &wanted, &mut report).await?;
     }
+    if wanted("sustained") {
+        report.add(sustained(&config, &plan, args.sustained).await?);
+    }
     if wanted("drain") {
         report.add(drain::row(&config, args.orders).await?);
+    }
+    if args.rows.is_empty() || args.rows.iter().any(|row| growth::has(row)) {
+        growth::rows(&config, args.full, &mut report).await?;
     }
     Ok(report)
 }
@@ -124,6 +138,22 @@ async fn http_rows(
         accepted_rows(config, plan, (&buyers, &bare), report).await?;
     }
     Ok(())
+}
+
+/// Purchases as fast as they are answered, counted when all of them have their rows.
+async fn sustained(config: &runtime::Config, plan: &Plan, seconds: u64) -> Result<Row> {
+    let buyers = Buyers::mint(config, NEW_BUYERS * plan.time.as_secs().max(1) as usize)?;
+    let bare = subject((reference::start().await?, 202), vec!["bare".to_owned()], &buyers.again());
+    let stand = Stand::start(config, LogKind::Real).await?;
+    let hot = subject((stand.address, 202), vec![stand.offer(1_000_000_000).await?], &buyers);
+    let drained = async || stand.drained().await;
+    load::warm_up(plan, &hot).await?;
+    drained().await?;
+    let long = Plan { time: Duration::from_secs(seconds), ..*plan };
+    let stored = load::sustained(&long, &hot, drained).await?;
+    let reference = load::run(&bare, plan).await?.rate;
+    stand.stop().await;
+    Ok(Row::new("sustained", "orders/s", (stored, reference), 0.3))
 }
 
 fn subject(at: (std::net::SocketAddr, u16), offers: Vec<String>, buyers: &Buyers) -> Subject {

@@ -17,6 +17,9 @@ pub(crate) struct Row {
     ratio: f64,
     target: f64,
     meets: bool,
+    /// What was measured at each size, the smallest first; the value is the last of them and the
+    /// reference the one before.
+    sizes: Vec<f64>,
     /// Processor time of gate (and writer) per order, over the reference's; where measured.
     cpu_ratio: Option<f64>,
 }
@@ -30,7 +33,15 @@ impl Row {
     ) -> Self {
         let ratio = value / reference.max(f64::MIN_POSITIVE);
         let meets = ratio >= target;
-        Self { name, unit, value, reference, ratio, target, meets, cpu_ratio: None }
+        let sizes = Vec::new();
+        Self { name, unit, value, reference, ratio, target, meets, sizes, cpu_ratio: None }
+    }
+
+    /// A cost at growing sizes: the last over the one before, at most `target`.
+    pub fn grown(name: &'static str, unit: &'static str, costs: &[f64], target: f64) -> Self {
+        let of = |back: usize| costs.iter().rev().nth(back).copied().unwrap_or_default();
+        let row = Self::new(name, unit, (of(0), of(1)), target);
+        Self { meets: row.ratio <= target, sizes: costs.to_vec(), ..row }
     }
 
     /// From measurements of both sides.
@@ -54,6 +65,9 @@ pub(crate) struct Report {
 impl Report {
     pub fn add(&mut self, row: Row) {
         eprintln!("{}: {:.0} against {:.0}, {:.3}x", row.name, row.value, row.reference, row.ratio);
+        if !row.sizes.is_empty() {
+            eprintln!("{}: at each size {:.0?}", row.name, row.sizes);
+        }
         self.rows.push(row);
     }
 

@@ -94,7 +94,7 @@ pub struct Reconciler {
     pub(crate) looked: Mutex<BTreeMap<u16, OrderId>>,
     /// When rows that had lost their claims were published again, per cell; may be lost.
     pub(crate) claiming: Mutex<HashMap<CellId, Instant>>,
-    /// Held while a large cell is compared.
+    /// Held while the buyers of a large cell are in memory.
     pub(crate) large: tokio::sync::Mutex<()>,
     pub(crate) ready: Ready,
 }

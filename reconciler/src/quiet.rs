@@ -2,30 +2,30 @@
 //! the cell stood still: the same counters before and after the scan. A busy cell is looked at
 //! again in a later pass.
 //!
-//! A cell may have millions of buyers. They are compared in shares, each with one pass over the
-//! ledger and over the cell: memory is that of a share. One large cell at a time.
+//! A cell may have millions of buyers. One pass over the ledger, the holds and b fills a sketch of
+//! fixed size that is zero where nothing differs; what is not is looked at again, name by name.
 
-use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use cells::port::CellView;
 use domain::drift::DriftKind;
 use domain::{CellId, Hold, invariant};
-use store::fold::buyer_units;
+use store::fold::{buyer_units, moves};
+use store::port::Moved;
 use view::{Drift, OperateError};
 
 use crate::{Reconciler, down, metrics};
 
 /// Buyers per scan call.
 const PAGE: u32 = 500;
-/// Entries and holds that make one more share.
-const STEP: u64 = 250_000;
-/// Buyers, or holds, of the cell in one share; where more crowd into one, the cell is left for
-/// later.
-const CROWD: usize = 2 * STEP as usize;
-/// A cell with fewer entries and holds is compared beside others.
-const SMALL: u64 = 5000;
+/// Parts of a sketch: 16 bytes each.
+const PARTS: usize = 16_384;
+/// Buyers that are compared by name at once; more that differ are left to the next pass.
+const NAMED: u64 = 250_000;
+/// Buyers, or holds, in memory at once; where more crowd into the parts that were picked, the cell
+/// is left for later.
+const CROWD: usize = 2 * NAMED as usize;
 /// Wrong buyers that one mend sets right; the next pass goes on.
 const MOST_WRONG: usize = 50_000;
 /// Tries to find the cell standing still.
@@ -39,36 +39,62 @@ pub(crate) struct Wrong {
     /// Buyers whose b is wrong, the first of them.
     pub buyers: Vec<String>,
     differ: usize,
+    /// Parts that were left to the next pass.
+    left: usize,
     first: Option<String>,
 }
 
-/// One of the equal parts that the buyers of a cell are looked at in.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Share {
-    n: u64,
-    of: u64,
+fn hash(salt: u8, name: &str) -> u64 {
+    let mut h = DefaultHasher::new();
+    (salt, name).hash(&mut h);
+    h.finish()
 }
 
-impl Share {
-    /// The shares of a cell with this many entries.
-    pub fn all(entries: u64) -> impl Iterator<Item = Share> {
-        let of = entries / STEP + 1;
-        (0..of).map(move |n| Share { n, of })
+fn part_of(name: &str) -> usize {
+    hash(0, name) as usize % PARTS
+}
+
+/// What b has too much, of all buyers at once: in each part the sum of units times a hash of 128
+/// bits. Where something differs a sum is 0 once in 2^80.
+struct Sketch(Vec<u128>);
+
+impl Sketch {
+    fn new() -> Self {
+        Self(vec![0; PARTS])
     }
 
-    fn has(self, name: &str) -> bool {
-        let mut h = DefaultHasher::new();
-        name.hash(&mut h);
-        h.finish() % self.of == self.n
+    fn add(&mut self, name: &str, units: i64) {
+        let by = u128::from(hash(1, name)) << 64 | u128::from(hash(2, name));
+        if let Some(sum) = self.0.get_mut(part_of(name)) {
+            *sum = sum.wrapping_add(by.wrapping_mul(i128::from(units) as u128));
+        }
+    }
+
+    fn wrong(&self) -> Vec<usize> {
+        self.0.iter().enumerate().filter(|(_, sum)| **sum != 0).map(|(n, _)| n).collect()
     }
 }
 
-/// The holds of a cell: how many, their units, and those of a share of its buyers.
-#[derive(Default)]
-struct Held {
-    count: u64,
-    units: i64,
-    of_share: BTreeMap<domain::OrderId, Hold>,
+/// The parts whose buyers are compared by name.
+struct Picked(Vec<bool>);
+
+impl Picked {
+    /// As many of the wrong parts as have some [`NAMED`] buyers, of a cell with `size` entries and
+    /// holds; how many are left out.
+    fn of(wrong: &[usize], size: u64) -> (Self, usize) {
+        let most = (PARTS as u64 * NAMED / size.max(1)).max(1) as usize;
+        let mut picked = vec![false; PARTS];
+        for n in wrong.iter().take(most) {
+            if let Some(p) = picked.get_mut(*n) {
+                *p = true;
+            }
+        }
+        (Self(picked), wrong.len().saturating_sub(most))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.get(part_of(name)).is_some_and(|p| *p)
+    }
 }
 
 impl Reconciler {
@@ -85,9 +111,7 @@ impl Reconciler {
                 tracing::debug!(%cell, size, "too large: held and b are not compared");
                 return Ok(None);
             }
-            let large = if size > SMALL { Some(self.large.lock().await) } else { None };
-            let Some(wrong) = self.compare_quiet(cell, &before).await? else { return Ok(None) };
-            drop(large);
+            let wrong = self.compare_quiet(cell, &before).await?;
             let after = self.ports.cells.snapshot(cell).await.map_err(down)?;
             if let Some(wrong) = wrong
                 && after.is_some_and(|a| stood_still(&before, &a))
@@ -98,58 +122,87 @@ impl Reconciler {
         Ok(None)
     }
 
-    /// `None` when it is too large, `Some(None)` when it moved.
+    /// `None` when it moved, or too many buyers crowd into a part.
     async fn compare_quiet(
         &self,
         cell: &CellId,
         before: &CellView,
-    ) -> Result<Option<Option<Wrong>>, OperateError> {
+    ) -> Result<Option<Wrong>, OperateError> {
         // Without a limit b only marks who has bought; there is nothing to compare.
-        let limited = self.limited(cell).await? == Some(true);
-        let mut wrong = Wrong::default();
-        let (seq, mut first) = (before.totals.seq, true);
-        for share in Share::all(seq + before.holds) {
-            let share = limited.then_some(share);
-            let Some(held) = self.held_of(cell, share).await? else { return Ok(None) };
-            if held.count != before.holds {
-                return Ok(Some(None));
+        let mut sketch = (self.limited(cell).await? == Some(true)).then(Sketch::new);
+        let (mut count, mut units) = (0, 0);
+        let mut pages = self.holds_of(cell);
+        while let Some(page) = pages.next().await? {
+            for hold in page {
+                (count, units) = (count + 1, units + i64::from(hold.qty));
+                if let (Some(sketch), Some(buyer)) = (&mut sketch, &hold.buyer) {
+                    sketch.add(buyer.as_str(), -i64::from(hold.qty));
+                }
             }
-            if std::mem::take(&mut first) && held.units != before.held {
-                wrong.held(cell, before.held, &held);
-            }
-            let Some(share) = share else { break };
-            let sums = self.sums_of(cell, seq, share).await?;
-            let Some(b) = self.buyers_of(cell, share).await? else { return Ok(None) };
-            let holds: Vec<Hold> = held.of_share.into_values().collect();
-            wrong.compare(&holds, &b, &sums);
         }
-        Ok(Some(Some(wrong)))
+        if count != before.holds {
+            return Ok(None);
+        }
+        let mut wrong = Wrong::default();
+        if units != before.held {
+            wrong.held(cell, before.held, (count, units));
+        }
+        let Some(mut sketch) = sketch else { return Ok(Some(wrong)) };
+        let seq = before.totals.seq;
+        self.buyers_of(cell, |name, b| sketch.add(&name, b)).await?;
+        let sold = |m: Moved| sketch.add(&m.buyer, m.units.saturating_neg());
+        moves(&*self.ports.store, cell, (0, seq), sold).await.map_err(down)?;
+        let parts = sketch.wrong();
+        if parts.is_empty() {
+            return Ok(Some(wrong));
+        }
+        let (picked, left) = Picked::of(&parts, seq + before.holds);
+        wrong.left = left;
+        let named = self.compare_named(cell, seq, &picked, &mut wrong).await?;
+        Ok(named.then_some(wrong))
     }
 
-    /// All holds counted, those of a share kept without their bytes; `None` when it has too many.
-    async fn held_of(
+    /// False when the buyers of the parts are too many.
+    async fn compare_named(
         &self,
         cell: &CellId,
-        share: Option<Share>,
-    ) -> Result<Option<Held>, OperateError> {
-        let mut out = Held::default();
+        seq: u64,
+        picked: &Picked,
+        wrong: &mut Wrong,
+    ) -> Result<bool, OperateError> {
+        let _alone = self.large.lock().await;
+        let mut holds = BTreeMap::new();
         let mut pages = self.holds_of(cell);
         while let Some(page) = pages.next().await? {
             for mut hold in page {
-                out.count += 1;
-                out.units += i64::from(hold.qty);
-                let Some(share) = share else { continue };
-                if hold.buyer.as_ref().is_some_and(|b| share.has(b.as_str())) {
+                if hold.buyer.as_ref().is_some_and(|b| picked.has(b.as_str())) {
                     (hold.payload, hold.att) = (Vec::new(), String::new());
-                    out.of_share.insert(hold.order, hold);
+                    holds.insert(hold.order, hold);
                 }
             }
-            if out.of_share.len() > CROWD {
+            if holds.len() > CROWD {
                 metrics::too_large();
-                return Ok(None);
+                return Ok(false);
             }
         }
-        Ok(Some(out))
+        let mut b = HashMap::new();
+        let mut crowd = false;
+        self.buyers_of(cell, |name, units| {
+            crowd |= b.len() > CROWD;
+            if !crowd && picked.has(&name) {
+                b.insert(name, units);
+            }
+        })
+        .await?;
+        if crowd {
+            metrics::too_large();
+            return Ok(false);
+        }
+        let (mut sums, keep) = (HashMap::new(), |name: &str| picked.has(name));
+        buyer_units(&*self.ports.store, cell, (0, seq), keep, &mut sums).await.map_err(down)?;
+        let holds: Vec<Hold> = holds.into_values().collect();
+        wrong.compare(&holds, &b, &sums);
+        Ok(true)
     }
 
     /// True when the offer has a limit per buyer, so that b counts; `None` without its row.
@@ -158,40 +211,21 @@ impl Reconciler {
         Ok(offer.map(|(o, _)| o.limit_per_buyer.is_some()))
     }
 
-    /// b of a share; `None` when there are too many to compare (a part of them would only look
-    /// wrong).
+    /// All fields of b.
     async fn buyers_of(
         &self,
         cell: &CellId,
-        share: Share,
-    ) -> Result<Option<HashMap<String, i64>>, OperateError> {
-        let mut b = HashMap::new();
+        mut each: impl FnMut(String, i64) + Send,
+    ) -> Result<(), OperateError> {
         let mut cursor = 0;
         loop {
             let page = self.ports.cells.scan_buyers(cell, cursor, PAGE).await.map_err(down)?;
-            b.extend(page.items.into_iter().filter(|(name, _)| share.has(name)));
+            page.items.into_iter().for_each(|(name, units)| each(name, units));
             cursor = page.cursor;
-            if b.len() > CROWD {
-                metrics::too_large();
-                return Ok(None);
-            }
             if cursor == 0 {
-                return Ok(Some(b));
+                return Ok(());
             }
         }
-    }
-
-    /// Ledger units at a position of the buyers of a share, folded in one pass over the ledger.
-    pub(crate) async fn sums_of(
-        &self,
-        cell: &CellId,
-        seq: u64,
-        share: Share,
-    ) -> Result<HashMap<String, i64>, OperateError> {
-        let mut sums = HashMap::new();
-        let keep = |name: &str| share.has(name);
-        buyer_units(&*self.ports.store, cell, (0, seq), keep, &mut sums).await.map_err(down)?;
-        Ok(sums)
     }
 }
 
@@ -205,12 +239,12 @@ fn line(cell: &CellId, kind: DriftKind, ledger: String, redis: String) -> Drift 
 }
 
 impl Wrong {
-    fn held(&mut self, cell: &CellId, in_redis: i64, held: &Held) {
-        let ledger = format!("{} holds of {} units", held.count, held.units);
+    fn held(&mut self, cell: &CellId, in_redis: i64, (count, units): (u64, i64)) {
+        let ledger = format!("{count} holds of {units} units");
         self.drift.push(line(cell, DriftKind::Held, ledger, format!("held {in_redis}")));
     }
 
-    /// One share: b is ledger plus holds.
+    /// The picked buyers: b is ledger plus holds.
     fn compare(&mut self, holds: &[Hold], b: &HashMap<String, i64>, sums: &HashMap<String, i64>) {
         let bad = invariant::buyers(b, sums, holds);
         self.differ += bad.len();
@@ -221,7 +255,8 @@ impl Wrong {
 
     fn told(mut self, cell: &CellId) -> Self {
         if let Some(first) = self.first.take() {
-            let ledger = format!("{} buyers differ", self.differ);
+            let least = if self.left > 0 { "at least " } else { "" };
+            let ledger = format!("{least}{} buyers differ", self.differ);
             self.drift.push(line(cell, DriftKind::Buyers, ledger, first));
         }
         self
@@ -248,4 +283,56 @@ fn wrong_buyers(
         want.into_iter().filter(|(n, q)| differs(n, *q)).map(|(n, _)| n).collect();
     wrong.sort_unstable();
     wrong.into_iter().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// b is what the ledger says of 1,000 buyers, in another order and in other steps.
+    fn filled(wrong: &[(&str, i64)]) -> Sketch {
+        let mut sketch = Sketch::new();
+        for n in 0..1000i64 {
+            let name = format!("buyer-{n}");
+            sketch.add(&name, n);
+            sketch.add(&name, -1);
+            sketch.add(&name, 1 - n);
+        }
+        wrong.iter().for_each(|(name, units)| sketch.add(name, *units));
+        sketch
+    }
+
+    #[test]
+    fn a_sketch_is_zero_where_nothing_differs() {
+        assert!(filled(&[]).wrong().is_empty());
+        let far: Vec<String> = (0..100).map(|n| format!("buyer-{n}")).collect();
+        for units in [1, -1, 7, i64::from(u32::MAX), i64::MAX, i64::MIN, 1 << 40] {
+            for name in ["", "b", "buyer-7", "nobody", "ä\u{1f600}"] {
+                let wrong = filled(&[(name, units)]).wrong();
+                assert_eq!(wrong, [part_of(name)], "{name:?} {units}");
+                // The sums of what differs may well be 0.
+                let other = far.iter().find(|n| n.as_str() != name && part_of(n) != part_of(name));
+                let other = other.map(String::as_str).unwrap_or_default();
+                let wrong = filled(&[(name, units), (other, units.wrapping_neg())]).wrong();
+                assert_eq!(wrong.len(), 2, "{name:?} {units}");
+            }
+        }
+    }
+
+    #[test]
+    fn as_many_parts_are_picked_as_memory_allows() {
+        let all: Vec<usize> = (0..PARTS).collect();
+        for (wrong, size, picked) in [
+            (&all[..0], 0, 0),
+            (&all[..9], 0, 9),
+            (&all[..], NAMED, PARTS),
+            (&all[..], 4 * NAMED, PARTS / 4),
+            (&all[..9], 4 * NAMED, 9),
+            (&all[..], u64::MAX, 1),
+        ] {
+            let (chosen, left) = Picked::of(wrong, size);
+            let is = chosen.0.iter().filter(|p| **p).count();
+            assert_eq!((is, left), (picked, wrong.len() - picked), "{} {size}", wrong.len());
+        }
+    }
 }

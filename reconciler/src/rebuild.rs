@@ -17,11 +17,11 @@ use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 use orderlog::port::Partition;
 use runtime::mutant::{self, Mutant};
+use store::fold::part_of_buyers;
 use tokio::time::Instant;
 use view::{Followed, OperateError};
 
 use crate::lead::Claim;
-use crate::quiet::Share;
 use crate::repair::pause_lease;
 use crate::{Reconciler, down};
 
@@ -31,6 +31,10 @@ const BARRIER: Duration = Duration::from_secs(120);
 const SETTLE: Duration = Duration::from_secs(60);
 /// Buyers of one stage call.
 const STAGE: usize = 1000;
+/// Buyers in memory at once; for so many more a cell's ledger is read once more.
+const AT_ONCE: usize = 1_000_000;
+/// Of cells with more entries one is read at a time.
+const LARGE: u64 = 100_000;
 /// Lua numbers are exact below 2^53; sums of hashes are kept below this.
 const HASH_SPACE: u64 = 1 << 46;
 
@@ -159,9 +163,12 @@ impl Reconciler {
         seq: u64,
         suffix: &str,
     ) -> Result<(u64, u64), OperateError> {
-        let (mut staged, mut adds) = (0u64, 0u64);
-        for share in Share::all(seq) {
-            let sums = self.sums_of(cell, seq, share).await?;
+        let (mut staged, mut adds, mut next) = (0u64, 0u64, Some(0));
+        while let Some(from) = next {
+            let _alone = if seq > LARGE { Some(self.large.lock().await) } else { None };
+            let part = part_of_buyers(&*self.ports.store, cell, seq, (from, AT_ONCE));
+            let (sums, rest) = part.await.map_err(down)?;
+            next = rest;
             let mut sums: Vec<(String, i64)> = sums.into_iter().collect();
             sums.sort_unstable();
             for (buyer, _) in &sums {

@@ -101,10 +101,10 @@ async fn a_million_holds_are_looked_at_page_by_page() {
     assert_eq!((r.holds().oldest_ms, r.holds().overdue), (240_000, HOLDS));
     assert_eq!(published(&site).await, AT_ONCE);
 
-    // Held and b are compared in shares of the buyers.
+    // Held and b are compared.
     let (kb, report) = peak(r.reconcile(None, true)).await;
     println!("compare: {kb} KB");
-    assert!(kb < 200_000, "{kb} KB");
+    assert!(kb < BOUND_KB, "{kb} KB");
     assert!(report.unwrap().drift.is_empty());
     assert_eq!(site.store.head(&cell).await.unwrap().unwrap().net, 0);
 }

@@ -137,7 +137,7 @@ impl Default for ReconcilerConfig {
             parallel: 8,
             lease_ms: 10_000,
             give_up_after: 3,
-            compare_most: 1_000_000,
+            compare_most: 20_000_000,
             relay_most: 200_000,
         }
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use anyhow::{Context, Result, ensure};
 use domain::{CellId, Totals, invariant};
 
-use store::fold::buyer_units;
+use store::fold::{buyer_units, part_of_buyers};
 use store::port::MAX_STRETCH;
 
 use super::{Subject, permanent, same};
@@ -56,12 +56,33 @@ pub async fn folded(s: &Subject) -> Result<()> {
         buyer_units(&*s.store, cell, (from, seq), |_| true, &mut carried).await?;
         same(&carried, &want)?;
         from = seq;
+        for most in [1, 2, 3, 100] {
+            same(in_parts(s, cell, seq, most).await?, want.clone())?;
+        }
     }
     same(s.store.units(cell, head.seq, head.seq + 100).await?, vec![])?;
     same(s.store.units(&cell.offer.cell(9), 0, 100).await?, vec![])?;
     same(s.store.last(cell).await?, Some(head))?;
     same(s.store.last(&cell.offer.cell(9)).await?, None)?;
     permanent(s.store.units(cell, 0, MAX_STRETCH + 1).await)
+}
+
+/// The fold of all buyers, `most` of them in memory at once.
+async fn in_parts(
+    s: &Subject,
+    cell: &CellId,
+    seq: u64,
+    most: usize,
+) -> Result<HashMap<String, i64>> {
+    let (mut all, mut next) = (HashMap::new(), Some(0));
+    while let Some(from) = next {
+        let (part, rest) = part_of_buyers(&*s.store, cell, seq, (from, most)).await?;
+        ensure!(part.len() <= most, "{} buyers at once", part.len());
+        ensure!(part.keys().all(|name| !all.contains_key(name)), "a buyer is in two parts");
+        all.extend(part);
+        next = rest;
+    }
+    Ok(all)
 }
 
 pub async fn cells(s: &Subject) -> Result<()> {

@@ -1,0 +1,290 @@
+//! What things cost in a cell that already has 10^4, 10^5 or 10^6 orders (10^7 too with `--full`).
+//!
+//! Each size is a database of its own, filled by LOAD DATA, ten orders for each buyer. All of them
+//! are there at once and measured in turns, so that a noisy neighbour meets every size. A row is the
+//! cost at the largest size over the cost at the one before: 1 where size costs nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use domain::offer::EVERGREEN;
+use domain::{CellId, Flag, Offer, OfferId, OrderId, Payload, Price};
+use reconciler::Reconciler;
+use runtime::{Config, Phase, Tasks};
+use testkit::mariadb::Server;
+use testkit::own::Own;
+use tokio::time::Instant;
+use view::{Ports, Reconcile};
+
+use crate::orders::{self, Csv};
+use crate::report::{Report, Row};
+use crate::stand::{self, LogKind};
+
+/// Orders of each buyer.
+const EACH: usize = 10;
+/// Orders drained, and drained again, in a turn.
+const DRAINED: usize = 20_000;
+/// Turns; their median counts.
+const TURNS: usize = 5;
+/// Calls of a turn where one is too short to be measured alone.
+const CALLS: usize = 40;
+
+/// The rows, in the order in which a turn measures them.
+const ROWS: [(&str, &str); 7] = [
+    ("growth_lookup", "us/512 orders"),
+    ("growth_pause", "us/pause and resume"),
+    ("growth_pass", "us/pass"),
+    ("growth_quiet", "ns/order"),
+    ("growth_rebuild", "ns/order"),
+    ("growth_redelivery", "ns/order"),
+    ("growth_drain", "ns/order"),
+];
+/// The most that ten times as many orders may cost more.
+const TARGET: f64 = 1.25;
+
+/// True for a row of this file.
+pub(crate) fn has(name: &str) -> bool {
+    ROWS.iter().any(|(row, _)| *row == name)
+}
+
+/// A cell with orders.
+struct Grown {
+    size: usize,
+    own: Own,
+    config: Config,
+    offer: OfferId,
+    ports: Ports,
+    reconciler: Arc<Reconciler>,
+    tasks: Tasks,
+    /// Orders drained so far on top of `size`.
+    drained: usize,
+}
+
+/// All rows of growth.
+pub(crate) async fn rows(config: &Config, full: bool, report: &mut Report) -> Result<()> {
+    let mut sizes = vec![10_000, 100_000, 1_000_000];
+    sizes.extend(full.then_some(10_000_000));
+    let mut grown = Vec::new();
+    for size in sizes {
+        grown.push(Grown::fill(config, size).await?);
+    }
+    let mut costs = vec![vec![Vec::new(); grown.len()]; ROWS.len()];
+    for turn in 0..TURNS {
+        for (n, g) in grown.iter_mut().enumerate() {
+            let of = g.turn().await.with_context(|| format!("a cell of {} orders", g.size))?;
+            for (row, cost) in costs.iter_mut().zip(of) {
+                row[n].push(cost);
+            }
+        }
+        eprintln!("growth: turn {} of {TURNS}", turn + 1);
+    }
+    for ((name, unit), of) in ROWS.into_iter().zip(costs) {
+        let medians: Vec<f64> = of.into_iter().map(median).collect();
+        report.add(Row::grown(name, unit, &medians, TARGET));
+    }
+    for g in grown {
+        g.end().await?;
+    }
+    Ok(())
+}
+
+fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied().unwrap_or_default()
+}
+
+impl Grown {
+    /// Makes the database and fills it.
+    async fn fill(config: &Config, size: usize) -> Result<Self> {
+        let began = Instant::now();
+        let own = Own::create().await?;
+        let mut config = config.clone();
+        config.store.databases.clone_from(&own.urls);
+        config.store.databases.truncate(1);
+        let tasks = Tasks::new();
+        let ports = stand::ports(&config, LogKind::Real, &tasks).await?;
+        let (settings, publish) = ((&config.reconciler).into(), &config.publish);
+        let reconciler = Reconciler::new(ports.clone(), settings, publish);
+        let offer: OfferId = format!("grown-{:016x}", ports.unique.next()).parse()?;
+        let units = 10 * size as i64 + 1_000_000;
+        ports.store.put_offer(&described(&offer, units)).await?;
+        let cells = [offer.cell(0)];
+        let ids = ["allotment", "open"].map(|what| ports.identity.request_id(&offer, what, ""));
+        ports.store.create_cells(&[(cells[0].clone(), units)], ids.into()).await?;
+        let grown = Self { size, own, config, offer, ports, reconciler, tasks, drained: 0 };
+        grown.load_data(units)?;
+        grown.rebuild().await?;
+        eprintln!("growth: {size} orders after {:.0} s", began.elapsed().as_secs_f64());
+        Ok(grown)
+    }
+
+    fn cell(&self) -> CellId {
+        self.offer.cell(0)
+    }
+
+    /// Order `n` of this cell.
+    fn order(&self, n: usize) -> Result<Payload> {
+        let names = (format!("buyer-{}", n / EACH), format!("key-{n}"));
+        orders::order(&self.ports, &self.offer, (&names.0, &names.1)).map(|(_, payload)| payload)
+    }
+
+    /// Ledger and rows of `size` claims, and the row of the cell that is their sum.
+    fn load_data(&self, units: i64) -> Result<()> {
+        let (server, database) = Server::of(&self.own.urls[0])?;
+        let entries = Csv::of((0..self.size).map(|n| {
+            let p = self.order(n)?;
+            Ok(format!("{},{},{},{}", n + 3, hex(p.order), p.buyer.as_str(), n + 1))
+        }))?;
+        let rows = Csv::of((0..self.size).map(|n| {
+            let p = self.order(n)?;
+            Ok(format!("{},{},{}", hex(p.order), p.buyer.as_str(), p.key.as_str()))
+        }))?;
+        let (cell, offer, size) = (self.cell(), &self.offer, self.size);
+        let entries = entries.load(
+            "ledger",
+            &format!(
+                "(seq, @id, buyer, net_after) SET cell_no = @no, kind = 2, class = 1, \
+                 order_id = UNHEX(@id), qty = 1, note = '', supply_after = {units}, \
+                 open_after = 1, tok = net_after, at_ms = 1"
+            ),
+        );
+        let rows = rows.load(
+            "orders",
+            &format!(
+                "(@id, buyer, idem_key) SET order_id = UNHEX(@id), status = 1, version = 1, \
+                 offer = '{offer}', bucket = 0, qty = 1, unit_minor = 1999, more_lines = 0, \
+                 currency = 'EUR', amount = 1999, metadata = '', created_at = 1, updated_at = 1, \
+                 expires_at = 1"
+            ),
+        );
+        server.sql(&format!(
+            "USE {database}; SET @no = (SELECT cell_no FROM cell WHERE cell_id = '{cell}'); \
+             {entries} {rows} \
+             UPDATE cell SET net = {size}, seq = {size} + 2, tok = {size} WHERE cell_no = @no;"
+        ))?;
+        Ok(())
+    }
+
+    /// One measurement of each of [`ROWS`].
+    async fn turn(&mut self) -> Result<[f64; ROWS.len()]> {
+        let all = self.size as f64;
+        let calls = CALLS as f64;
+        let lookup = timed(self.look_up()).await? * 1e6 / calls;
+        let pause = timed(self.pause()).await? * 1e6 / calls;
+        let pass = timed(self.passes()).await? * 1e6 / calls;
+        let quiet = timed(self.compare()).await? * 1e9 / all;
+        self.forget().await?;
+        let rebuild = timed(self.rebuild()).await? * 1e9 / all;
+        let known = self.size / DRAINED.min(self.size);
+        let again = (0..DRAINED).map(|n| self.order(n * known % self.size));
+        let redelivery = self.drain(again.collect::<Result<_>>()?).await?;
+        let new = self.size + self.drained..self.size + self.drained + DRAINED;
+        let new = new.map(|n| self.order(n));
+        let drain = self.drain(new.collect::<Result<_>>()?).await?;
+        self.drained += DRAINED;
+        Ok([lookup, pause, pass, quiet, rebuild, redelivery, drain])
+    }
+
+    /// Orders from all over the cell: their verdicts, their rows, one by id and one by key.
+    async fn look_up(&self) -> Result<()> {
+        let cell = self.cell();
+        for call in 0..CALLS {
+            let at = |n: usize| self.order((call * 7919 + n * 104_729) % self.size);
+            let orders = (0..512).map(at).collect::<Result<Vec<Payload>>>()?;
+            let ids: Vec<OrderId> = orders.iter().map(|p| p.order).collect();
+            let found = self.ports.store.find_verdicts(&cell, &ids).await?;
+            ensure!(found.iter().all(Option::is_some), "an order has no verdict");
+            let found = self.ports.store.statuses(0, &ids).await?;
+            ensure!(found.iter().all(Option::is_some), "an order has no row");
+            ensure!(self.ports.store.order(ids[0]).await?.is_some(), "no row by id");
+            let found = self.ports.store.order_of_key(&orders[1].buyer, &orders[1].key).await?;
+            ensure!(found.is_some(), "no row by key");
+        }
+        Ok(())
+    }
+
+    async fn pause(&self) -> Result<()> {
+        let cells = [self.cell()];
+        for _ in 0..CALLS {
+            for (to, from) in [(Flag::Paused, Flag::Open), (Flag::Open, Flag::Paused)] {
+                let name = format!("{:016x}", self.ports.unique.next());
+                let id = self.ports.identity.request_id(&self.offer, "flag", &name);
+                self.ports.store.flag(&cells, id, (to, &[from]), b"").await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Scheduled rounds, none of which compares buyers.
+    async fn passes(&self) -> Result<()> {
+        for _ in 0..CALLS {
+            self.reconciler.scheduled(0).await;
+        }
+        Ok(())
+    }
+
+    /// Everything that `reconciler --once` compares.
+    async fn compare(&self) -> Result<()> {
+        let report = self.reconciler.reconcile(None, true).await?;
+        ensure!(report.drift.is_empty(), "drift: {:?}", report.drift);
+        Ok(())
+    }
+
+    /// The cell is gone from Redis.
+    async fn forget(&self) -> Result<()> {
+        let cell = self.cell();
+        let view = self.ports.cells.snapshot(&cell).await?.context("the cell is missing")?;
+        let seen = (view.mark.inc, view.totals.seq, view.totals.tok);
+        self.ports.cells.drop_cell(&cell, seen, false).await?;
+        Ok(())
+    }
+
+    /// A missing cell is read from its ledger and loaded; what waits for others is left out.
+    async fn rebuild(&self) -> Result<()> {
+        let cells = [self.cell()];
+        let ticket = self.reconciler.first_ticket(&cells).await?.context("a ticket")?;
+        self.reconciler.first_load(&cells, &ticket).await?;
+        let view = self.ports.cells.snapshot(&cells[0]).await?.context("not loaded")?;
+        ensure!(view.totals.net >= self.size as i64, "not all of it was loaded");
+        Ok(())
+    }
+
+    /// Nanoseconds of one writer for each of these orders.
+    async fn drain(&self, orders: Vec<Payload>) -> Result<f64> {
+        let count = orders.len() as f64;
+        let orders = orders.into_iter().map(|p| Ok((self.offer.clone(), p)));
+        orders::publish(&self.ports, orders).await?;
+        Ok(orders::drain(&self.ports, &self.config).await? * 1e9 / count)
+    }
+
+    async fn end(self) -> Result<()> {
+        self.tasks.enter(Phase::ClosePools);
+        self.tasks.wait(Duration::from_secs(3)).await;
+        self.forget().await?;
+        self.own.drop_all().await
+    }
+}
+
+fn hex(order: OrderId) -> String {
+    order.0.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn described(offer: &OfferId, units: i64) -> Offer {
+    Offer {
+        id: offer.clone(),
+        campaign: EVERGREEN.to_owned(),
+        sku: "bench".to_owned(),
+        price: Price { currency: "EUR".to_owned(), minor: 1999 },
+        allotment: units,
+        limit_per_buyer: Some(1000),
+        buckets: 1,
+    }
+}
+
+async fn timed(work: impl Future<Output = Result<()>>) -> Result<f64> {
+    let began = Instant::now();
+    work.await?;
+    Ok(began.elapsed().as_secs_f64())
+}

@@ -1,0 +1,104 @@
+//! Orders made up by a bench: as frames in the log, and as lines of a file for LOAD DATA.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use domain::frame::{self, Item, Mode, Sealed};
+use domain::{CampaignNo, Line, OfferId, Payload};
+use orderlog::port::Partition;
+use runtime::{Phase, Tasks};
+use tokio::time::Instant;
+use view::Ports;
+
+/// An order of one unit.
+pub(crate) fn order(
+    ports: &Ports,
+    offer: &OfferId,
+    (buyer, key): (&str, &str),
+) -> Result<(OfferId, Payload)> {
+    let (buyer, key) = (buyer.parse()?, key.parse()?);
+    let payload = Payload {
+        order: ports.identity.order_id(CampaignNo(0), &buyer, &key, b""),
+        buyer,
+        key,
+        lines: vec![Line { cell: offer.cell(0), qty: 1, unit_minor: 1999 }],
+        anchor: 0,
+        metadata: String::new(),
+        currency: "EUR".to_owned(),
+        campaign: CampaignNo(0),
+        window_ms: 1_800_000,
+    };
+    Ok((offer.clone(), payload))
+}
+
+/// Puts orders into their partitions of the log.
+pub(crate) async fn publish(
+    ports: &Ports,
+    orders: impl Iterator<Item = Result<(OfferId, Payload)>>,
+) -> Result<()> {
+    let mut parts: Vec<Vec<Item>> = vec![Vec::new(); usize::from(ports.log.partitions())];
+    for order in orders {
+        let (offer, payload) = order?;
+        let sealed = Sealed { t_ms: ports.clock.now_ms(), payload: payload.encode().into() };
+        let partition = ports.identity.partition(&offer, ports.log.partitions());
+        parts[usize::from(partition)].push(Item::Order(Mode::Full, sealed));
+    }
+    for (n, items) in (0u16..).zip(&parts) {
+        for frame in frame::pack(items) {
+            ports.log.publish(Partition::Main(n), frame).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Seconds that one writer needs until the log is empty.
+pub(crate) async fn drain(ports: &Ports, config: &runtime::Config) -> Result<f64> {
+    let tasks = Tasks::new();
+    let began = Instant::now();
+    writer::spawn(&tasks, ports, &(&config.writer).into());
+    while ports.log.backlog().await? > 0 {
+        ensure!(began.elapsed() < Duration::from_secs(300), "the writer did not finish");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    tasks.enter(Phase::ClosePools);
+    tasks.wait(Duration::from_secs(3)).await;
+    Ok(seconds)
+}
+
+/// A file of lines for LOAD DATA, deleted when dropped.
+pub(crate) struct Csv(PathBuf);
+
+impl Csv {
+    /// Writes the lines.
+    pub fn of(lines: impl Iterator<Item = Result<String>>) -> Result<Self> {
+        static FILES: AtomicU64 = AtomicU64::new(0);
+        let n = FILES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("sluicegate-bench-{}-{n}.csv", std::process::id());
+        let csv = Self(std::env::temp_dir().join(name));
+        let mut out = std::io::BufWriter::new(std::fs::File::create(&csv.0)?);
+        for line in lines {
+            writeln!(out, "{}", line?)?;
+        }
+        out.flush()?;
+        Ok(csv)
+    }
+
+    /// The statement that loads it; `columns` with their brackets, and what follows them.
+    pub fn load(&self, table: &str, columns: &str) -> String {
+        let file = self.0.display();
+        format!(
+            "LOAD DATA LOCAL INFILE '{file}' INTO TABLE {table} CHARACTER SET binary \
+             FIELDS TERMINATED BY ',' {columns};"
+        )
+    }
+}
+
+impl Drop for Csv {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
