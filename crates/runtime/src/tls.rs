@@ -2,8 +2,8 @@
 //!
 //! rustls with ring, everywhere and nothing else. With a CA file only its certificates are trusted,
 //! without one those that browsers trust (compiled in, whatever the machine has). The name or
-//! address that is connected to must be in the server's certificate: there is no way to turn that
-//! off.
+//! address that is connected to must be in the server's certificate: nothing here turns that off.
+//! (The databases' client has its own rules, in their URLs; docs/operations.md.)
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
