@@ -4,7 +4,7 @@
 
 use super::{
     Act, CallFaults, ClientPlan, Fault, HEAL_MS, Halt, OfferPlan, Order, Plan, Profile, Role,
-    Target, Transfer,
+    Row, Target, Transfer, Who,
 };
 use crate::rng::Rng;
 
@@ -87,6 +87,7 @@ pub(super) fn call_faults(r: &mut Rng, profile: Profile) -> CallFaults {
         late: if profile == Profile::Forget { 60 } else { level / 2 },
         twice: level,
         refused: level / 2,
+        broken: 0,
         slow: r.pick(&[0, 20, 60]),
         frame_lost: if log { r.pick(&[0, 30, 120]) } else { 0 },
         redelivered: r.pick(&[0, 60, if log { 300 } else { 100 }]),
@@ -177,6 +178,42 @@ pub(super) fn later(r: &mut Rng, plan: &mut Plan) {
     if plan.profile == Profile::Grey {
         grey(r, plan);
     }
+}
+
+/// Broken connections, locked rows and replicas that are behind: many in their own family, now and
+/// then one in the others.
+pub(super) fn servers(r: &mut Rng, plan: &mut Plan) {
+    let own = plan.profile.has(Profile::Database);
+    if plan.profile == Profile::Calm || !(own || r.chance(150)) {
+        return;
+    }
+    if own {
+        plan.calls.broken = r.pick(&[0, 10, 30]);
+    }
+    for _ in 0..r.range(1, if own { 4 } else { 2 }) {
+        let db = r.below(u64::from(plan.databases)) as u16;
+        let fault = match r.below(10) {
+            0..4 => Fault::Break(db, who(r, plan), r.range(50, 900)),
+            4..7 => Fault::Locked(row(r, plan), r.pick(&[40, 150, 500, 500])),
+            _ => {
+                let lag = r.pick(&[20, 100, 400, 1500]);
+                Fault::Behind(db, who(r, plan), (lag, r.range(lag, lag + 600)))
+            }
+        };
+        plan.faults.push((r.range(30, HEAL_MS - 300), fault));
+    }
+    plan.faults.sort_by_key(|f| f.0);
+}
+
+fn who(r: &mut Rng, plan: &Plan) -> Who {
+    let one = process(r, plan);
+    r.chance(500).then_some(one)
+}
+
+fn row(r: &mut Rng, plan: &Plan) -> Row {
+    let offer = r.below(plan.offers.len() as u64) as usize;
+    let bucket = r.below(plan.offers[offer].units.len() as u64) as u8;
+    if r.chance(850) { Row::Cell(offer, bucket) } else { Row::Offer(offer) }
 }
 
 /// One process of two that must be left alone, and clocks that nobody should believe.

@@ -10,6 +10,9 @@ use crate::rng::Rng;
 
 mod draw;
 
+/// The stream of what servers of databases do.
+const SERVERS: u64 = 0x5e55;
+
 /// Faults end here; what is broken then heals.
 pub const HEAL_MS: u64 = 2100;
 
@@ -26,7 +29,8 @@ pub enum Profile {
     Failover,
     /// As `Process`, and Redis loses everything or comes back with an old snapshot.
     Loss,
-    /// As `Process`, and databases are down for a while.
+    /// As `Process`, and databases are down for a while, break connections, keep rows locked, and
+    /// replicas answer for them that are behind.
     Database,
     /// Hands falsify counters, operators rebuild living cells.
     Hand,
@@ -198,6 +202,18 @@ pub enum Target {
     Log,
 }
 
+/// One process, or all of them.
+pub type Who = Option<(Role, u64)>;
+
+/// A row of a database that a client may have locked when it vanished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Row {
+    /// A bucket of an offer.
+    Cell(usize, u8),
+    /// The offer in the catalog.
+    Offer(usize),
+}
+
 /// A fault of the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -217,6 +233,14 @@ pub enum Fault {
     SlowTarget(Target, u64, u64),
     /// A store does not answer for so many ms.
     Down(Target, u64),
+    /// Connections of processes to a database break for so many ms: calls are refused, or carried
+    /// out and not answered.
+    Break(u16, Who, u64),
+    /// A client vanished with a transaction; its session ends after so many ms.
+    Locked(Row, u64),
+    /// For `.1` ms plain reads of a database go to a replica that gets what is committed every
+    /// `.0` ms.
+    Behind(u16, Who, (u64, u64)),
     /// Each slot loses up to so many of its last writes.
     Failover(u64),
     /// As `Failover`, and some processes talk to the old primaries for so many ms more.
@@ -248,6 +272,8 @@ pub struct CallFaults {
     pub twice: u64,
     /// Refused at once.
     pub refused: u64,
+    /// Runs at a database, then the connection breaks.
+    pub broken: u64,
     /// Takes up to 60 ms more.
     pub slow: u64,
     /// The log gives a receipt and loses the frame.
@@ -261,7 +287,7 @@ impl CallFaults {
     pub fn any(&self) -> bool {
         let c = self;
         let all = [c.lost_request, c.lost_reply, c.late, c.twice, c.refused, c.slow];
-        all.iter().chain([&c.frame_lost, &c.redelivered]).any(|n| *n > 0)
+        all.iter().chain([&c.broken, &c.frame_lost, &c.redelivered]).any(|n| *n > 0)
     }
 }
 
@@ -342,6 +368,7 @@ impl Plan {
             plan.faults = draw::faults(&mut r, &plan);
         }
         draw::later(&mut Rng::new(seed ^ 0x1a7e), &mut plan);
+        draw::servers(&mut Rng::new(seed ^ SERVERS), &mut plan);
         plan
     }
 }

@@ -116,7 +116,7 @@ impl Ledger for MemoryStore {
     }
     async fn locked(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Proven>> {
         let proven = |c: &Cell| Proven { head: c.head, at: reads::at(Some(c), seq) };
-        self.read(self.home([cell])?, |d| Ok(reads::cell(d, cell).map(proven))).await
+        self.read_now(self.home([cell])?, |d| Ok(reads::cell(d, cell).map(proven))).await
     }
     async fn after(&self, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Option<LedgerPage>> {
         let db = self.home([cell])?;
@@ -131,7 +131,7 @@ impl Ledger for MemoryStore {
         cell: &CellId,
         orders: &[OrderId],
     ) -> StoreResult<Vec<Option<Verdict>>> {
-        self.read(self.home([cell])?, |d| {
+        self.read_now(self.home([cell])?, |d| {
             let of = |order: &OrderId| {
                 let e = reads::cell(d, cell)?.find(Class::Verdict, *order)?;
                 Some(Verdict { kind: e.kind, seq: e.seq, fresh: false })
