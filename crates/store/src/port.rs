@@ -257,7 +257,8 @@ pub trait Ledger: Send + Sync {
     /// key one that was claimed, if any was.
     async fn verdict_under(&self, cell: &CellId, key: Key) -> StoreResult<Option<OrderId>>;
     /// What claims and releases in `from + 1 ..= until` did, in the order of the ledger: folded,
-    /// the units of each buyer. At most [`MAX_STRETCH`] positions.
+    /// the units of each buyer. At most [`MAX_STRETCH`] positions. A ledger that does not reach
+    /// `until` is transiently unavailable: a replica that is behind must not answer for it.
     async fn units(&self, cell: &CellId, from: u64, until: u64) -> StoreResult<Vec<Moved>>;
     /// All cells of a database, ascending, after `after`, at most `limit`.
     async fn cells(&self, db: u16, after: Option<&CellId>, limit: u64) -> StoreResult<Vec<CellId>>;

@@ -184,23 +184,31 @@ pub(super) fn later(r: &mut Rng, plan: &mut Plan) {
 /// then one in the others.
 pub(super) fn servers(r: &mut Rng, plan: &mut Plan) {
     let own = plan.profile.has(Profile::Database);
-    if plan.profile == Profile::Calm || !(own || r.chance(150)) {
+    let share = match plan.profile {
+        Profile::Calm => 0,
+        Profile::Loss | Profile::Log | Profile::Failover | Profile::Fork => 250,
+        _ if own => 1000,
+        _ => 150,
+    };
+    if !r.chance(share) {
         return;
     }
-    if own {
-        plan.calls.broken = r.pick(&[0, 10, 30]);
-    }
+    plan.calls.broken = if own { r.pick(&[0, 10, 30]) } else { 0 };
     for _ in 0..r.range(1, if own { 4 } else { 2 }) {
         let db = r.below(u64::from(plan.databases)) as u16;
-        let fault = match r.below(10) {
-            0..4 => Fault::Break(db, who(r, plan), r.range(50, 900)),
-            4..7 => Fault::Locked(row(r, plan), r.pick(&[40, 150, 500, 500])),
+        let who = who(r, plan);
+        let (at, fault) = match r.below(10) {
+            0..3 => (r.range(30, HEAL_MS - 300), Fault::Break(db, who, r.range(50, 900))),
+            3..6 => {
+                let lock = Fault::Locked(row(r, plan), r.pick(&[40, 150, 500, 500]));
+                (r.range(30, HEAL_MS - 300), lock)
+            }
             _ => {
-                let lag = r.pick(&[20, 100, 400, 1500]);
-                Fault::Behind(db, who(r, plan), (lag, r.range(lag, lag + 600)))
+                let times = (r.pick(&[20, 100, 500, 1500]), r.range(500, 2000));
+                (r.range(30, 1400), Fault::Behind(db, who, times))
             }
         };
-        plan.faults.push((r.range(30, HEAL_MS - 300), fault));
+        plan.faults.push((at, fault));
     }
     plan.faults.sort_by_key(|f| f.0);
 }

@@ -14,7 +14,7 @@ use store::port::{
 use store::{StoreError, StoreResult};
 
 use super::mutant::StoreMutant;
-use super::state::{Cell, MemoryStore};
+use super::state::{Cell, Database, MemoryStore};
 use super::{reads, units, verdicts};
 
 #[async_trait]
@@ -43,7 +43,20 @@ impl Ledger for MemoryStore {
         self.tx(db, |tx| verdicts::run(tx, batch, stale.as_ref())).await
     }
     async fn release(&self, cell: &CellId, orders: &[OrderId]) -> StoreResult<Appended> {
-        self.tx(self.home([cell])?, |tx| units::release(tx, cell, orders)).await
+        let db = self.home([cell])?;
+        let stale = if self.is_broken(StoreMutant::ReleasePlain) {
+            let claims = |c: &Cell| -> BTreeSet<OrderId> {
+                let claimed = |o: &&OrderId| c.find(Class::Verdict, **o).is_some();
+                orders.iter().filter(claimed).copied().collect()
+            };
+            let seen = self.read(db, |d| Ok(reads::cell(d, cell).map(claims))).await?;
+            Some(seen.unwrap_or_default())
+        } else {
+            None
+        };
+        let known = |o: &&OrderId| stale.as_ref().is_none_or(|s| s.contains(*o));
+        let orders: Vec<OrderId> = orders.iter().filter(known).copied().collect();
+        self.tx(db, |tx| units::release(tx, cell, &orders)).await
     }
     async fn finish_unrowed(&self, db: u16, ranges: &[UnrowedRange]) -> StoreResult<()> {
         self.tx(db, |tx| {
@@ -131,14 +144,18 @@ impl Ledger for MemoryStore {
         cell: &CellId,
         orders: &[OrderId],
     ) -> StoreResult<Vec<Option<Verdict>>> {
-        self.read_now(self.home([cell])?, |d| {
+        let find = |d: &Database| {
             let of = |order: &OrderId| {
                 let e = reads::cell(d, cell)?.find(Class::Verdict, *order)?;
                 Some(Verdict { kind: e.kind, seq: e.seq, fresh: false })
             };
             Ok(orders.iter().map(of).collect())
-        })
-        .await
+        };
+        let db = self.home([cell])?;
+        if self.is_broken(StoreMutant::FindPlain) {
+            return self.read(db, find).await;
+        }
+        self.read_now(db, find).await
     }
     async fn traces(&self, db: u16, orders: &[OrderId]) -> StoreResult<Traces> {
         let wanted: BTreeSet<OrderId> = orders.iter().copied().collect();
@@ -177,8 +194,14 @@ impl Ledger for MemoryStore {
         if until.saturating_sub(from) > MAX_STRETCH {
             return Err(StoreError::corrupt(db, format!("{} entries in one call", until - from)));
         }
+        let short = self.is_broken(StoreMutant::UnitsShort);
         self.read(db, |d| {
-            Ok(reads::cell(d, cell).map_or(Vec::new(), |c| reads::units(c, from, until)))
+            let found = reads::cell(d, cell);
+            let reaches = found.map_or(0, |c| c.entries.len() as u64);
+            if reaches < until && !short {
+                return Err(StoreError::behind(db, cell, (reaches, until)));
+            }
+            Ok(found.map_or(Vec::new(), |c| reads::units(c, from, until)))
         })
         .await
     }
