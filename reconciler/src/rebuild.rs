@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cells::port::{Changed, LoadCall};
-use domain::{CellId, Totals};
 use domain::drift::DriftKind;
 use domain::frame::{self, Item};
+use domain::{CellId, Totals};
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 use orderlog::port::Partition;

@@ -113,8 +113,7 @@ impl Shop {
         };
         let (limit, deadline_ms, opens_at_ms, closes_at_ms) = (0, 0, 0, 0);
         let items = vec![item];
-        let call =
-            ReserveCall { limit, deadline_ms, opens_at_ms, closes_at_ms, wait: None, items };
+        let call = ReserveCall { limit, deadline_ms, opens_at_ms, closes_at_ms, wait: None, items };
         let reply = self.ports.cells.reserve(cell, &call).await.unwrap();
         let Some(Reserved::New { t_ms }) = reply.results.into_iter().next() else {
             panic!("no hold");

@@ -3,6 +3,10 @@
 //! Every method is idempotent and atomic; a batch equals its single transactions in order. After
 //! [`StoreError::is_transient`] the outcome is unknown: run the same call again. All of a call's
 //! cells must live on one database (`cell_db`), all of its rows on one (`order_db`).
+//!
+//! Transactions, [`Ledger::locked`] and [`Ledger::find_verdicts`] see what is committed. Whatever
+//! else only reads may be answered by a replica that is behind: nothing that costs something is
+//! decided by it alone.
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -20,7 +20,7 @@ pub(super) const KNOWN: [(&str, Option<Profile>, Known); 83] = [
     ("no_lookup", None, Found("6.3", 399)),
     ("flag_no_filter", None, Found("6.3", 3)),
     ("accept_without_receipt", Some(P::All), Found("INV-7", 53)),
-    ("wait_ignored", Some(P::Failover), Found("INV-13", 24)),
+    ("wait_ignored", Some(P::Failover), Found("INV-13", 57)),
     ("receipt_ignored", None, Found("6.1 receipt", 1310)),
     ("ack_before_commit", Some(P::All), Found("6.9", 74)),
     ("ack_before_row", Some(P::Log), Survives),
@@ -48,7 +48,7 @@ pub(super) const KNOWN: [(&str, Option<Profile>, Known); 83] = [
     ("no_stop_selling", Some(P::Fork), Found("INV-11", 1)),
     ("ledger_trusted", Some(P::Fork), Found("INV-11", 7)),
     ("transfer_no_hold", None, Found("INV-13", 274)),
-    ("fork_plain", Some(P::Database), Survives),
+    ("fork_plain", Some(P::Database), Found("6.10", 80)),
     ("stop_plain", None, Found("6.6", 177)),
     ("load_plain", None, Found("6.6", 282)),
     ("sweep_plain", Some(P::Log), Survives),
@@ -99,7 +99,7 @@ pub(super) const EXPLAINED: [(&str, &str); 20] = [
     (
         "returning_no_ledger",
         "rarely found: the cache of verdicts must be lost between a verdict and its row, and the \
-         price change before the retry",
+         price change before the retry; gate/tests/answers.rs holds the rule",
     ),
     (
         "rewind_dead",

@@ -3,8 +3,8 @@
 //! What came later ([`later`]) has a stream of its own, so that it moves nothing else.
 
 use super::{
-    Act, CallFaults, ClientPlan, Fault, HEAL_MS, Halt, OfferPlan, Order, Plan, Profile, Role,
-    Row, Target, Transfer, Who,
+    Act, CallFaults, ClientPlan, Fault, HEAL_MS, Halt, OfferPlan, Order, Plan, Profile, Role, Row,
+    Target, Transfer, Who,
 };
 use crate::rng::Rng;
 
