@@ -111,7 +111,7 @@ impl Reconciler {
         // A range that nothing is kept of is finished, or a replica that is behind was asked: in
         // both cases it is not for this pass to forget it.
         let behind = orders.is_empty() || orders.iter().any(|k| !kinds.contains_key(&k.seq));
-        if behind && !mutant::on(Mutant::SweepPlain) {
+        if behind {
             return Err(down(format!("{}: reads know nothing of its orders", range.cell)));
         }
         let mut out = Vec::new();

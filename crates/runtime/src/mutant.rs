@@ -66,8 +66,6 @@ mutants! {
     ForkPlain "fork_plain" "a fork is believed from plain reads";
     StopPlain "stop_plain" "a cell is stopped for what plain reads say of its row";
     LoadPlain "load_plain" "a cell is built from a row that was read without its lock";
-    SweepPlain "sweep_plain" "a range that plain reads know nothing of is forgotten";
-    CommitLost "commit_lost" "a transfer whose answer is lost gives its hold back";
     DropUnsettled "opreb_nowait" "an operator's rebuild drops the cell without emptying it";
 }
 

@@ -72,9 +72,6 @@ async fn remove(
         hold(admin, request, cell, units).await?;
     }
     let change = ports.store.transfer(request, cell, None, units).await;
-    if change.is_err() && mutant::on(Mutant::CommitLost) {
-        ports.cells.resolve(cell, &[(request, 0)]).await.map_err(input::cell_down)?;
-    }
     let change = change.map_err(input::down)?;
     if matches!(change, Change::OtherUnits) {
         // The ledger rejected the request; folding that in drops the hold.

@@ -8,7 +8,7 @@ use crate::plan::Profile::{self, self as P};
 
 /// (mutant, family of faults or all, what finds it).
 #[rustfmt::skip]
-pub(super) const KNOWN: [(&str, Option<Profile>, Known); 83] = [
+pub(super) const KNOWN: [(&str, Option<Profile>, Known); 78] = [
     ("random_ids", None, Found("INV-8", 0)),
     ("retry_bytes", None, Found("6.1 bytes", 131)),
     ("age_from_answer", Some(P::Log), Found("6.1 age", 2)),
@@ -51,8 +51,6 @@ pub(super) const KNOWN: [(&str, Option<Profile>, Known); 83] = [
     ("fork_plain", Some(P::Database), Found("6.10", 80)),
     ("stop_plain", None, Found("6.6", 177)),
     ("load_plain", None, Found("6.6", 282)),
-    ("sweep_plain", Some(P::Log), Survives),
-    ("commit_lost", None, Survives),
     ("opreb_nowait", Some(P::Hand), Found("INV-14", 153)),
     ("apply_no_watermark", None, Found("INV-3", 2)),
     ("gap_ignored", None, Found("INV-3", 5)),
@@ -88,9 +86,6 @@ pub(super) const KNOWN: [(&str, Option<Profile>, Known); 83] = [
     ("progress_goes_back", None, Survives),
     ("conflict_leaves_live", None, Found("INV-8", 76)),
     ("transfer_two_tx", None, Found("INV-10", 2)),
-    ("release_plain", None, Survives),
-    ("find_plain", Some(P::Forget), Survives),
-    ("units_short", Some(P::Loss), Survives),
     ("first_cell_only", None, Found("INV-11", 10)),
 ];
 

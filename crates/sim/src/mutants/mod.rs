@@ -91,9 +91,6 @@ fn stored(mutant: StoreMutant) -> Case {
         S::ProgressGoesBack => ("progress_goes_back", "a late writer sets progress back"),
         S::KeyConflictLeavesLive => ("conflict_leaves_live", "the loser of a key conflict lives"),
         S::TransferTwoTx => ("transfer_two_tx", "a transfer in two transactions"),
-        S::ReleasePlain => ("release_plain", "what is given back is read without the lock"),
-        S::FindPlain => ("find_plain", "a replica that is behind is asked for verdicts"),
-        S::UnitsShort => ("units_short", "units of a ledger that is behind are taken as they are"),
         S::FirstCellOnly => ("first_cell_only", "of several cells of a commit one is kept"),
     };
     Case { name, meaning, spot: Spot::Store(mutant) }

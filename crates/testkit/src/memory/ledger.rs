@@ -44,19 +44,7 @@ impl Ledger for MemoryStore {
     }
     async fn release(&self, cell: &CellId, orders: &[OrderId]) -> StoreResult<Appended> {
         let db = self.home([cell])?;
-        let stale = if self.is_broken(StoreMutant::ReleasePlain) {
-            let claims = |c: &Cell| -> BTreeSet<OrderId> {
-                let claimed = |o: &&OrderId| c.find(Class::Verdict, **o).is_some();
-                orders.iter().filter(claimed).copied().collect()
-            };
-            let seen = self.read(db, |d| Ok(reads::cell(d, cell).map(claims))).await?;
-            Some(seen.unwrap_or_default())
-        } else {
-            None
-        };
-        let known = |o: &&OrderId| stale.as_ref().is_none_or(|s| s.contains(*o));
-        let orders: Vec<OrderId> = orders.iter().filter(known).copied().collect();
-        self.tx(db, |tx| units::release(tx, cell, &orders)).await
+        self.tx(db, |tx| units::release(tx, cell, orders)).await
     }
     async fn finish_unrowed(&self, db: u16, ranges: &[UnrowedRange]) -> StoreResult<()> {
         self.tx(db, |tx| {
@@ -152,9 +140,6 @@ impl Ledger for MemoryStore {
             Ok(orders.iter().map(of).collect())
         };
         let db = self.home([cell])?;
-        if self.is_broken(StoreMutant::FindPlain) {
-            return self.read(db, find).await;
-        }
         self.read_now(db, find).await
     }
     async fn traces(&self, db: u16, orders: &[OrderId]) -> StoreResult<Traces> {
@@ -194,11 +179,10 @@ impl Ledger for MemoryStore {
         if until.saturating_sub(from) > MAX_STRETCH {
             return Err(StoreError::corrupt(db, format!("{} entries in one call", until - from)));
         }
-        let short = self.is_broken(StoreMutant::UnitsShort);
         self.read(db, |d| {
             let found = reads::cell(d, cell);
             let reaches = found.map_or(0, |c| c.entries.len() as u64);
-            if reaches < until && !short {
+            if reaches < until {
                 return Err(StoreError::behind(db, cell, (reaches, until)));
             }
             Ok(found.map_or(Vec::new(), |c| reads::units(c, from, until)))

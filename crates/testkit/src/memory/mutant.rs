@@ -29,19 +29,13 @@ pub enum StoreMutant {
     KeyConflictLeavesLive,
     /// A transfer's units leave in a transaction of their own; the second one is lost (INV-10).
     TransferTwoTx,
-    /// What is given back is read without the cell's lock (INV-6).
-    ReleasePlain,
-    /// A replica that is behind is asked whether an order has a verdict.
-    FindPlain,
-    /// The units of a ledger that is behind are answered as if it reached further (INV-4).
-    UnitsShort,
     /// Of a transaction over several cells only the first cell's entries are kept (INV-3).
     FirstCellOnly,
 }
 
 impl StoreMutant {
     /// All of them.
-    pub const ALL: [StoreMutant; 15] = [
+    pub const ALL: [StoreMutant; 12] = [
         StoreMutant::NoGuard,
         StoreMutant::ReleaseNotIdempotent,
         StoreMutant::NoKeyUnique,
@@ -53,9 +47,6 @@ impl StoreMutant {
         StoreMutant::ProgressGoesBack,
         StoreMutant::KeyConflictLeavesLive,
         StoreMutant::TransferTwoTx,
-        StoreMutant::ReleasePlain,
-        StoreMutant::FindPlain,
-        StoreMutant::UnitsShort,
         StoreMutant::FirstCellOnly,
     ];
 }
