@@ -40,47 +40,55 @@ impl Reconciler {
         let last = self.ports.store.last(cell).await.map_err(down)?;
         let head = self.ports.store.head(cell).await.map_err(down)?;
         let head = head.ok_or(OperateError::UnknownCell)?;
-        let kind = match &view {
-            Some(v) => drift::compare(v.totals, at_w, head),
-            None => Some(DriftKind::Missing),
-        };
-        if let (Some(DriftKind::Fork), Some(v)) = (kind, &view)
-            && let Some(other) = self.no_fork(cell, *v).await?
-        {
-            return Ok(other);
-        }
         // The entry at W is the last one most of the time: it is not read twice.
         let folded = match at_w {
             Some(t) if t.seq == head.seq => Some(t),
             _ => self.ports.store.at(cell, head.seq).await.map_err(down)?,
         };
-        let row_is_sound = folded == Some(head) && last.is_none_or(|l| l.seq <= head.seq);
-        let kind = match kind {
-            _ if !row_is_sound => Some(DriftKind::Ledger),
-            // Which of the two is wrong? Only a ledger that folds says what a view must be.
-            Some(DriftKind::Counters) if !self.folds(cell).await? => Some(DriftKind::Ledger),
-            kind => kind,
-        };
-        Ok(Compared { view, at_w, head, row_is_sound, kind })
+        let mut compared = judge(view, at_w, (head, folded, last));
+        if must_be_proven(compared.kind) {
+            compared = self.proven(cell, view, last).await?;
+        }
+        // Which of the two is wrong? Only a ledger that folds says what a view must be.
+        if compared.kind == Some(DriftKind::Counters) && !self.folds(cell).await? {
+            compared.kind = Some(DriftKind::Ledger);
+        }
+        Ok(compared)
     }
 
-    /// A fork costs the cell its holds, so it is believed only from reads that lock: a plain one
-    /// may come from a replica that is behind, or from a snapshot. `Some` when it is none.
-    async fn no_fork(
+    /// The same from reads that lock. A fork costs the cell its holds, a false row stops its sale:
+    /// plain reads may come from a replica that is behind, or some from it and some not.
+    async fn proven(
         &self,
         cell: &CellId,
-        view: CellView,
-    ) -> Result<Option<Compared>, OperateError> {
-        let proven = self.ports.store.locked(cell, view.totals.seq).await.map_err(down)?;
-        let Proven { head, at } = proven.ok_or(OperateError::UnknownCell)?;
-        let kind = drift::compare(view.totals, at, head);
-        if kind == Some(DriftKind::Fork) {
-            return Ok(None);
+        view: Option<CellView>,
+        last: Option<Totals>,
+    ) -> Result<Compared, OperateError> {
+        let (head, folded) = self.locked_row(cell).await?;
+        let at_w = match &view {
+            Some(v) if v.totals.seq == head.seq => folded,
+            Some(v) => self.locked(cell, v.totals.seq).await?.at,
+            None => None,
+        };
+        let compared = judge(view, at_w, (head, folded, last));
+        if !must_be_proven(compared.kind) {
+            tracing::warn!(%cell, "reads are behind the database that locks: is a replica asked?");
         }
-        tracing::warn!(%cell, "reads are behind the database that locks: is a replica asked?");
-        let view = Some(view);
-        // Whether the row is sound is seen by a pass whose reads are of one time.
-        Ok(Some(Compared { view, at_w: at, head, row_is_sound: true, kind }))
+        Ok(compared)
+    }
+
+    /// The cell row, and what the ledger says at its position.
+    pub(crate) async fn locked_row(
+        &self,
+        cell: &CellId,
+    ) -> Result<(Totals, Option<Totals>), OperateError> {
+        let head = self.locked(cell, 0).await?.head;
+        Ok((head, self.locked(cell, head.seq).await?.at))
+    }
+
+    async fn locked(&self, cell: &CellId, seq: u64) -> Result<Proven, OperateError> {
+        let proven = self.ports.store.locked(cell, seq).await.map_err(down)?;
+        proven.ok_or(OperateError::UnknownCell)
     }
 
     /// False when an entry since the last flag entry is not the fold of what was before it: a row
@@ -133,6 +141,30 @@ impl Reconciler {
         let now = self.ports.store.now_ms().await.map_err(down)?;
         let limit = self.settings.relay_after.as_millis() as u64;
         Ok(first.is_some_and(|e| (e.at_ms as u64).saturating_add(limit) < now))
+    }
+}
+
+/// What reads say; `row`: the cell row, the ledger at its position, the ledger's last entry.
+fn judge(
+    view: Option<CellView>,
+    at_w: Option<Totals>,
+    (head, folded, last): (Totals, Option<Totals>, Option<Totals>),
+) -> Compared {
+    let row_is_sound = folded == Some(head) && last.is_none_or(|l| l.seq <= head.seq);
+    let kind = match &view {
+        _ if !row_is_sound => Some(DriftKind::Ledger),
+        Some(v) => drift::compare(v.totals, at_w, head),
+        None => Some(DriftKind::Missing),
+    };
+    Compared { view, at_w, head, row_is_sound, kind }
+}
+
+/// What is not believed from plain reads.
+fn must_be_proven(kind: Option<DriftKind>) -> bool {
+    match kind {
+        Some(DriftKind::Fork) => !mutant::on(Mutant::ForkPlain),
+        Some(DriftKind::Ledger) => !mutant::on(Mutant::StopPlain),
+        _ => false,
     }
 }
 

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cells::port::{Changed, LoadCall};
-use domain::CellId;
 use domain::drift::DriftKind;
 use domain::frame::{self, Item};
+use domain::{CellId, Totals};
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 use orderlog::port::Partition;
@@ -133,9 +133,8 @@ impl Reconciler {
     pub(crate) async fn load(&self, cell: &CellId, ticket: &str) -> Result<(), OperateError> {
         // Without its offer's row: as with a limit, which serves an offer of either sort.
         let limited = self.limited(cell).await?.unwrap_or(true);
-        let head = self.ports.store.head(cell).await.map_err(down)?;
-        let totals = head.ok_or(OperateError::UnknownCell)?;
-        if self.ports.store.at(cell, totals.seq).await.map_err(down)? != Some(totals) {
+        let (totals, folded) = self.row_to_load(cell).await?;
+        if folded != Some(totals) {
             return self.broken_row(cell).await;
         }
         let suffix = format!("{:016x}", self.ports.unique.next());
@@ -154,6 +153,17 @@ impl Reconciler {
             Followed::Ok { .. } => Ok(()),
             other => Err(down(format!("{cell}: loaded, but not caught up: {other:?}"))),
         }
+    }
+
+    /// Read under the row's lock: a row from a replica that is behind would sell again what orders
+    /// from before the barrier have claimed.
+    async fn row_to_load(&self, cell: &CellId) -> Result<(Totals, Option<Totals>), OperateError> {
+        if !mutant::on(Mutant::LoadPlain) {
+            return self.locked_row(cell).await;
+        }
+        let head = self.ports.store.head(cell).await.map_err(down)?;
+        let head = head.ok_or(OperateError::UnknownCell)?;
+        Ok((head, self.ports.store.at(cell, head.seq).await.map_err(down)?))
     }
 
     /// Puts the buyers at `seq` into the staging key; (their number, the sum of their hashes).

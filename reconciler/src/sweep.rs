@@ -108,6 +108,12 @@ impl Reconciler {
         let page = self.ports.store.after(&range.cell, range.first_seq - 1, limit).await;
         let entries = page.map_err(down)?.map(|p| p.entries).unwrap_or_default();
         let kinds: BTreeMap<u64, &Entry> = entries.iter().map(|e| (e.seq, e)).collect();
+        // A range that nothing is kept of is finished, or a replica that is behind was asked: in
+        // both cases it is not for this pass to forget it.
+        let behind = orders.is_empty() || orders.iter().any(|k| !kinds.contains_key(&k.seq));
+        if behind {
+            return Err(down(format!("{}: reads know nothing of its orders", range.cell)));
+        }
         let mut out = Vec::new();
         for Kept { seq, mode, sealed } in orders {
             let Some(e) = kinds.get(&seq).filter(|e| e.kind.class() == Class::Verdict) else {

@@ -63,6 +63,9 @@ mutants! {
     NoStop "no_stop_selling" "a broken ledger does not stop the sale of its cell";
     LedgerTrusted "ledger_trusted" "counters are mended from a ledger that does not fold";
     TransferNoHold "transfer_no_hold" "units leave a cell without a hold on them";
+    ForkPlain "fork_plain" "a fork is believed from plain reads";
+    StopPlain "stop_plain" "a cell is stopped for what plain reads say of its row";
+    LoadPlain "load_plain" "a cell is built from a row that was read without its lock";
     DropUnsettled "opreb_nowait" "an operator's rebuild drops the cell without emptying it";
 }
 

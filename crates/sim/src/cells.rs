@@ -200,6 +200,11 @@ fn buyer(hold: &[u8]) -> &[u8] {
     hold.get(30..30 + length.unwrap_or(0)).unwrap_or_default()
 }
 
+/// True for a drop that may lose holds.
+pub fn as_fork(call: &Call) -> bool {
+    call.args().nth(3) == Some(b"1".as_slice())
+}
+
 /// What a call is about, for the story.
 fn about(call: &Call) -> String {
     let args: Vec<&[u8]> = call.args().collect();

@@ -13,7 +13,7 @@ use crate::cells::RESERVE;
 pub struct Coverage(BTreeMap<(&'static str, &'static str), u64>);
 
 /// What every longer run must meet.
-pub const EXPECTED: [(&str, &[&str]); 19] = [
+pub const EXPECTED: [(&str, &[&str]); 20] = [
     ("reserve", &RESERVE),
     ("reserve", &["missing"]),
     ("apply", &["ok", "missing", "gap", "fork"]),
@@ -27,7 +27,8 @@ pub const EXPECTED: [(&str, &[&str]); 19] = [
     ("mend", &["ok", "changed"]),
     ("drop", &["ok", "changed"]),
     ("snapshot", &["ok", "missing"]),
-    ("call", &["refused", "lost_request", "lost_reply", "late", "twice"]),
+    ("call", &["refused", "lost_request", "lost_reply", "late", "twice", "broken"]),
+    ("database", &["lock_wait", "cell_left_out", "from_behind"]),
     ("log", &["frame_lost", "unacked_lost", "redelivered", "ack_lost", "session_ended"]),
     (
         "fault",
@@ -46,6 +47,10 @@ pub const EXPECTED: [(&str, &[&str]); 19] = [
             "slow_store",
             "redis_down",
             "database_down",
+            "connections_broken",
+            "cell_locked",
+            "offer_locked",
+            "replica_behind",
             "log_down",
             "failover",
             "old_primary",

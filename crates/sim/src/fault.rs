@@ -7,11 +7,14 @@ use domain::frame::{self, Item};
 use domain::{CellId, OfferId};
 use tokio::time::sleep;
 
+use store::Ledger;
+
 use crate::net::spawn;
 use crate::node::Node;
-use crate::plan::{Fault, Role, Target};
+use crate::plan::{Fault, Role, Row, Target};
 use crate::process::Fleet;
 use crate::rng::mix;
+use crate::servers::Servers;
 use crate::world::{START_MS, World};
 
 /// All of them.
@@ -46,6 +49,10 @@ fn name(fault: Fault) -> &'static str {
         Fault::Down(Target::Redis, _) => "redis_down",
         Fault::Down(Target::Db(_), _) => "database_down",
         Fault::Down(Target::Log, _) => "log_down",
+        Fault::Break(..) => "connections_broken",
+        Fault::Locked(Row::Cell(..), _) => "cell_locked",
+        Fault::Locked(Row::Offer(_), _) => "offer_locked",
+        Fault::Behind(..) => "replica_behind",
         Fault::Failover(_) => "failover",
         Fault::OldPrimary(..) => "old_primary",
         Fault::Fork(..) => "fork",
@@ -72,6 +79,9 @@ fn apply(fleet: &Arc<Fleet>, n: u64, fault: Fault) {
         Fault::Slow(role, index, (by, ms)) => fleet.with(role, index, |p| p.slow(by, ms)),
         Fault::SlowTarget(target, by, ms) => world.slow(target, by, ms),
         Fault::Down(target, ms) => world.down(target, ms),
+        Fault::Break(db, who, ms) => world.servers.break_off(db, who, ms),
+        Fault::Locked(row, ms) => lock(world, row, ms),
+        Fault::Behind(db, who, times) => Servers::fall_behind(world, db, who, times),
         Fault::Failover(most) => failover(world, n, most),
         Fault::OldPrimary(most, ms) => {
             cells(world).iter().for_each(|cell| world.redis.depose(cell));
@@ -89,6 +99,16 @@ fn apply(fleet: &Arc<Fleet>, n: u64, fault: Fault) {
         }
         Fault::Falsify(which) => falsify(world, n, which),
     }
+}
+
+fn lock(world: &World, row: Row, ms: u64) {
+    let (Row::Cell(offer, _) | Row::Offer(offer)) = row;
+    let Ok(offer) = world.plan.offers[offer].name.parse::<OfferId>() else { return };
+    let row = match row {
+        Row::Cell(_, bucket) => (world.store.cell_db(&offer), offer.cell(bucket).to_string()),
+        Row::Offer(_) => (0, format!("offer {offer}")),
+    };
+    world.servers.lock(row, ms);
 }
 
 fn kill(fleet: &Arc<Fleet>, (role, index): (Role, u64), down: u64) {
@@ -140,6 +160,7 @@ fn fork(world: &Arc<World>, db: u16, age: u64) {
     spawn(async move {
         sleep(Duration::from_millis(age)).await;
         let lost = world.store.restore(db, saved);
+        world.servers.forget_replica(db);
         world.tell("WORLD", || format!("db-{db} comes back without {lost} entries"));
         if lost > 0 {
             world.met("fork", "entries_lost");

@@ -22,6 +22,7 @@ pub mod process;
 pub mod redis;
 pub mod rng;
 pub mod run;
+pub mod servers;
 pub mod shrink;
 pub mod store;
 pub mod story;

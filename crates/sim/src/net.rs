@@ -39,6 +39,8 @@ pub enum Fate {
     Fine,
     /// Refused at once.
     Refused,
+    /// Carried out, then the connection breaks: the caller hears so at once.
+    Broken,
     /// Lost on the way there.
     LostRequest,
     /// Lost on the way back.
@@ -55,6 +57,7 @@ impl Fate {
         match self {
             Fate::Fine => "fine",
             Fate::Refused => "refused",
+            Fate::Broken => "broken",
             Fate::LostRequest => "lost_request",
             Fate::LostReply => "lost_reply",
             Fate::Late(_) => "late",
@@ -92,6 +95,11 @@ pub async fn trip<R: Send + 'static>(
                 pause(there).await;
                 carry(node, &work).await;
                 pause(trip.limit.saturating_sub(there)).await;
+                Err(Failed::Unknown)
+            }
+            Fate::Broken => {
+                pause(there).await;
+                drop(carry(node, &work).await);
                 Err(Failed::Unknown)
             }
             Fate::Late(by) => {

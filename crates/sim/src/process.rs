@@ -179,7 +179,7 @@ pub fn ports(node: &Arc<Node>) -> Ports {
     let world = &node.world;
     Ports {
         cells: Arc::new(Engine::new(NodeRunner { node: node.clone() })),
-        store: Arc::new(NodeStore { node: node.clone(), inner: world.store.clone() }),
+        store: Arc::new(NodeStore::new(node)),
         log: Arc::new(NodeLog { node: node.clone(), inner: world.log.clone() }),
         identity: world.identity.clone(),
         clock: node.clone(),

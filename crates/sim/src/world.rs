@@ -20,6 +20,7 @@ use crate::oracle::Oracle;
 use crate::plan::{HEAL_MS, Plan, Profile, Role, Target};
 use crate::redis::Redis;
 use crate::rng::mix;
+use crate::servers::Servers;
 
 /// Simulated time starts here, UTC ms.
 pub const START_MS: u64 = 1_700_000_000_000;
@@ -51,6 +52,8 @@ pub struct World {
     pub redis: Arc<Redis>,
     /// The databases.
     pub store: MemoryStore,
+    /// How the databases' servers are.
+    pub servers: Servers,
     /// The log.
     pub log: MemoryLog,
     /// The keyed functions.
@@ -87,6 +90,7 @@ impl World {
             log: MemoryLog::new(plan.partitions, clock),
             oracle: Mutex::new(Oracle::new(&plan)),
             plan,
+            servers: Servers::default(),
             redis,
             identity,
             cover: Mutex::default(),
@@ -166,6 +170,7 @@ impl World {
         self.healed.store(true, Ordering::Relaxed);
         self.weather.lock().clear();
         self.split.lock().take();
+        self.servers.heal();
         self.tell("WORLD", || "all faults end".to_owned());
     }
 
@@ -238,7 +243,8 @@ impl World {
     /// What happens to a call.
     pub fn fate(&self, node: &Node, trip: Trip, dice: u64) -> Fate {
         let c = &self.plan.calls;
-        let ladder = [c.lost_request, c.lost_reply, c.late, c.twice, c.refused];
+        let broken = if matches!(trip.target, Target::Db(_)) { c.broken } else { 0 };
+        let ladder = [c.lost_request, c.lost_reply, c.late, c.twice, c.refused, broken];
         let mut at = (dice >> 24) % 1000;
         if self.is_healed() || self.at() > HEAL_MS || self.plan.tweaks.calls.contains(&dice) {
             return Fate::Fine;
@@ -246,15 +252,27 @@ impl World {
         // Few buyers, many late calls: soon enough that the deadline still lets them through.
         let most = if self.plan.profile == Profile::Forget { 140 } else { 900 };
         let by = 1 + (dice >> 40) % most;
-        let fates =
-            [Fate::LostRequest, Fate::LostReply, Fate::Late(by), Fate::Twice(by), Fate::Refused];
+        let fates = [
+            Fate::LostRequest,
+            Fate::LostReply,
+            Fate::Late(by),
+            Fate::Twice(by),
+            Fate::Refused,
+            Fate::Broken,
+        ];
         for (share, fate) in ladder.into_iter().zip(fates) {
             if at < share {
                 return self.allowed(node, trip, fate, dice);
             }
             at -= share;
         }
-        Fate::Fine
+        match trip.target {
+            Target::Db(db) => match self.servers.fate(db, node, dice) {
+                Fate::Fine => Fate::Fine,
+                fate => self.allowed(node, trip, fate, dice),
+            },
+            Target::Redis | Target::Log => Fate::Fine,
+        }
     }
 
     /// A reserve is carried out twice only when its caller knows that it does not know

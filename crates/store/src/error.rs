@@ -82,6 +82,12 @@ impl StoreError {
             | StoreError::Permanent { db, .. } => *db,
         }
     }
+    /// A ledger that ends (first) before a position that a caller knows of (second): the server that
+    /// answered is a replica that is behind.
+    pub fn behind(db: u16, cell: &CellId, (ends, asked): (u64, u64)) -> Self {
+        let what = format!("the ledger of {cell} ends at {ends}, not at {asked}: is it a replica?");
+        StoreError::Transient { db, what }
+    }
     /// Data in a table that no code of ours wrote.
     pub fn corrupt(db: u16, what: impl Into<String>) -> Self {
         StoreError::Permanent { db, what: what.into() }

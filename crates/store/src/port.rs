@@ -3,6 +3,10 @@
 //! Every method is idempotent and atomic; a batch equals its single transactions in order. After
 //! [`StoreError::is_transient`] the outcome is unknown: run the same call again. All of a call's
 //! cells must live on one database (`cell_db`), all of its rows on one (`order_db`).
+//!
+//! Transactions, [`Ledger::locked`] and [`Ledger::find_verdicts`] see what is committed. Whatever
+//! else only reads may be answered by a replica that is behind: nothing that costs something is
+//! decided by it alone.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -257,7 +261,8 @@ pub trait Ledger: Send + Sync {
     /// key one that was claimed, if any was.
     async fn verdict_under(&self, cell: &CellId, key: Key) -> StoreResult<Option<OrderId>>;
     /// What claims and releases in `from + 1 ..= until` did, in the order of the ledger: folded,
-    /// the units of each buyer. At most [`MAX_STRETCH`] positions.
+    /// the units of each buyer. At most [`MAX_STRETCH`] positions. A ledger that does not reach
+    /// `until` is transiently unavailable: a replica that is behind must not answer for it.
     async fn units(&self, cell: &CellId, from: u64, until: u64) -> StoreResult<Vec<Moved>>;
     /// All cells of a database, ascending, after `after`, at most `limit`.
     async fn cells(&self, db: u16, after: Option<&CellId>, limit: u64) -> StoreResult<Vec<CellId>>;

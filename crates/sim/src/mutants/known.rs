@@ -8,7 +8,7 @@ use crate::plan::Profile::{self, self as P};
 
 /// (mutant, family of faults or all, what finds it).
 #[rustfmt::skip]
-pub(super) const KNOWN: [(&str, Option<Profile>, Known); 75] = [
+pub(super) const KNOWN: [(&str, Option<Profile>, Known); 78] = [
     ("random_ids", None, Found("INV-8", 0)),
     ("retry_bytes", None, Found("6.1 bytes", 131)),
     ("age_from_answer", Some(P::Log), Found("6.1 age", 2)),
@@ -20,7 +20,7 @@ pub(super) const KNOWN: [(&str, Option<Profile>, Known); 75] = [
     ("no_lookup", None, Found("6.3", 399)),
     ("flag_no_filter", None, Found("6.3", 3)),
     ("accept_without_receipt", Some(P::All), Found("INV-7", 53)),
-    ("wait_ignored", Some(P::Failover), Found("INV-13", 24)),
+    ("wait_ignored", Some(P::Failover), Found("INV-13", 57)),
     ("receipt_ignored", None, Found("6.1 receipt", 1310)),
     ("ack_before_commit", Some(P::All), Found("6.9", 74)),
     ("ack_before_row", Some(P::Log), Survives),
@@ -48,6 +48,9 @@ pub(super) const KNOWN: [(&str, Option<Profile>, Known); 75] = [
     ("no_stop_selling", Some(P::Fork), Found("INV-11", 1)),
     ("ledger_trusted", Some(P::Fork), Found("INV-11", 7)),
     ("transfer_no_hold", None, Found("INV-13", 274)),
+    ("fork_plain", Some(P::Database), Found("6.10", 80)),
+    ("stop_plain", None, Found("6.6", 177)),
+    ("load_plain", None, Found("6.6", 282)),
     ("opreb_nowait", Some(P::Hand), Found("INV-14", 153)),
     ("apply_no_watermark", None, Found("INV-3", 2)),
     ("gap_ignored", None, Found("INV-3", 5)),
@@ -91,7 +94,7 @@ pub(super) const EXPLAINED: [(&str, &str); 20] = [
     (
         "returning_no_ledger",
         "rarely found: the cache of verdicts must be lost between a verdict and its row, and the \
-         price change before the retry",
+         price change before the retry; gate/tests/answers.rs holds the rule",
     ),
     (
         "rewind_dead",

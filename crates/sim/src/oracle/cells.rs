@@ -42,6 +42,9 @@ impl Oracle {
         if script == "load" && codes == ["ok"] {
             self.loaded(cell);
         }
+        if script == "drop" && codes == ["ok"] && !self.db_lost && crate::cells::as_fork(call) {
+            self.bad("6.10", format!("{cell} is dropped as a fork, and no commit was lost"));
+        }
         if script == "mend" && codes == ["ok"] {
             // What a hand wrote is gone from this very step on.
             self.cell_of(cell).falsified = false;

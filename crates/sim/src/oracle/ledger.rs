@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::ledger::Class;
-use domain::{CellId, Entry, Kind, OrderId, Status, Totals, invariant};
+use domain::{CellId, Entry, Kind, OrderId, Status, Totals, drift, invariant};
 use store::port::OrderRow;
 
 use super::{Oracle, RowFacts};
@@ -143,7 +143,15 @@ impl Oracle {
             Kind::Flag if self.giving_back => {
                 self.given_back.insert(e.order);
             }
+            Kind::Flag if drift::is_broken(&e.payload) => self.stopped(cell),
             Kind::Claim | Kind::Reject | Kind::Flag => {}
+        }
+    }
+
+    /// PROTOCOL 6.6: a cell is stopped for a person only when its row or its ledger is false.
+    fn stopped(&mut self, cell: &CellId) {
+        if self.cell_of(cell).hand_at.is_none() && !self.db_lost {
+            self.bad("6.6", format!("{cell} is stopped, and nothing is wrong with its ledger"));
         }
     }
 

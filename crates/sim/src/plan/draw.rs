@@ -3,8 +3,8 @@
 //! What came later ([`later`]) has a stream of its own, so that it moves nothing else.
 
 use super::{
-    Act, CallFaults, ClientPlan, Fault, HEAL_MS, Halt, OfferPlan, Order, Plan, Profile, Role,
-    Target, Transfer,
+    Act, CallFaults, ClientPlan, Fault, HEAL_MS, Halt, OfferPlan, Order, Plan, Profile, Role, Row,
+    Target, Transfer, Who,
 };
 use crate::rng::Rng;
 
@@ -87,6 +87,7 @@ pub(super) fn call_faults(r: &mut Rng, profile: Profile) -> CallFaults {
         late: if profile == Profile::Forget { 60 } else { level / 2 },
         twice: level,
         refused: level / 2,
+        broken: 0,
         slow: r.pick(&[0, 20, 60]),
         frame_lost: if log { r.pick(&[0, 30, 120]) } else { 0 },
         redelivered: r.pick(&[0, 60, if log { 300 } else { 100 }]),
@@ -177,6 +178,50 @@ pub(super) fn later(r: &mut Rng, plan: &mut Plan) {
     if plan.profile == Profile::Grey {
         grey(r, plan);
     }
+}
+
+/// Broken connections, locked rows and replicas that are behind: many in their own family, now and
+/// then one in the others.
+pub(super) fn servers(r: &mut Rng, plan: &mut Plan) {
+    let own = plan.profile.has(Profile::Database);
+    let share = match plan.profile {
+        Profile::Calm => 0,
+        Profile::Loss | Profile::Log | Profile::Failover | Profile::Fork => 250,
+        _ if own => 1000,
+        _ => 150,
+    };
+    if !r.chance(share) {
+        return;
+    }
+    plan.calls.broken = if own { r.pick(&[0, 10, 30]) } else { 0 };
+    for _ in 0..r.range(1, if own { 4 } else { 2 }) {
+        let db = r.below(u64::from(plan.databases)) as u16;
+        let who = who(r, plan);
+        let (at, fault) = match r.below(10) {
+            0..3 => (r.range(30, HEAL_MS - 300), Fault::Break(db, who, r.range(50, 900))),
+            3..6 => {
+                let lock = Fault::Locked(row(r, plan), r.pick(&[40, 150, 500, 500]));
+                (r.range(30, HEAL_MS - 300), lock)
+            }
+            _ => {
+                let times = (r.pick(&[20, 100, 500, 1500]), r.range(500, 2000));
+                (r.range(30, 1400), Fault::Behind(db, who, times))
+            }
+        };
+        plan.faults.push((at, fault));
+    }
+    plan.faults.sort_by_key(|f| f.0);
+}
+
+fn who(r: &mut Rng, plan: &Plan) -> Who {
+    let one = process(r, plan);
+    r.chance(500).then_some(one)
+}
+
+fn row(r: &mut Rng, plan: &Plan) -> Row {
+    let offer = r.below(plan.offers.len() as u64) as usize;
+    let bucket = r.below(plan.offers[offer].units.len() as u64) as u8;
+    if r.chance(850) { Row::Cell(offer, bucket) } else { Row::Offer(offer) }
 }
 
 /// One process of two that must be left alone, and clocks that nobody should believe.

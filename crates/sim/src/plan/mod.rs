@@ -9,6 +9,12 @@ use std::collections::BTreeSet;
 use crate::rng::Rng;
 
 mod draw;
+mod fault;
+
+pub use fault::{Fault, Role, Row, Target, Who};
+
+/// The stream of what servers of databases do.
+const SERVERS: u64 = 0x5e55;
 
 /// Faults end here; what is broken then heals.
 pub const HEAL_MS: u64 = 2100;
@@ -26,7 +32,8 @@ pub enum Profile {
     Failover,
     /// As `Process`, and Redis loses everything or comes back with an old snapshot.
     Loss,
-    /// As `Process`, and databases are down for a while.
+    /// As `Process`, and databases are down for a while, break connections, keep rows locked, and
+    /// replicas answer for them that are behind.
     Database,
     /// Hands falsify counters, operators rebuild living cells.
     Hand,
@@ -174,67 +181,6 @@ pub enum Halt {
     Again,
 }
 
-/// Which process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// A gate (with its operators' listener).
-    Gate,
-    /// A writer.
-    Writer,
-    /// A reconciler.
-    Reconciler,
-    /// Who moves units between buckets; lives for one transfer.
-    Coordinator,
-}
-
-/// What answers calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Target {
-    /// All of Redis.
-    Redis,
-    /// A database.
-    Db(u16),
-    /// The log.
-    Log,
-}
-
-/// A fault of the world.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// `kill -9`; a new one starts after so many ms.
-    Kill(Role, u64, u64),
-    /// A writer dies, and the log loses what it had and had not acked.
-    KillWithFrames(u64, u64),
-    /// SIGSTOP for so many ms.
-    Stop(Role, u64, u64),
-    /// Nothing that this process sends to this store arrives any more, and nobody mends it.
-    Cut(Role, u64, Target),
-    /// The clock of a process is set by so many ms.
-    Step(Role, u64, i64),
-    /// A process is so many times slower, for so many ms.
-    Slow(Role, u64, (u64, u64)),
-    /// A store is so many times slower, for so many ms.
-    SlowTarget(Target, u64, u64),
-    /// A store does not answer for so many ms.
-    Down(Target, u64),
-    /// Each slot loses up to so many of its last writes.
-    Failover(u64),
-    /// As `Failover`, and some processes talk to the old primaries for so many ms more.
-    OldPrimary(u64, u64),
-    /// A database comes back with its state of so many ms before.
-    Fork(u16, u64),
-    /// All cells are gone (`None`) or those of one offer.
-    Lose(Option<usize>),
-    /// Redis comes back with the state of so many ms ago.
-    OldSnapshot(u64),
-    /// The caches of verdicts are gone.
-    Tombstones,
-    /// A hand adds so many units to the row of a cell of this offer, beside its ledger.
-    FalsifyRow(usize, i64),
-    /// A hand writes nonsense into a cell's counters.
-    Falsify(usize),
-}
-
 /// How often calls go wrong, of a thousand.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CallFaults {
@@ -248,6 +194,8 @@ pub struct CallFaults {
     pub twice: u64,
     /// Refused at once.
     pub refused: u64,
+    /// Runs at a database, then the connection breaks.
+    pub broken: u64,
     /// Takes up to 60 ms more.
     pub slow: u64,
     /// The log gives a receipt and loses the frame.
@@ -261,7 +209,7 @@ impl CallFaults {
     pub fn any(&self) -> bool {
         let c = self;
         let all = [c.lost_request, c.lost_reply, c.late, c.twice, c.refused, c.slow];
-        all.iter().chain([&c.frame_lost, &c.redelivered]).any(|n| *n > 0)
+        all.iter().chain([&c.broken, &c.frame_lost, &c.redelivered]).any(|n| *n > 0)
     }
 }
 
@@ -342,6 +290,7 @@ impl Plan {
             plan.faults = draw::faults(&mut r, &plan);
         }
         draw::later(&mut Rng::new(seed ^ 0x1a7e), &mut plan);
+        draw::servers(&mut Rng::new(seed ^ SERVERS), &mut plan);
         plan
     }
 }

@@ -204,6 +204,11 @@ async fn units(db: &Db, cell: &CellId, (from, until): (u64, u64)) -> StoreResult
         .all(&*conn)
         .await
         .map_err(|e| db.err(e))?;
+    // Positions are gap-free: what is missing has not arrived at the server that answered.
+    let found = rows.len() as u64;
+    if found < until.saturating_sub(from) {
+        return Err(StoreError::behind(db.no, cell, (from + found, until)));
+    }
     let mut out = Vec::with_capacity(rows.len());
     for (buyer, kind, qty) in rows {
         let units = match convert::kind(db, kind)? {

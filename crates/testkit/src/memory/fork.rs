@@ -1,5 +1,7 @@
 //! A database that comes back without its last commits: all of it, or the ledger of one cell. And a
-//! hand that writes into a cell's row.
+//! hand that writes into a cell's row. And a replica that is behind.
+
+use std::sync::Arc;
 
 use domain::CellId;
 
@@ -7,9 +9,9 @@ use super::state::{Database, MemoryStore, State};
 
 /// Everything on the disk of one database at some moment.
 pub struct SavedDatabase {
-    tables: Database,
+    pub(super) tables: Database,
     /// The catalog, the leases, progress: database 0 has them.
-    rest: Option<Box<State>>,
+    pub(super) rest: Option<Box<State>>,
 }
 
 impl MemoryStore {
@@ -19,6 +21,13 @@ impl MemoryStore {
         let tables = state.dbs.get(usize::from(no)).cloned().unwrap_or_default();
         let rest = || Box::new(State { dbs: Vec::new(), ..state.clone() });
         SavedDatabase { tables, rest: (no == 0).then(rest) }
+    }
+
+    /// The same store for somebody whose plain reads of this database a replica answers that has
+    /// no more than what was saved. Reads that lock, and [`store::Ledger::find_verdicts`], which
+    /// must be the primary's, are current, and so is every transaction.
+    pub fn behind(&self, no: u16, saved: Arc<SavedDatabase>) -> Self {
+        Self { replica: Some((no, saved)), ..self.clone() }
     }
 
     /// The database is what was saved; how many ledger entries are gone.

@@ -12,13 +12,16 @@ use super::state::{MemoryStore, State};
 use super::{orders, reads};
 
 impl MemoryStore {
-    /// One atomic step that writes nothing.
+    /// One atomic step on what only database 0 has that writes nothing: a plain read.
     pub(super) async fn look<T>(
         &self,
         work: impl FnOnce(&State) -> StoreResult<T> + Send,
     ) -> StoreResult<T> {
         tokio::task::yield_now().await;
-        work(&self.shared.state.lock())
+        match self.replica.as_ref().and_then(|(_, then)| then.rest.as_deref()) {
+            Some(then) => work(then),
+            None => work(&self.shared.state.lock()),
+        }
     }
 
     /// Breaks a rule from now on, or keeps it again.

@@ -14,7 +14,7 @@ use store::port::{
 use store::{StoreError, StoreResult};
 
 use super::mutant::StoreMutant;
-use super::state::{Cell, MemoryStore};
+use super::state::{Cell, Database, MemoryStore};
 use super::{reads, units, verdicts};
 
 #[async_trait]
@@ -43,7 +43,8 @@ impl Ledger for MemoryStore {
         self.tx(db, |tx| verdicts::run(tx, batch, stale.as_ref())).await
     }
     async fn release(&self, cell: &CellId, orders: &[OrderId]) -> StoreResult<Appended> {
-        self.tx(self.home([cell])?, |tx| units::release(tx, cell, orders)).await
+        let db = self.home([cell])?;
+        self.tx(db, |tx| units::release(tx, cell, orders)).await
     }
     async fn finish_unrowed(&self, db: u16, ranges: &[UnrowedRange]) -> StoreResult<()> {
         self.tx(db, |tx| {
@@ -116,7 +117,7 @@ impl Ledger for MemoryStore {
     }
     async fn locked(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Proven>> {
         let proven = |c: &Cell| Proven { head: c.head, at: reads::at(Some(c), seq) };
-        self.read(self.home([cell])?, |d| Ok(reads::cell(d, cell).map(proven))).await
+        self.read_now(self.home([cell])?, |d| Ok(reads::cell(d, cell).map(proven))).await
     }
     async fn after(&self, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Option<LedgerPage>> {
         let db = self.home([cell])?;
@@ -131,14 +132,15 @@ impl Ledger for MemoryStore {
         cell: &CellId,
         orders: &[OrderId],
     ) -> StoreResult<Vec<Option<Verdict>>> {
-        self.read(self.home([cell])?, |d| {
+        let find = |d: &Database| {
             let of = |order: &OrderId| {
                 let e = reads::cell(d, cell)?.find(Class::Verdict, *order)?;
                 Some(Verdict { kind: e.kind, seq: e.seq, fresh: false })
             };
             Ok(orders.iter().map(of).collect())
-        })
-        .await
+        };
+        let db = self.home([cell])?;
+        self.read_now(db, find).await
     }
     async fn traces(&self, db: u16, orders: &[OrderId]) -> StoreResult<Traces> {
         let wanted: BTreeSet<OrderId> = orders.iter().copied().collect();
@@ -178,7 +180,12 @@ impl Ledger for MemoryStore {
             return Err(StoreError::corrupt(db, format!("{} entries in one call", until - from)));
         }
         self.read(db, |d| {
-            Ok(reads::cell(d, cell).map_or(Vec::new(), |c| reads::units(c, from, until)))
+            let found = reads::cell(d, cell);
+            let reaches = found.map_or(0, |c| c.entries.len() as u64);
+            if reaches < until {
+                return Err(StoreError::behind(db, cell, (reaches, until)));
+            }
+            Ok(found.map_or(Vec::new(), |c| reads::units(c, from, until)))
         })
         .await
     }

@@ -16,12 +16,15 @@ use runtime::Clock;
 use store::port::{Appended, OrderRow, Parked, ParkedFrame, UnrowedRange};
 use store::{StoreError, StoreResult};
 
+use super::fork::SavedDatabase;
 use super::mutant::{Mutants, StoreMutant};
 
 /// The store in memory; clones share everything, as processes share a database.
 #[derive(Clone)]
 pub struct MemoryStore {
     pub(super) shared: Arc<Shared>,
+    /// What plain reads of a database see instead of what it has now.
+    pub(super) replica: Option<(u16, Arc<SavedDatabase>)>,
 }
 
 pub(super) struct Shared {
@@ -225,7 +228,7 @@ impl MemoryStore {
         let map = ShardMap::even(databases);
         let dbs = (0..map.databases).map(|_| Database::default()).collect();
         let state = Mutex::new(State { dbs, ..State::default() });
-        Self { shared: Arc::new(Shared { map, identity, clock, state }) }
+        Self { shared: Arc::new(Shared { map, identity, clock, state }), replica: None }
     }
 
     pub(super) fn db_of_offer(&self, offer: &OfferId) -> u16 {
@@ -249,8 +252,23 @@ impl MemoryStore {
         Ok(no)
     }
 
-    /// One atomic step on the tables of one database.
+    /// A plain read: one atomic step on the tables of one database, or of its replica.
     pub(super) async fn read<T>(
+        &self,
+        no: u16,
+        work: impl FnOnce(&Database) -> StoreResult<T> + Send,
+    ) -> StoreResult<T> {
+        match &self.replica {
+            Some((of, then)) if *of == no => {
+                tokio::task::yield_now().await;
+                work(&then.tables)
+            }
+            _ => self.read_now(no, work).await,
+        }
+    }
+
+    /// A read that locks, or must be the primary's: what is committed.
+    pub(super) async fn read_now<T>(
         &self,
         no: u16,
         work: impl FnOnce(&Database) -> StoreResult<T> + Send,

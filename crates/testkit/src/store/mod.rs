@@ -97,6 +97,12 @@ fn permanent<T: std::fmt::Debug>(got: Result<T, StoreError>) -> Result<()> {
     Ok(())
 }
 
+fn transient<T: std::fmt::Debug>(got: Result<T, StoreError>) -> Result<()> {
+    let transient = got.as_ref().is_err_and(StoreError::is_transient);
+    ensure!(transient, "want a transient error, got {}", short(&got));
+    Ok(())
+}
+
 fn short(value: &dyn std::fmt::Debug) -> String {
     format!("{value:?}").chars().take(1500).collect()
 }

@@ -8,7 +8,7 @@ use domain::{CellId, Totals, invariant};
 use store::fold::{buyer_units, part_of_buyers};
 use store::port::MAX_STRETCH;
 
-use super::{Subject, permanent, same};
+use super::{Subject, permanent, same, transient};
 
 pub async fn pages(s: &Subject) -> Result<()> {
     let cell = &s.offer("pages", &[4]).await?[0];
@@ -60,8 +60,9 @@ pub async fn folded(s: &Subject) -> Result<()> {
             same(in_parts(s, cell, seq, most).await?, want.clone())?;
         }
     }
-    same(s.store.units(cell, head.seq, head.seq + 100).await?, vec![])?;
-    same(s.store.units(&cell.offer.cell(9), 0, 100).await?, vec![])?;
+    same(s.store.units(cell, head.seq, head.seq).await?, vec![])?;
+    transient(s.store.units(cell, 0, head.seq + 1).await)?;
+    transient(s.store.units(&cell.offer.cell(9), 0, 100).await)?;
     same(s.store.last(cell).await?, Some(head))?;
     same(s.store.last(&cell.offer.cell(9)).await?, None)?;
     permanent(s.store.units(cell, 0, MAX_STRETCH + 1).await)
