@@ -5,14 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cells::port::{Cells, LoadCall, ReserveCall, ReserveItem, Reserved};
+use cells::port::{LoadCall, ReserveCall, ReserveItem, Reserved};
 use domain::frame::{self, Item, Mode, Sealed};
 use domain::{Campaign, CampaignNo, CellId, HoldState, Identity, Line, Nonce, Offer, OfferId};
 use domain::{Payload, Price};
 use orderlog::port::{OrderLog, Partition};
 use runtime::{Config, Tasks};
 use sluicegate_reconciler::Reconciler;
-use store::{Catalog, Ledger};
+use store::Catalog;
 use testkit::memory::{MemoryLog, MemoryStore, PausedClock};
 use tokio::time::sleep;
 use view::{Ports, Reconcile};
