@@ -32,6 +32,9 @@ pub(crate) fn run(d: &mut Deployment, faults: &Faults, plan: &Plan, dir: &Path) 
     if plan.faults.iter().any(|f| f.kind == Kind::RedisOld) {
         testkit::stack::stack("keep", "redis")?;
     }
+    if plan.faults.iter().any(|f| f.kind == Kind::SlowReader) {
+        d.invite()?;
+    }
     let offer = d.offer(plan.units, plan.limit)?;
     let began = Instant::now();
     let crowd = d.crowd(&arguments(plan, &offer), dir)?;
@@ -50,6 +53,7 @@ pub(crate) fn run(d: &mut Deployment, faults: &Faults, plan: &Plan, dir: &Path) 
     let history = std::fs::read_to_string(dir.join("history.jsonl")).unwrap_or_default();
     let checked = check::check(&history, plan);
     violations.extend(checked.violations.iter().map(ToString::to_string));
+    violations.extend(d.strangers_bought()?);
     violations.extend(still_drifting(d)?);
     violations.extend(d.panics());
     let seconds = began.elapsed().as_secs_f64();
@@ -104,7 +108,7 @@ fn trouble(d: &mut Deployment, faults: &Faults, plan: &Plan, began: Instant) -> 
         // A fault that could not be made is told at the end; the others are undone all the same.
         result = result.and(done);
     }
-    result.and(d.revive_all()).and_then(|()| d.rewind())
+    result.and(d.free_all()).and(d.revive_all()).and_then(|()| d.rewind())
 }
 
 fn read_json(file: &Path) -> Result<Value> {
