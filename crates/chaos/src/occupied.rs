@@ -1,7 +1,7 @@
 //! A MariaDB server without a free connection: idle sessions of somebody else have them all, and
 //! the product's own were killed.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -110,13 +110,20 @@ impl Occupied {
     }
 
     fn give_back(&mut self) -> Result<()> {
-        for one in &mut self.idle {
-            one.kill()?;
+        let [limit, before] = self.before;
+        let set = format!("SET GLOBAL max_connections = {limit};\n");
+        // By a session that is there: the product wants every connection, the administrator's too.
+        let said = self.idle.first_mut().and_then(|one| one.stdin.as_mut());
+        if let Some(said) = said {
+            let _ = said.write_all(set.as_bytes()).and_then(|()| said.flush());
+        }
+        for mut one in self.idle.drain(..) {
+            drop(one.stdin.take());
             one.wait()?;
         }
         answers(&self.root)?;
-        let [limit, before] = self.before;
-        self.root.sql(&format!("SET GLOBAL max_connections = {limit}"))?;
+        // Once more: it may have been a session of a server that was killed.
+        self.root.sql(&set)?;
         // A server that was started anew in between counts from 0.
         let refused = refused(&self.root)?.saturating_sub(before);
         eprintln!("  {refused} connections were refused");

@@ -129,6 +129,7 @@ impl Kind {
     fn at_least(self) -> u64 {
         match self {
             Kind::VanishedClient | Kind::SlowReader => PATIENT_MS,
+            Kind::AsymmetricRedis | Kind::AsymmetricPulsar => NOTICED_MS,
             _ if self.fills().is_empty() => 0,
             _ => FULL_MS,
         }
@@ -138,7 +139,9 @@ impl Kind {
 /// The shortest that a disk is full: it is noticed when a file has to grow.
 const FULL_MS: u64 = 8_000;
 /// Longer than a server keeps a silent transaction and a gate keeps answers that nobody reads (5 s).
-const PATIENT_MS: u64 = 7_000;
+const PATIENT_MS: u64 = 9_000;
+/// Within this a process has something to say to every server.
+const NOTICED_MS: u64 = 3_000;
 
 /// One fault of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]

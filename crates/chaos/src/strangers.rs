@@ -15,15 +15,17 @@ use crate::bought::{Row, Sent, answers, wrong};
 use crate::deployment::Deployment;
 
 /// Of each gate and of each protocol.
-const CONNECTIONS: usize = 6;
+const CONNECTIONS: usize = 4;
 /// What there is for them.
 const UNITS: u32 = 150;
 /// The most purchases of one stranger.
-const MOST: u32 = 4_000;
+const MOST: u32 = 2_000;
 /// The most of one HTTP/2 connection: the streams that a gate lets be open.
-const STREAMS: u32 = 200;
+const STREAMS: u32 = 20;
 /// What a stranger takes without reading: as little as the system allows.
 const RECEIVE: u32 = 1024;
+/// What waits on a stranger's side for the gate to read more, so that it sends little in advance.
+const SEND: u32 = 8 * 1024;
 /// Where they come from.
 const FROM: &str = "127.0.0.2:0";
 /// How long an end is awaited, and what is left in a socket.
@@ -158,6 +160,7 @@ impl Stranger {
     async fn connect(&self) -> Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(RECEIVE)?;
+        socket.set_send_buffer_size(SEND)?;
         socket.bind(FROM.parse()?)?;
         Ok(tokio::time::timeout(SHORT, socket.connect(self.gate)).await??)
     }
@@ -184,6 +187,10 @@ impl Stranger {
             };
             if stream.write_all(&bytes).await.is_err() {
                 return;
+            }
+            if here == 1 {
+                // The first one is answered before the flood, and its answer stays in the socket.
+                tokio::time::sleep(SHORT).await;
             }
         }
     }
