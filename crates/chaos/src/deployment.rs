@@ -62,6 +62,8 @@ pub(crate) struct Deployment {
     pub(crate) filter: Option<Filter>,
     /// Where the gates listen.
     pub(crate) gates: Vec<SocketAddr>,
+    /// The last offer that was made.
+    pub(crate) selling: String,
     /// Of the schedule under way.
     pub(crate) strangers: Option<Strangers>,
     admin: String,
@@ -113,6 +115,7 @@ impl Deployment {
             occupied: Vec::new(),
             filter: filter::can_filter().then(Filter::of_stack),
             gates: gates.clone(),
+            selling: String::new(),
             strangers: None,
             admin,
         };
@@ -265,7 +268,7 @@ impl Deployment {
     }
 
     /// Makes a new offer; while a server is just coming back it is asked for again.
-    pub fn offer(&self, units: u32, limit: Option<u32>) -> Result<String> {
+    pub fn offer(&mut self, units: u32, limit: Option<u32>) -> Result<String> {
         let id = format!("chaos-{:08x}", rand::random::<u32>());
         let mut body = json!({
             "campaign": "evergreen", "sku": "chaos", "allotment": units,
@@ -286,6 +289,7 @@ impl Deployment {
             let answer: Value = serde_json::from_slice(&out.stdout).unwrap_or(Value::Null);
             let cell = &answer["cells"][0];
             if answer["offer"] == id.as_str() && cell.is_object() && cell["missing"] != true {
+                self.selling.clone_from(&id);
                 return Ok(id);
             }
             ensure!(Instant::now() < until, "no offer: {answer}");

@@ -73,7 +73,8 @@ impl Faults {
             Kind::MariadbPause => d.servers.pause(done.on(mariadb(pick)))?,
             Kind::AsymmetricCut => d.asymmetric(pick, Mode::Cut),
             Kind::AsymmetricRedis => {
-                d.keep_away(pick, &[redis("master", pick / PROCESSES)?.port])?
+                let other = || redis("master", pick / PROCESSES);
+                d.keep_away(pick, &[selling(&d.selling)?.map_or_else(other, Ok)?.port])?
             }
             Kind::AsymmetricPulsar => d.keep_away(pick, &pulsar_ports()?)?,
             Kind::VanishedClient => d.vanish(pick)?,
@@ -219,6 +220,18 @@ fn redis(role: &str, pick: usize) -> Result<Node> {
     }
     ensure!(!fit.is_empty(), "no Redis node is a {role}");
     Ok(fit.swap_remove(pick % fit.len()))
+}
+
+/// The primary of the offer that is on sale; none if it is away now.
+fn selling(offer: &str) -> Result<Option<Node>> {
+    let cell = format!("{{{offer}.0}}:c");
+    for node in nodes()? {
+        // Every other node names this one and does not look.
+        if redis_cli(&node.port.to_string(), &["exists", &cell])?.trim() == "1" {
+            return Ok(Some(node));
+        }
+    }
+    Ok(None)
 }
 
 fn cut_redis() -> Result<()> {

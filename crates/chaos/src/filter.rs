@@ -15,9 +15,6 @@ const NFT: &str = "nft";
 /// The group of the first process; the others follow it.
 const FIRST_GROUP: u32 = 61_000;
 
-/// Of Redis: a process meets each of them in one way before the other way's turn.
-const PRIMARIES: usize = 3;
-
 /// True when packets can be filtered: as root, with nftables, on a kernel that has them.
 pub(crate) fn can_filter() -> bool {
     let can = Command::new(NFT).args(["list", "tables"]).output();
@@ -43,7 +40,7 @@ impl Deployment {
     pub fn keep_away(&self, pick: usize, ports: &[u16]) -> Result<()> {
         let filter = self.filter.as_ref().context("no packet filter")?;
         let process = pick % PROCESSES;
-        let by_turns = (pick / PROCESSES / PRIMARIES).is_multiple_of(2);
+        let by_turns = (pick / PROCESSES).is_multiple_of(2);
         let how = if by_turns { Stop::Reject } else { Stop::Drop };
         eprintln!("  process {} does not reach {ports:?} ({how:?})", process + 1);
         filter.cut(process, ports, how)
