@@ -49,7 +49,7 @@ pub(crate) enum Kind {
     MariadbHalfOpen,
     /// One process does not reach one MariaDB server; both live and reach all others.
     AsymmetricCut,
-    /// A writer vanishes in the middle of a transaction; the server keeps its session and its locks.
+    /// A writer vanishes in the middle of a transaction; the server keeps its session and locks.
     VanishedClient,
     /// Idle sessions have all connections of a MariaDB server, and the product's own are killed.
     MaxConnections,
@@ -138,7 +138,7 @@ impl Kind {
 
 /// The shortest that a disk is full: it is noticed when a file has to grow.
 const FULL_MS: u64 = 8_000;
-/// Longer than a server keeps a silent transaction and a gate keeps answers that nobody reads (5 s).
+/// Longer than a server keeps a silent transaction and a gate answers that nobody reads (5 s).
 const PATIENT_MS: u64 = 9_000;
 /// Within this a process has something to say to every server.
 const NOTICED_MS: u64 = 3_000;
