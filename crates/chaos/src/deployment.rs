@@ -58,6 +58,8 @@ pub(crate) struct Deployment {
     pub(crate) lost: Vec<Lost>,
     /// Servers whose connections somebody else has.
     pub(crate) occupied: Vec<Occupied>,
+    /// The server that a client vanished from, and how often locks had been waited for there.
+    pub(crate) vanished: Option<(usize, u64)>,
     /// Where packets can be filtered.
     pub(crate) filter: Option<Filter>,
     /// Where the gates listen.
@@ -113,6 +115,7 @@ impl Deployment {
             databases,
             lost: Vec::new(),
             occupied: Vec::new(),
+            vanished: None,
             filter: filter::can_filter().then(Filter::of_stack),
             gates: gates.clone(),
             selling: String::new(),

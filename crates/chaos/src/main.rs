@@ -162,8 +162,8 @@ fn kinds(asked: &[Kind]) -> Result<Vec<Kind>> {
     let base = stack::port_base().map(|words| words.join(" ") + " ").unwrap_or_default();
     let how = format!(
         "{left}: full disks need servers with small disks of their own, which `cargo xtask stack \
-         up {base}--small-disks --fresh` gives them (as root; their data is lost), clock-step needs \
-         Debian's package faketime, and asymmetric-redis and asymmetric-pulsar need root and \
+         up {base}--small-disks --fresh` gives them (as root; their data is lost); clock-step \
+         needs Debian's package faketime; asymmetric-redis and asymmetric-pulsar need root and \
          Debian's package nftables"
     );
     ensure!(asked.is_empty(), "{how}");

@@ -146,9 +146,15 @@ fn number(root: &Server, ask: &str) -> Result<u64> {
 
 /// Connections that found none free, since the server started.
 fn refused(root: &Server) -> Result<u64> {
-    let asks = "SELECT variable_value FROM information_schema.global_status \
-                WHERE variable_name = 'Connection_errors_max_connections'";
-    number(root, asks)
+    counter(root, "Connection_errors_max_connections")
+}
+
+/// What a server has counted since it started.
+pub(crate) fn counter(root: &Server, name: &str) -> Result<u64> {
+    let ask = format!(
+        "SELECT variable_value FROM information_schema.global_status WHERE variable_name = '{name}'"
+    );
+    number(root, &ask)
 }
 
 /// A paused server takes a connection and says nothing; its client would wait for good.

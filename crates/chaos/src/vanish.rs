@@ -13,6 +13,8 @@ use crate::proxy::Mode;
 const SLOWLY: Duration = Duration::from_millis(10);
 /// A server looks at its transactions no more often than every 100 ms.
 const EVERY: Duration = Duration::from_millis(120);
+/// How often somebody waited for a row's lock.
+const WAITS: &str = "Innodb_row_lock_waits";
 /// How long is looked.
 const PATIENCE: Duration = Duration::from_secs(4);
 
@@ -34,9 +36,11 @@ impl Deployment {
             found = reached.iter().find_map(|s| Some((*s, self.locked(*s, at)?)));
         }
         if let Some((server, rows)) = found {
-            let server_name = self.server(server)?.place();
-            eprintln!("  process {} vanishes with {rows} rows locked on {server_name}", at + 1);
+            let its = self.server(server)?;
+            eprintln!("  process {} vanishes with {rows} rows locked on {}", at + 1, its.place());
+            let waits = occupied::counter(&its.root(), WAITS).unwrap_or(0);
             self.mariadb[server][at].vanish();
+            self.vanished = Some((server, waits));
         } else {
             eprintln!("  nobody vanished: no transaction was found");
         }
@@ -49,8 +53,16 @@ impl Deployment {
     }
 
     /// Lets the servers know at last.
-    pub fn bury(&self) {
+    pub fn bury(&mut self) {
         self.mariadb.iter().flatten().for_each(crate::proxy::Proxy::bury);
+        if let Some((server, before)) = self.vanished.take()
+            && let Ok(root) = self.server(server).map(testkit::mariadb::Server::root)
+            && let Ok(waits) =
+                occupied::answers(&root).and_then(|()| occupied::counter(&root, WAITS))
+        {
+            // A server that was started anew in between counts from 0.
+            eprintln!("  {} times others waited for a lock", waits.saturating_sub(before));
+        }
     }
 
     /// Rows that a process has locked on a server while it is the process's turn to speak.
