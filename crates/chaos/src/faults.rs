@@ -2,7 +2,7 @@
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
@@ -24,6 +24,8 @@ const LOOPS: usize = 12;
 /// A fault under way: what undoing it needs.
 pub(crate) struct Done {
     pub fault: Fault,
+    /// When it was asked for.
+    pub began: Instant,
     server: Option<String>,
     loops: Vec<Child>,
 }
@@ -54,7 +56,8 @@ pub(crate) struct Faults {
 impl Faults {
     /// Does it.
     pub fn begin(&self, d: &mut Deployment, fault: &Fault) -> Result<Done> {
-        let mut done = Done { fault: fault.clone(), server: None, loops: Vec::new() };
+        let mut done =
+            Done { fault: fault.clone(), began: Instant::now(), server: None, loops: Vec::new() };
         let pick = fault.pick;
         match fault.kind {
             Kind::GateKill => d.kill("gate", pick)?,

@@ -88,7 +88,13 @@ fn trouble(d: &mut Deployment, faults: &Faults, plan: &Plan, began: Instant) -> 
     let mut under_way: Vec<Option<Done>> = plan.faults.iter().map(|_| None).collect();
     let mut result = Ok(());
     for (at, step) in steps {
-        std::thread::sleep(at.saturating_sub(began.elapsed()));
+        // A fault that began late, since another one took long to begin, lasts as long as planned.
+        let late = match &step {
+            Step::End(n) => under_way[*n].as_ref().map(|done| done.began + done.fault.lasts),
+            Step::Begin(_) => None,
+        };
+        let until = late.map_or(began + at, |late| late.max(began + at));
+        std::thread::sleep(until.saturating_duration_since(Instant::now()));
         let done = match step {
             Step::Begin(fault) => faults.begin(d, &fault).map(|done| {
                 let at = began.elapsed().as_secs_f64();

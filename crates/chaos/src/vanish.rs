@@ -16,7 +16,7 @@ const EVERY: Duration = Duration::from_millis(120);
 /// How often somebody waited for a row's lock.
 const WAITS: &str = "Innodb_row_lock_waits";
 /// How long is looked.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Deployment {
     /// Stops the network of a writer until it is in the middle of a transaction that has locked
