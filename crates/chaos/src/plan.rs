@@ -129,7 +129,7 @@ impl Kind {
     fn at_least(self) -> u64 {
         match self {
             Kind::VanishedClient | Kind::SlowReader => PATIENT_MS,
-            Kind::AsymmetricRedis | Kind::AsymmetricPulsar => NOTICED_MS,
+            Kind::MaxConnections | Kind::AsymmetricRedis | Kind::AsymmetricPulsar => NOTICED_MS,
             _ if self.fills().is_empty() => 0,
             _ => FULL_MS,
         }
