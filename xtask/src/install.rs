@@ -15,7 +15,7 @@ use crate::progress::Progress;
 const APT_INSTALL: &str = include_str!("../../deploy/native/apt-install.sh");
 
 /// Which package brings which program.
-const PACKAGES: [(&str, &str); 8] = [
+const PACKAGES: [(&str, &str); 9] = [
     ("redis-server", "redis-server"),
     ("mariadbd", "mariadb-server"),
     ("protoc", "protobuf-compiler"),
@@ -25,6 +25,8 @@ const PACKAGES: [(&str, &str); 8] = [
     // Its library sets the clocks of chaos; the program makes certificates that are over.
     ("faketime", "faketime"),
     ("openssl", "openssl"),
+    // Keeps single processes of chaos from single servers.
+    ("nft", "nftables"),
     ("curl", "curl"),
 ];
 

@@ -2,6 +2,7 @@
 //! proxies where the network may be made bad. Databases and topics of its own, dropped at the end.
 
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -12,16 +13,21 @@ use serde_json::{Value, json};
 use testkit::process::{self, Databases, PATIENCE, Service, free_port};
 use testkit::stack::{self, Disruption};
 
+use crate::filter::{self, Filter};
 use crate::lost::Lost;
+use crate::occupied::Occupied;
 use crate::proxy::{Mode, Proxy};
+use crate::strangers::Strangers;
 
 /// Of each service.
-const COPIES: usize = 2;
+pub(crate) const COPIES: usize = 2;
 const SERVICES: [&str; 3] = ["gate", "writer", "reconciler"];
 /// All of them.
 pub(crate) const PROCESSES: usize = COPIES * SERVICES.len();
 /// Of the stack.
 pub(crate) const DATABASES: usize = 4;
+/// On so many servers.
+pub(crate) const DATABASE_SERVERS: usize = 2;
 /// Makes the time of a process an offset that a file says; Debian's package faketime.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
@@ -50,6 +56,18 @@ pub(crate) struct Deployment {
     pub(crate) databases: Databases,
     /// What has lost commits and waits for its rewind.
     pub(crate) lost: Vec<Lost>,
+    /// Servers whose connections somebody else has.
+    pub(crate) occupied: Vec<Occupied>,
+    /// The server that a client vanished from, and how often locks had been waited for there.
+    pub(crate) vanished: Option<(usize, u64)>,
+    /// Where packets can be filtered.
+    pub(crate) filter: Option<Filter>,
+    /// Where the gates listen.
+    pub(crate) gates: Vec<SocketAddr>,
+    /// The last offer that was made.
+    pub(crate) selling: String,
+    /// Of the schedule under way.
+    pub(crate) strangers: Option<Strangers>,
     admin: String,
 }
 
@@ -96,6 +114,12 @@ impl Deployment {
             processes: Vec::new(),
             databases,
             lost: Vec::new(),
+            occupied: Vec::new(),
+            vanished: None,
+            filter: filter::can_filter().then(Filter::of_stack),
+            gates: gates.clone(),
+            selling: String::new(),
+            strangers: None,
             admin,
         };
         for service in SERVICES {
@@ -143,6 +167,9 @@ impl Deployment {
             command.env("LD_PRELOAD", FAKETIME).env("FAKETIME_TIMESTAMP_FILE", &p.clock);
             command.env("FAKETIME_CACHE_DURATION", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         }
+        if self.filter.is_some() {
+            command.gid(filter::group(at));
+        }
         p.service.start(command)
     }
 
@@ -158,7 +185,8 @@ impl Deployment {
         server[pick % PROCESSES].set(mode);
     }
 
-    fn one_of(&self, service: &str, pick: usize) -> Result<usize> {
+    /// Where a copy of a service is among the processes.
+    pub(crate) fn one_of(&self, service: &str, pick: usize) -> Result<usize> {
         let all: Vec<usize> = (0..self.processes.len())
             .filter(|i| self.processes[*i].service.name == service)
             .collect();
@@ -243,7 +271,7 @@ impl Deployment {
     }
 
     /// Makes a new offer; while a server is just coming back it is asked for again.
-    pub fn offer(&self, units: u32, limit: Option<u32>) -> Result<String> {
+    pub fn offer(&mut self, units: u32, limit: Option<u32>) -> Result<String> {
         let id = format!("chaos-{:08x}", rand::random::<u32>());
         let mut body = json!({
             "campaign": "evergreen", "sku": "chaos", "allotment": units,
@@ -264,6 +292,7 @@ impl Deployment {
             let answer: Value = serde_json::from_slice(&out.stdout).unwrap_or(Value::Null);
             let cell = &answer["cells"][0];
             if answer["offer"] == id.as_str() && cell.is_object() && cell["missing"] != true {
+                self.selling.clone_from(&id);
                 return Ok(id);
             }
             ensure!(Instant::now() < until, "no offer: {answer}");
@@ -306,6 +335,9 @@ impl Deployment {
 impl Drop for Deployment {
     fn drop(&mut self) {
         self.processes.clear();
+        if let Err(e) = self.free_all() {
+            eprintln!("{e:#}");
+        }
         for name in ["mariadb-1", "mariadb-2"] {
             let _ = self.servers.heal(name);
         }

@@ -2,14 +2,14 @@
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use orderlog::port::{OrderLog, Partition};
 use testkit::stack;
 
-use crate::deployment::{DATABASES, Deployment, PROCESSES};
+use crate::deployment::{DATABASE_SERVERS, DATABASES, Deployment, PROCESSES};
 use crate::plan::{Fault, Kind};
 use crate::proxy::Mode;
 
@@ -24,6 +24,8 @@ const LOOPS: usize = 12;
 /// A fault under way: what undoing it needs.
 pub(crate) struct Done {
     pub fault: Fault,
+    /// When it was asked for.
+    pub began: Instant,
     server: Option<String>,
     loops: Vec<Child>,
 }
@@ -54,7 +56,8 @@ pub(crate) struct Faults {
 impl Faults {
     /// Does it.
     pub fn begin(&self, d: &mut Deployment, fault: &Fault) -> Result<Done> {
-        let mut done = Done { fault: fault.clone(), server: None, loops: Vec::new() };
+        let mut done =
+            Done { fault: fault.clone(), began: Instant::now(), server: None, loops: Vec::new() };
         let pick = fault.pick;
         match fault.kind {
             Kind::GateKill => d.kill("gate", pick)?,
@@ -63,15 +66,23 @@ impl Faults {
             Kind::WriterPause => d.signal("writer", pick, "-STOP")?,
             Kind::ReconcilerKill => d.kill("reconciler", pick)?,
             Kind::ReconcilerPause => d.signal("reconciler", pick, "-STOP")?,
-            Kind::RedisPrimaryKill => d.servers.kill(done.on(redis("master", pick)?))?,
-            Kind::RedisPrimaryPause => d.servers.pause(done.on(redis("master", pick)?))?,
-            Kind::RedisReplicaKill => d.servers.kill(done.on(redis("slave", pick)?))?,
+            Kind::RedisPrimaryKill => d.servers.kill(done.on(redis("master", pick)?.name))?,
+            Kind::RedisPrimaryPause => d.servers.pause(done.on(redis("master", pick)?.name))?,
+            Kind::RedisReplicaKill => d.servers.kill(done.on(redis("slave", pick)?.name))?,
             Kind::RedisCut => cut_redis()?,
             Kind::RedisEmpty => stack::stack("restart-empty", "redis")?,
             Kind::RedisOld => stack::stack("restart-kept", "redis")?,
             Kind::MariadbKill => d.servers.kill(done.on(mariadb(pick)))?,
             Kind::MariadbPause => d.servers.pause(done.on(mariadb(pick)))?,
             Kind::AsymmetricCut => d.asymmetric(pick, Mode::Cut),
+            Kind::AsymmetricRedis => {
+                let other = || redis("master", pick / PROCESSES);
+                d.keep_away(pick, &[selling(&d.selling)?.map_or_else(other, Ok)?.port])?
+            }
+            Kind::AsymmetricPulsar => d.keep_away(pick, &pulsar_ports()?)?,
+            Kind::VanishedClient => d.vanish(pick)?,
+            Kind::MaxConnections => d.occupy(pick)?,
+            Kind::SlowReader => d.come(&self.threads)?,
             Kind::ClockStep => d.set_clock(pick, STEPS[pick % STEPS.len()])?,
             Kind::MariadbCut => proxy(d, pick, &mut done, Mode::Cut)?,
             Kind::MariadbDelay => proxy(d, pick, &mut done, Mode::Delay(MARIADB_DELAY))?,
@@ -104,12 +115,20 @@ impl Faults {
                 done.server = None;
             }
             Kind::AsymmetricCut => d.asymmetric(pick, Mode::Good),
+            Kind::AsymmetricRedis | Kind::AsymmetricPulsar => d.reach_all()?,
+            Kind::VanishedClient => d.bury(),
+            Kind::MaxConnections => d.free(pick % DATABASE_SERVERS),
+            Kind::SlowReader => d.go(&self.threads),
             Kind::ClockStep => d.set_clock(pick, 0)?,
             Kind::LostCommits => d.lose(pick),
             Kind::ClientCut | Kind::ClientDelay | Kind::ClientHalfOpen => d.buyers.set(Mode::Good),
             _ => {}
         }
         if let Some(server) = &done.server {
+            // A database server is well when it serves the product's user.
+            for at in (0..DATABASE_SERVERS).filter(|at| mariadb(*at) == *server) {
+                d.free(at);
+            }
             d.servers.heal(server)?;
         }
         for child in &mut done.loops {
@@ -143,13 +162,24 @@ impl Faults {
 }
 
 impl Done {
+    /// Remembers the server, which the end of the fault heals.
     fn on(&mut self, server: String) -> &str {
         self.server.insert(server)
     }
 }
 
 fn mariadb(pick: usize) -> String {
-    format!("mariadb-{}", pick % 2 + 1)
+    format!("mariadb-{}", pick % DATABASE_SERVERS + 1)
+}
+
+/// Of the binary protocol and of HTTP.
+fn pulsar_ports() -> Result<Vec<u16>> {
+    let log = stack::config()?.log;
+    let port = |url: &str| -> Result<u16> {
+        let port = url.trim_end_matches('/').rsplit_once(':').context("log.url: a port")?.1;
+        port.parse().with_context(|| url.to_owned())
+    };
+    Ok(vec![port(&log.url)?, port(&log.admin_url)?])
 }
 
 fn proxy(d: &Deployment, pick: usize, done: &mut Done, mode: Mode) -> Result<()> {
@@ -159,11 +189,17 @@ fn proxy(d: &Deployment, pick: usize, done: &mut Done, mode: Mode) -> Result<()>
     Ok(())
 }
 
-fn nodes() -> Result<Vec<(String, String)>> {
+/// A node of Redis.
+struct Node {
+    name: String,
+    port: u16,
+}
+
+fn nodes() -> Result<Vec<Node>> {
     let nodes = stack::config()?.cells.nodes;
     let named = nodes.iter().enumerate().map(|(n, node)| {
         let port = node.rsplit_once(':').context("cells.nodes: host:port")?.1;
-        Ok((format!("redis-{}", n + 1), port.to_owned()))
+        Ok(Node { name: format!("redis-{}", n + 1), port: port.parse()? })
     });
     named.collect()
 }
@@ -178,19 +214,32 @@ pub(crate) fn redis_cli(port: &str, args: &[&str]) -> Result<String> {
 }
 
 /// A node that has this role now.
-fn redis(role: &str, pick: usize) -> Result<String> {
+fn redis(role: &str, pick: usize) -> Result<Node> {
     let mut fit = Vec::new();
-    for (name, port) in nodes()? {
-        if redis_cli(&port, &["role"])?.starts_with(role) {
-            fit.push(name);
+    for node in nodes()? {
+        if redis_cli(&node.port.to_string(), &["role"])?.starts_with(role) {
+            fit.push(node);
         }
     }
-    fit.get(pick % fit.len().max(1)).cloned().with_context(|| format!("no Redis node is a {role}"))
+    ensure!(!fit.is_empty(), "no Redis node is a {role}");
+    Ok(fit.swap_remove(pick % fit.len()))
+}
+
+/// The primary of the offer that is on sale; none if it is away now.
+fn selling(offer: &str) -> Result<Option<Node>> {
+    let cell = format!("{{{offer}.0}}:c");
+    for node in nodes()? {
+        // Every other node names this one and does not look.
+        if redis_cli(&node.port.to_string(), &["exists", &cell])?.trim() == "1" {
+            return Ok(Some(node));
+        }
+    }
+    Ok(None)
 }
 
 fn cut_redis() -> Result<()> {
-    for (_, port) in nodes()? {
-        redis_cli(&port, &["client", "kill", "type", "normal"])?;
+    for node in nodes()? {
+        redis_cli(&node.port.to_string(), &["client", "kill", "type", "normal"])?;
     }
     Ok(())
 }

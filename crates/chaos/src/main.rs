@@ -4,18 +4,23 @@
 //! Needs the stack; keeps every other test off it while it runs.
 #![allow(clippy::disallowed_methods, reason = "real processes live in real time")]
 
+mod bought;
 mod check;
 mod deployment;
 mod faults;
+mod filter;
 mod lost;
+mod occupied;
 mod plan;
 mod proxy;
 mod sample;
 mod schedule;
 mod soak;
 mod story;
+mod strangers;
 mod svg;
 mod table;
+mod vanish;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -52,6 +57,7 @@ Examples:
 mariadb-full and pulsar-full need a stack whose servers have small disks; others go without them:
   cargo xtask stack up --port-base 23000 --small-disks
   cargo xtask chaos --port-base 23000 --faults mariadb-full,pulsar-full
+asymmetric-redis and asymmetric-pulsar need root and nftables.
 
 Exit code: 0 nothing violated, 1 something was (its story is printed), 64 wrong flags, 69 the stack
 is not there.";
@@ -144,7 +150,8 @@ fn all(args: &Args) -> Result<bool> {
 fn kinds(asked: &[Kind]) -> Result<Vec<Kind>> {
     let fits = |k: &Kind| {
         let clock = *k != Kind::ClockStep || deployment::has_faketime();
-        clock && k.fills().iter().all(|s| stack::disk_of(s).is_some())
+        let packets = !k.is_filtered() || filter::can_filter();
+        clock && packets && k.fills().iter().all(|s| stack::disk_of(s).is_some())
     };
     let all = if asked.is_empty() { Kind::value_variants() } else { asked };
     let (kinds, left): (Vec<Kind>, Vec<Kind>) = all.iter().partition(|k| fits(k));
@@ -155,8 +162,9 @@ fn kinds(asked: &[Kind]) -> Result<Vec<Kind>> {
     let base = stack::port_base().map(|words| words.join(" ") + " ").unwrap_or_default();
     let how = format!(
         "{left}: full disks need servers with small disks of their own, which `cargo xtask stack \
-         up {base}--small-disks --fresh` gives them (as root; their data is lost), and clock-step \
-         needs Debian's package faketime"
+         up {base}--small-disks --fresh` gives them (as root; their data is lost); clock-step \
+         needs Debian's package faketime; asymmetric-redis and asymmetric-pulsar need root and \
+         Debian's package nftables"
     );
     ensure!(asked.is_empty(), "{how}");
     eprintln!("left out: {how}");

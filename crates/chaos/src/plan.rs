@@ -35,6 +35,8 @@ pub(crate) enum Kind {
     RedisEmpty,
     /// All Redis nodes come back with the data of some seconds ago.
     RedisOld,
+    /// One process does not reach one Redis primary; both live and reach all others.
+    AsymmetricRedis,
     /// kill -9 of a MariaDB server.
     MariadbKill,
     /// SIGSTOP of a MariaDB server.
@@ -47,6 +49,10 @@ pub(crate) enum Kind {
     MariadbHalfOpen,
     /// One process does not reach one MariaDB server; both live and reach all others.
     AsymmetricCut,
+    /// A writer vanishes in the middle of a transaction; the server keeps its session and locks.
+    VanishedClient,
+    /// Idle sessions have all connections of a MariaDB server, and the product's own are killed.
+    MaxConnections,
     /// The disk of a MariaDB server is full.
     MariadbFull,
     /// A database comes back as it was when the fault began; an operator rewinds it at the end.
@@ -57,12 +63,16 @@ pub(crate) enum Kind {
     PulsarPause,
     /// The disk of Pulsar, broker and bookie, is full.
     PulsarFull,
+    /// One process does not reach Pulsar; all others do.
+    AsymmetricPulsar,
     /// The buyers' connections are cut and refused.
     ClientCut,
     /// Every packet between buyers and gates takes 300 ms more.
     ClientDelay,
     /// The buyers' connections stay open and carry nothing.
     ClientHalfOpen,
+    /// Strangers send purchases of an offer of theirs and read no answer.
+    SlowReader,
     /// Frames that nobody can read lie in every partition.
     BrokenFrame,
     /// The clock of one process is set by seconds to hours, and set right at the end.
@@ -92,7 +102,12 @@ impl Kind {
 
     /// True for what is done to one process of any service.
     pub fn is_of_a_process(self) -> bool {
-        matches!(self, Kind::AsymmetricCut | Kind::ClockStep)
+        matches!(self, Kind::AsymmetricCut | Kind::ClockStep) || self.is_filtered()
+    }
+
+    /// True for what needs the system's packet filter.
+    pub fn is_filtered(self) -> bool {
+        matches!(self, Kind::AsymmetricRedis | Kind::AsymmetricPulsar)
     }
 
     /// The servers whose disk it fills: each must have a small one of its own.
@@ -110,14 +125,23 @@ impl Kind {
         pulsar || matches!(self, Kind::RedisEmpty | Kind::RedisOld | Kind::LostCommits)
     }
 
-    /// The least that it lasts, milliseconds: a full disk is noticed when a file has to grow.
+    /// The least that it lasts, milliseconds.
     fn at_least(self) -> u64 {
-        if self.fills().is_empty() { 0 } else { FULL_MS }
+        match self {
+            Kind::VanishedClient | Kind::SlowReader => PATIENT_MS,
+            Kind::MaxConnections | Kind::AsymmetricRedis | Kind::AsymmetricPulsar => NOTICED_MS,
+            _ if self.fills().is_empty() => 0,
+            _ => FULL_MS,
+        }
     }
 }
 
-/// The shortest that a disk is full.
+/// The shortest that a disk is full: it is noticed when a file has to grow.
 const FULL_MS: u64 = 8_000;
+/// Longer than a server keeps a silent transaction and a gate answers that nobody reads (5 s).
+const PATIENT_MS: u64 = 9_000;
+/// Within this a process has something to say to every server.
+const NOTICED_MS: u64 = 3_000;
 
 /// One fault of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,6 +244,16 @@ mod tests {
             assert!((1..=3).contains(&plan.faults.len()), "{plan:?}");
             let heavy = plan.faults.iter().filter(|f| f.kind.is_heavy()).count();
             assert!(heavy <= 1, "{plan:?}");
+        }
+    }
+
+    #[test]
+    fn a_fault_outlasts_the_patience_that_it_tries() {
+        for kind in [Kind::VanishedClient, Kind::SlowReader, Kind::PulsarFull] {
+            for seed in 0..50 {
+                let fault = &Plan::of(seed, &[kind]).faults[0];
+                assert!(fault.lasts > Duration::from_secs(6), "{fault:?}");
+            }
         }
     }
 

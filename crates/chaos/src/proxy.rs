@@ -1,11 +1,13 @@
 //! A TCP proxy whose network can be made bad: cut, slow, or open and silent.
 //!
 //! It copies bytes in both directions and looks at its mode before each piece, so that a change
-//! counts for the connections that are open too.
+//! counts for the connections that are open too. A client can also vanish: the proxy keeps its
+//! connections to the server and never says another word on them.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -34,7 +36,19 @@ pub(crate) struct Proxy {
     /// Where clients connect.
     pub address: SocketAddr,
     mode: watch::Sender<Mode>,
+    /// How often its clients vanished.
+    gone: watch::Sender<u64>,
     bytes: Arc<AtomicU64>,
+    /// Connections to the servers.
+    servers: Arc<Mutex<Servers>>,
+}
+
+#[derive(Default)]
+struct Servers {
+    /// Where those begin that have a client.
+    from: BTreeSet<SocketAddr>,
+    /// Those whose client vanished.
+    silent: Vec<(OwnedReadHalf, OwnedWriteHalf)>,
 }
 
 impl Proxy {
@@ -42,7 +56,13 @@ impl Proxy {
     pub async fn start(tasks: &Tasks, to: Vec<SocketAddr>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let me = Self { address, mode: watch::Sender::new(Mode::Good), bytes: Arc::default() };
+        let me = Self {
+            address,
+            mode: watch::Sender::new(Mode::Good),
+            gone: watch::Sender::new(0),
+            bytes: Arc::default(),
+            servers: Arc::default(),
+        };
         let (proxy, tasks) = (me.clone(), tasks.clone());
         let turn = AtomicUsize::new(0);
         tasks.clone().spawn("proxy", async move {
@@ -67,6 +87,31 @@ impl Proxy {
         self.mode.send_replace(mode);
     }
 
+    /// What the network does now.
+    pub fn mode(&self) -> Mode {
+        *self.mode.borrow()
+    }
+
+    /// The clients of all open connections vanish without a word to the server: what it had not
+    /// read yet is lost, and it keeps its side. They see the end of their connection.
+    pub fn vanish(&self) {
+        self.gone.send_modify(|n| *n += 1);
+    }
+
+    /// Closes what is left of the connections whose client vanished.
+    pub fn bury(&self) {
+        self.servers().silent.clear();
+    }
+
+    /// Where the open connections to the servers begin.
+    pub fn places(&self) -> Vec<SocketAddr> {
+        self.servers().from.iter().copied().collect()
+    }
+
+    fn servers(&self) -> std::sync::MutexGuard<'_, Servers> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Bytes that went through.
     #[cfg(test)]
     pub fn bytes(&self) -> u64 {
@@ -78,17 +123,32 @@ impl Proxy {
         for n in 0..to.len() {
             let Ok(server) = TcpStream::connect(to[(turn + n) % to.len()]).await else { continue };
             let (_, _) = (client.set_nodelay(true), server.set_nodelay(true));
-            let (from_client, to_client) = client.into_split();
-            let (from_server, to_server) = server.into_split();
-            tokio::select! {
-                () = self.copy(from_client, to_server) => {}
-                () = self.copy(from_server, to_client) => {}
-            }
+            self.both_ways(client, server).await;
             return;
         }
     }
 
-    async fn copy(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+    async fn both_ways(&self, client: TcpStream, server: TcpStream) {
+        let mut gone = self.gone.subscribe();
+        let Ok(place) = server.local_addr() else { return };
+        self.servers().from.insert(place);
+        let (mut from_client, mut to_client) = client.into_split();
+        let (mut from_server, mut to_server) = server.into_split();
+        let vanished = tokio::select! {
+            // First: once the network is good again, nothing more may get through.
+            biased;
+            _ = gone.changed() => true,
+            () = self.copy(&mut from_client, &mut to_server) => false,
+            () = self.copy(&mut from_server, &mut to_client) => false,
+        };
+        let mut servers = self.servers();
+        servers.from.remove(&place);
+        if vanished {
+            servers.silent.push((from_server, to_server));
+        }
+    }
+
+    async fn copy(&self, from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) {
         let mut mode = self.mode.subscribe();
         let mut buffer = vec![0u8; 16 * 1024];
         loop {
@@ -172,5 +232,35 @@ mod tests {
         proxy.set(Mode::Good);
         let mut fresh = TcpStream::connect(proxy.address).await.unwrap();
         assert_eq!(says(&mut fresh, 2000).await, Some(b'x'));
+    }
+
+    #[tokio::test]
+    async fn a_server_does_not_learn_that_its_client_vanished() {
+        let tasks = Tasks::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = listener.local_addr().unwrap();
+        let proxy = Proxy::start(&tasks, vec![to]).await.unwrap();
+        let mut client = TcpStream::connect(proxy.address).await.unwrap();
+        let (mut server, from) = listener.accept().await.unwrap();
+        client.write_all(b"x").await.unwrap();
+        let mut one = [0];
+        server.read_exact(&mut one).await.unwrap();
+        assert_eq!(proxy.places(), [from]);
+        // What is on its way is lost, although the network is good at once.
+        proxy.set(Mode::HalfOpen);
+        client.write_all(b"y").await.unwrap();
+        proxy.vanish();
+        proxy.set(Mode::Good);
+        assert_eq!(client.read(&mut one).await.unwrap_or(0), 0, "the client learns");
+        let silence = Duration::from_millis(300);
+        assert!(tokio::time::timeout(silence, server.read(&mut one)).await.is_err());
+        assert!(proxy.places().is_empty());
+        // The next one is not concerned.
+        let mut fresh = TcpStream::connect(proxy.address).await.unwrap();
+        let (mut other, _) = listener.accept().await.unwrap();
+        fresh.write_all(b"z").await.unwrap();
+        other.read_exact(&mut one).await.unwrap();
+        proxy.bury();
+        assert_eq!(server.read(&mut one).await.unwrap_or(0), 0);
     }
 }

@@ -32,6 +32,9 @@ pub(crate) fn run(d: &mut Deployment, faults: &Faults, plan: &Plan, dir: &Path) 
     if plan.faults.iter().any(|f| f.kind == Kind::RedisOld) {
         testkit::stack::stack("keep", "redis")?;
     }
+    if plan.faults.iter().any(|f| f.kind == Kind::SlowReader) {
+        d.invite()?;
+    }
     let offer = d.offer(plan.units, plan.limit)?;
     let began = Instant::now();
     let crowd = d.crowd(&arguments(plan, &offer), dir)?;
@@ -50,6 +53,7 @@ pub(crate) fn run(d: &mut Deployment, faults: &Faults, plan: &Plan, dir: &Path) 
     let history = std::fs::read_to_string(dir.join("history.jsonl")).unwrap_or_default();
     let checked = check::check(&history, plan);
     violations.extend(checked.violations.iter().map(ToString::to_string));
+    violations.extend(d.strangers_bought()?);
     violations.extend(still_drifting(d)?);
     violations.extend(d.panics());
     let seconds = began.elapsed().as_secs_f64();
@@ -84,7 +88,13 @@ fn trouble(d: &mut Deployment, faults: &Faults, plan: &Plan, began: Instant) -> 
     let mut under_way: Vec<Option<Done>> = plan.faults.iter().map(|_| None).collect();
     let mut result = Ok(());
     for (at, step) in steps {
-        std::thread::sleep(at.saturating_sub(began.elapsed()));
+        // A fault that began late, since another one took long to begin, lasts as long as planned.
+        let late = match &step {
+            Step::End(n) => under_way[*n].as_ref().map(|done| done.began + done.fault.lasts),
+            Step::Begin(_) => None,
+        };
+        let until = late.map_or(began + at, |late| late.max(began + at));
+        std::thread::sleep(until.saturating_duration_since(Instant::now()));
         let done = match step {
             Step::Begin(fault) => faults.begin(d, &fault).map(|done| {
                 let at = began.elapsed().as_secs_f64();
@@ -104,7 +114,7 @@ fn trouble(d: &mut Deployment, faults: &Faults, plan: &Plan, began: Instant) -> 
         // A fault that could not be made is told at the end; the others are undone all the same.
         result = result.and(done);
     }
-    result.and(d.revive_all()).and_then(|()| d.rewind())
+    result.and(d.free_all()).and(d.revive_all()).and_then(|()| d.rewind())
 }
 
 fn read_json(file: &Path) -> Result<Value> {

@@ -29,7 +29,7 @@ pub(crate) struct Endured {
 
 /// Kinds of fault in turn; a heavy one every tenth minute.
 fn kind(minute: u64) -> Kind {
-    const LIGHT: [Kind; 9] = [
+    const LIGHT: [Kind; 12] = [
         Kind::WriterKill,
         Kind::RedisCut,
         Kind::GatePause,
@@ -39,12 +39,15 @@ fn kind(minute: u64) -> Kind {
         Kind::ReconcilerKill,
         Kind::BrokenFrame,
         Kind::MariadbHalfOpen,
+        Kind::VanishedClient,
+        Kind::MaxConnections,
+        Kind::SlowReader,
     ];
     const HEAVY: [Kind; 3] = [Kind::PulsarKill, Kind::RedisEmpty, Kind::RedisOld];
     if minute % 10 == 9 {
         HEAVY[(minute / 10) as usize % HEAVY.len()]
     } else {
-        LIGHT[(minute % 10) as usize % LIGHT.len()]
+        LIGHT[(minute - minute / 10) as usize % LIGHT.len()]
     }
 }
 
@@ -175,6 +178,11 @@ mod tests {
     fn every_tenth_minute_is_heavy() {
         let heavy: Vec<Kind> = [9, 19, 29].map(kind).to_vec();
         assert_eq!(heavy, [Kind::PulsarKill, Kind::RedisEmpty, Kind::RedisOld]);
-        assert_eq!(kind(0), kind(10));
+        // All others are met in turn.
+        let mut light: Vec<Kind> = (0..13).filter(|m| m % 10 != 9).map(kind).collect();
+        light.sort_unstable();
+        light.dedup();
+        assert_eq!(light.len(), 12);
+        assert_eq!(kind(0), kind(13));
     }
 }

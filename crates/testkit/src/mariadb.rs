@@ -1,7 +1,7 @@
 //! A database server of a MySQL URL, reached through its own client.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
@@ -42,6 +42,18 @@ impl Server {
     /// `host:port`.
     pub fn place(&self) -> String {
         format!("{}:{}", self.host, self.port)
+    }
+
+    /// Who logs in.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// A session that does nothing until its client is killed.
+    pub fn idle(&self) -> Result<Child> {
+        let mut client = self.client("mariadb");
+        client.stdin(Stdio::piped()).stdout(Stdio::null());
+        client.spawn().context("the `mariadb` client")
     }
 
     /// The URL of a database of this server, reached at `place`.
