@@ -1,6 +1,11 @@
 //! Writers that lag for many times a lease, on a paused clock and with the product's own times: a
 //! rebuild outlasts its lease, and two reconcilers that pass meanwhile void none of its tickets.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a step that fails fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a step that fails fails the test"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;

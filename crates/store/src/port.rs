@@ -4,9 +4,8 @@
 //! [`StoreError::is_transient`] the outcome is unknown: run the same call again. All of a call's
 //! cells must live on one database (`cell_db`), all of its rows on one (`order_db`).
 //!
-//! Transactions, [`Ledger::locked`] and [`Ledger::find_verdicts`] see what is committed. Whatever
-//! else only reads may be answered by a replica that is behind: nothing that costs something is
-//! decided by it alone.
+//! Transactions, [`Ledger::locked`] and [`Ledger::find_verdicts`] see what is committed. Other reads
+//! may come from a replica that is behind: nothing that costs something is decided by them alone.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -202,8 +201,7 @@ pub trait Ledger: Send + Sync {
     async fn finish_unrowed(&self, db: u16, ranges: &[UnrowedRange]) -> StoreResult<()>;
     /// Ranges written before `before_ms`, oldest first, at most `limit`.
     async fn unrowed(&self, db: u16, before_ms: u64, limit: u64) -> StoreResult<Vec<UnrowedRange>>;
-    /// The orders of the range that covers position `seq`, ascending. Empty once they have their
-    /// rows.
+    /// The orders of the range that covers `seq`, ascending. Empty once they have their rows.
     async fn kept(&self, cell: &CellId, seq: u64) -> StoreResult<Vec<Kept>>;
     /// Creates the cells of a new offer with supply and flag(open); nothing where they exist.
     async fn create_cells(
@@ -241,13 +239,13 @@ pub trait Ledger: Send + Sync {
     async fn head(&self, cell: &CellId) -> StoreResult<Option<Totals>>;
     /// The totals at a position: exact for ever. Position 0 is the empty cell.
     async fn at(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Totals>>;
-    /// The cell row and the totals at a position, read under the row's lock: what the primary has
-    /// committed, whatever an older read said. `None` when there is no such cell.
+    /// The cell row and the totals at a position, read under the row's lock. `None` when there is
+    /// no such cell.
     async fn locked(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Proven>>;
     /// Entries after `seq`, at most `limit`; `None` when there is no such cell.
     async fn after(&self, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Option<LedgerPage>>;
-    /// The totals after the last entry of the ledger, whatever the cell row says: the row's own
-    /// totals unless the row is wrong (INV-2). `None` when there is no such cell.
+    /// The totals after the last entry, whatever the cell row says (INV-2: the same, unless the
+    /// row is wrong). `None` when there is no such cell.
     async fn last(&self, cell: &CellId) -> StoreResult<Option<Totals>>;
     /// Verdicts of some orders, read from the primary.
     async fn find_verdicts(
@@ -257,12 +255,10 @@ pub trait Ledger: Send + Sync {
     ) -> StoreResult<Vec<Option<Verdict>>>;
     /// What the ledgers of a database say of the lines of some orders, whatever their cells.
     async fn traces(&self, db: u16, orders: &[OrderId]) -> StoreResult<Traces>;
-    /// The order under a key (INV-8) that has a verdict in the cell; of several contents under one
-    /// key one that was claimed, if any was.
+    /// The order under a key (INV-8) that has a verdict in the cell; of several one with a claim.
     async fn verdict_under(&self, cell: &CellId, key: Key) -> StoreResult<Option<OrderId>>;
-    /// What claims and releases in `from + 1 ..= until` did, in the order of the ledger: folded,
-    /// the units of each buyer. At most [`MAX_STRETCH`] positions. A ledger that does not reach
-    /// `until` is transiently unavailable: a replica that is behind must not answer for it.
+    /// What claims and releases in `from + 1 ..= until` did, in the ledger's order. At most
+    /// [`MAX_STRETCH`] positions. Transient where it ends before `until`: a replica is behind.
     async fn units(&self, cell: &CellId, from: u64, until: u64) -> StoreResult<Vec<Moved>>;
     /// All cells of a database, ascending, after `after`, at most `limit`.
     async fn cells(&self, db: u16, after: Option<&CellId>, limit: u64) -> StoreResult<Vec<CellId>>;
@@ -362,8 +358,8 @@ pub trait Orders: Send + Sync {
         buyer: &Buyer,
         key: &IdempotencyKey,
     ) -> StoreResult<Option<OrderRow>>;
-    /// Looks at `limit` rows of a database by id after `after` and answers those of an offer (for
-    /// verdicts and audits): what a call costs does not depend on how many others there are.
+    /// Looks at `limit` rows of a database by id after `after` and answers those of an offer: what
+    /// a call costs does not depend on how many others there are.
     async fn scan_rows(
         &self,
         db: u16,
