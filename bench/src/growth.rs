@@ -1,8 +1,8 @@
 //! What things cost in a cell that already has 10^4, 10^5 or 10^6 orders (10^7 too with `--full`).
 //!
 //! Each size is a database of its own, filled by LOAD DATA, ten orders for each buyer. All of them
-//! are there at once and measured in turns, so that a noisy neighbour meets every size. A row is the
-//! cost at the largest size over the cost at the one before: 1 where size costs nothing.
+//! are there at once and measured in turns, so that a noisy neighbour meets every size. A row is
+//! the cost at the largest size over the cost at the one before: 1 where size costs nothing.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -82,8 +82,8 @@ impl StoreError {
             | StoreError::Permanent { db, .. } => *db,
         }
     }
-    /// A ledger that ends (first) before a position that a caller knows of (second): the server that
-    /// answered is a replica that is behind.
+    /// A ledger that ends (first) before a position that a caller knows of (second): the server
+    /// that answered is a replica that is behind.
     pub fn behind(db: u16, cell: &CellId, (ends, asked): (u64, u64)) -> Self {
         let what = format!("the ledger of {cell} ends at {ends}, not at {asked}: is it a replica?");
         StoreError::Transient { db, what }

@@ -4,7 +4,7 @@
 //! [`StoreError::is_transient`] the outcome is unknown: run the same call again. All of a call's
 //! cells must live on one database (`cell_db`), all of its rows on one (`order_db`).
 //!
-//! Transactions, [`Ledger::locked`] and [`Ledger::find_verdicts`] see what is committed. Other reads
+//! Transactions, [`Ledger::locked`] and [`Ledger::find_verdicts`] see what is committed. Others
 //! may come from a replica that is behind: nothing that costs something is decided by them alone.
 
 use async_trait::async_trait;
