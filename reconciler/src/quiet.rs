@@ -1,6 +1,6 @@
 //! held and b (INV-4): they change with every reserve, so they are compared in a moment in which
-//! the cell stood still: the same counters before and after the scan. A busy cell is looked at
-//! again in a later pass.
+//! the cell stood still: the same counters before and after the scan of Redis. A busy cell is
+//! looked at again in a later pass.
 //!
 //! A cell may have millions of buyers. One pass over the ledger, the holds and b fills a sketch of
 //! fixed size that is zero where nothing differs; what is not is looked at again, name by name.
@@ -111,11 +111,7 @@ impl Reconciler {
                 tracing::debug!(%cell, size, "too large: held and b are not compared");
                 return Ok(None);
             }
-            let wrong = self.compare_quiet(cell, &before).await?;
-            let after = self.ports.cells.snapshot(cell).await.map_err(down)?;
-            if let Some(wrong) = wrong
-                && after.is_some_and(|a| stood_still(&before, &a))
-            {
+            if let Some(wrong) = self.compare_quiet(cell, &before).await? {
                 return Ok(Some(wrong.told(cell)));
             }
         }
@@ -140,7 +136,10 @@ impl Reconciler {
                 }
             }
         }
-        if count != before.holds {
+        if let Some(sketch) = &mut sketch {
+            self.buyers_of(cell, |name, b| sketch.add(&name, b)).await?;
+        }
+        if count != before.holds || !self.stood_still(cell, before).await? {
             return Ok(None);
         }
         let mut wrong = Wrong::default();
@@ -148,8 +147,8 @@ impl Reconciler {
             wrong.held(cell, before.held, (count, units));
         }
         let Some(mut sketch) = sketch else { return Ok(Some(wrong)) };
+        // The long part, during which it may move: a ledger up to a position never changes.
         let seq = before.totals.seq;
-        self.buyers_of(cell, |name, b| sketch.add(&name, b)).await?;
         let sold = |m: Moved| sketch.add(&m.buyer, m.units.saturating_neg());
         moves(&*self.ports.store, cell, (0, seq), sold).await.map_err(down)?;
         let parts = sketch.wrong();
@@ -158,15 +157,21 @@ impl Reconciler {
         }
         let (picked, left) = Picked::of(&parts, seq + before.holds);
         wrong.left = left;
-        let named = self.compare_named(cell, seq, &picked, &mut wrong).await?;
+        let named = self.compare_named(cell, before, &picked, &mut wrong).await?;
         Ok(named.then_some(wrong))
     }
 
-    /// False when the buyers of the parts are too many.
+    async fn stood_still(&self, cell: &CellId, before: &CellView) -> Result<bool, OperateError> {
+        let face = |v: &CellView| (v.totals, v.held, v.holds, v.mark.adds, v.mark.inc);
+        let after = self.ports.cells.snapshot(cell).await.map_err(down)?;
+        Ok(after.is_some_and(|a| face(&a) == face(before)))
+    }
+
+    /// False when it moved, or the buyers of the parts are too many.
     async fn compare_named(
         &self,
         cell: &CellId,
-        seq: u64,
+        before: &CellView,
         picked: &Picked,
         wrong: &mut Wrong,
     ) -> Result<bool, OperateError> {
@@ -198,8 +203,12 @@ impl Reconciler {
             metrics::too_large();
             return Ok(false);
         }
+        if !self.stood_still(cell, before).await? {
+            return Ok(false);
+        }
         let (mut sums, keep) = (HashMap::new(), |name: &str| picked.has(name));
-        buyer_units(&*self.ports.store, cell, (0, seq), keep, &mut sums).await.map_err(down)?;
+        let stretch = (0, before.totals.seq);
+        buyer_units(&*self.ports.store, cell, stretch, keep, &mut sums).await.map_err(down)?;
         let holds: Vec<Hold> = holds.into_values().collect();
         wrong.compare(&holds, &b, &sums);
         Ok(true)
@@ -227,11 +236,6 @@ impl Reconciler {
             }
         }
     }
-}
-
-fn stood_still(a: &CellView, b: &CellView) -> bool {
-    let face = |v: &CellView| (v.totals, v.held, v.holds, v.mark.adds, v.mark.inc);
-    face(a) == face(b)
 }
 
 fn line(cell: &CellId, kind: DriftKind, ledger: String, redis: String) -> Drift {
