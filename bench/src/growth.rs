@@ -2,7 +2,7 @@
 //!
 //! Each size is a database of its own, filled by LOAD DATA, ten orders for each buyer. All of them
 //! are there at once and measured in turns, so that a noisy neighbour meets every size. A row is
-//! the cost at the largest size over the cost at the one before: 1 where size costs nothing.
+//! what a call, or each order of the cell, costs at the largest size over that at the one before.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -169,7 +169,7 @@ impl Grown {
 
     /// One measurement of each of [`ROWS`].
     async fn turn(&mut self) -> Result<[f64; ROWS.len()]> {
-        let all = self.size as f64;
+        let all = (self.size + self.drained) as f64;
         let calls = CALLS as f64;
         let lookup = timed(self.look_up()).await? * 1e6 / calls;
         let pause = timed(self.pause()).await? * 1e6 / calls;

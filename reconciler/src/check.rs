@@ -47,7 +47,7 @@ impl Reconciler {
         };
         let mut compared = judge(view, at_w, (head, folded, last));
         if must_be_proven(compared.kind) {
-            compared = self.proven(cell, view, last).await?;
+            compared = self.proven(cell, view).await?;
         }
         // Which of the two is wrong? Only a ledger that folds says what a view must be.
         if compared.kind == Some(DriftKind::Counters) && !self.folds(cell).await? {
@@ -56,34 +56,27 @@ impl Reconciler {
         Ok(compared)
     }
 
-    /// The same from reads that lock. A fork costs the cell its holds, a false row stops its sale:
-    /// plain reads may come from a replica that is behind, or some from it and some not.
+    /// The same from one transaction that locks the row. A fork costs the cell its holds, a false
+    /// row stops its sale: plain reads may come from a replica that is behind, or some from it and
+    /// some not.
     async fn proven(
         &self,
         cell: &CellId,
         view: Option<CellView>,
-        last: Option<Totals>,
     ) -> Result<Compared, OperateError> {
-        let (head, folded) = self.locked_row(cell).await?;
-        let at_w = match &view {
-            Some(v) if v.totals.seq == head.seq => folded,
-            Some(v) => self.locked(cell, v.totals.seq).await?.at,
-            None => None,
-        };
-        let compared = judge(view, at_w, (head, folded, last));
+        let proven = self.locked(cell, view.map_or(0, |v| v.totals.seq)).await?;
+        let at_w = view.and(proven.at);
+        let compared = judge(view, at_w, (proven.head, proven.folded, Some(proven.last)));
         if !must_be_proven(compared.kind) {
             tracing::warn!(%cell, "reads are behind the database that locks: is a replica asked?");
         }
         Ok(compared)
     }
 
-    /// The cell row, and what the ledger says at its position.
-    pub(crate) async fn locked_row(
-        &self,
-        cell: &CellId,
-    ) -> Result<(Totals, Option<Totals>), OperateError> {
-        let head = self.locked(cell, 0).await?.head;
-        Ok((head, self.locked(cell, head.seq).await?.at))
+    /// The cell row, and whether it is what its ledger says, which ends with it.
+    pub(crate) async fn locked_row(&self, cell: &CellId) -> Result<(Totals, bool), OperateError> {
+        let Proven { head, folded, last, .. } = self.locked(cell, 0).await?;
+        Ok((head, is_sound(head, folded, Some(last))))
     }
 
     async fn locked(&self, cell: &CellId, seq: u64) -> Result<Proven, OperateError> {
@@ -150,13 +143,18 @@ fn judge(
     at_w: Option<Totals>,
     (head, folded, last): (Totals, Option<Totals>, Option<Totals>),
 ) -> Compared {
-    let row_is_sound = folded == Some(head) && last.is_none_or(|l| l.seq <= head.seq);
+    let row_is_sound = is_sound(head, folded, last);
     let kind = match &view {
         _ if !row_is_sound => Some(DriftKind::Ledger),
         Some(v) => drift::compare(v.totals, at_w, head),
         None => Some(DriftKind::Missing),
     };
     Compared { view, at_w, head, row_is_sound, kind }
+}
+
+/// The row is what the ledger says at its position, and nothing follows.
+fn is_sound(head: Totals, folded: Option<Totals>, last: Option<Totals>) -> bool {
+    folded == Some(head) && last.is_none_or(|l| l.seq <= head.seq)
 }
 
 /// What is not believed from plain reads.

@@ -28,8 +28,9 @@ const NAMED: u64 = 250_000;
 const CROWD: usize = 2 * NAMED as usize;
 /// Wrong buyers that one mend sets right; the next pass goes on.
 const MOST_WRONG: usize = 50_000;
-/// Tries to find the cell standing still.
+/// Tries to find the cell standing still; one, where it has more entries and holds than these.
 const TRIES: usize = 5;
+const LARGE: u64 = 100_000;
 
 /// What a scan of a cell that stood still found wrong.
 #[derive(Debug, Default)]
@@ -100,7 +101,7 @@ impl Picked {
 impl Reconciler {
     /// Compares held and b; `None` when the cell never stood still, or is too large.
     pub(crate) async fn check_quiet(&self, cell: &CellId) -> Result<Option<Wrong>, OperateError> {
-        for _ in 0..TRIES {
+        for tried in 0..TRIES {
             let Some(before) = self.ports.cells.snapshot(cell).await.map_err(down)? else {
                 return Ok(None);
             };
@@ -109,6 +110,10 @@ impl Reconciler {
             if size > self.settings.compare_most {
                 metrics::too_large();
                 tracing::debug!(%cell, size, "too large: held and b are not compared");
+                return Ok(None);
+            }
+            // A large one is read for too long to be read again at once.
+            if tried > 0 && size > LARGE {
                 return Ok(None);
             }
             if let Some(wrong) = self.compare_quiet(cell, &before).await? {

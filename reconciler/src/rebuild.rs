@@ -133,8 +133,8 @@ impl Reconciler {
     pub(crate) async fn load(&self, cell: &CellId, ticket: &str) -> Result<(), OperateError> {
         // Without its offer's row: as with a limit, which serves an offer of either sort.
         let limited = self.limited(cell).await?.unwrap_or(true);
-        let (totals, folded) = self.row_to_load(cell).await?;
-        if folded != Some(totals) {
+        let (totals, sound) = self.row_to_load(cell).await?;
+        if !sound {
             return self.broken_row(cell).await;
         }
         let suffix = format!("{:016x}", self.ports.unique.next());
@@ -157,13 +157,14 @@ impl Reconciler {
 
     /// Read under the row's lock: a row from a replica that is behind would sell again what orders
     /// from before the barrier have claimed.
-    async fn row_to_load(&self, cell: &CellId) -> Result<(Totals, Option<Totals>), OperateError> {
+    async fn row_to_load(&self, cell: &CellId) -> Result<(Totals, bool), OperateError> {
         if !mutant::on(Mutant::LoadPlain) {
             return self.locked_row(cell).await;
         }
         let head = self.ports.store.head(cell).await.map_err(down)?;
         let head = head.ok_or(OperateError::UnknownCell)?;
-        Ok((head, self.ports.store.at(cell, head.seq).await.map_err(down)?))
+        let folded = self.ports.store.at(cell, head.seq).await.map_err(down)?;
+        Ok((head, folded == Some(head)))
     }
 
     /// Puts the buyers at `seq` into the staging key; (their number, the sum of their hashes).
@@ -174,10 +175,21 @@ impl Reconciler {
         suffix: &str,
     ) -> Result<(u64, u64), OperateError> {
         let (mut staged, mut adds, mut next) = (0u64, 0u64, Some(0));
+        // To the end: what is staged does not live for ever.
+        let _alone = if seq > LARGE { Some(self.large.lock().await) } else { None };
         while let Some(from) = next {
-            let _alone = if seq > LARGE { Some(self.large.lock().await) } else { None };
             let part = part_of_buyers(&*self.ports.store, cell, seq, (from, AT_ONCE));
-            let (sums, rest) = part.await.map_err(down)?;
+            let (sums, rest) = match part.await {
+                Ok(part) => part,
+                Err(e) if e.is_transient() => return Err(down(e)),
+                // A ledger with a hole: nobody knows what was sold.
+                Err(e) => {
+                    tracing::error!(%cell, error = %e, "the ledger cannot be read");
+                    self.stop_selling(cell, DriftKind::Ledger.invariant().unwrap_or_default())
+                        .await?;
+                    return Err(down(e));
+                }
+            };
             next = rest;
             let mut sums: Vec<(String, i64)> = sums.into_iter().collect();
             sums.sort_unstable();

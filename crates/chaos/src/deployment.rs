@@ -81,6 +81,8 @@ impl Deployment {
         for (server, _) in &databases {
             let place = server.place();
             if !mariadb.iter().any(|m| m.0 == place) {
+                // What a run that was killed had taken.
+                server.root().sql("SET GLOBAL max_connections = DEFAULT")?;
                 let to: SocketAddr = place.parse().with_context(|| place.clone())?;
                 let mut of_each = Vec::new();
                 for _ in 0..=PROCESSES {
@@ -335,11 +337,14 @@ impl Deployment {
 impl Drop for Deployment {
     fn drop(&mut self) {
         self.processes.clear();
-        if let Err(e) = self.free_all() {
-            eprintln!("{e:#}");
+        for at in 0..self.mariadb.len() {
+            self.free(at);
         }
         for name in ["mariadb-1", "mariadb-2"] {
             let _ = self.servers.heal(name);
+        }
+        if let Err(e) = self.free_all() {
+            eprintln!("{e:#}");
         }
         process::drop_databases(&self.databases);
     }

@@ -112,6 +112,11 @@ impl Occupied {
     fn give_back(&mut self) -> Result<()> {
         let [limit, before] = self.before;
         let set = format!("SET GLOBAL max_connections = {limit};\n");
+        // A paused server would be waited for, by the one who has to resume it.
+        if let Err(e) = answers(&self.root) {
+            self.end_idle();
+            return Err(e);
+        }
         // By a session that is there: the product wants every connection, the administrator's too.
         let said = self.idle.first_mut().and_then(|one| one.stdin.as_mut());
         if let Some(said) = said {
@@ -131,11 +136,17 @@ impl Occupied {
     }
 }
 
-impl Drop for Occupied {
-    fn drop(&mut self) {
-        for one in &mut self.idle {
+impl Occupied {
+    fn end_idle(&mut self) {
+        for mut one in self.idle.drain(..) {
             let _ = one.kill().and_then(|()| one.wait());
         }
+    }
+}
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
+        self.end_idle();
     }
 }
 

@@ -25,8 +25,8 @@ pub enum StoreError {
         /// What happened.
         what: String,
     },
-    /// Somebody else holds a lock that this call needs, for longer than is usual. The database
-    /// itself is well: other calls go on, this one is repeated.
+    /// Somebody else holds a lock that this call needs, for longer than is usual, or the server
+    /// that answered is behind. The database is well: other calls go on, this one is repeated.
     #[error("database {db}: {what}")]
     Busy {
         /// The database's number.
@@ -86,7 +86,7 @@ impl StoreError {
     /// that answered is a replica that is behind.
     pub fn behind(db: u16, cell: &CellId, (ends, asked): (u64, u64)) -> Self {
         let what = format!("the ledger of {cell} ends at {ends}, not at {asked}: is it a replica?");
-        StoreError::Transient { db, what }
+        StoreError::Busy { db, what }
     }
     /// Data in a table that no code of ours wrote.
     pub fn corrupt(db: u16, what: impl Into<String>) -> Self {

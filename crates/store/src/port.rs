@@ -4,8 +4,8 @@
 //! [`StoreError::is_transient`] the outcome is unknown: run the same call again. All of a call's
 //! cells must live on one database (`cell_db`), all of its rows on one (`order_db`).
 //!
-//! Transactions, [`Ledger::locked`] and [`Ledger::find_verdicts`] see what is committed. Others
-//! may come from a replica that is behind: nothing that costs something is decided by them alone.
+//! Transactions and [`Ledger::locked`] see what is committed, and a deployment sees to it that
+//! [`Ledger::find_verdicts`] does. Others may come from a replica that is behind.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -166,6 +166,10 @@ pub struct LedgerPage {
 pub struct Proven {
     /// The cell row.
     pub head: Totals,
+    /// What the ledger says at the row's position; `None` when it has no such entry.
+    pub folded: Option<Totals>,
+    /// The totals after its last entry.
+    pub last: Totals,
     /// The totals at the position asked for; `None` when the ledger has no such entry.
     pub at: Option<Totals>,
 }
@@ -211,9 +215,8 @@ pub trait Ledger: Send + Sync {
     ) -> StoreResult<Vec<Appended>>;
     /// Adds units, idempotent by `id`, all cells in one transaction.
     async fn supply(&self, cells: &[(CellId, i64)], id: OrderId) -> StoreResult<Change>;
-    /// Appends a flag entry on every cell whose flag differs, if the present flag is in `from`.
-    /// `note` marks a repair. An operator's pause (no note) on a repair's pause is appended too,
-    /// so that the repair does not undo it.
+    /// Appends a flag entry on every cell whose flag differs, if the present one is in `from`. `note`
+    /// marks a repair, which does not undo an operator's pause (no note) on its own.
     async fn flag(
         &self,
         cells: &[CellId],
@@ -223,8 +226,7 @@ pub trait Ledger: Send + Sync {
     ) -> StoreResult<Change>;
     /// The last flag entry of a cell.
     async fn last_flag(&self, cell: &CellId) -> StoreResult<Option<Entry>>;
-    /// Appends the flag that a repair's pause stored, if that pause (at `pause_seq`) is still the
-    /// last flag entry; an operator's entry after it ends the chain and nothing is appended.
+    /// Appends the flag that a repair's pause (at `pause_seq`) stored, if no flag entry follows it.
     async fn restore_flag(&self, cell: &CellId, id: OrderId, pause_seq: u64)
     -> StoreResult<Change>;
     /// PROTOCOL `transfer`: units leave `from` and, if given, enter `to`, in one transaction.
@@ -239,13 +241,11 @@ pub trait Ledger: Send + Sync {
     async fn head(&self, cell: &CellId) -> StoreResult<Option<Totals>>;
     /// The totals at a position: exact for ever. Position 0 is the empty cell.
     async fn at(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Totals>>;
-    /// The cell row and the totals at a position, read under the row's lock. `None` when there is
-    /// no such cell.
+    /// The cell under its row's lock; `None` when there is no such cell.
     async fn locked(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Proven>>;
     /// Entries after `seq`, at most `limit`; `None` when there is no such cell.
     async fn after(&self, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Option<LedgerPage>>;
-    /// The totals after the last entry, whatever the cell row says (INV-2: the same, unless the
-    /// row is wrong). `None` when there is no such cell.
+    /// The totals after the last entry, whatever the row says (INV-2); `None` without such a cell.
     async fn last(&self, cell: &CellId) -> StoreResult<Option<Totals>>;
     /// Verdicts of some orders, read from the primary.
     async fn find_verdicts(

@@ -107,20 +107,32 @@ pub(super) async fn lock(
     Ok(found)
 }
 
-/// A cell's row and the totals at a position, under the lock: both reads lock, so neither is older
-/// than the other, nor answered by a replica that a balancer asks for plain reads.
+/// The totals at a position of a locked cell.
+async fn locked_entry(
+    db: &Db,
+    tx: &DatabaseTransaction,
+    (no, seq): (i32, u64),
+) -> StoreResult<Option<Totals>> {
+    if seq == 0 {
+        return Ok(Some(Totals::default()));
+    }
+    let entry = ledger::Entity::find_by_id((no, seq as i64)).lock_exclusive().one(tx).await;
+    let entry = entry.map_err(|e| db.err(e))?.map(|m| convert::entry(db, m)).transpose()?;
+    Ok(entry.map(|e| e.totals()))
+}
+
+/// A cell's row and what its ledger says, in one transaction that locks the row: nothing of it is
+/// older than the rest, nor answered by a replica that a balancer asks for plain reads.
 pub(super) async fn proven(db: &Db, cell: &CellId, seq: u64) -> StoreResult<Option<Proven>> {
     let tx = db.begin().await?;
     let read = async {
         let found = lock(db, &tx, std::iter::once(cell), Wait::Usual).await?;
         let locked = found.cells.into_values().chain(found.broken.into_values()).next();
         let Some(Locked { no, prev: head, .. }) = locked else { return Ok(None) };
-        if seq == 0 {
-            return Ok(Some(Proven { head, at: Some(Totals::default()) }));
-        }
-        let entry = ledger::Entity::find_by_id((no, seq as i64)).lock_exclusive().one(&tx).await;
-        let entry = entry.map_err(|e| db.err(e))?.map(|m| convert::entry(db, m)).transpose()?;
-        Ok(Some(Proven { head, at: entry.map(|e| e.totals()) }))
+        let last = reads::last_entry(db, &tx, no).await?.unwrap_or_default();
+        let folded = locked_entry(db, &tx, (no, head.seq)).await?;
+        let at = locked_entry(db, &tx, (no, seq)).await?;
+        Ok(Some(Proven { head, folded, last, at }))
     };
     let done = read.await;
     db.end(tx, done).await

@@ -194,8 +194,9 @@ async fn after(db: &Db, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Opti
 /// the bound.
 async fn units(db: &Db, cell: &CellId, (from, until): (u64, u64)) -> StoreResult<Vec<Moved>> {
     let conn = db.conn().await?;
-    let rows: Vec<(Vec<u8>, i8, i64)> = ledger_of(cell)
+    let rows: Vec<(i64, Vec<u8>, i8, i64)> = ledger_of(cell)
         .select_only()
+        .column(ledger::Column::Seq)
         .columns([ledger::Column::Buyer, ledger::Column::Kind, ledger::Column::Qty])
         .filter(ledger::Column::Seq.gt(from as i64))
         .filter(ledger::Column::Seq.lte(until as i64))
@@ -204,13 +205,15 @@ async fn units(db: &Db, cell: &CellId, (from, until): (u64, u64)) -> StoreResult
         .all(&*conn)
         .await
         .map_err(|e| db.err(e))?;
-    // Positions are gap-free: what is missing has not arrived at the server that answered.
-    let found = rows.len() as u64;
-    if found < until.saturating_sub(from) {
-        return Err(StoreError::behind(db.no, cell, (from + found, until)));
+    let (found, last) = (rows.len() as u64, rows.last().map_or(from, |r| r.0 as u64));
+    if last - from > found {
+        return Err(db.corrupt(format!("the ledger of {cell} has a hole before {last}")));
+    }
+    if last < until {
+        return Err(StoreError::behind(db.no, cell, (last, until)));
     }
     let mut out = Vec::with_capacity(rows.len());
-    for (buyer, kind, qty) in rows {
+    for (_, buyer, kind, qty) in rows {
         let units = match convert::kind(db, kind)? {
             Kind::Claim => qty,
             Kind::Release => -qty,

@@ -116,7 +116,12 @@ impl Ledger for MemoryStore {
         self.read(self.home([cell])?, |d| Ok(reads::at(reads::cell(d, cell), seq))).await
     }
     async fn locked(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Proven>> {
-        let proven = |c: &Cell| Proven { head: c.head, at: reads::at(Some(c), seq) };
+        let proven = |c: &Cell| Proven {
+            head: c.head,
+            folded: reads::at(Some(c), c.head.seq),
+            last: c.entries.last().map(Entry::totals).unwrap_or_default(),
+            at: reads::at(Some(c), seq),
+        };
         self.read_now(self.home([cell])?, |d| Ok(reads::cell(d, cell).map(proven))).await
     }
     async fn after(&self, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Option<LedgerPage>> {
