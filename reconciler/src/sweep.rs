@@ -109,9 +109,9 @@ impl Reconciler {
         let entries = page.map_err(down)?.map(|p| p.entries).unwrap_or_default();
         let kinds: BTreeMap<u64, &Entry> = entries.iter().map(|e| (e.seq, e)).collect();
         // A range that nothing is kept of is finished, or a replica that is behind was asked: in
-        // both cases it is not for this pass to forget it.
-        let behind = orders.is_empty() || orders.iter().any(|k| !kinds.contains_key(&k.seq));
-        if behind {
+        // both cases it is not for this pass to forget it. Nor what the ledger has and a read not.
+        let missing = orders.iter().any(|k| !kinds.contains_key(&k.seq));
+        if orders.is_empty() || missing && self.reaches(range).await? {
             return Err(down(format!("{}: reads know nothing of its orders", range.cell)));
         }
         let mut out = Vec::new();
@@ -126,6 +126,12 @@ impl Reconciler {
             }
         }
         Ok(out)
+    }
+
+    /// True when the ledger has the positions of a range, whatever plain reads say.
+    async fn reaches(&self, range: &UnrowedRange) -> Result<bool, OperateError> {
+        let proven = self.ports.store.locked(&range.cell, 0).await.map_err(down)?;
+        Ok(proven.is_some_and(|p| p.last.seq >= range.last_seq))
     }
 
     /// Publishes what has no row, releases what is dead.

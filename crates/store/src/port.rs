@@ -215,8 +215,8 @@ pub trait Ledger: Send + Sync {
     ) -> StoreResult<Vec<Appended>>;
     /// Adds units, idempotent by `id`, all cells in one transaction.
     async fn supply(&self, cells: &[(CellId, i64)], id: OrderId) -> StoreResult<Change>;
-    /// Appends a flag entry on every cell whose flag differs, if the present one is in `from`. `note`
-    /// marks a repair, which does not undo an operator's pause (no note) on its own.
+    /// Appends a flag entry on every cell whose flag differs, if the present one is in `from`. A
+    /// `note` marks a repair, which does not undo an operator's pause (no note) on its own.
     async fn flag(
         &self,
         cells: &[CellId],
