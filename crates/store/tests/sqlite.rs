@@ -8,7 +8,8 @@ use std::time::Duration;
 use domain::Identity;
 use runtime::Secret;
 use runtime::clock::system_clock;
-use sluicegate_store::{Catalog, SqlStore, StoreConfig, port::InitOutcome};
+use sluicegate_store::{Catalog, Ledger, SqlStore, StoreConfig, port::InitOutcome};
+use testkit::store::make::{asks, one_line};
 use testkit::store::{Subject, conformance};
 
 fn open(dir: &Path, files: usize) -> Arc<SqlStore> {
@@ -50,4 +51,33 @@ async fn another_number_of_files_is_refused() {
     open(dir.path(), 2).init(&fingerprint).await.unwrap();
     let more = open(dir.path(), 3).init(&fingerprint).await.unwrap();
     assert_eq!(more, InitOutcome::OtherDatabases(2));
+}
+
+/// A ledger that ends early may be a replica's; one with a hole is nobody's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hole_in_a_ledger_is_not_an_early_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), 1);
+    store.init(&identity().fingerprint_hex()).await.unwrap();
+    let cell = "hole".parse::<domain::OfferId>().unwrap().cell(0);
+    let id = |n| identity().request_id(&cell.offer, "test", n);
+    store.create_cells(&[(cell.clone(), 9)], (id("1"), id("2"))).await.unwrap();
+    let order = |n: usize| one_line(&identity(), &cell, (&format!("buyer-{n}"), "k"));
+    store.verdicts(&[asks(&cell, &(0..5).map(order).collect::<Vec<_>>())]).await.unwrap();
+    let head = store.head(&cell).await.unwrap().unwrap().seq;
+    assert_eq!(store.units(&cell, 0, head).await.unwrap().len(), 5);
+    let early = store.units(&cell, 0, head + 1).await.unwrap_err();
+    assert!(early.is_transient() && early.is_answer(), "{early}");
+    let file = dir.path().join("shard-0.sqlite");
+    let wrong = format!("DELETE FROM ledger WHERE seq = {}", head - 1);
+    std::thread::scope(|t| {
+        t.spawn(|| testkit::own::on_file(&file, &wrong).unwrap());
+    });
+    for (from, until) in [(0, head), (3, head), (head - 2, head), (0, head + 1)] {
+        let hole = store.units(&cell, from, until).await.unwrap_err();
+        assert!(!hole.is_transient(), "{from} to {until}: {hole}");
+    }
+    // What is before it is known, and what follows it.
+    assert_eq!(store.units(&cell, 0, head - 2).await.unwrap().len(), 3);
+    assert_eq!(store.units(&cell, head - 1, head).await.unwrap().len(), 1);
 }
