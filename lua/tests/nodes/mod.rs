@@ -38,7 +38,7 @@ pub async fn waits() -> Engine<Waits> {
 }
 
 /// One line of CLUSTER NODES.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Node {
     pub id: String,
     pub addr: String,
@@ -59,15 +59,37 @@ pub async fn ask<T: FromRedisValue>(addr: &str, command: &str) -> Result<T, redi
     cmd.query_async(&mut line).await
 }
 
+/// Who is who, when all nodes say the same: that is gossip, and a node learns of a failover up to
+/// seconds after it.
 pub async fn topology() -> Vec<Node> {
-    let text: String = ask(&stack::nodes()[0], "CLUSTER NODES").await.unwrap();
+    let start = Instant::now();
+    loop {
+        let first = view(&stack::nodes()[0]).await.unwrap();
+        let mut agreed = true;
+        for node in &first {
+            // One that is down says nothing.
+            agreed &= view(&node.addr).await.is_none_or(|v| v == first);
+        }
+        if agreed {
+            return first;
+        }
+        assert!(start.elapsed() < SETTLES, "the nodes do not agree: {first:?}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// What one node says.
+async fn view(addr: &str) -> Option<Vec<Node>> {
+    let text: String = ask(addr, "CLUSTER NODES").await.ok()?;
     let node = |line: &str| {
         let f: Vec<&str> = line.split(' ').collect();
         let addr = f[1].split('@').next().unwrap_or_default().to_owned();
         let primary = f[2].contains("master") && !f[2].contains("fail");
         Node { id: f[0].into(), addr, primary, of: f[3].into() }
     };
-    text.lines().map(node).collect()
+    let mut nodes: Vec<Node> = text.lines().map(node).collect();
+    nodes.sort();
+    Some(nodes)
 }
 
 /// The primary that has the cell, by its own word, and the cell's slot.
