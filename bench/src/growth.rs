@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-
-use domain::offer::EVERGREEN;
-use domain::{CellId, Flag, Offer, OfferId, OrderId, Payload, Price};
+use domain::{CellId, Flag, OfferId, OrderId, Payload};
 use reconciler::Reconciler;
 use runtime::{Config, Phase, Tasks};
 use testkit::mariadb::Server;
@@ -109,7 +107,7 @@ impl Grown {
         let reconciler = Reconciler::new(ports.clone(), settings, publish);
         let offer: OfferId = format!("grown-{:016x}", ports.unique.next()).parse()?;
         let units = 10 * size as i64 + 1_000_000;
-        ports.store.put_offer(&described(&offer, units)).await?;
+        ports.store.put_offer(&stand::described(&offer, units, Some(1000))).await?;
         let cells = [offer.cell(0)];
         let ids = ["allotment", "open"].map(|what| ports.identity.request_id(&offer, what, ""));
         ports.store.create_cells(&[(cells[0].clone(), units)], ids.into()).await?;
@@ -269,18 +267,6 @@ impl Grown {
 
 fn hex(order: OrderId) -> String {
     order.0.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn described(offer: &OfferId, units: i64) -> Offer {
-    Offer {
-        id: offer.clone(),
-        campaign: EVERGREEN.to_owned(),
-        sku: "bench".to_owned(),
-        price: Price { currency: "EUR".to_owned(), minor: 1999 },
-        allotment: units,
-        limit_per_buyer: Some(1000),
-        buckets: 1,
-    }
 }
 
 async fn timed(work: impl Future<Output = Result<()>>) -> Result<f64> {

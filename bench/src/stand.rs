@@ -62,6 +62,19 @@ pub(crate) struct Stand {
     tasks: Tasks,
 }
 
+/// An offer of one cell.
+pub(crate) fn described(id: &OfferId, units: i64, limit_per_buyer: Option<u32>) -> Offer {
+    Offer {
+        id: id.clone(),
+        campaign: EVERGREEN.to_owned(),
+        sku: "bench".to_owned(),
+        price: Price { currency: "EUR".to_owned(), minor: 1999 },
+        allotment: units,
+        limit_per_buyer,
+        buckets: 1,
+    }
+}
+
 /// The store of a configuration.
 pub(crate) fn store(config: &Config) -> Result<SqlStore> {
     let cfg = StoreConfig::of(&config.store, Duration::from_secs(10));
@@ -129,16 +142,7 @@ impl Stand {
     pub async fn quick_offer(&self, units: i64) -> Result<String> {
         let name = format!("bench-{:016x}", self.ports.unique.next());
         let id: OfferId = name.parse()?;
-        let offer = Offer {
-            id: id.clone(),
-            campaign: EVERGREEN.to_owned(),
-            sku: "bench".to_owned(),
-            price: Price { currency: "EUR".to_owned(), minor: 1999 },
-            allotment: units,
-            limit_per_buyer: None,
-            buckets: 1,
-        };
-        self.ports.store.put_offer(&offer).await?;
+        self.ports.store.put_offer(&described(&id, units, None)).await?;
         let ids = (
             self.ports.identity.request_id(&id, "allotment", ""),
             self.ports.identity.request_id(&id, "open", ""),

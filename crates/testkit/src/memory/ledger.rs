@@ -43,8 +43,7 @@ impl Ledger for MemoryStore {
         self.tx(db, |tx| verdicts::run(tx, batch, stale.as_ref())).await
     }
     async fn release(&self, cell: &CellId, orders: &[OrderId]) -> StoreResult<Appended> {
-        let db = self.home([cell])?;
-        self.tx(db, |tx| units::release(tx, cell, orders)).await
+        self.tx(self.home([cell])?, |tx| units::release(tx, cell, orders)).await
     }
     async fn finish_unrowed(&self, db: u16, ranges: &[UnrowedRange]) -> StoreResult<()> {
         self.tx(db, |tx| {
