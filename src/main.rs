@@ -64,6 +64,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Exit> {
     runtime::tls::provide();
     let config = runtime::config::load(&cli.sources()).map_err(|e| Exit::usage(e.0))?;
+    wire::built(&config)?;
     if cli.check_config {
         println!("configuration is fine");
         return Ok(());

@@ -60,6 +60,19 @@ pub(crate) fn store(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<SqlSt
     store.map(Arc::new).map_err(|e| Exit::usage(format!("store.databases: {e}")))
 }
 
+/// Refuses backends that are not compiled in, before anything is opened.
+pub(crate) fn built(config: &Config) -> Result<(), Exit> {
+    let servers = !config.is_embedded() || config.log.backend == LogBackend::Pulsar;
+    if servers && !cfg!(feature = "pulsar") { Err(lacking()) } else { Ok(()) }
+}
+
+fn lacking() -> Exit {
+    Exit::usage(
+        "cells.backend, log.backend: this build has neither Redis nor Pulsar; build with \
+         `--features pulsar`",
+    )
+}
+
 pub(crate) fn identity(config: &Config) -> Identity {
     Identity::new(config.identity.secret.as_bytes())
 }
@@ -137,6 +150,11 @@ async fn cells(
     if config.is_embedded() {
         return Ok(Arc::new(cells::embedded::new(clock.clone())));
     }
+    cluster(config, client).await
+}
+
+#[cfg(feature = "pulsar")]
+async fn cluster(config: &Config, client: RedisClient) -> Result<Arc<dyn Cells>, Exit> {
     let fail = |e: cells::fred::ConnectError| Exit::unavailable(e.to_string());
     match client {
         RedisClient::Hot => {
@@ -150,6 +168,11 @@ async fn cells(
             Ok(Arc::new(cells::redisrs::connect(&config.cells).await.map_err(fail)?))
         }
     }
+}
+
+#[cfg(not(feature = "pulsar"))]
+async fn cluster(_: &Config, _: RedisClient) -> Result<Arc<dyn Cells>, Exit> {
+    Err(lacking())
 }
 
 async fn log(
@@ -191,7 +214,5 @@ async fn pulsar(
     _: &Arc<dyn Clock>,
     _: u16,
 ) -> Result<Arc<dyn OrderLog>, Exit> {
-    Err(Exit::usage(
-        "log.backend = \"pulsar\": this build has no Pulsar; build with `--features pulsar`",
-    ))
+    Err(lacking())
 }

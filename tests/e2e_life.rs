@@ -255,24 +255,23 @@ fn bad_usage_is_one_line_and_64() {
 
 #[cfg(not(feature = "pulsar"))]
 #[test]
-fn without_the_feature_pulsar_is_refused_clearly() {
-    let dir = folder();
-    let at = dir.path().display().to_string();
-    let out = run(&[
-        "--data-dir",
-        &at,
-        "--set",
-        "log.backend=pulsar",
-        "--set",
-        "log.url=pulsar://127.0.0.1:1",
-        "--set",
-        "log.admin_url=http://127.0.0.1:1",
-        "--set",
-        "gate.listen=127.0.0.1:0",
-        "--set",
-        "admin.listen=127.0.0.1:0",
-    ]);
-    one_line(&out, 64, &["pulsar", "--features"]);
+fn without_the_feature_a_server_is_refused_clearly() {
+    let log = ["log.backend=pulsar", "log.url=pulsar://127.0.0.1:1", "log.admin_url=http://h:1"];
+    let cells = ["cells.backend=redis", "cells.nodes=[\"127.0.0.1:1\"]"];
+    let databases = ["store.databases=[\"mysql://root@127.0.0.1:1/d\"]"];
+    let identity = ["identity.secret=0123456789abcdef0123456789abcdef"];
+    let auth = ["auth.hs256_secret=0123456789abcdef0123456789abcdef"];
+    let redis = [&cells[..], &log, &databases, &identity, &auth].concat();
+    for (command, settings) in [("dev", &log[..]), ("gate", &redis), ("loadtest", &redis)] {
+        let dir = folder();
+        let at = dir.path().display().to_string();
+        let mut words = vec![command, "--data-dir", &at];
+        let anywhere = ["gate.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0"];
+        for setting in settings.iter().chain(&anywhere) {
+            words.extend(["--set", setting]);
+        }
+        one_line(&run(&words), 64, &["backend", "--features pulsar"]);
+    }
 }
 
 #[test]

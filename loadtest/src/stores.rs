@@ -50,13 +50,20 @@ pub(crate) async fn open(config: &Config, crowd: &Crowd) -> Result<Stores, Strin
     let Some((known, _)) = known else {
         return Err("the configured database does not have this offer".to_owned());
     };
-    let cells: Option<Box<dyn Cells>> = if config.is_embedded() {
-        None
-    } else {
-        let engine = cells::redisrs::connect(&config.cells).await;
-        Some(Box::new(engine.map_err(|e| e.to_string())?))
-    };
+    let cells: Option<Box<dyn Cells>> =
+        if config.is_embedded() { None } else { Some(cluster(config).await?) };
     Ok(Stores { store, cells, offer, limited: known.limit_per_buyer.is_some() })
+}
+
+#[cfg(feature = "cluster")]
+async fn cluster(config: &Config) -> Result<Box<dyn Cells>, String> {
+    let engine = cells::redisrs::connect(&config.cells).await;
+    Ok(Box::new(engine.map_err(|e| e.to_string())?))
+}
+
+#[cfg(not(feature = "cluster"))]
+async fn cluster(_: &Config) -> Result<Box<dyn Cells>, String> {
+    Err("this build has no Redis; build with `--features pulsar`".to_owned())
 }
 
 impl Stores {

@@ -1,15 +1,19 @@
 //! The cells in Redis: one Lua script per operation, and three backends that run the scripts.
 //!
 //! [`Cells`] is the port. [`Engine`] implements it once, over any [`Runner`]: `fred` (the gate's
-//! hot path), `redisrs` (reconciler and tools) and `embedded` (the same Lua in process). So the
-//! backends differ only in how a script travels. Only the scripts change a cell (INV-3, INV-4).
+//! hot path), `redisrs` (reconciler and tools), both with the feature `cluster`, and `embedded` (the
+//! same Lua in process). So the backends differ only in how a script travels. Only the scripts
+//! change a cell (INV-3, INV-4).
 //! Absent: retries with meaning. A caller that gets no answer repeats with the same nonce.
 
+#[cfg(feature = "cluster")]
 pub mod access;
 pub mod embedded;
 pub mod engine;
+#[cfg(feature = "cluster")]
 pub mod fred;
 pub mod port;
+#[cfg(feature = "cluster")]
 pub mod redisrs;
 pub mod script;
 pub mod value;
@@ -24,6 +28,7 @@ mod load;
 pub mod look;
 mod lookup;
 mod mend;
+#[cfg(feature = "cluster")]
 mod refusal;
 mod reserve;
 mod resolve;
@@ -32,6 +37,7 @@ mod snapshot;
 mod stage;
 mod ticket;
 mod unseal;
+#[cfg(feature = "cluster")]
 mod waiting;
 
 pub use engine::{Engine, Runner};

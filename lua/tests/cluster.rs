@@ -1,6 +1,7 @@
 //! fred and redis-rs on a real cluster, against the suite and the model.
 //!
 //! Needs `cargo xtask stack up`. Each run uses its own offers and leaves others alone.
+#![cfg(feature = "cluster")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, missing_docs)]
 
 mod nodes;

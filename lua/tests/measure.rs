@@ -1,6 +1,7 @@
 //! What a reserve costs. Not a check: run it by hand, in a release build, with `--ignored`.
 //!
 //! Orders are fresh and succeed, the payload has 300 bytes, the offer has a limit.
+#![cfg(feature = "cluster")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 use domain::{CellId, Kind};

@@ -85,10 +85,11 @@ pub fn ci(base: u16) -> Result<u8> {
     let secure = layout::Layout::new(base + SECURE).config_file();
     let on_secure = ON_SECURE.map(str::to_owned);
     let deny = has_deny();
-    let steps: [Step<'_>; 10] = [
+    let steps: [Step<'_>; 11] = [
         ("deny", Box::new(move || if deny { cargo(&DENY, None) } else { Ok(0) })),
         ("fmt", Box::new(|| cargo(&["fmt", "--all", "--check"], None))),
         ("clippy", Box::new(move || cargo(&clippy, None))),
+        ("default", Box::new(|| cargo(&DEFAULT, None))),
         ("simulator", Box::new(|| sim(&[]))),
         ("mutants", Box::new(|| cargo(&MUTANTS, None))),
         ("stack up", Box::new(move || stack::up(base, &progress).map(|_| 0))),
@@ -119,6 +120,9 @@ pub fn ci(base: u16) -> Result<u8> {
     println!("{table}{:<10} {:>7.1} s", "total", progress.seconds());
     Ok(first_failure)
 }
+
+/// The build of the embedded default, with neither Redis nor Pulsar compiled in, refuses both.
+const DEFAULT: [&str; 5] = ["test", "--quiet", "--test", "e2e_life", "without_the_feature"];
 
 /// Licences, sources and doubled crates; the list of advisories is not on every machine.
 const DENY: [&str; 5] = ["deny", "check", "bans", "licenses", "sources"];

@@ -6,6 +6,7 @@
 //! such a connection has locked is freed by the server: see [`session`](super::session).
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -110,7 +111,7 @@ impl Db {
         if let Some(conn) = self.pool.lock().conn.clone() {
             return Ok(conn);
         }
-        let fresh = Database::connect(self.options()?).await.map_err(|e| self.err(e))?;
+        let fresh = connect(self.options()?).await.map_err(|e| self.err(e))?;
         let mut pool = self.pool.lock();
         let conn = pool.conn.get_or_insert_with(|| Arc::new(fresh)).clone();
         pool.made = Some(Instant::now());
@@ -121,7 +122,7 @@ impl Db {
     pub async fn alone(&self) -> StoreResult<DatabaseConnection> {
         let mut options = self.options()?;
         options.max_connections(1).idle_timeout(None);
-        Database::connect(options).await.map_err(|e| self.err(e))
+        connect(options).await.map_err(|e| self.err(e))
     }
 
     /// With the password as it is now.
@@ -271,6 +272,14 @@ impl Db {
         };
         self.run(probe).await.is_ok()
     }
+}
+
+type Connecting = Pin<Box<dyn Future<Output = Result<DatabaseConnection, DbErr>> + Send>>;
+
+/// The driver's future behind a pointer: within each of our own it would be proven `Send` again,
+/// with all of a connection's set-up, which took the compiler longer than all the rest of us.
+fn connect(options: ConnectOptions) -> Connecting {
+    Box::pin(Database::connect(options))
 }
 
 fn again(e: &StoreError) -> bool {
