@@ -1,9 +1,9 @@
 //! The cells in Redis: one Lua script per operation, and three backends that run the scripts.
 //!
 //! [`Cells`] is the port. [`Engine`] implements it once, over any [`Runner`]: `fred` (the gate's
-//! hot path), `redisrs` (reconciler and tools), both with the feature `cluster`, and `embedded` (the
-//! same Lua in process). So the backends differ only in how a script travels. Only the scripts
-//! change a cell (INV-3, INV-4).
+//! hot path) and `redisrs` (reconciler and tools), both with the feature `cluster`, and `embedded`
+//! (the same Lua in process). So the backends differ only in how a script travels. Only the
+//! scripts change a cell (INV-3, INV-4).
 //! Absent: retries with meaning. A caller that gets no answer repeats with the same nonce.
 
 #[cfg(feature = "cluster")]
