@@ -17,6 +17,7 @@ use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
     DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::lock::Wait;
@@ -57,6 +58,8 @@ pub(crate) struct Db {
     tls: bool,
     password: Secret,
     timeout: Duration,
+    /// As many as the pool has connections: each run takes one.
+    free: Semaphore,
     pool: Mutex<Pool>,
 }
 
@@ -102,6 +105,7 @@ impl Db {
             met_rows: Met::default(),
             options: options(url, cfg, sqlite),
             timeout: cfg.timeout,
+            free: Semaphore::new(if sqlite { 1 } else { cfg.connections as usize }),
             pool: Mutex::new(Pool { conn: None, made: None, told: None }),
         })
     }
@@ -167,6 +171,13 @@ impl Db {
         F: Fn() -> Fut + Send,
         Fut: Future<Output = StoreResult<T>> + Send,
     {
+        // Who waits here has nothing that hangs: a server with more to do than it can is given no
+        // new pool, whose connections would come on top of those that are at work.
+        let permit = tokio::time::timeout(self.timeout / 2, self.free.acquire()).await;
+        let _permit = permit.map_err(|_| StoreError::Transient {
+            db: self.no,
+            what: format!("all connections are in use for {} ms", self.timeout.as_millis() / 2),
+        })?;
         let until = Instant::now() + self.timeout;
         let mut attempt = 1;
         loop {

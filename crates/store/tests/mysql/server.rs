@@ -43,8 +43,12 @@ impl Shop {
 
     /// A process that has just started.
     fn store(&self) -> Arc<SqlStore> {
-        let (databases, timeout) = (vec![self.url.clone()], Duration::from_millis(700));
-        let cfg = StoreConfig { databases, password: Secret::None, connections: 4, timeout };
+        self.with(4, Duration::from_millis(700))
+    }
+
+    fn with(&self, connections: u32, timeout: Duration) -> Arc<SqlStore> {
+        let databases = vec![self.url.clone()];
+        let cfg = StoreConfig { databases, password: Secret::None, connections, timeout };
         Arc::new(SqlStore::new(&cfg, identity(), system_clock()).unwrap())
     }
 
@@ -185,6 +189,43 @@ async fn a_server_without_a_free_connection_blames_no_order() {
     }
     shop.bought(&late, 1, "too many connections").await;
     shop.own.root(0, &format!("SET GLOBAL max_connections = {before}")).await.unwrap();
+    shop.close().await;
+}
+
+/// More calls than a slow server has time for: they wait for a connection, and give up with words
+/// that say so. None of them makes another connection: the server has enough to do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_beyond_the_connections_make_no_new_ones() {
+    let _calm = testkit::stack::calm().unwrap();
+    let shop = Shop::open().await;
+    let store = shop.with(2, Duration::from_millis(1600));
+    assert!(store.ping(0).await);
+    let lock = format!("SELECT * FROM cell WHERE cell_id = '{}' FOR UPDATE", shop.cell);
+    let holder = shop.own.holds(0, &lock).await.unwrap();
+    let sql =
+        format!("SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}'", shop.user);
+    // Each waits a second for the lock, which is not yet its deadline.
+    let calls = (0..12).map(|n| {
+        let (store, cell) = (store.clone(), shop.cell.clone());
+        let id = identity().request_id(&cell.offer, "test", &format!("more-{n}"));
+        tokio::spawn(async move { store.supply(&[(cell, 1)], id).await })
+    });
+    let calls: Vec<_> = calls.collect();
+    let (mut most, mut beyond) = (0, 0);
+    while calls.iter().any(|c| !c.is_finished()) {
+        let now = shop.own.root_value(0, &sql).await.unwrap().parse::<u32>().unwrap();
+        most = most.max(now);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for call in calls {
+        let done = call.await.unwrap();
+        let told = done.as_ref().is_err_and(|e| e.to_string().contains("connections are in use"));
+        assert!(told || matches!(done, Err(StoreError::Busy { .. })), "{done:?}");
+        beyond += u32::from(told);
+    }
+    assert_eq!((most, beyond), (2, 10));
+    holder.close().await.unwrap();
+    shop.bought(&store, 1, "busy").await;
     shop.close().await;
 }
 
