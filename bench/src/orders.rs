@@ -61,7 +61,7 @@ pub(crate) async fn drain(ports: &Ports, config: &runtime::Config) -> Result<f64
     writer::spawn(&tasks, ports, &(&config.writer).into());
     while ports.log.backlog().await? > 0 {
         ensure!(began.elapsed() < Duration::from_secs(300), "the writer did not finish");
-        // The broker computes its statistics for each look: one every 20 ms took a tenth of two cores.
+        // The broker computes its statistics for each look: every 20 ms took a tenth of two cores.
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let seconds = began.elapsed().as_secs_f64();

@@ -2,8 +2,7 @@
 //!
 //! The text depends on nothing but the table and the number of rows, which is on the ladder: it is
 //! built once. A writer that built it each time would drain 4 to 12 % less. Literals in place of
-//! parameters cost the writer an eighth less and MariaDB a seventh more (10.0 and 11.5 s of its time
-//! for 300,000 orders), and shorter statements cost the same as long ones.
+//! parameters, and statements of 128 or 32 rows, were tried: MariaDB's time stays as it is.
 
 use std::collections::HashMap;
 use std::sync::Arc;
