@@ -203,12 +203,12 @@ impl Deployment {
 
     /// SIGSTOP or SIGCONT of a copy of a service.
     pub fn signal(&self, service: &str, pick: usize, signal: &str) -> Result<()> {
-        let at = self.one_of(service, pick)?;
-        if let Some(pid) = self.processes[at].service.pid() {
-            let done = Command::new("kill").args([signal, &pid.to_string()]).status()?;
-            ensure!(done.success(), "kill {signal} {service}");
-        }
-        Ok(())
+        send(signal, &self.processes[self.one_of(service, pick)?].service)
+    }
+
+    /// The same for every process.
+    pub fn signal_all(&self, signal: &str) -> Result<()> {
+        self.processes.iter().try_for_each(|p| send(signal, &p.service))
     }
 
     /// Starts every process that does not run, as a supervisor does. One that gives up because a
@@ -332,6 +332,14 @@ impl Deployment {
         })
         .context("the deployment's configuration")
     }
+}
+
+fn send(signal: &str, service: &Service) -> Result<()> {
+    if let Some(pid) = service.pid() {
+        let done = Command::new("kill").args([signal, &pid.to_string()]).status()?;
+        ensure!(done.success(), "kill {signal} {}", service.name);
+    }
+    Ok(())
 }
 
 impl Drop for Deployment {

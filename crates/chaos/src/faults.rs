@@ -26,23 +26,24 @@ pub(crate) struct Done {
     pub fault: Fault,
     /// When it was asked for.
     pub began: Instant,
-    server: Option<String>,
+    /// Healed at the end.
+    servers: Vec<String>,
     loops: Vec<Child>,
 }
 
 impl Done {
     /// What was hurt, for the report.
     pub fn target(&self) -> String {
-        match (&self.server, self.fault.kind.is_of_a_service()) {
-            (Some(server), _) => server.clone(),
-            (None, true) => format!("copy {}", self.fault.pick % 2 + 1),
-            (None, false) if self.fault.kind.is_of_a_process() => {
+        match (&self.servers[..], self.fault.kind.is_of_a_service()) {
+            ([server], _) => server.clone(),
+            (_, true) => format!("copy {}", self.fault.pick % 2 + 1),
+            (_, false) if self.fault.kind.is_of_a_process() => {
                 format!("process {}", self.fault.pick % PROCESSES + 1)
             }
-            (None, false) if self.fault.kind == Kind::LostCommits => {
+            (_, false) if self.fault.kind == Kind::LostCommits => {
                 format!("database {}", self.fault.pick % DATABASES)
             }
-            (None, false) => "all".to_owned(),
+            (_, false) => "all".to_owned(),
         }
     }
 }
@@ -56,8 +57,12 @@ pub(crate) struct Faults {
 impl Faults {
     /// Does it.
     pub fn begin(&self, d: &mut Deployment, fault: &Fault) -> Result<Done> {
-        let mut done =
-            Done { fault: fault.clone(), began: Instant::now(), server: None, loops: Vec::new() };
+        let mut done = Done {
+            fault: fault.clone(),
+            began: Instant::now(),
+            servers: Vec::new(),
+            loops: Vec::new(),
+        };
         let pick = fault.pick;
         match fault.kind {
             Kind::GateKill => d.kill("gate", pick)?,
@@ -92,6 +97,12 @@ impl Faults {
             Kind::PulsarFull => d.servers.fill(done.on("pulsar".to_owned()))?,
             Kind::PulsarKill => d.servers.kill(done.on("pulsar".to_owned()))?,
             Kind::PulsarPause => d.servers.pause(done.on("pulsar".to_owned()))?,
+            Kind::MachineSuspend => {
+                d.signal_all("-STOP")?;
+                for server in all_servers()? {
+                    d.servers.pause(done.on(server))?;
+                }
+            }
             Kind::ClientCut => d.buyers.set(Mode::Cut),
             Kind::ClientDelay => d.buyers.set(Mode::Delay(CLIENT_DELAY)),
             Kind::ClientHalfOpen => d.buyers.set(Mode::HalfOpen),
@@ -112,8 +123,9 @@ impl Faults {
             Kind::ReconcilerPause => d.signal("reconciler", pick, "-CONT")?,
             Kind::MariadbCut | Kind::MariadbDelay | Kind::MariadbHalfOpen => {
                 proxy(d, pick, &mut done, Mode::Good)?;
-                done.server = None;
+                done.servers.clear();
             }
+            Kind::MachineSuspend => d.signal_all("-CONT")?,
             Kind::AsymmetricCut => d.asymmetric(pick, Mode::Good),
             Kind::AsymmetricRedis | Kind::AsymmetricPulsar => d.reach_all()?,
             Kind::VanishedClient => d.bury(),
@@ -124,7 +136,7 @@ impl Faults {
             Kind::ClientCut | Kind::ClientDelay | Kind::ClientHalfOpen => d.buyers.set(Mode::Good),
             _ => {}
         }
-        if let Some(server) = &done.server {
+        for server in &done.servers {
             // A database server is well when it serves the product's user.
             for at in (0..DATABASE_SERVERS).filter(|at| mariadb(*at) == *server) {
                 d.free(at);
@@ -164,12 +176,19 @@ impl Faults {
 impl Done {
     /// Remembers the server, which the end of the fault heals.
     fn on(&mut self, server: String) -> &str {
-        self.server.insert(server)
+        self.servers.push(server);
+        self.servers.last().map_or("", String::as_str)
     }
 }
 
 fn mariadb(pick: usize) -> String {
     format!("mariadb-{}", pick % DATABASE_SERVERS + 1)
+}
+
+/// All of them.
+fn all_servers() -> Result<Vec<String>> {
+    let redis = nodes()?.into_iter().map(|node| node.name);
+    Ok(redis.chain((0..DATABASE_SERVERS).map(mariadb)).chain(["pulsar".to_owned()]).collect())
 }
 
 /// Of the binary protocol and of HTTP.
@@ -185,7 +204,7 @@ fn pulsar_ports() -> Result<Vec<u16>> {
 fn proxy(d: &Deployment, pick: usize, done: &mut Done, mode: Mode) -> Result<()> {
     let proxies = d.mariadb.get(pick % d.mariadb.len().max(1)).context("a MariaDB server")?;
     proxies.iter().for_each(|p| p.set(mode));
-    done.server = Some(mariadb(pick));
+    done.servers.push(mariadb(pick));
     Ok(())
 }
 

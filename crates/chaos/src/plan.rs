@@ -79,6 +79,9 @@ pub(crate) enum Kind {
     ClockStep,
     /// Twelve busy loops fight for the processors.
     CpuStarvation,
+    /// Every process and every server stands still, as on a machine that is suspended or moved, and
+    /// goes on later than it thinks.
+    MachineSuspend,
 }
 
 impl Kind {

@@ -174,9 +174,11 @@ impl Db {
         // Who waits here has nothing that hangs: a server with more to do than it can is given no
         // new pool, whose connections would come on top of those that are at work.
         let permit = tokio::time::timeout(self.timeout / 2, self.free.acquire()).await;
-        let _permit = permit.map_err(|_| StoreError::Transient {
-            db: self.no,
-            what: format!("all connections are in use for {} ms", self.timeout.as_millis() / 2),
+        let _permit = permit.map_err(|_| {
+            let ms = self.timeout.as_millis() / 2;
+            let what = format!("all connections are in use for {ms} ms");
+            self.tell(&mut self.pool.lock(), &what, "too slow for what it is asked");
+            StoreError::Transient { db: self.no, what }
         })?;
         let until = Instant::now() + self.timeout;
         let mut attempt = 1;
@@ -266,12 +268,16 @@ impl Db {
     }
 
     /// Says why, not more often than every [`TELL_EVERY`]: callers only wait and try again.
-    fn abandon_pool(&self, why: &str) {
-        let mut pool = self.pool.lock();
+    fn tell(&self, pool: &mut Pool, why: &str, what: &'static str) {
         if pool.told.is_none_or(|at| at.elapsed() > TELL_EVERY) {
             pool.told = Some(Instant::now());
-            tracing::warn!(db = self.no, why, "a database: connections are made anew");
+            tracing::warn!(db = self.no, why, "a database: {what}");
         }
+    }
+
+    fn abandon_pool(&self, why: &str) {
+        let mut pool = self.pool.lock();
+        self.tell(&mut pool, why, "connections are made anew");
         if pool.made.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
             pool.conn = None;
         }
