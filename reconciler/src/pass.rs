@@ -126,18 +126,22 @@ impl Reconciler {
                     out.missing.push(cell);
                 }
             }
-            horizon = self.relay_cells(&cells, horizon, &mut out.status).await;
+            let relayed;
+            (horizon, relayed) = self.relay_cells(&cells, horizon, &mut out.status).await;
+            out.whole &= relayed;
             listed.extend(cells);
         }
         self.know(db, listed);
-        if let Some(horizon) = self.fresh(horizon).await
-            && let Err(e) = self.sweep(db, &horizon).await
-        {
+        if let Some(horizon) = self.fresh(horizon).await {
             // Missing cells are built all the same.
-            tracing::debug!(db, error = %e, "the sweeper waits for the next pass");
+            out.whole &= self.sweep(db, &horizon).await.unwrap_or_else(|e| {
+                tracing::debug!(db, error = %e, "the sweeper waits for the next pass");
+                false
+            });
         }
         if let Err(e) = self.some_rows(db).await {
             tracing::debug!(db, error = %e, "rows are looked at in the next pass");
+            out.whole = false;
         }
         metrics::pass();
         out
@@ -179,20 +183,22 @@ impl Reconciler {
         }
     }
 
-    /// Answers the horizon that it used last.
+    /// Answers the horizon that it used last, and whether every cell's turn came.
     async fn relay_cells(
         &self,
         cells: &[CellId],
         mut horizon: Option<Horizon>,
         status: &mut HoldStatus,
-    ) -> Option<Horizon> {
+    ) -> (Option<Horizon>, bool) {
+        let mut whole = true;
         for cell in cells {
             horizon = self.fresh(horizon).await;
             if let Err(e) = self.relay(cell, horizon.as_ref(), status).await {
                 tracing::debug!(%cell, error = %e, "relay waits for the next pass");
+                whole = false;
             }
         }
-        horizon
+        (horizon, whole)
     }
 
     async fn look_at(&self, cells: &[CellId], how: How) -> Vec<(CellId, Looked)> {

@@ -45,16 +45,17 @@ enum Swept {
 }
 
 impl Reconciler {
-    /// One pass over a database's ranges.
-    pub(crate) async fn sweep(&self, db: u16, horizon: &Horizon) -> Result<(), OperateError> {
+    /// One pass over a database's ranges. False when one had to be left although it is due: what
+    /// this process does not reach, another one may.
+    pub(crate) async fn sweep(&self, db: u16, horizon: &Horizon) -> Result<bool, OperateError> {
         if mutant::on(Mutant::NoSweep) {
-            return Ok(());
+            return Ok(true);
         }
         let y = self.settings.sweep_after.as_millis() as u64;
         let found = self.ports.store.unrowed(db, FAR, RANGES).await.map_err(down)?;
         let full = found.len() as u64 == RANGES;
         let since = self.first_seen(db, &found, horizon.now());
-        let mut complete = Vec::new();
+        let (mut complete, mut whole) = (Vec::new(), true);
         for (range, since) in found.into_iter().zip(since) {
             if since + y >= horizon.of(&[db]) {
                 continue;
@@ -63,6 +64,7 @@ impl Reconciler {
                 Ok(all) => all,
                 Err(e) => {
                     tracing::warn!(cell = %range.cell, error = %e, "a range has to wait");
+                    whole = false;
                     continue;
                 }
             };
@@ -75,10 +77,14 @@ impl Reconciler {
                 // Its bytes are kept for whoever asks, unless younger ranges would wait for them.
                 Ok(Swept::Parked) if waiting.is_empty() && full => complete.push(range),
                 Ok(_) => {}
-                Err(e) => tracing::debug!(cell = %range.cell, error = %e, "a range has to wait"),
+                Err(e) => {
+                    tracing::debug!(cell = %range.cell, error = %e, "a range has to wait");
+                    whole = false;
+                }
             }
         }
-        self.ports.store.finish_unrowed(db, &complete).await.map_err(down)
+        self.ports.store.finish_unrowed(db, &complete).await.map_err(down)?;
+        Ok(whole)
     }
 
     /// Since when each range is known to be there. Its own time is of the writer that made it: one

@@ -6,12 +6,12 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{X, published, reconciler_with, start_writer};
-use domain::frame::{self, Item};
+use common::{X, decided, finished_until, published, reconciler_with, start_writer};
+use domain::frame::{self, Item, Mode};
 use orderlog::port::Partition;
 use sluicegate_reconciler::{Reconciler, Settings};
-use store::Marks;
-use testkit::ports::{Fail, FaultyStore, HandClock, START_MS, Site, until};
+use store::{Marks, Orders};
+use testkit::ports::{Fail, FaultyLog, FaultyStore, HandClock, START_MS, Seen, Site, until};
 use view::Reconcile;
 
 const HOUR: u64 = 3_600_000;
@@ -49,6 +49,39 @@ async fn a_lease_without_progress_goes_to_who_can_use_it() {
     let built = site.ports.cells.snapshot(&shop[0]).await.unwrap();
     assert!(built.is_some(), "the healthy one has the database now");
     assert!(well.ready().get());
+}
+
+/// One that does all of a database's own work, and none of what leads elsewhere: the rows of its
+/// orders in another database, or the log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_goes_to_who_reaches_what_its_orders_need() {
+    for away in ["statuses", "main"] {
+        let site = Site::new(2, 1).await;
+        let cells = site.offer(&site.offer_on(0, "shoe"), &[9], 0).await;
+        let buyer =
+            (0..).map(|n| format!("b{n}")).find(|b| site.store.buyer_db(&b.parse().unwrap()) == 1);
+        let p = site.order(&buyer.unwrap(), "k", &[(&cells[0], 1)]);
+        let (cut, log) =
+            (FaultyStore::new(site.store.clone()), FaultyLog::new(site.ports.log.clone()));
+        let mut ports = site.ports.clone();
+        (ports.store, ports.log) = (cut.clone(), log.clone());
+        let sick = reconciler_with(ports, long_lease);
+        let well = reconciler_with(site.ports.clone(), long_lease);
+        rounds(&sick, 1).await;
+        rounds(&well, 1).await;
+        // Decided, and its frame is lost before the row.
+        decided(&site, &p, Mode::Full).await;
+        finished_until(&site, START_MS + 60_000).await;
+        site.clock.advance(60_000);
+        let rule = move |c: Seen| if c.name == away { Fail::Before } else { Fail::No };
+        cut.rules.set(rule);
+        log.rules.set(rule);
+        rounds(&sick, 3).await;
+        assert!(!sick.ready().get(), "{away}");
+        start_writer(&site);
+        rounds(&well, 1).await;
+        until("the order has its row", || async { site.row(&p).await.is_some() }).await;
+    }
 }
 
 /// Nobody else is there: the one that is left goes on with what it reaches.

@@ -3,26 +3,10 @@
 
 mod common;
 
-use common::{finished_until, reconciler, settle, start_writer};
-use domain::frame::{Mode, Sealed};
-use domain::{CellId, Payload};
-use store::Ledger;
-use store::port::{Ask, CellAsks};
+use common::{decided, finished_until, reconciler, settle, start_writer};
+use domain::CellId;
+use domain::frame::Mode;
 use testkit::ports::{START_MS, Site};
-
-/// A verdict whose frame is lost before the row.
-async fn decided(site: &Site, p: &Payload, mode: Mode) {
-    let ask = Ask {
-        order: p.order,
-        buyer: p.buyer.clone(),
-        qty: p.anchor_line().qty,
-        mode,
-        anchor: true,
-        sealed: Sealed { t_ms: START_MS, payload: p.encode().into() },
-    };
-    let cell = p.anchor_line().cell.clone();
-    site.store.verdicts(&[CellAsks { cell, asks: vec![ask] }]).await.unwrap();
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_swept_order_keeps_why_it_was_rejected() {

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::CellId;
 use domain::frame::{self, Item, Mode, Sealed};
+use domain::{CellId, Payload};
 use orderlog::port::{OrderLog, Partition};
 use runtime::config::PublishConfig;
 use sluicegate_reconciler::{Reconciler, Settings};
+use store::port::{Ask, CellAsks};
 use store::{Ledger, Marks};
-use testkit::ports::Site;
+use testkit::ports::{START_MS, Site};
 use view::Ports;
 
 /// X in ms.
@@ -102,4 +103,18 @@ pub async fn published(site: &Site) -> Vec<(Mode, Sealed)> {
         }
     }
     out
+}
+
+/// A verdict whose frame is lost before the row.
+pub async fn decided(site: &Site, p: &Payload, mode: Mode) {
+    let ask = Ask {
+        order: p.order,
+        buyer: p.buyer.clone(),
+        qty: p.anchor_line().qty,
+        mode,
+        anchor: true,
+        sealed: Sealed { t_ms: START_MS, payload: p.encode().into() },
+    };
+    let cell = p.anchor_line().cell.clone();
+    site.store.verdicts(&[CellAsks { cell, asks: vec![ask] }]).await.expect("verdicts");
 }
