@@ -125,7 +125,7 @@ impl Grown {
     /// Order `n` of this cell.
     fn order(&self, n: usize) -> Result<Payload> {
         let names = (format!("buyer-{}", n / EACH), format!("key-{n}"));
-        orders::order(&self.ports, &self.offer, (&names.0, &names.1)).map(|(_, payload)| payload)
+        orders::order(&self.ports, &self.offer, (&names.0, &names.1))
     }
 
     /// Ledger and rows of `size` claims, and the row of the cell that is their sum.
@@ -252,8 +252,7 @@ impl Grown {
     /// Nanoseconds of one writer for each of these orders.
     async fn drain(&self, orders: Vec<Payload>) -> Result<f64> {
         let count = orders.len() as f64;
-        let orders = orders.into_iter().map(|p| Ok((self.offer.clone(), p)));
-        orders::publish(&self.ports, orders).await?;
+        orders::publish(&self.ports, orders.into_iter().map(Ok)).await?;
         Ok(orders::drain(&self.ports, &self.config).await? * 1e9 / count)
     }
 

@@ -89,7 +89,7 @@ async fn buy(ports: &Ports, tokens: &Tokens, request: Request<Incoming>) -> Opti
     let reply = ports.cells.reserve(&cell, &call).await.ok()?;
     let Reserved::New { t_ms } = *reply.results.first()? else { return None };
     let frame = frame::encode(&[Item::Order(Mode::Full, Sealed { t_ms, payload })]);
-    let partition = ports.identity.partition(&offer, ports.log.partitions());
+    let partition = ports.identity.offer_home(&offer, ports.log.partitions());
     // The log bounds what is on its way; whoever finds it full waits for a place.
     loop {
         match ports.log.publish(Partition::Main(partition), frame.clone()).await {

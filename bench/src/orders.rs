@@ -14,13 +14,9 @@ use tokio::time::Instant;
 use view::Ports;
 
 /// An order of one unit.
-pub(crate) fn order(
-    ports: &Ports,
-    offer: &OfferId,
-    (buyer, key): (&str, &str),
-) -> Result<(OfferId, Payload)> {
+pub(crate) fn order(ports: &Ports, offer: &OfferId, (buyer, key): (&str, &str)) -> Result<Payload> {
     let (buyer, key) = (buyer.parse()?, key.parse()?);
-    let payload = Payload {
+    Ok(Payload {
         order: ports.identity.order_id(CampaignNo(0), &buyer, &key, b""),
         buyer,
         key,
@@ -30,20 +26,19 @@ pub(crate) fn order(
         currency: "EUR".to_owned(),
         campaign: CampaignNo(0),
         window_ms: 1_800_000,
-    };
-    Ok((offer.clone(), payload))
+    })
 }
 
 /// Puts orders into their partitions of the log.
 pub(crate) async fn publish(
     ports: &Ports,
-    orders: impl Iterator<Item = Result<(OfferId, Payload)>>,
+    orders: impl Iterator<Item = Result<Payload>>,
 ) -> Result<()> {
     let mut parts: Vec<Vec<Item>> = vec![Vec::new(); usize::from(ports.log.partitions())];
     for order in orders {
-        let (offer, payload) = order?;
+        let payload = order?;
         let sealed = Sealed { t_ms: ports.clock.now_ms(), payload: payload.encode().into() };
-        let partition = ports.identity.partition(&offer, ports.log.partitions());
+        let partition = domain::home(&payload, &ports.identity, ports.log.partitions());
         parts[usize::from(partition)].push(Item::Order(Mode::Full, sealed));
     }
     for (n, items) in (0u16..).zip(&parts) {

@@ -78,7 +78,8 @@ fn not_open(opens: u64, now: u64) -> Problem {
 /// Buys.
 pub(crate) async fn buy(gate: &Gate, request: Request) -> Ended {
     let offer = &request.known.offer;
-    let mut content = crate::body::content(offer.id.as_str(), &request.body);
+    let lines = [(&offer.id, request.body.quantity)];
+    let mut content = domain::content(&lines, &request.body.metadata);
     if mutant::on(Mutant::RandomIds) {
         content.extend(gate.ports.unique.next().to_be_bytes());
     }

@@ -161,7 +161,7 @@ impl Reserve {
         let fresh = || {
             Arc::new(Lane {
                 cell: cell.clone(),
-                partition: self.identity.partition(&cell.offer, self.emit.partitions()),
+                partition: self.identity.offer_home(&cell.offer, self.emit.partitions()),
                 queue: Mutex::default(),
                 clock: Mutex::new(None),
                 sold_out: SoldOut::default(),

@@ -82,6 +82,10 @@ pub struct LoadtestArgs {
     /// How long to wait, after the last answer, until everything is written and applied.
     #[arg(long, default_value = "60s", value_parser = duration)]
     pub settle: Duration,
+    /// Waits for this file to exist before it settles and asks what became of the orders: for a
+    /// script that breaks something and has it repaired, such as a rewind. Ctrl-C ends the wait.
+    #[arg(long, value_name = "FILE")]
+    pub settle_after: Option<PathBuf>,
     /// The gate, http://host:port; `gate.listen` of the configuration when left out.
     #[arg(long, value_name = "URL")]
     pub gate: Option<String>,

@@ -163,6 +163,10 @@ async fn send_and_settle(crowd: &Arc<Crowd>, args: &LoadtestArgs) -> (f64, settl
     if !quiet {
         progress::end_line();
     }
+    if let Some(file) = &args.settle_after {
+        say(format!("waiting for {}", file.display()));
+        settle::exists(file, crowd).await;
+    }
     say("settling: waiting until every frame is written and applied".to_owned());
     let until = Instant::now() + args.settle;
     let settled = settle::quiet(crowd, until).await;

@@ -3,6 +3,7 @@
 //! Quiet means: in every cell no hold and the watermark at the ledger's end, no frame in the log,
 //! seen twice in a row. Only then is a 404 a fate and not a "not yet".
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -27,6 +28,13 @@ pub(crate) struct Settled {
     pub why: String,
     /// The offer at the end; `None` when the admin listener did not answer.
     pub view: Option<OfferView>,
+}
+
+/// Waits until a file exists, or until somebody interrupts the run.
+pub(crate) async fn exists(file: &Path, crowd: &Crowd) {
+    while !file.exists() && !crowd.stop.is_cancelled() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Waits for quiet, at most until `until`.

@@ -5,7 +5,7 @@
 //! Safety does not depend on X, nor on the memory of what was relayed; both only save work. A cell
 //! may have millions of holds: they are looked at page by page, and never is more than a page here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use cells::port::MAX_BATCH;
 use domain::frame::{Item, Mode, Sealed};
@@ -167,8 +167,8 @@ impl Reconciler {
         let mut transfers = Vec::new();
         for hold in open {
             match hold.state {
-                HoldState::Sealed if one_line(hold) => {
-                    items.push(Item::Order(Mode::Full, sealed(hold)));
+                HoldState::Sealed if let Some(payload) = one_line(hold) => {
+                    items.push((self.home(&payload), Item::Order(Mode::Full, sealed(hold))));
                     orders.push(hold);
                 }
                 HoldState::Transfer => transfers.push(hold),
@@ -178,10 +178,8 @@ impl Reconciler {
                 }
             }
         }
-        let partitions = self.ports.log.partitions();
-        let home = Partition::Main(self.ports.identity.partition(&cell.offer, partitions));
         if !items.is_empty() {
-            self.publish(home, items, Some(seen)).await?;
+            self.publish(items, Some(seen)).await?;
             metrics::relayed(orders.len());
             self.remember(cell, &orders).await;
         }
@@ -193,21 +191,33 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Publishes entries in frames within the bounds. Each frame of holds that were looked at
-    /// `seen` must start before it is older than a gate's may be; verdicts never grow old.
+    /// Where the frames of an order belong.
+    pub(crate) fn home(&self, payload: &Payload) -> Partition {
+        let partitions = self.ports.log.partitions();
+        Partition::Main(domain::home(payload, &self.ports.identity, partitions))
+    }
+
+    /// Publishes entries to their homes in frames within the bounds. Each frame of holds that were
+    /// looked at `seen` must start before it is older than a gate's may be; verdicts never grow
+    /// old.
     pub(crate) async fn publish(
         &self,
-        to: Partition,
-        items: Vec<Item>,
+        items: Vec<(Partition, Item)>,
         seen: Option<Instant>,
     ) -> Result<(), OperateError> {
-        for frame in domain::frame::pack(&items) {
-            if seen.is_some_and(|at| at.elapsed() > self.max_age) {
-                return Err(down(format!("{to}: too slow to publish holds again")));
+        let mut by_home: BTreeMap<Partition, Vec<Item>> = BTreeMap::new();
+        for (home, item) in items {
+            by_home.entry(home).or_default().push(item);
+        }
+        for (to, items) in by_home {
+            for frame in domain::frame::pack(&items) {
+                if seen.is_some_and(|at| at.elapsed() > self.max_age) {
+                    return Err(down(format!("{to}: too slow to publish holds again")));
+                }
+                let publish = self.ports.log.publish(to, frame);
+                let receipt = tokio::time::timeout(self.publish_timeout, publish).await;
+                receipt.map_err(|_| down("no receipt in time"))?.map_err(down)?;
             }
-            let publish = self.ports.log.publish(to, frame);
-            let receipt = tokio::time::timeout(self.publish_timeout, publish).await;
-            receipt.map_err(|_| down("no receipt in time"))?.map_err(down)?;
         }
         Ok(())
     }
@@ -238,12 +248,13 @@ fn sealed(hold: &Hold) -> Sealed {
     Sealed { t_ms: hold.t_ms, payload: hold.payload.clone().into() }
 }
 
-fn one_line(hold: &Hold) -> bool {
+/// The payload of an order of one line.
+fn one_line(hold: &Hold) -> Option<Payload> {
     match Payload::decode(&hold.payload) {
-        Ok(p) => p.lines.len() == 1,
+        Ok(p) => (p.lines.len() == 1).then_some(p),
         Err(e) => {
             tracing::error!(order = %hold.order, error = %e, "a hold's payload cannot be read");
-            false
+            None
         }
     }
 }

@@ -12,7 +12,6 @@ use domain::drift::DriftKind;
 use domain::frame::{Item, Mode, Sealed};
 use domain::rows::{self, Trace, Traces};
 use domain::{CellId, OfferId, OrderId};
-use orderlog::port::Partition;
 use runtime::mutant::{self, Mutant};
 use store::port::{KeptRow, MAX_ORDERS};
 use tokio::time::Instant;
@@ -223,18 +222,12 @@ impl Reconciler {
     }
 
     async fn publish_rows(&self, all: Vec<Sealed>) -> Result<(), OperateError> {
-        let mut by_home: BTreeMap<Partition, Vec<Item>> = BTreeMap::new();
+        let mut items = Vec::with_capacity(all.len());
         for sealed in all {
             let payload = domain::Payload::decode(&sealed.payload).map_err(down)?;
-            let offer = &payload.anchor_line().cell.offer;
-            let home = self.ports.identity.partition(offer, self.ports.log.partitions());
-            let item = Item::Order(Mode::Full, sealed);
-            by_home.entry(Partition::Main(home)).or_default().push(item);
+            items.push((self.home(&payload), Item::Order(Mode::Full, sealed)));
         }
-        for (home, items) in by_home {
-            self.publish(home, items, None).await?;
-        }
-        Ok(())
+        self.publish(items, None).await
     }
 }
 

@@ -32,6 +32,8 @@ struct Anchor {
     sealed: Sealed,
     /// The cells of all its lines.
     cells: Vec<CellId>,
+    /// Where its frames belong.
+    home: Partition,
 }
 
 /// What became of the orders of a range.
@@ -72,7 +74,7 @@ impl Reconciler {
             let due = |a: &Anchor| since + y < horizon.of(&self.databases_of_order(a));
             let (due, waiting): (Vec<_>, Vec<_>) = all.into_iter().partition(due);
             // A range whose orders live on a database that is down must not stop the others.
-            match self.sweep_range(&range.cell, due).await {
+            match self.sweep_range(due).await {
                 Ok(Swept::Complete) if waiting.is_empty() => complete.push(range),
                 // Its bytes are kept for whoever asks, unless younger ranges would wait for them.
                 Ok(Swept::Parked) if waiting.is_empty() && full => complete.push(range),
@@ -127,8 +129,9 @@ impl Reconciler {
             };
             let payload = Payload::decode(&sealed.payload).map_err(down)?;
             if payload.anchor_line().cell == range.cell && payload.order == e.order {
+                let home = self.home(&payload);
                 let cells = payload.lines.into_iter().map(|l| l.cell).collect();
-                out.push(Anchor { order: e.order, kind: e.kind, mode, sealed, cells });
+                out.push(Anchor { order: e.order, kind: e.kind, mode, sealed, cells, home });
             }
         }
         Ok(out)
@@ -141,7 +144,7 @@ impl Reconciler {
     }
 
     /// Publishes what has no row, releases what is dead.
-    async fn sweep_range(&self, cell: &CellId, all: Vec<Anchor>) -> Result<Swept, OperateError> {
+    async fn sweep_range(&self, all: Vec<Anchor>) -> Result<Swept, OperateError> {
         let mut by_db: BTreeMap<u16, Vec<Anchor>> = BTreeMap::new();
         for a in all {
             by_db.entry(self.ports.store.order_db(a.order)).or_default().push(a);
@@ -176,19 +179,17 @@ impl Reconciler {
             (true, false) => Swept::Parked,
             (true, true) => Swept::Complete,
         };
-        self.publish_again(cell, missing).await?;
+        self.publish_again(missing).await?;
         Ok(swept)
     }
 
-    async fn publish_again(&self, cell: &CellId, all: Vec<Anchor>) -> Result<(), OperateError> {
+    async fn publish_again(&self, all: Vec<Anchor>) -> Result<(), OperateError> {
         if all.is_empty() {
             return Ok(());
         }
         metrics::swept(all.len());
-        let partitions = self.ports.log.partitions();
-        let home = Partition::Main(self.ports.identity.partition(&cell.offer, partitions));
-        let items = all.into_iter().map(|a| Item::Order(a.mode, a.sealed)).collect();
-        self.publish(home, items, None).await
+        let items = all.into_iter().map(|a| (a.home, Item::Order(a.mode, a.sealed))).collect();
+        self.publish(items, None).await
     }
 }
 

@@ -124,7 +124,7 @@ impl Shop {
             panic!("no hold");
         };
         let sealed = Sealed { t_ms, payload: payload.encode().into() };
-        let home = Partition::Main(identity.partition(&cell.offer, MAINS));
+        let home = Partition::Main(domain::home(&payload, &identity, MAINS));
         let frame = frame::encode(&[Item::Order(Mode::Full, sealed)]);
         self.log.publish(home, frame).await.unwrap();
     }

@@ -37,8 +37,11 @@ pub(crate) fn run(d: &mut Deployment, faults: &Faults, plan: &Plan, dir: &Path) 
     }
     let offer = d.offer(plan.units, plan.limit)?;
     let began = Instant::now();
-    let crowd = d.crowd(&arguments(plan, &offer), dir)?;
+    let repaired = dir.join("repaired");
+    let crowd = d.crowd(&arguments(plan, &offer, &repaired), dir)?;
     let trouble = trouble(d, faults, plan, began);
+    // Also after an error: the crowd waits for it.
+    std::fs::write(&repaired, "")?;
     let out = crowd.wait_with_output()?;
     trouble?;
     let mut violations = Vec::new();
@@ -61,7 +64,10 @@ pub(crate) fn run(d: &mut Deployment, faults: &Faults, plan: &Plan, dir: &Path) 
     Ok(Ran { outcome, offer, history, wrong: checked.violations })
 }
 
-fn arguments(plan: &Plan, offer: &str) -> Vec<String> {
+/// Until a rewind, units of lost claims are sold again; only after it an order's fate is its last.
+fn arguments(plan: &Plan, offer: &str, repaired: &Path) -> Vec<String> {
+    let rewinds = plan.faults.iter().any(|f| f.kind == Kind::LostCommits);
+    let waits = rewinds.then(|| ("--settle-after", repaired.display().to_string()));
     [
         ("--offer", offer.to_owned()),
         ("--requests", plan.requests.to_string()),
@@ -73,6 +79,7 @@ fn arguments(plan: &Plan, offer: &str) -> Vec<String> {
         ("--give-up", "25s".to_owned()),
     ]
     .into_iter()
+    .chain(waits)
     .flat_map(|(name, value)| [name.to_owned(), value])
     .collect()
 }

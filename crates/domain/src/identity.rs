@@ -86,9 +86,15 @@ impl Identity {
         self.hash(b'f', buyer.as_str().as_bytes())
     }
 
-    /// The partition of a cell's home frames among `partitions` main partitions.
-    pub fn partition(&self, offer: &OfferId, partitions: u16) -> u16 {
+    /// The home of an offer's one-line orders among `partitions` main partitions; whoever has a
+    /// payload asks [`crate::home()`].
+    pub fn offer_home(&self, offer: &OfferId, partitions: u16) -> u16 {
         (self.hash(b'p', offer.as_str().as_bytes()) % u64::from(partitions.max(1))) as u16
+    }
+
+    /// The home of an order of several lines.
+    pub(crate) fn order_home(&self, order: OrderId, partitions: u16) -> u16 {
+        (self.hash(b'q', &order.0) % u64::from(partitions.max(1))) as u16
     }
 
     /// The receipt token of an accepted order: 8 hex digits of the second it was accepted in and

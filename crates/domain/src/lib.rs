@@ -4,9 +4,11 @@
 //! Time and randomness arrive as arguments. Every other crate depends on this one, and this one
 //! on none of them; `tests/tidy.rs` holds that arrow.
 
+pub mod content;
 pub mod drift;
 pub mod frame;
 pub mod hold;
+pub mod home;
 pub mod identity;
 pub mod ids;
 pub mod invariant;
@@ -20,7 +22,9 @@ pub mod rows;
 pub mod shard;
 pub mod supply;
 
+pub use content::content;
 pub use hold::{Hold, HoldState, Nonce};
+pub use home::home;
 pub use identity::Identity;
 pub use ids::{Buyer, CampaignNo, CellId, IdError, IdempotencyKey, Key, OfferId, OrderId};
 pub use ledger::{Entry, Flag, Kind, Tok, Totals};

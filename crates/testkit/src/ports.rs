@@ -241,7 +241,7 @@ impl Site {
 
     /// The main partition of an offer's frames.
     pub fn home(&self, cell: &CellId) -> Partition {
-        Partition::Main(self.ports.identity.partition(&cell.offer, self.log.partitions()))
+        Partition::Main(self.ports.identity.offer_home(&cell.offer, self.log.partitions()))
     }
 
     /// Puts a frame into the home partition of a cell.

@@ -152,8 +152,7 @@ async fn retry_order(admin: &Admin, order: OrderId) -> Result<Task, Problem> {
     let payload = payload.map_err(|e| {
         Problem::with(Reason::IllegalTransition, format!("its bytes cannot be read: {e}"))
     })?;
-    let offer = &payload.anchor_line().cell.offer;
-    let home = ports.identity.partition(offer, ports.log.partitions());
+    let home = domain::home(&payload, &ports.identity, ports.log.partitions());
     // As it came: what was asked to be rejected is asked so again.
     let frame = frame::encode(&[Item::Order(parked.mode, parked.sealed.clone())]);
     publish(admin, Partition::Main(home), frame).await?;
