@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use orderlog::port::{OrderLog, Partition};
+use testkit::process::PATIENCE;
 use testkit::stack;
 
 use crate::deployment::{DATABASE_SERVERS, DATABASES, Deployment, PROCESSES};
@@ -141,7 +142,7 @@ impl Faults {
             for at in (0..DATABASE_SERVERS).filter(|at| mariadb(*at) == *server) {
                 d.free(at);
             }
-            d.servers.heal(server)?;
+            heal(d, server)?;
         }
         for child in &mut done.loops {
             child.kill()?;
@@ -199,6 +200,17 @@ fn pulsar_ports() -> Result<Vec<u16>> {
         port.parse().with_context(|| url.to_owned())
     };
     Ok(vec![port(&log.url)?, port(&log.admin_url)?])
+}
+
+/// As a supervisor does, again and again: a server that its fault broke (MariaDB ends itself when a
+/// full disk leaves no room to roll back) may still be on its way out when it is started.
+fn heal(d: &mut Deployment, server: &str) -> Result<()> {
+    let until = Instant::now() + PATIENCE;
+    while let Err(e) = d.servers.heal(server) {
+        ensure!(Instant::now() < until, "{server} does not come back: {e:#}");
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    Ok(())
 }
 
 fn proxy(d: &Deployment, pick: usize, done: &mut Done, mode: Mode) -> Result<()> {
