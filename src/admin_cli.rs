@@ -6,7 +6,7 @@ use runtime::{Config, Tasks, clock};
 
 use crate::Exit;
 use crate::cli::{AdminCommand, TokenArgs};
-use crate::{dev, wire};
+use crate::{dev, told, wire};
 
 pub(crate) async fn run(mut config: Config, what: AdminCommand) -> Result<(), Exit> {
     match what {
@@ -20,13 +20,12 @@ pub(crate) async fn run(mut config: Config, what: AdminCommand) -> Result<(), Ex
             let ports = wire::ports(&config, &tasks, wire::RedisClient::Tools).await?;
             // A service that may not look at it goes on; who sets up has to know.
             ports.log.retained().await.map_err(|e| Exit::unavailable(e.to_string()))?;
-            println!("databases, topics and subscriptions are there");
+            runtime::say!("databases, topics and subscriptions are there");
             Ok(())
         }
         AdminCommand::Token(args) => {
             dev::fill_secrets(&mut config)?;
-            println!("{}", token(&config, &args)?);
-            Ok(())
+            told(format_args!("{}", token(&config, &args)?))
         }
     }
 }

@@ -58,7 +58,7 @@ pub(crate) enum Command {
     /// Compares Redis with the ledger and repairs, on schedule or once.
     Reconciler(ReconcilerArgs),
     /// Buys like a crowd and verifies every answer against the stores.
-    Loadtest(loadtest::LoadtestArgs),
+    Loadtest(Box<loadtest::LoadtestArgs>),
     /// Init and tokens.
     #[command(subcommand)]
     Admin(AdminCommand),

@@ -59,7 +59,8 @@ pub(crate) fn fill_secrets(config: &mut Config) -> Result<(), Exit> {
     fill(&mut config.identity.secret, secrets.identity_secret);
     fill(&mut config.auth.hs256_secret, secrets.hs256_secret);
     fill(&mut config.admin.token, secrets.admin_token);
-    Ok(())
+    let checked = runtime::config::check(config);
+    checked.map_err(|e| Exit::usage(format!("with {}: {e}", file.display())))
 }
 
 /// Makes the secrets on the first start; the file is for its owner only.
@@ -115,7 +116,7 @@ pub(crate) async fn run(mut config: Config) -> Result<(), Exit> {
     let gate = start_gate(&config, ports, &tasks, listeners, (reconciler, handle)).await?;
     print_block(&config, gate.tokens());
     until_end(&config, &tasks, Some(&gate)).await?;
-    println!("stopped; the data stays in {}", dir.display());
+    runtime::say!("stopped; the data stays in {}", dir.display());
     Ok(())
 }
 
@@ -128,7 +129,7 @@ async fn drain_log(ports: &Ports) -> Result<(), Exit> {
             return Ok(());
         }
         if !said {
-            println!("writing {left} frames of the last run into the ledger");
+            runtime::say!("writing {left} frames of the last run into the ledger");
             said = true;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -185,16 +186,16 @@ fn print_block(config: &Config, tokens: &gate::Tokens) {
     let day = 86_400;
     let buyer: Option<Buyer> = "alice".parse().ok();
     let token = buyer.and_then(|b| tokens.mint_buyer(&b, 30 * day)).unwrap_or_default();
-    println!("Sluicegate sells: {DEMO_UNITS} units of the offer `{DEMO}`.");
-    println!("  buyers     http://{gate}");
-    println!("  operators  http://{admin}  (metrics at /metrics)");
-    println!("  data       {}", config.data_dir.0.display());
-    println!("  operator's token  {}", config.admin.token);
-    println!("  token of buyer alice  {token}");
-    println!("Buy one:");
-    println!(
+    runtime::say!("Sluicegate sells: {DEMO_UNITS} units of the offer `{DEMO}`.");
+    runtime::say!("  buyers     http://{gate}");
+    runtime::say!("  operators  http://{admin}  (metrics at /metrics)");
+    runtime::say!("  data       {}", config.data_dir.0.display());
+    runtime::say!("  operator's token  {}", config.admin.token);
+    runtime::say!("  token of buyer alice  {token}");
+    runtime::say!("Buy one:");
+    runtime::say!(
         "  curl -i http://{gate}/v1/offers/{DEMO}/orders -X POST \
          -H 'Authorization: Bearer {token}' -H 'Idempotency-Key: first'"
     );
-    println!("Ctrl-C stops; the data stays.");
+    runtime::say!("Ctrl-C stops; the data stays.");
 }

@@ -54,11 +54,17 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             if !e.line.is_empty() {
-                eprintln!("sluicegate: {}", e.line);
+                runtime::note!("sluicegate: {}", e.line);
             }
             ExitCode::from(e.code)
         }
     }
+}
+
+/// Tells what the command is for; a caller that does not get it must not go on with nothing.
+pub(crate) fn told(text: std::fmt::Arguments<'_>) -> Result<(), Exit> {
+    let done = runtime::tell::result(text);
+    done.map_err(|e| Exit::unavailable(format!("standard output: {e}")))
 }
 
 fn run(cli: Cli) -> Result<(), Exit> {
@@ -66,12 +72,12 @@ fn run(cli: Cli) -> Result<(), Exit> {
     let config = runtime::config::load(&cli.sources()).map_err(|e| Exit::usage(e.0))?;
     wire::built(&config)?;
     if cli.check_config {
-        println!("configuration is fine");
-        return Ok(());
+        wire::check(&config)?;
+        return told(format_args!("configuration is fine"));
     }
     if cli.print_config {
-        print!("{}", runtime::config::print_redacted(&config));
-        return Ok(());
+        let text = runtime::config::print_redacted(&config);
+        return told(format_args!("{}", text.trim_end()));
     }
     let mut threads = tokio::runtime::Builder::new_multi_thread();
     if config.gate.threads > 0 {

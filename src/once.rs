@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::OfferId;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::body::Bytes;
@@ -16,14 +17,24 @@ use crate::cli::ReconcilerArgs;
 /// Against Redis and the databases of the configuration.
 pub(crate) async fn here(config: &Config, ports: Ports, args: &ReconcilerArgs) -> Result<(), Exit> {
     let offer = match &args.offer {
-        Some(id) => Some(id.parse().map_err(|e| Exit::usage(format!("--offer: {e}")))?),
+        Some(id) => Some(known(&ports, id).await?),
         None => None,
     };
     let reconciler = Reconciler::new(ports, (&config.reconciler).into(), &config.publish);
     let report = reconciler.reconcile(offer.as_ref(), args.dry_run).await;
     let report = report.map_err(|e| Exit::unavailable(e.to_string()))?;
-    println!("{}", gate::admin::report_json(&report));
+    runtime::say!("{}", gate::admin::report_json(&report));
     verdict(report.has_open_drift(), !report.is_bad())
+}
+
+/// A misspelt offer has no drift either; "fine" would be a lie.
+async fn known(ports: &Ports, id: &str) -> Result<OfferId, Exit> {
+    let parsed: OfferId = id.parse().map_err(|e| Exit::usage(format!("--offer {id}: {e}")))?;
+    match ports.store.offer(&parsed).await {
+        Ok(Some(_)) => Ok(parsed),
+        Ok(None) => Err(Exit::usage(format!("--offer {id}: there is no such offer"))),
+        Err(e) => Err(Exit::unavailable(e.to_string())),
+    }
 }
 
 /// Drift that is left is a no; what could not be looked at is a server that is away.
@@ -40,19 +51,21 @@ pub(crate) async fn over_http(config: &Config, args: &ReconcilerArgs) -> Result<
     let body = serde_json::json!({ "offer": args.offer, "dry_run": args.dry_run });
     let body =
         if args.offer.is_some() { body } else { serde_json::json!({ "dry_run": args.dry_run }) };
-    let text = post(config, "/admin/reconcile", body.to_string()).await?;
-    println!("{text}");
+    let (status, text) = post(config, "/admin/reconcile", body.to_string()).await?;
     let report: serde_json::Value =
         serde_json::from_str(&text).map_err(|e| Exit::unavailable(e.to_string()))?;
     let Some(drift) = report["drift"].as_array() else {
-        return Err(Exit::unavailable("the admin listener refused the call"));
+        let why = report["detail"].as_str().or(report["reason"].as_str()).unwrap_or(&text);
+        let line = format!("the admin listener answered {status}: {why}");
+        return Err(if status < 500 { Exit::usage(line) } else { Exit::unavailable(line) });
     };
+    runtime::say!("{text}");
     let unrepaired = drift.iter().any(|d| d["applied"] != true);
     let whole = report["cells"] == report["compared"] && report["unread_databases"].is_null();
     verdict(unrepaired, whole)
 }
 
-async fn post(config: &Config, path: &str, body: String) -> Result<String, Exit> {
+async fn post(config: &Config, path: &str, body: String) -> Result<(u16, String), Exit> {
     let address = &config.admin.listen;
     let fail = |e: &dyn std::fmt::Display| {
         Exit::unavailable(format!(
@@ -71,8 +84,9 @@ async fn post(config: &Config, path: &str, body: String) -> Result<String, Exit>
         .map_err(|e| fail(&e))?;
     let exchange = async {
         let answer = send.send_request(request).await.map_err(|e| fail(&e))?;
+        let status = answer.status().as_u16();
         let bytes = answer.into_body().collect().await.map_err(|e| fail(&e))?.to_bytes();
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
     };
     let both = async {
         tokio::select! {

@@ -34,7 +34,7 @@ pub(crate) async fn run(mut config: Config, args: &RewindArgs) -> Result<(), Exi
     debug_assert_eq!(usize::from(ports.store.databases()), databases);
     let hours = u64::from(config.log.retention_hours);
     if since_ms + hours * 3_600_000 < ports.clock.now_ms() {
-        eprintln!(
+        runtime::note!(
             "--since is more than log.retention_hours = {hours} ago: the log may begin later"
         );
     }
@@ -43,7 +43,7 @@ pub(crate) async fn run(mut config: Config, args: &RewindArgs) -> Result<(), Exi
     let done = rewind.run(|place, sums| {
         if told.elapsed() >= TELL_EVERY {
             told = Instant::now();
-            eprintln!("{place}: {}", line(sums));
+            runtime::note!("{place}: {}", line(sums));
         }
     });
     let done = done.await;
@@ -54,8 +54,8 @@ pub(crate) async fn run(mut config: Config, args: &RewindArgs) -> Result<(), Exi
         RewindError::Down(_) => Exit::unavailable(format!("{e}; begin it again, nothing is lost")),
         RewindError::Newer(..) => Exit::no(format!("{e}: use that version's program")),
     })?;
-    println!("{}", line(&done));
-    done.named.iter().for_each(|(order, why)| println!("left: {order}: {why}"));
+    runtime::say!("{}", line(&done));
+    done.named.iter().for_each(|(order, why)| runtime::say!("left: {order}: {why}"));
     match done.left {
         0 => Ok(()),
         n => Err(Exit::no(format!("{n} orders are left as they are"))),

@@ -46,7 +46,7 @@ pub(crate) async fn gate(config: Config) -> Result<(), Exit> {
     let tools = wire::tools(&config, &hot).await?;
     let reconciler = Reconciler::new(tools, (&config.reconciler).into(), &config.publish);
     let gate = start_gate(&config, hot, &tasks, (buyers, operators), (reconciler, handle)).await?;
-    println!("gate on {}, admin on {}", config.gate.listen, config.admin.listen);
+    runtime::say!("gate on {}, admin on {}", config.gate.listen, config.admin.listen);
     until_end(&config, &tasks, Some(&gate)).await
 }
 
@@ -127,7 +127,7 @@ pub(crate) async fn writer(config: Config) -> Result<(), Exit> {
     let ports = wire::ports(&config, &tasks, RedisClient::Tools).await?;
     let ready = writer::spawn(&tasks, &ports, &(&config.writer).into());
     probe::serve(&tasks, listener, ready, handle);
-    println!("writer, probes on {}", config.writer.listen);
+    runtime::say!("writer, probes on {}", config.writer.listen);
     until_end(&config, &tasks, None).await
 }
 
@@ -153,16 +153,22 @@ pub(crate) async fn reconciler(mut config: Config, args: &ReconcilerArgs) -> Res
     let reconciler = Reconciler::new(ports, (&config.reconciler).into(), &config.publish);
     probe::serve(&tasks, listener, reconciler.ready(), handle);
     reconciler.spawn(&tasks);
-    println!("reconciler, probes on {}", config.reconciler.listen);
+    runtime::say!("reconciler, probes on {}", config.reconciler.listen);
     until_end(&config, &tasks, None).await
 }
 
 /// `sluicegate loadtest`.
-pub(crate) async fn loadtest(mut config: Config, args: loadtest::LoadtestArgs) -> Result<(), Exit> {
+pub(crate) async fn loadtest(
+    mut config: Config,
+    args: Box<loadtest::LoadtestArgs>,
+) -> Result<(), Exit> {
     dev::fill_secrets(&mut config)?;
-    match loadtest::run(&config, args).await {
+    match loadtest::run(&config, *args).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(Exit::no("")),
+        Err(e) if e.downcast_ref::<loadtest::Misuse>().is_some() => {
+            Err(Exit::usage(format!("{e:#}")))
+        }
         Err(e) => Err(Exit::unavailable(format!("{e:#}"))),
     }
 }

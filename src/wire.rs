@@ -66,6 +66,24 @@ pub(crate) fn built(config: &Config) -> Result<(), Exit> {
     if servers && !cfg!(feature = "pulsar") { Err(lacking()) } else { Ok(()) }
 }
 
+/// What a start refuses before it asks a server: `--check-config` says the same.
+pub(crate) fn check(config: &Config) -> Result<(), Exit> {
+    let file = |key: &'static str| move |e: String| Exit::usage(format!("{key}: {e}"));
+    runtime::telemetry::filter(&config.telemetry).map_err(Exit::usage)?;
+    let clock = clock::system_clock();
+    gate::Tokens::new(&config.auth, &config.admin.token, clock.clone()).map_err(Exit::usage)?;
+    config.store.secret().read().map_err(file("store.password_file"))?;
+    store(config, &clock)?;
+    config.cells.secret().read().map_err(file("cells.password_file"))?;
+    config.log.secret().read().map_err(file("log.token_file"))?;
+    if let Some(files) = config.cells.files() {
+        files.trusted().map_err(file("cells.ca_file"))?;
+        files.identity().map_err(file("cells.cert_file, cells.key_file"))?;
+    }
+    config.log.files().trusted().map_err(file("log.ca_file"))?;
+    Ok(())
+}
+
 fn lacking() -> Exit {
     Exit::usage(
         "cells.backend, log.backend: this build has neither Redis nor Pulsar; build with \

@@ -303,6 +303,28 @@ fn routes_and_methods() {
         reply.problem(Reason::MethodNotAllowed);
         assert_eq!(reply.header("allow"), Some(allow));
     }
+    // What a call does not look at is not there: nobody may take a real run for a dry one.
+    let units = json!({"request_id": "r", "units": 1});
+    for (method, path, body) in [
+        ("POST", "/admin/reconcile?dry_run=true", None),
+        ("POST", "/admin/reconcile?dry_run=true", Some(json!({"dry_run": true}))),
+        ("POST", "/admin/cells/demo.0/rebuild", Some(json!({"dry_run": true}))),
+        ("POST", "/admin/cells/demo.0/rebuild?dry_run=1", None),
+        ("POST", "/admin/offers/demo/pause?dry_run=1", None),
+        ("POST", "/admin/offers/demo/pause", Some(json!({}))),
+        ("POST", "/admin/offers/demo/supply?units=5", Some(units)),
+        ("GET", "/admin/status?x=1", None),
+        ("GET", "/admin/status", Some(json!({}))),
+        ("GET", "/admin/offers/demo?cells=no", None),
+        ("GET", "/admin/offers/demo", Some(json!("demo"))),
+        ("GET", "/admin/tasks?limit=1&limit=2", None),
+        ("GET", "/admin/tasks", Some(json!({"limit": 1}))),
+        ("PUT", "/admin/campaigns/x?opens_at=now", Some(json!({}))),
+        ("POST", "/admin/parked/x/retry?all=1", None),
+    ] {
+        admin(method, path, body).problem(Reason::Malformed);
+    }
+    assert_eq!(dev.stock("demo")["state"], "open", "nothing was done");
 }
 
 #[test]

@@ -13,7 +13,8 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::process::Output;
+use std::fs::File;
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -197,6 +198,21 @@ fn what_keeps_it_from_starting_is_one_line() {
         std::fs::write(dir.path().join("secrets.toml"), broken).unwrap();
         one_line(&second(&dir.path().display().to_string()), 69, &["secrets.toml"]);
     }
+    // Secrets of which one can be guessed, wherever they are written down.
+    let (long, longer) = ("x".repeat(16), "x".repeat(32));
+    for (identity, hs256, admin, word) in [
+        ("short", &longer[..], &long[..], "identity.secret"),
+        (&long, &long, &long, "auth.hs256_secret"),
+        (&long, &longer, "short", "admin.token"),
+    ] {
+        let dir = folder();
+        let text = format!(
+            "identity_secret = {identity:?}\nhs256_secret = {hs256:?}\nadmin_token = {admin:?}"
+        );
+        std::fs::write(dir.path().join("secrets.toml"), text).unwrap();
+        let words = ["secrets.toml", word, "at least"];
+        one_line(&second(&dir.path().display().to_string()), 64, &words);
+    }
     // Another identity than the one the databases were made with.
     let out =
         run(&[&["--data-dir", &at, "--set", "identity.secret=another-secret-of-mine"], &any[..]]
@@ -213,9 +229,14 @@ fn bad_usage_is_one_line_and_64() {
         (&["--set", "nothing=1"], &["nothing"]),
         (&["--set", "reserve.batch=0"], &["reserve.batch"]),
         (&["--set", "reserve.batch=many"], &["reserve.batch"]),
-        (&["--set", "gate.listen=nowhere"], &["nowhere"]),
+        (&["--set", "writer.listen=nowhere"], &["writer.listen", "nowhere"]),
+        (&["--config", "/tmp"], &["/tmp", "is no file"]),
         (&["--set", "no-equals-sign"], &["--set", "key.path=value"]),
         (&["--set", "admin.token=short"], &["admin.token"]),
+        (&["--set", "auth.hs256_old=[\"a\"]"], &["auth.hs256_old"]),
+        (&["--set", "auth.hs256_old=[\"0123456789abcdef0123456789abcdef\", \"\"]"], &["hs256_old"]),
+        (&["loadtest", "--quantity", "1000"], &["--quantity", "gate.max_quantity"]),
+        (&["loadtest", "--gate", "nowhere"], &["--gate"]),
         (&["--config", "/nowhere/x.toml"], &["/nowhere/x.toml"]),
         (&["gate"], &["cells.backend"]),
         (&["writer"], &["cells.backend"]),
@@ -280,7 +301,7 @@ fn configuration_is_checked_and_printed() {
         "identity.secret=very-secret-identity",
         "admin.token=very-secret-operator",
         "auth.hs256_secret=very-secret-very-secret-very-secret",
-        "auth.hs256_old=[\"very-secret-old\"]",
+        "auth.hs256_old=[\"very-secret-old-very-secret-old-very\"]",
         "store.databases=[\"mysql://me:very-secret@h/db\"]",
     ];
     let mut args = vec!["--print-config"];
@@ -292,12 +313,79 @@ fn configuration_is_checked_and_printed() {
     text.parse::<toml::Table>().unwrap();
     let out = run(&["--check-config"]);
     assert!(out.status.success() && !out.stdout.is_empty());
+    // What a start refuses before it asks a server is refused here as well.
+    for (set, word) in [
+        ("auth.eddsa_public_keys=[\"x\"]", "auth.eddsa_public_keys"),
+        ("telemetry.log=nonsense===", "telemetry.log"),
+        ("store.databases=[\"postgres://x\"]", "store.databases"),
+        ("store.password_file=/nope", "store.password_file: /nope"),
+        ("log.token_file=/nope", "log.token_file: /nope"),
+        ("cells.password_file=/nope", "cells.password_file: /nope"),
+        ("auth.hs256_old=[\"a\"]", "auth.hs256_old"),
+    ] {
+        one_line(&run(&["--check-config", "--set", set]), 64, &[word]);
+    }
     let root = env!("CARGO_MANIFEST_DIR");
     let file = format!("{root}/sluicegate.toml");
     assert!(run(&["--check-config", "--config", &file]).status.success());
     let out = run(&["--print-config", "--config", &file]);
     let plain = run(&["--print-config"]);
     assert_eq!(out.stdout, plain.stdout, "sluicegate.toml changes nothing");
+}
+
+/// What takes every byte with an error: a full disk, and a reader that is gone.
+fn full() -> File {
+    File::options().write(true).open("/dev/full").unwrap()
+}
+
+fn gone() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+/// A log and a terminal that take nothing end no task, no sale and no drain; what a command says
+/// with its exit code it says all the same.
+#[test]
+fn output_that_nobody_takes_ends_nothing() {
+    for (out, err) in [(full().into(), full().into()), (gone(), gone())] {
+        let dir = folder();
+        let (gate, admin) = (common::free_port(), common::free_port());
+        let at = dir.path().display().to_string();
+        let sets =
+            [format!("gate.listen=127.0.0.1:{gate}"), format!("admin.listen=127.0.0.1:{admin}")];
+        let args = ["dev", "--data-dir", &at, "--set", &sets[0], "--set", &sets[1]];
+        let loud = ["--set", "telemetry.log=debug"];
+        let mut command = sluicegate(&[&args[..], &loud].concat());
+        let mut child = command.stdout::<Stdio>(out).stderr::<Stdio>(err).spawn().unwrap();
+        let admin: std::net::SocketAddr = ([127, 0, 0, 1], admin).into();
+        until("it to be ready", || Conn::get(admin, "/readyz").ok().filter(|r| r.status == 200));
+        let load = ["loadtest", "--data-dir", &at, "--requests", "200", "--rate", "500"];
+        let mut load = sluicegate(&[&load[..], &["--set", &sets[0], "--set", &sets[1]]].concat());
+        let done = load.stdout(full()).stderr(full()).status().unwrap();
+        assert_eq!(done.code(), Some(0), "conserved");
+        let once = ["reconciler", "--once", "--data-dir", &at, "--set", &sets[1]];
+        let done = sluicegate(&once).stdout(gone()).stderr(gone()).status().unwrap();
+        assert_eq!(done.code(), Some(0), "no drift");
+        let metrics = Conn::get(admin, "/metrics").unwrap().text();
+        let value = |name: &str| {
+            let of_name = metrics.lines().find(|l| l.starts_with(name));
+            of_name.and_then(|l| l.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or(0.0)
+        };
+        assert!(value("sluicegate_log_lines_lost_total") > 0.0, "{metrics}");
+        assert_eq!(value("sluicegate_task_panics_total"), 0.0, "{metrics}");
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
+        assert_eq!(until("it to end", || child.try_wait().unwrap()).code(), Some(0));
+    }
+    // Here the text is what the command is for.
+    let secret = ["--set", "auth.hs256_secret=0123456789abcdef0123456789abcdef"];
+    for args in
+        [&["--print-config"][..], &["--check-config"], &["admin", "token", "--buyer", "ann"]]
+    {
+        let out = sluicegate(&[args, &secret].concat()).stdout(full()).output().unwrap();
+        one_line(&out, 69, &["standard output"]);
+    }
 }
 
 #[test]
@@ -322,7 +410,9 @@ fn the_reconciler_asks_the_running_process() {
         let report: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&report["cells"], &report["drift"]), (&json!(1), &json!([])));
     }
-    assert_eq!(once(&["--offer", "none"]).status.code(), Some(69));
+    for (offer, word) in [("none", "404"), ("NO", "400"), ("a.0", "400")] {
+        one_line(&once(&["--offer", offer]), 64, &[word]);
+    }
     let nowhere = format!("admin.listen=127.0.0.1:{}", common::free_port());
     let out = run(&["reconciler", "--once", "--data-dir", &at, "--set", &nowhere]);
     one_line(&out, 69, &["sluicegate dev"]);

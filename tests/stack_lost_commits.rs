@@ -3,8 +3,9 @@
 #![cfg(feature = "pulsar")]
 #![allow(
     clippy::disallowed_methods,
+    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "tests look at the clock, and a step that fails fails the test"
+    reason = "tests look at the clock and tell what they saw, and a step that fails fails the test"
 )]
 
 mod stand;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use domain::{CellId, Flag, OfferId, OrderId, Payload};
+use domain::{CellId, EntryId, Flag, OfferId, OrderId, Payload};
 use reconciler::Reconciler;
 use runtime::{Config, Phase, Tasks};
 use testkit::mariadb::Server;
@@ -192,7 +192,8 @@ impl Grown {
             let at = |n: usize| self.order((call * 7919 + n * 104_729) % self.size);
             let orders = (0..512).map(at).collect::<Result<Vec<Payload>>>()?;
             let ids: Vec<OrderId> = orders.iter().map(|p| p.order).collect();
-            let found = self.ports.store.find_verdicts(&cell, &ids).await?;
+            let asked: Vec<EntryId> = ids.iter().map(|o| EntryId::from(*o)).collect();
+            let found = self.ports.store.find_verdicts(&cell, &asked).await?;
             ensure!(found.iter().all(Option::is_some), "an order has no verdict");
             let found = self.ports.store.statuses(0, &ids).await?;
             ensure!(found.iter().all(Option::is_some), "an order has no row");

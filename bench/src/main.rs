@@ -4,6 +4,7 @@
 //! hyper parsing the same JSON, one EVALSHA and one message per order, LOAD DATA), measured just
 //! before or after in the same process on the same cores, with the load generator on them too.
 //! Needs the real stack. This is a table to read, not a test.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool that somebody watches")]
 
 mod drain;
 mod growth;

@@ -68,7 +68,7 @@ async fn buy(ports: &Ports, tokens: &Tokens, request: Request<Incoming>) -> Opti
     };
     let payload: Bytes = payload.encode().into();
     let item = ReserveItem {
-        order,
+        id: order.into(),
         buyer_hash: ports.identity.buyer_hash(&buyer),
         buyer: Some(buyer),
         qty: quantity,

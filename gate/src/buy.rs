@@ -173,7 +173,7 @@ impl Attempt<'_> {
 
     async fn reserve(&self, checked: bool, place: Place) -> Option<Done> {
         let item = ReserveItem {
-            order: self.order,
+            id: self.order.into(),
             buyer: Some(self.request.buyer.clone()),
             buyer_hash: self.request.buyer_hash,
             qty: self.request.body.quantity,
@@ -233,8 +233,12 @@ impl Attempt<'_> {
     async fn told(&self, receipt: Option<bool>, t_ms: u64) -> Ended {
         let receipt = receipt == Some(true);
         if receipt && mutant::on(Mutant::DropOnReceipt) {
-            let _ =
-                self.gate.ports.cells.resolve(&self.request.lane.cell, &[(self.order, 0)]).await;
+            let _ = self
+                .gate
+                .ports
+                .cells
+                .resolve(&self.request.lane.cell, &[(self.order.into(), 0)])
+                .await;
         }
         let receipt = receipt || mutant::on(Mutant::AcceptWithoutReceipt);
         if receipt { self.accepted(Some(t_ms)) } else { self.unconfirmed(Some(t_ms)) }
@@ -314,7 +318,8 @@ impl Attempt<'_> {
     /// it are what was promised, also after a price change: from here on they are this attempt's.
     async fn ledgers_word(&mut self) -> Result<Option<Ended>, Down> {
         let (store, cell) = (&self.gate.ports.store, &self.request.lane.cell);
-        let found = store.find_verdicts(cell, &[self.order]).await.map_err(failed::database)?;
+        let found =
+            store.find_verdicts(cell, &[self.order.into()]).await.map_err(failed::database)?;
         let Some(verdict) = found.into_iter().flatten().next() else {
             return Ok(None);
         };

@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use domain::Reason;
 use hyper::body::{Body, Frame, SizeHint};
-use hyper::header::{AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::TRANSFER_ENCODING;
+use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use hyper::{Request, Version};
 
 use crate::answer::Problem;
@@ -22,7 +23,8 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Problem> {
     let found = if head_bytes(request) > MAX_HEAD {
         Err((Reason::HeadersTooLarge, format!("a head has at most {MAX_HEAD} bytes")))
     } else {
-        host(request).and_then(|()| framing(request)).map_err(|e| (Reason::Malformed, e.to_owned()))
+        let fine = host(request).and_then(|()| framing(request)).and_then(|()| media(request));
+        fine.map_err(|e| (Reason::Malformed, e.to_owned()))
     };
     found.map_err(|e| {
         let mut p = Problem::from(e);
@@ -54,7 +56,7 @@ fn host<B>(request: &Request<B>) -> Result<(), &'static str> {
         return if needed && first.is_none() { Err("send a Host header") } else { Ok(()) };
     }
     let Some(authority) = request.uri().authority().map(|a| a.as_str().as_bytes()) else {
-        return Ok(());
+        return if first.is_none() { Err("send :authority or Host") } else { Ok(()) };
     };
     if !is_host(authority) || first.is_some_and(|host| !host.eq_ignore_ascii_case(authority)) {
         return Err(":authority is malformed, or Host is another one");
@@ -109,6 +111,12 @@ fn framing<B>(request: &Request<B>) -> Result<(), &'static str> {
         return Err("the only Transfer-Encoding is chunked, once, over HTTP/1.1");
     }
     Ok(())
+}
+
+/// RFC 9110 8.3: of two media types a reader takes the one, and the next reader the other.
+fn media<B>(request: &Request<B>) -> Result<(), &'static str> {
+    let twice = request.headers().get_all(CONTENT_TYPE).iter().nth(1).is_some();
+    if twice { Err("Content-Type was given twice") } else { Ok(()) }
 }
 
 /// The one `Authorization`; two are as good as none.
@@ -189,8 +197,20 @@ mod tests {
         }
         assert_eq!(refused(Version::HTTP_2, "http://t/", &[]), None);
         assert_eq!(refused(Version::HTTP_2, "/", &[("host", "t")]), None);
+        assert_eq!(refused(Version::HTTP_2, "/", &[]), no);
         assert_eq!(refused(Version::HTTP_2, "http://t/", &[("host", "T")]), None);
         assert_eq!(refused(Version::HTTP_2, "http://t/", &[("host", "u")]), no);
+    }
+
+    #[test]
+    fn media_types() {
+        let json = ("content-type", "application/json");
+        for (all, reason) in
+            [(vec![json], None), (vec![json, json], Some(Reason::Malformed)), (vec![], None)]
+        {
+            let headers = [&[("host", "t")], &all[..]].concat();
+            assert_eq!(refused(Version::HTTP_11, "/", &headers), reason, "{all:?}");
+        }
     }
 
     #[test]

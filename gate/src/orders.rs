@@ -322,7 +322,7 @@ impl Ask<'_> {
             Some(kind) => Some(kind),
             None => {
                 let cell = &payload.anchor_line().cell;
-                let found = store.find_verdicts(cell, &[self.order]).await;
+                let found = store.find_verdicts(cell, &[self.order.into()]).await;
                 let found = found.map_err(failed::database)?;
                 found.into_iter().flatten().next().map(|v| v.kind)
             }
@@ -339,8 +339,11 @@ impl Ask<'_> {
             return Ok(Found::default());
         };
         let cell = self.gate.cell_of(&known.offer, self.buyer);
-        let verdicts =
-            ports.store.find_verdicts(&cell, &[self.order]).await.map_err(failed::database)?;
+        let verdicts = ports
+            .store
+            .find_verdicts(&cell, &[self.order.into()])
+            .await
+            .map_err(failed::database)?;
         let verdict = verdicts.into_iter().flatten().next();
         // Nothing is kept beside the verdict of an order that has its row. Without a verdict the
         // same is asked of the ledger's end, and with one that is not this buyer's also the holds:
@@ -357,7 +360,8 @@ impl Ask<'_> {
                 return Ok(Found { order, verdict: Some(verdict.kind) });
             }
         }
-        let holds = ports.cells.find_holds(&cell, &[self.order]).await.map_err(failed::redis);
+        let holds =
+            ports.cells.find_holds(&cell, &[self.order.into()]).await.map_err(failed::redis);
         if let Some(verdict) = verdict {
             return Ok(Found { order: None, verdict: Some(verdict.kind) });
         }

@@ -50,8 +50,24 @@ pub(crate) async fn source(
     }
 }
 
+/// What version 2 has before its addresses, bytes.
+const BEFORE_ADDRESSES: usize = 16;
+/// Version 2, command LOCAL.
+const LOCAL: u8 = 0x20;
+
+/// How long a header of version 2 is whose proxy speaks for itself. Its family and its addresses
+/// are not looked at, as its protocol demands, whatever they are.
+fn local(bytes: &[u8]) -> Option<usize> {
+    let (start, _) = bytes.split_at_checked(BEFORE_ADDRESSES)?;
+    let is_local = start.starts_with(v2::PROTOCOL_PREFIX) && start[12] == LOCAL;
+    is_local.then(|| BEFORE_ADDRESSES + usize::from(u16::from_be_bytes([start[14], start[15]])))
+}
+
 /// Length and source of a whole header.
 fn header(bytes: &[u8]) -> Option<(usize, Source)> {
+    if let Some(length) = local(bytes) {
+        return (length <= bytes.len()).then_some((length, Source::Proxy));
+    }
     match HeaderResult::parse(bytes) {
         HeaderResult::V1(Ok(header)) => {
             let source = match header.addresses {
@@ -62,11 +78,10 @@ fn header(bytes: &[u8]) -> Option<(usize, Source)> {
             Some((header.header.len(), source))
         }
         HeaderResult::V2(Ok(header)) => {
-            let source = match (header.command, header.addresses) {
-                (v2::Command::Local, _) => Source::Proxy,
-                (_, v2::Addresses::IPv4(a)) => Source::Client(a.source_address.into()),
-                (_, v2::Addresses::IPv6(a)) => Source::Client(a.source_address.into()),
-                (_, v2::Addresses::Unspecified | v2::Addresses::Unix(_)) => Source::Proxy,
+            let source = match header.addresses {
+                v2::Addresses::IPv4(a) => Source::Client(a.source_address.into()),
+                v2::Addresses::IPv6(a) => Source::Client(a.source_address.into()),
+                v2::Addresses::Unspecified | v2::Addresses::Unix(_) => Source::Proxy,
             };
             Some((header.len(), source))
         }
@@ -84,7 +99,12 @@ fn may_become_one(bytes: &[u8]) -> bool {
     let line = begins(v1::PROTOCOL_PREFIX.as_bytes())
         && bytes.len() < LONGEST_LINE
         && !bytes.contains(&b'\n');
-    line || (begins(v2::PROTOCOL_PREFIX) && HeaderResult::parse(bytes).is_incomplete())
+    let speaks_for_itself = bytes.get(v2::PROTOCOL_PREFIX.len()) == Some(&LOCAL);
+    let open = match local(bytes) {
+        Some(length) => bytes.len() < length,
+        None => speaks_for_itself || HeaderResult::parse(bytes).is_incomplete(),
+    };
+    line || (begins(v2::PROTOCOL_PREFIX) && open)
 }
 
 #[cfg(test)]
@@ -110,6 +130,9 @@ mod tests {
             (two(0x21, 0x11, &with_more), client("203.0.113.9")),
             (two(0x20, 0x00, &[]), Source::Proxy),
             (two(0x20, 0x11, &four), Source::Proxy),
+            (two(0x20, 0x11, b"zz"), Source::Proxy),
+            (two(0x20, 0xff, &six), Source::Proxy),
+            (two(0x20, 0x00, &[7; 1000]), Source::Proxy),
             (two(0x21, 0x00, &[]), Source::Proxy),
             (b"PROXY TCP4 203.0.113.9 10.0.0.1 4711 80\r\n".to_vec(), client("203.0.113.9")),
             (b"PROXY TCP6 2001:db8::7 2001:db8::1 4711 80\r\n".to_vec(), client("2001:db8::7")),

@@ -210,8 +210,9 @@ async fn a_decided_orders_retry_takes_nothing_and_hears_the_promised_price() {
     assert_eq!(first.at("status"), "accepted");
     let follow = view::Follow::new(&stand.site.ports);
     for hold in stand.site.holds(&cell).await {
+        let order = hold.order().unwrap();
         let sealed = Sealed { t_ms: hold.t_ms, payload: hold.payload.into() };
-        decide(&stand, &cell, hold.order, ("ada", Mode::Full, 1), sealed).await;
+        decide(&stand, &cell, order, ("ada", Mode::Full, 1), sealed).await;
     }
     // Twice what a verdict is remembered for, with entries that make the memory move on.
     for n in 0..3 {

@@ -25,7 +25,8 @@ Examples:
   sluicegate loadtest --duplicates 0.3 --retries 50 --history run.jsonl --json run.json
 Kill and restart the server while it runs: the verdict must stay the same.
 
-Exit code: 0 conserved, 1 broken, 69 the gate or the admin listener is not there.
+Exit code: 0 conserved, 1 broken, 64 asked for wrongly, 69 the gate or the admin listener is not \
+there.
 
 --json FILE, one object: run, offer, started_ms, seconds, interrupted, requests, sends, retries, \
 answers {outcome: count}, rates {accepted_per_s, peak_accepted_per_s}, latency_ms {definite, \

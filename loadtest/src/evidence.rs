@@ -84,19 +84,20 @@ pub(crate) fn claims(entries: &[Entry], key_of: impl Fn(&OrderId) -> String) -> 
     let mut out: Vec<Claim> = Vec::new();
     let mut index: HashMap<OrderId, usize> = HashMap::new();
     for e in entries {
+        let Some(order) = e.order() else { continue };
         match e.kind {
             Kind::Claim => {
-                index.insert(e.order, out.len());
+                index.insert(order, out.len());
                 out.push(Claim {
-                    order: e.order,
+                    order,
                     buyer: e.buyer.clone(),
-                    key: key_of(&e.order),
+                    key: key_of(&order),
                     qty: e.qty,
                     released: false,
                 });
             }
             Kind::Release => {
-                if let Some(i) = index.get(&e.order) {
+                if let Some(i) = index.get(&order) {
                     out[*i].released = true;
                 }
             }

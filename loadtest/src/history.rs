@@ -87,7 +87,7 @@ impl History {
         let mut out = out.lock();
         let Some(file) = out.as_mut() else { return };
         if let Err(e) = writeln!(file, "{line}") {
-            eprintln!("--history: {e}; the history ends here");
+            runtime::note!("--history: {e}; the history ends here");
             *out = None;
         }
     }
@@ -98,7 +98,7 @@ impl History {
         if let Some(file) = out.lock().as_mut()
             && let Err(e) = file.flush()
         {
-            eprintln!("--history: {e}");
+            runtime::note!("--history: {e}");
         }
     }
 }

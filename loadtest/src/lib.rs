@@ -37,6 +37,8 @@ use tokio::time::Instant;
 
 pub use args::{LoadtestArgs, VerifySource};
 
+pub use setup::Misuse;
+
 use crowd::{Bounds, Crowd};
 use history::{Event, History};
 use report::Origin;
@@ -45,7 +47,8 @@ use summary::Summary;
 /// Runs a load test; true when everything was conserved.
 ///
 /// The configuration must carry the secrets of the deployment (identity, tokens). An error means
-/// that the run could not be made or checked, not that a check failed.
+/// that the run could not be made or checked, not that a check failed; a [`Misuse`] among its
+/// causes, that it was asked for wrongly.
 pub async fn run(config: &Config, args: LoadtestArgs) -> anyhow::Result<bool> {
     for path in [&args.report, &args.json, &args.history].into_iter().flatten() {
         writable(path)?;
@@ -77,7 +80,7 @@ pub async fn run(config: &Config, args: LoadtestArgs) -> anyhow::Result<bool> {
         counts: crowd.stats.counts(),
         verdict,
     };
-    print!("{}", summary.text());
+    runtime::say!("{}", summary.text().trim_end());
     write_files(config, &args, &summary)?;
     Ok(summary.verdict.is_conserved())
 }
@@ -130,7 +133,9 @@ fn interrupts(tasks: &Tasks, crowd: &Arc<Crowd>) {
     let crowd = crowd.clone();
     tasks.spawn_replaceable("loadtest", async move {
         let _ = tokio::signal::ctrl_c().await;
-        eprintln!("\nno more requests; settling, then the verdict (Ctrl-C again: exit at once)");
+        runtime::note!(
+            "\nno more requests; settling, then the verdict (Ctrl-C again: exit at once)"
+        );
         crowd.stop.cancel();
         let _ = tokio::signal::ctrl_c().await;
         std::process::exit(130);
@@ -140,7 +145,7 @@ fn interrupts(tasks: &Tasks, crowd: &Arc<Crowd>) {
 async fn send_and_settle(crowd: &Arc<Crowd>, args: &LoadtestArgs) -> (f64, settle::Settled) {
     let say = |text: String| {
         if !args.quiet {
-            eprintln!("{text}");
+            runtime::note!("{text}");
         }
     };
     say(format!(

@@ -78,9 +78,9 @@ pub(crate) async fn show(crowd: Arc<Crowd>) {
             (text, c.sends.saturating_sub(c.retries))
         });
         if terminal {
-            eprint!("\r\x1b[2K{} {text}", bar(sent, all));
+            runtime::tell::err(format_args!("\r\x1b[2K{} {text}", bar(sent, all)));
         } else {
-            eprintln!("{text}");
+            runtime::note!("{text}");
         }
     }
 }
@@ -88,7 +88,7 @@ pub(crate) async fn show(crowd: Arc<Crowd>) {
 /// Ends the bar's line.
 pub(crate) fn end_line() {
     if std::io::stderr().is_terminal() {
-        eprintln!();
+        runtime::note!("");
     }
 }
 

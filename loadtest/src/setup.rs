@@ -16,6 +16,11 @@ use crate::admin::{Admin, NewOffer, OfferView};
 use crate::args::LoadtestArgs;
 use crate::client::{Conn, Target};
 
+/// A run that cannot be made as it was asked for; nothing is wrong with a server.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misuse(pub String);
+
 #[derive(Serialize)]
 struct Claims<'a> {
     sub: &'a str,
@@ -38,10 +43,11 @@ impl Minter {
     fn new(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let secret = &config.auth.hs256_secret;
         if secret.is_empty() {
-            bail!(
+            bail!(Misuse(
                 "auth.hs256_secret is empty, so no buyer's token can be made: give the --config \
                  of the gate, or with `sluicegate dev` its --data-dir"
-            );
+                    .to_owned()
+            ));
         }
         Ok(Self {
             key: EncodingKey::from_secret(secret.as_bytes()),
@@ -107,20 +113,22 @@ pub(crate) async fn prepare(config: &Config, args: &LoadtestArgs) -> anyhow::Res
     let clock = runtime::clock::system_clock();
     let tasks = Tasks::new();
     let address = |flag: &Option<String>, listen: &str| {
-        Target::parse(flag.as_deref().unwrap_or(listen)).map_err(|e| anyhow!(e))
+        Target::parse(flag.as_deref().unwrap_or(listen)).map_err(Misuse)
     };
     let gate = address(&args.gate, &config.gate.listen).context("--gate")?;
     let operators = address(&args.admin, &config.admin.listen).context("--admin")?;
-    if args.quantity > config.gate.max_quantity {
-        bail!("--quantity {}: gate.max_quantity is {}", args.quantity, config.gate.max_quantity);
+    let most = config.gate.max_quantity;
+    if args.quantity > most {
+        bail!(Misuse(format!("--quantity {}: gate.max_quantity is {most}", args.quantity)));
     }
     reach(&gate, &tasks).await?;
     let minter = Minter::new(config, clock.clone())?;
     if config.admin.token.is_empty() {
-        bail!(
+        bail!(Misuse(
             "admin.token is empty: give the --config of the gate, or with `sluicegate dev` its \
              --data-dir"
-        );
+                .to_owned()
+        ));
     }
     let admin = Admin::new(operators, config.admin.token.clone(), tasks.clone());
     let seed = args.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));

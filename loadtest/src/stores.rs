@@ -158,8 +158,9 @@ impl Stores {
             let cell: CellId = c.cell.parse()?;
             let entries = c.ledger.iter().flat_map(|l| &l.entries);
             let claims = entries.filter(|e| e.kind == Kind::Claim);
-            let without = claims.filter(|e| !facts.rows.contains_key(&e.order));
-            missing.extend(without.map(|e| (cell.clone(), e.order, e.seq)));
+            let claims = claims.filter_map(|e| Some((e.order()?, e.seq)));
+            let without = claims.filter(|(order, _)| !facts.rows.contains_key(order));
+            missing.extend(without.map(|(order, seq)| (cell.clone(), order, seq)));
         }
         let mut keys = HashMap::new();
         for (cell, order, seq) in missing {
@@ -201,7 +202,7 @@ async fn all_holds(cells: &dyn Cells, cell: &CellId) -> anyhow::Result<Vec<Hold>
     loop {
         let page = cells.scan_holds(cell, cursor, 500).await?;
         // A scan may show an element twice.
-        holds.extend(page.items.into_iter().map(|h| (h.order, h)));
+        holds.extend(page.items.into_iter().map(|h| (h.id, h)));
         cursor = page.cursor;
         if cursor == 0 {
             return Ok(holds.into_values().collect());

@@ -37,7 +37,8 @@ impl World {
     }
 
     fn append(&mut self, kind: Kind, order: OrderId, qty: i64, buyer: &str) {
-        let draft = Draft { kind, order, buyer: buyer.to_owned(), qty, payload: Vec::new() };
+        let draft =
+            Draft { kind, id: order.into(), buyer: buyer.to_owned(), qty, payload: Vec::new() };
         let entry = self.head.append(draft, 1).expect("the test keeps the bounds");
         self.entries.push(entry);
     }

@@ -30,8 +30,8 @@ pub fn encode(cell: &CellId, call: &ApplyCall) -> Result<Call, String> {
 
 fn push(out: &mut Call, e: &ApplyEntry) {
     out.text(e.kind.code());
-    out.bytes(&e.order.key().0);
-    out.bytes(&e.order.0);
+    out.bytes(&e.id.key().0);
+    out.bytes(&e.id.0);
     out.bytes(e.buyer.as_bytes());
     out.text(e.buyer_hash & ADDS_MASK);
     out.text(e.qty);

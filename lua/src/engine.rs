@@ -4,7 +4,7 @@
 //! nothing and knows no backend. A reply it cannot read is [`CellError::Broken`], never a guess.
 
 use async_trait::async_trait;
-use domain::{CellId, Hold, Key, Nonce, OrderId, Tok};
+use domain::{CellId, EntryId, Hold, Key, Nonce, OrderId, Tok};
 
 use crate::port::{
     Applied, ApplyCall, CellError, CellResult, CellView, Cells, Changed, FenceReply, LoadCall,
@@ -88,11 +88,11 @@ impl<R: Runner> Cells for Engine<R> {
         self.run(cell, apply::encode(cell, &call), apply::decode).await
     }
 
-    async fn resolve(&self, cell: &CellId, orders: &[(OrderId, u64)]) -> CellResult<u32> {
-        if orders.is_empty() {
+    async fn resolve(&self, cell: &CellId, ids: &[(EntryId, u64)]) -> CellResult<u32> {
+        if ids.is_empty() {
             return Ok(0);
         }
-        self.run(cell, resolve::encode(cell, orders), resolve::decode).await
+        self.run(cell, resolve::encode(cell, ids), resolve::decode).await
     }
 
     async fn cancel(&self, cell: &CellId, order: OrderId, nonce: Nonce) -> CellResult<Changed> {
@@ -162,9 +162,9 @@ impl<R: Runner> Cells for Engine<R> {
         self.run(cell, call, |v| lookup::decode_buyers(buyers, v)).await
     }
 
-    async fn find_holds(&self, cell: &CellId, orders: &[OrderId]) -> CellResult<Vec<Option<Hold>>> {
-        let call = lookup::encode_holds(cell, orders);
-        self.run(cell, call, |v| lookup::decode_holds(orders, v)).await
+    async fn find_holds(&self, cell: &CellId, ids: &[EntryId]) -> CellResult<Vec<Option<Hold>>> {
+        let call = lookup::encode_holds(cell, ids);
+        self.run(cell, call, |v| lookup::decode_holds(ids, v)).await
     }
 
     async fn find_keys(&self, cell: &CellId, keys: &[Key]) -> CellResult<Vec<Option<OrderId>>> {

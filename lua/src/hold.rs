@@ -5,7 +5,7 @@
 //! field is the key of the id, or the whole id for an entry F.
 
 use bytes::Bytes;
-use domain::{Buyer, Hold, HoldState, Key, OrderId};
+use domain::{Buyer, EntryId, Hold, HoldState, Key};
 
 use crate::value::parse;
 
@@ -38,7 +38,7 @@ pub fn decode(field: &[u8], value: &Bytes) -> Result<Hold, String> {
     let buyer: Option<Buyer> =
         if start == PREFIX { None } else { Some(parse(&value[PREFIX..start])?) };
     Ok(Hold {
-        order: OrderId::join(Key(key), content),
+        id: EntryId::join(Key(key), content),
         qty: parse(&value[18..28])?,
         buyer,
         att: format!("{shared}{nonce}"),

@@ -2,7 +2,7 @@
 //!
 //! A hold is found by the whole id only.
 
-use domain::{CellId, Hold, Key, OrderId};
+use domain::{CellId, EntryId, Hold, Key, OrderId};
 
 use crate::hold;
 use crate::port::MAX_BATCH;
@@ -19,11 +19,11 @@ fn open(cell: &CellId, what: &'static str, n: usize) -> Result<Call, String> {
 }
 
 /// Asks for holds.
-pub fn encode_holds(cell: &CellId, orders: &[OrderId]) -> Result<Call, String> {
-    let mut out = open(cell, "h", orders.len())?;
-    for order in orders {
-        out.bytes(&order.key().0);
-        out.bytes(&order.0);
+pub fn encode_holds(cell: &CellId, ids: &[EntryId]) -> Result<Call, String> {
+    let mut out = open(cell, "h", ids.len())?;
+    for id in ids {
+        out.bytes(&id.key().0);
+        out.bytes(&id.0);
     }
     Ok(out)
 }
@@ -47,13 +47,13 @@ pub fn encode_keys(cell: &CellId, keys: &[Key]) -> Result<Call, String> {
 }
 
 /// The holds, in the order of the question.
-pub fn decode_holds(orders: &[OrderId], value: Value) -> Result<Vec<Option<Hold>>, String> {
+pub fn decode_holds(ids: &[EntryId], value: Value) -> Result<Vec<Option<Hold>>, String> {
     let mut f = Fields::of(value)?;
-    let one = |order: &OrderId| {
+    let one = |id: &EntryId| {
         let value = f.bytes()?;
-        if value.is_empty() { Ok(None) } else { hold::decode(&order.0, &value).map(Some) }
+        if value.is_empty() { Ok(None) } else { hold::decode(&id.0, &value).map(Some) }
     };
-    orders.iter().map(one).collect()
+    ids.iter().map(one).collect()
 }
 
 /// The units, in the order of the question.

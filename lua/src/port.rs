@@ -9,7 +9,8 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::supply::Transfer;
-use domain::{Buyer, CellId, Entry, Flag, Hold, HoldState, Key, Kind, Nonce, OrderId, Tok, Totals};
+use domain::{Buyer, CellId, Entry, EntryId, Flag, Hold, HoldState, Key, Kind, Nonce};
+use domain::{OrderId, Tok, Totals};
 use std::time::Duration;
 
 /// The most items of one vectorised call; more is a caller's bug and refused.
@@ -45,8 +46,8 @@ pub type CellResult<T> = Result<T, CellError>;
 /// One order's line in a reserve call.
 #[derive(Debug, Clone)]
 pub struct ReserveItem {
-    /// The whole id.
-    pub order: OrderId,
+    /// The order's, or that of the transfer.
+    pub id: EntryId,
     /// The buyer; `None` for a transfer (state `Transfer`), which passes every check but stock.
     pub buyer: Option<Buyer>,
     /// [`domain::Identity::buyer_hash`] of the buyer: goes into `adds`. 0 for a transfer.
@@ -84,9 +85,9 @@ pub struct ReserveCall {
 
 impl ReserveCall {
     /// Sets the units of a transfer aside where they leave (a T hold, PROTOCOL 6.8).
-    pub fn transfer(id: OrderId, nonce: Nonce, transfer: &Transfer, wait: Option<Wait>) -> Self {
+    pub fn transfer(id: EntryId, nonce: Nonce, transfer: &Transfer, wait: Option<Wait>) -> Self {
         let item = ReserveItem {
-            order: id,
+            id,
             buyer: None,
             buyer_hash: 0,
             qty: transfer.units,
@@ -214,8 +215,8 @@ pub struct ApplyEntry {
     pub seq: u64,
     /// What it does.
     pub kind: Kind,
-    /// Whole id.
-    pub order: OrderId,
+    /// The order's or the request's.
+    pub id: EntryId,
     /// Empty where there is none.
     pub buyer: String,
     /// See [`ReserveItem::buyer_hash`].
@@ -232,7 +233,7 @@ impl ApplyEntry {
         Self {
             seq: e.seq,
             kind: e.kind,
-            order: e.order,
+            id: e.id,
             buyer: e.buyer.clone(),
             buyer_hash,
             qty: e.qty,
@@ -365,7 +366,7 @@ pub trait Cells: Send + Sync {
     async fn apply(&self, cell: &CellId, call: ApplyCall) -> CellResult<Applied>;
     /// Drops holds whose verdict (at the given seq) is folded in already: `s <= W`.
     /// Answers how many were dropped.
-    async fn resolve(&self, cell: &CellId, orders: &[(OrderId, u64)]) -> CellResult<u32>;
+    async fn resolve(&self, cell: &CellId, ids: &[(EntryId, u64)]) -> CellResult<u32>;
     /// Drops a line hold that exactly this attempt created. `Ok` or `Changed` (= KEPT).
     async fn cancel(&self, cell: &CellId, order: OrderId, nonce: Nonce) -> CellResult<Changed>;
     /// Fences an anchor that is not held (compares the whole id).
@@ -412,8 +413,8 @@ pub trait Cells: Send + Sync {
     ) -> CellResult<Page<(String, i64)>>;
     /// The raw quantities in b (None = no field) of some buyers (at most [`MAX_BATCH`]).
     async fn buyers(&self, cell: &CellId, buyers: &[String]) -> CellResult<Vec<Option<i64>>>;
-    /// Finds the holds of some orders (at most [`MAX_BATCH`]): the API's "hold alone".
-    async fn find_holds(&self, cell: &CellId, orders: &[OrderId]) -> CellResult<Vec<Option<Hold>>>;
+    /// Finds some holds (at most [`MAX_BATCH`]): the API's "hold alone".
+    async fn find_holds(&self, cell: &CellId, ids: &[EntryId]) -> CellResult<Vec<Option<Hold>>>;
     /// The orders that are held, or were decided lately, under some keys; at most [`MAX_BATCH`].
     async fn find_keys(&self, cell: &CellId, keys: &[Key]) -> CellResult<Vec<Option<OrderId>>>;
     /// True when the backend answers at all.

@@ -5,7 +5,7 @@
 //! it answers.
 
 use bytes::Bytes;
-use domain::{CellId, HoldState, Kind, OrderId};
+use domain::{CellId, EntryId, HoldState, Kind, OrderId};
 
 use crate::hold;
 use crate::port::{MAX_BATCH, Mark, Refusal, ReserveCall, ReserveItem, ReserveReply, Reserved};
@@ -33,7 +33,7 @@ fn push(out: &mut Call, item: &ReserveItem) -> Result<(), String> {
     let transfer = item.state == HoldState::Transfer;
     let buyer = item.buyer.as_ref().map_or("", |b| b.as_str());
     if item.state == HoldState::Fenced || transfer != buyer.is_empty() || item.qty == 0 {
-        return Err(format!("reserve of {}: state, buyer and qty do not fit", item.order));
+        return Err(format!("reserve of {}: state, buyer and qty do not fit", item.id));
     }
     let state = match item.state {
         HoldState::Line => 1,
@@ -41,7 +41,7 @@ fn push(out: &mut Call, item: &ReserveItem) -> Result<(), String> {
         HoldState::Sealed | HoldState::Fenced => 0,
     };
     let flags = u64::from(item.relay) + 2 * u64::from(item.checked) + 4 * state;
-    out.bytes(&item.order.0);
+    out.bytes(&item.id.0);
     out.text((item.buyer_hash & ADDS_MASK) + (ADDS_MASK + 1) * flags);
     out.open(format_args!("{:010}-{}{:03}{buyer}", item.qty, item.nonce, buyer.len()));
     out.bytes(&item.payload);
@@ -61,7 +61,7 @@ pub fn decode(call: &ReserveCall, value: Value) -> Result<ReserveReply, String> 
     let (adds, inc) = (f.uint()?, f.uint()?);
     let mark = Mark { redis_ms, watermark: watermark as u64, adds, inc, available: f.int()? };
     let ids = f.bytes()?;
-    if !ids.chunks(16).eq(call.items.iter().map(|i| &i.order.0[..])) {
+    if !ids.chunks(16).eq(call.items.iter().map(|i| &i.id.0[..])) {
         return Err(format!("the reply is of {ids:02x?}"));
     }
     let letters = f.bytes()?;
@@ -69,7 +69,7 @@ pub fn decode(call: &ReserveCall, value: Value) -> Result<ReserveReply, String> 
         return Err("reserve answered another number of items".to_owned());
     }
     let with_letter = call.items.iter().zip(&letters);
-    let results = with_letter.map(|(i, letter)| one(i.order, *letter, redis_ms, &mut f));
+    let results = with_letter.map(|(i, letter)| one(i.id, *letter, redis_ms, &mut f));
     let results = results.collect::<Result<_, _>>()?;
     match f.left() {
         0 => Ok(ReserveReply { mark, results, replicated: true }),
@@ -77,7 +77,7 @@ pub fn decode(call: &ReserveCall, value: Value) -> Result<ReserveReply, String> 
     }
 }
 
-fn one(order: OrderId, letter: u8, now: u64, f: &mut Fields) -> Result<Reserved, String> {
+fn one(id: EntryId, letter: u8, now: u64, f: &mut Fields) -> Result<Reserved, String> {
     let refused = |why| Ok(Reserved::Refused { why, known_buyer: letter.is_ascii_uppercase() });
     match letter {
         b'N' => Ok(Reserved::New { t_ms: now }),
@@ -90,7 +90,7 @@ fn one(order: OrderId, letter: u8, now: u64, f: &mut Fields) -> Result<Reserved,
         b'X' => {
             let content: [u8; 4] =
                 f.bytes()?[..].try_into().map_err(|_| "a content part of 4 bytes".to_owned())?;
-            Ok(Reserved::Conflict(OrderId::join(order.key(), content)))
+            Ok(Reserved::Conflict(OrderId::join(id.key(), content)))
         }
         b'F' => Ok(Reserved::Fenced),
         b'D' => Ok(Reserved::Late),

@@ -2,21 +2,21 @@
 //!
 //! The caller gives the seq of each verdict; the script drops only at or below W.
 
-use domain::{CellId, OrderId};
+use domain::{CellId, EntryId};
 
 use crate::port::MAX_BATCH;
 use crate::script::{Call, RESOLVE};
 use crate::value::{Fields, Value};
 
 /// The call, or why it is none.
-pub fn encode(cell: &CellId, orders: &[(OrderId, u64)]) -> Result<Call, String> {
-    if orders.is_empty() || orders.len() > MAX_BATCH {
-        return Err(format!("resolve of {} orders", orders.len()));
+pub fn encode(cell: &CellId, ids: &[(EntryId, u64)]) -> Result<Call, String> {
+    if ids.is_empty() || ids.len() > MAX_BATCH {
+        return Err(format!("resolve of {} holds", ids.len()));
     }
-    let mut out = Call::new(&RESOLVE, cell, &["c", "h", "b0"]).room(3 * orders.len());
-    for (order, seq) in orders {
-        out.bytes(&order.key().0);
-        out.bytes(&order.0);
+    let mut out = Call::new(&RESOLVE, cell, &["c", "h", "b0"]).room(3 * ids.len());
+    for (id, seq) in ids {
+        out.bytes(&id.key().0);
+        out.bytes(&id.0);
         out.text(seq);
     }
     Ok(out)

@@ -4,7 +4,13 @@
 //! A caller repeats with the same nonce; then every order has exactly one hold (INV-4), because
 //! neither a migration nor a manual failover loses a write.
 #![cfg(feature = "cluster")]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, missing_docs)]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs
+)]
 
 mod nodes;
 

@@ -49,7 +49,7 @@ async fn reserve(cells: &dyn Cells, cell: &CellId, n: u64) {
         let entry = |i| {
             let (order, buyer) = (order((i % 4000) as u16, i, 1), format!("buyer-{i:012}"));
             let kind = Kind::Claim;
-            domain::ledger::Draft { kind, order, buyer, qty: 1, payload: Vec::new() }
+            domain::ledger::Draft { kind, id: order.into(), buyer, qty: 1, payload: Vec::new() }
         };
         let drafts = (0..n).map(|i| entry(batch * n + i));
         let entries = drafts.map(|d| ApplyEntry::of(&head.append(d, 0).unwrap(), 1)).collect();

@@ -3,7 +3,13 @@
 //! Each test holds the stack alone, because it stops and kills servers. Slots that move, scripts
 //! that are forgotten and failovers under load are in `disrupt.rs`, for this way to Redis too.
 #![cfg(feature = "cluster")]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, missing_docs)]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs
+)]
 
 mod nodes;
 

@@ -29,8 +29,8 @@ impl Holds<'_> {
         self.cursor = (page.cursor != 0).then_some(page.cursor);
         let mut items = page.items;
         // Sorted: what a pass does in which order is a function of what it sees.
-        items.sort_unstable_by_key(|h| h.order);
-        items.dedup_by_key(|h| h.order);
+        items.sort_unstable_by_key(|h| h.id);
+        items.dedup_by_key(|h| h.id);
         Ok(Some(items))
     }
 }

@@ -187,7 +187,7 @@ impl Reconciler {
             for mut hold in page {
                 if hold.buyer.as_ref().is_some_and(|b| picked.has(b.as_str())) {
                     (hold.payload, hold.att) = (Vec::new(), String::new());
-                    holds.insert(hold.order, hold);
+                    holds.insert(hold.id, hold);
                 }
             }
             if holds.len() > CROWD {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use cells::port::MAX_BATCH;
 use domain::frame::{Item, Mode, Sealed};
 use domain::supply::Transfer;
-use domain::{CellId, Hold, HoldState, OrderId, Payload};
+use domain::{CellId, EntryId, Hold, HoldState, OrderId, Payload};
 use orderlog::port::Partition;
 use runtime::mutant::{self, Mutant};
 use store::port::Verdict;
@@ -74,7 +74,7 @@ impl Reconciler {
             let Some(horizon) = walk.horizon else { continue };
             let dbs = self.databases_of(walk.cell, &hold);
             let relayed = self.relayed.lock();
-            let since = horizon.before(age).max(relayed.at(dbs, hold.order));
+            let since = horizon.before(age).max(relayed.at(dbs, hold.id));
             let taken = taken.entry(dbs).or_default();
             if since + x < horizon.of(&[dbs.0, dbs.1]) && *taken < relayed.room(dbs) {
                 *taken += 1;
@@ -113,22 +113,23 @@ impl Reconciler {
             // Looked at again here: what is published must not be older than a gate's publish may
             // be, or a rebuild would no longer wait for it.
             let seen = Instant::now();
-            let orders: Vec<OrderId> = part.iter().map(|h| h.order).collect();
-            let held = self.ports.cells.find_holds(cell, &orders).await.map_err(down)?;
-            let orders: Vec<OrderId> = held.iter().flatten().map(|h| h.order).collect();
-            let found = self.ports.store.find_verdicts(cell, &orders).await.map_err(down)?;
+            let ids: Vec<EntryId> = part.iter().map(|h| h.id).collect();
+            let held = self.ports.cells.find_holds(cell, &ids).await.map_err(down)?;
+            let ids: Vec<EntryId> = held.iter().flatten().map(|h| h.id).collect();
+            let found = self.ports.store.find_verdicts(cell, &ids).await.map_err(down)?;
+            let orders: Vec<OrderId> = held.iter().flatten().filter_map(Hold::order).collect();
             let parked = self.ports.store.parked_among(&orders).await.map_err(down)?;
             let mut decided = Vec::new();
             let mut open = Vec::new();
             for (hold, verdict) in held.iter().flatten().zip(found) {
                 match verdict {
-                    Some(v) => decided.push((hold.order, v)),
-                    None if !parked.contains(&hold.order) => open.push(hold),
+                    Some(v) => decided.push((hold.id, v)),
+                    None if !hold.order().is_some_and(|o| parked.contains(&o)) => open.push(hold),
                     None => {}
                 }
             }
             if mutant::on(Mutant::Giveback) {
-                let old: Vec<_> = open.iter().map(|h| (h.order, 0)).collect();
+                let old: Vec<_> = open.iter().map(|h| (h.id, 0)).collect();
                 self.ports.cells.resolve(cell, &old).await.map_err(down)?;
                 return Ok(());
             }
@@ -142,7 +143,7 @@ impl Reconciler {
     async fn settle_decided(
         &self,
         cell: &CellId,
-        decided: Vec<(OrderId, Verdict)>,
+        decided: Vec<(EntryId, Verdict)>,
     ) -> Result<(), OperateError> {
         if decided.is_empty() {
             return Ok(());
@@ -151,7 +152,7 @@ impl Reconciler {
         if mutant::on(Mutant::NoResolve) {
             return Ok(());
         }
-        let list: Vec<(OrderId, u64)> = decided.iter().map(|(o, v)| (*o, v.seq)).collect();
+        let list: Vec<(EntryId, u64)> = decided.iter().map(|(o, v)| (*o, v.seq)).collect();
         metrics::resolved(self.ports.cells.resolve(cell, &list).await.map_err(down)?);
         Ok(())
     }
@@ -174,7 +175,7 @@ impl Reconciler {
                 HoldState::Transfer => transfers.push(hold),
                 // Carts: their anchor decides, by the rules of the cart flow.
                 HoldState::Sealed | HoldState::Line | HoldState::Fenced => {
-                    tracing::debug!(order = %hold.order, "a cart's hold is left alone");
+                    tracing::debug!(order = %hold.id, "a cart's hold is left alone");
                 }
             }
         }
@@ -185,7 +186,7 @@ impl Reconciler {
         }
         for hold in transfers {
             if let Err(e) = self.finish_transfer(hold).await {
-                tracing::warn!(request = %hold.order, error = %e, "a transfer has to wait");
+                tracing::warn!(request = %hold.id, error = %e, "a transfer has to wait");
             }
         }
         Ok(())
@@ -227,7 +228,7 @@ impl Reconciler {
         let Ok(now) = self.ports.store.now_ms().await else { return };
         let mut relayed = self.relayed.lock();
         for hold in holds {
-            relayed.add(self.databases_of(cell, hold), hold.order, now);
+            relayed.add(self.databases_of(cell, hold), hold.id, now);
         }
     }
 
@@ -235,7 +236,7 @@ impl Reconciler {
     async fn finish_transfer(&self, hold: &Hold) -> Result<(), OperateError> {
         let t = Transfer::decode(&hold.payload).map_err(down)?;
         let to = t.to.as_ref();
-        self.ports.store.transfer(hold.order, &t.from, to, t.units).await.map_err(down)?;
+        self.ports.store.transfer(hold.id, &t.from, to, t.units).await.map_err(down)?;
         self.follow.catch_up(&t.from).await;
         if let Some(to) = to {
             self.follow.catch_up(to).await;
@@ -253,7 +254,7 @@ fn one_line(hold: &Hold) -> Option<Payload> {
     match Payload::decode(&hold.payload) {
         Ok(p) => (p.lines.len() == 1).then_some(p),
         Err(e) => {
-            tracing::error!(order = %hold.order, error = %e, "a hold's payload cannot be read");
+            tracing::error!(order = %hold.id, error = %e, "a hold's payload cannot be read");
             None
         }
     }

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use domain::OrderId;
+use domain::EntryId;
 
 /// The databases of an order: its cell's and its buyer's.
 pub(crate) type Dbs = (u16, u16);
@@ -16,7 +16,7 @@ pub(crate) type Dbs = (u16, u16);
 #[derive(Debug, Default)]
 pub(crate) struct Relayed {
     most: usize,
-    by_dbs: HashMap<Dbs, HashMap<OrderId, u64>>,
+    by_dbs: HashMap<Dbs, HashMap<EntryId, u64>>,
 }
 
 impl Relayed {
@@ -27,8 +27,8 @@ impl Relayed {
     }
 
     /// When it was published, ms; 0 when that is not known.
-    pub fn at(&self, dbs: Dbs, order: OrderId) -> u64 {
-        self.by_dbs.get(&dbs).and_then(|of| of.get(&order)).copied().unwrap_or(0)
+    pub fn at(&self, dbs: Dbs, id: EntryId) -> u64 {
+        self.by_dbs.get(&dbs).and_then(|of| of.get(&id)).copied().unwrap_or(0)
     }
 
     /// How many more may be published.
@@ -37,8 +37,8 @@ impl Relayed {
     }
 
     /// One was published at this time, ms.
-    pub fn add(&mut self, dbs: Dbs, order: OrderId, at: u64) {
-        self.by_dbs.entry(dbs).or_default().insert(order, at);
+    pub fn add(&mut self, dbs: Dbs, id: EntryId, at: u64) {
+        self.by_dbs.entry(dbs).or_default().insert(id, at);
     }
 
     /// Forgets those that are past their chance: `over` says so of databases and time.
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn a_pair_of_databases_that_stands_still_leaves_room_for_the_others() {
-        let id = |n| OrderId([n; 16]);
+        let id = |n| EntryId([n; 16]);
         let mut r = Relayed::new(8, 2);
         assert_eq!((r.room((0, 0)), r.room((1, 0))), (2, 2));
         r.add((0, 0), id(1), 5);

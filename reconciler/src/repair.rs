@@ -8,14 +8,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use cells::port::{Changed, MAX_MEND, MendCall};
 use domain::drift::{self, DriftKind};
-use domain::{CellId, Flag, OrderId};
+use domain::{CellId, EntryId, Flag};
 use store::fold::buyer_units;
 use view::{Followed, OperateError};
 
 use crate::{Reconciler, down};
 
 impl Reconciler {
-    fn fresh_id(&self, cell: &CellId, kind: &str) -> OrderId {
+    fn fresh_id(&self, cell: &CellId, kind: &str) -> EntryId {
         let unique = format!("{}.{}", cell.bucket, self.ports.unique.next());
         self.ports.identity.request_id(&cell.offer, kind, &unique)
     }

@@ -63,21 +63,25 @@ impl Reconciler {
                 continue;
             }
             let all = match self.anchors(&range).await {
-                Ok(all) => all,
+                Ok(Some(all)) => all,
+                // No other process would know more of it.
+                Ok(None) => continue,
                 Err(e) => {
                     tracing::warn!(cell = %range.cell, error = %e, "a range has to wait");
                     whole = false;
                     continue;
                 }
             };
+            let readable = all.iter().all(Option::is_some);
             // Slow is not dead: an order may wait in the retry partition of any of its databases.
             let due = |a: &Anchor| since + y < horizon.of(&self.databases_of_order(a));
-            let (due, waiting): (Vec<_>, Vec<_>) = all.into_iter().partition(due);
+            let (due, waiting): (Vec<_>, Vec<_>) = all.into_iter().flatten().partition(due);
+            let all = readable && waiting.is_empty();
             // A range whose orders live on a database that is down must not stop the others.
             match self.sweep_range(due).await {
-                Ok(Swept::Complete) if waiting.is_empty() => complete.push(range),
+                Ok(Swept::Complete) if all => complete.push(range),
                 // Its bytes are kept for whoever asks, unless younger ranges would wait for them.
-                Ok(Swept::Parked) if waiting.is_empty() && full => complete.push(range),
+                Ok(Swept::Parked) if all && full => complete.push(range),
                 Ok(_) => {}
                 Err(e) => {
                     tracing::debug!(cell = %range.cell, error = %e, "a range has to wait");
@@ -109,32 +113,45 @@ impl Reconciler {
         of_lines.chain([store.order_db(a.order)]).collect()
     }
 
-    /// The anchor verdicts of a range.
-    async fn anchors(&self, range: &UnrowedRange) -> Result<Vec<Anchor>, OperateError> {
+    /// The anchor verdicts of a range, `None` in place of one whose bytes nobody can read: a range
+    /// is not forgotten over it, and the others in it go on. `None` as a whole when the reads know
+    /// nothing of its orders: it was finished in between, or a replica that is behind was asked. In
+    /// both cases it is not for this pass to forget it.
+    async fn anchors(
+        &self,
+        range: &UnrowedRange,
+    ) -> Result<Option<Vec<Option<Anchor>>>, OperateError> {
         let orders = self.ports.store.kept(&range.cell, range.first_seq).await.map_err(down)?;
         let limit = (range.last_seq + 1 - range.first_seq).min(WIDEST);
         let page = self.ports.store.after(&range.cell, range.first_seq - 1, limit).await;
         let entries = page.map_err(down)?.map(|p| p.entries).unwrap_or_default();
         let kinds: BTreeMap<u64, &Entry> = entries.iter().map(|e| (e.seq, e)).collect();
-        // A range that nothing is kept of is finished, or a replica that is behind was asked: in
-        // both cases it is not for this pass to forget it. Nor what the ledger has and a read not.
         let missing = orders.iter().any(|k| !kinds.contains_key(&k.seq));
         if orders.is_empty() || missing && self.reaches(range).await? {
-            return Err(down(format!("{}: reads know nothing of its orders", range.cell)));
+            return Ok(None);
         }
         let mut out = Vec::new();
         for Kept { seq, mode, sealed } in orders {
             let Some(e) = kinds.get(&seq).filter(|e| e.kind.class() == Class::Verdict) else {
                 continue;
             };
-            let payload = Payload::decode(&sealed.payload).map_err(down)?;
-            if payload.anchor_line().cell == range.cell && payload.order == e.order {
+            let payload = match Payload::decode(&sealed.payload) {
+                Ok(payload) => payload,
+                Err(e) => {
+                    let cell = &range.cell;
+                    tracing::error!(%cell, seq, error = %e, "an order cannot be read");
+                    out.push(None);
+                    continue;
+                }
+            };
+            let order = payload.order;
+            if payload.anchor_line().cell == range.cell && e.order() == Some(order) {
                 let home = self.home(&payload);
                 let cells = payload.lines.into_iter().map(|l| l.cell).collect();
-                out.push(Anchor { order: e.order, kind: e.kind, mode, sealed, cells, home });
+                out.push(Some(Anchor { order, kind: e.kind, mode, sealed, cells, home }));
             }
         }
-        Ok(out)
+        Ok(Some(out))
     }
 
     /// True when the ledger has the positions of a range, whatever plain reads say.

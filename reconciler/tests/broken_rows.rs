@@ -12,15 +12,15 @@ mod common;
 
 use common::{reconciler, settle, start_writer};
 use domain::drift::{DriftKind, broken_note};
-use domain::{CellId, Flag, Kind, OrderId};
+use domain::{CellId, EntryId, Flag, Kind};
 use store::{Ledger, Marks, StoreError};
 use testkit::ports::{Site, until};
 use view::{Reconcile, Report};
 
 const OPEN: (Flag, &[Flag]) = (Flag::Open, &[Flag::Paused]);
 
-fn request(n: u8) -> OrderId {
-    OrderId([n; 16])
+fn request(n: u8) -> EntryId {
+    EntryId([n; 16])
 }
 
 /// Two cells of one database with a claim each, and a running writer.
@@ -135,7 +135,7 @@ async fn a_false_row_of_a_closed_cell_is_set_right() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_write_goes_on_top_of_a_false_row() {
     let (site, cell, _) = site().await;
-    let claim = site.entries(&cell).await.last().unwrap().order;
+    let claim = site.entries(&cell).await.last().unwrap().order().unwrap();
     let before = site.entries(&cell).await;
     set_row(&site, &cell, "net = net + 1").await;
     let one = std::slice::from_ref(&cell);

@@ -10,15 +10,15 @@ mod common;
 
 use common::{X, reconciler, settle, start_writer};
 use domain::drift::{DriftKind, repair_note};
-use domain::{CellId, Flag, OrderId};
+use domain::{CellId, EntryId, Flag};
 use orderlog::port::OrderLog;
 use store::Ledger;
 use store::port::Change;
 use testkit::ports::{Fail, Site};
 use view::Reconcile;
 
-fn request(n: u8) -> OrderId {
-    OrderId([n; 16])
+fn request(n: u8) -> EntryId {
+    EntryId([n; 16])
 }
 
 /// A cell with a claim, a hold and a running writer.

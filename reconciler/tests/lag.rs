@@ -106,7 +106,7 @@ impl Shop {
             window_ms: 900_000,
         };
         let item = ReserveItem {
-            order: payload.order,
+            id: payload.order.into(),
             buyer_hash: identity.buyer_hash(&buyer),
             buyer: Some(buyer),
             qty: 1,
@@ -124,7 +124,7 @@ impl Shop {
             panic!("no hold");
         };
         let sealed = Sealed { t_ms, payload: payload.encode().into() };
-        let home = Partition::Main(domain::home(&payload, &identity, MAINS));
+        let home = Partition::Main(domain::home(&payload, identity, MAINS));
         let frame = frame::encode(&[Item::Order(Mode::Full, sealed)]);
         self.log.publish(home, frame).await.unwrap();
     }

@@ -1,7 +1,12 @@
 //! A million holds while no database answers, and when it answers again: what a pass keeps in
 //! memory is a page of them, and its numbers are right. Alone in its binary: memory is measured of
 //! the whole process.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a step that fails fails the test")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a step that fails fails the test"
+)]
 
 mod common;
 
@@ -26,7 +31,7 @@ async fn fill(site: &Site, cell: &CellId) {
         let mut order = [0; 16];
         order[..8].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
         ReserveItem {
-            order: domain::OrderId(order),
+            id: domain::OrderId(order).into(),
             buyer: Some(format!("buyer-{n}").parse().unwrap()),
             buyer_hash: n,
             qty: 1,

@@ -14,7 +14,7 @@ use cells::port::{Cells, ReserveCall, ReserveItem, Reserved};
 use common::{X, finished_until, published, reconciler, settle, start_writer};
 use domain::frame::{Mode, Sealed};
 use domain::supply::Transfer;
-use domain::{CellId, HoldState, Kind, Nonce, OrderId, Payload};
+use domain::{CellId, EntryId, HoldState, Kind, Nonce, OrderId, Payload};
 use orderlog::port::Partition;
 use store::port::{Ask, CellAsks};
 use store::{Ledger, Marks, Orders};
@@ -148,7 +148,7 @@ async fn a_phantom_is_dropped() {
     // The tombstone is forgotten after 10 to 20 minutes; then an old command runs once more.
     for n in 1..4 {
         site.clock.advance(700_000);
-        site.store.supply(&[(cell.clone(), 1)], OrderId([n; 16])).await.unwrap();
+        site.store.supply(&[(cell.clone(), 1)], EntryId([n; 16])).await.unwrap();
         view::Follow::new(&site.ports).catch_up(&cell).await;
     }
     assert!(matches!(site.reserve(&p, 0).await, Reserved::New { .. }));
@@ -238,7 +238,7 @@ async fn a_sweep_goes_on_beside_a_database_that_is_down() {
 async fn set_aside(site: &Site, from: &CellId, to: Option<&CellId>, id: OrderId) {
     let t = Transfer { from: from.clone(), to: to.cloned(), units: 3 };
     let item = ReserveItem {
-        order: id,
+        id: id.into(),
         buyer: None,
         buyer_hash: 0,
         qty: 3,

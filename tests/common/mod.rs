@@ -3,7 +3,7 @@
 //! Dropping it is the audit: no panic on standard error, every offer that the test made conserves
 //! its units, nothing is held and every view is at its ledger's end. A failing test skips the
 //! audit and shows the log instead. Everything has a deadline; nothing touches a shared server.
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, clippy::print_stderr, reason = "each test binary uses its part")]
 
 pub mod h2;
 pub mod http;

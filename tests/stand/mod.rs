@@ -1,5 +1,5 @@
 //! Gate, writer and reconciler as processes on the real servers.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helper")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test's helper")]
 #![allow(dead_code, reason = "each test uses what it needs")]
 
 use std::path::Path;

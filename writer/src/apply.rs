@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use cells::port::MAX_BATCH;
-use domain::{CellId, OrderId};
+use domain::{CellId, EntryId};
 use futures::future::join_all;
 use runtime::mutant::{self, Mutant};
 use store::port::Appended;
@@ -34,9 +34,9 @@ impl Processor {
             cells.entry(one.cell.clone()).or_default().push(one);
         }
         join_all(cells.values().map(|list| self.apply_cell(list))).await;
-        let mut old: BTreeMap<&CellId, Vec<(OrderId, u64)>> = BTreeMap::new();
+        let mut old: BTreeMap<&CellId, Vec<(EntryId, u64)>> = BTreeMap::new();
         for (cell, flow, seq) in &decided.old {
-            old.entry(cell).or_default().push((flows[*flow].order(), *seq));
+            old.entry(cell).or_default().push((flows[*flow].order().into(), *seq));
         }
         join_all(old.iter().map(|(cell, list)| self.resolve_cell(cell, list))).await;
     }
@@ -50,7 +50,7 @@ impl Processor {
         }
     }
 
-    async fn resolve_cell(&self, cell: &CellId, list: &[(OrderId, u64)]) {
+    async fn resolve_cell(&self, cell: &CellId, list: &[(EntryId, u64)]) {
         if mutant::on(Mutant::NoResolve) {
             return;
         }

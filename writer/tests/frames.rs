@@ -330,7 +330,7 @@ async fn a_late_duplicate_of_a_reserve_is_dropped_with_its_frame() {
     // The tombstone is forgotten after 10 to 20 minutes; then an old command runs once more.
     for n in 1..4 {
         site.clock.advance(700_000);
-        site.store.supply(&[(cell.clone(), 1)], domain::OrderId([n; 16])).await.unwrap();
+        site.store.supply(&[(cell.clone(), 1)], domain::EntryId([n; 16])).await.unwrap();
         view::Follow::new(&site.ports).catch_up(&cell).await;
     }
     assert!(matches!(site.reserve(&p, 0).await, cells::Reserved::New { .. }));

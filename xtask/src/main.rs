@@ -4,6 +4,7 @@
 //! a change must pass (`ci`), the simulator (`sim`), and the benchmark (`bench`). Parsing lives in
 //! `cli`, the work in one module per concern; this file only dispatches and turns a failure into an
 //! exit code.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool that somebody watches")]
 #![allow(
     clippy::disallowed_methods,
     reason = "a developer's tool: real clocks, threads and environment are its job"

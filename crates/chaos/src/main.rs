@@ -2,6 +2,7 @@
 //! while a crowd buys. A schedule is broken when one invariant of docs/protocol.md is.
 //!
 //! Needs the stack; keeps every other test off it while it runs.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool that somebody watches")]
 #![allow(clippy::disallowed_methods, reason = "real processes live in real time")]
 
 mod bought;

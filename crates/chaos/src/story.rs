@@ -53,7 +53,7 @@ async fn ledger(store: &SqlStore, cell: &CellId, order: OrderId, out: &mut Strin
                 return;
             }
         };
-        for entry in page.entries.iter().filter(|e| e.order == order) {
+        for entry in page.entries.iter().filter(|e| e.id == order.into()) {
             let _ = writeln!(out, "  ledger  {entry:?}");
         }
         match page.entries.last() {
@@ -78,7 +78,7 @@ async fn hold(cells: &dyn Cells, cell: &CellId, order: OrderId, out: &mut String
             out.push_str("  holds   cannot be read\n");
             return;
         };
-        for hold in page.items.iter().filter(|h| h.order == order) {
+        for hold in page.items.iter().filter(|h| h.id == order.into()) {
             let _ = writeln!(out, "  hold    {hold:?}");
         }
         cursor = page.cursor;

@@ -3,7 +3,7 @@
 //! Nothing leaves a hold because of time; only a verdict, a resolve, or the rules of the cart
 //! flow remove it. INV-4: `held` is the sum of the quantities of the holds.
 
-use crate::ids::{Buyer, OrderId};
+use crate::ids::{Buyer, EntryId, OrderId};
 
 /// The unique id of one gate attempt. Never reused, also not by a retry of the same client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,8 +49,8 @@ impl HoldState {
 /// One hold as a scan shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
-    /// The whole id.
-    pub order: OrderId,
+    /// The order's, or that of the transfer.
+    pub id: EntryId,
     /// Units kept off sale.
     pub qty: u32,
     /// Who they are kept for; `None` for a transfer.
@@ -63,4 +63,16 @@ pub struct Hold {
     pub payload: Vec<u8>,
     /// Redis time of creation, milliseconds.
     pub t_ms: u64,
+}
+
+impl Hold {
+    /// The order that it is held for; `None` for a transfer.
+    pub fn order(&self) -> Option<OrderId> {
+        match self.state {
+            HoldState::Sealed | HoldState::Line | HoldState::Fenced => {
+                OrderId::from_slice(&self.id.0).ok()
+            }
+            HoldState::Transfer => None,
+        }
+    }
 }

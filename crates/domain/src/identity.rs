@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
 
-use crate::ids::{Buyer, CampaignNo, IdempotencyKey, Key, OfferId, OrderId};
+use crate::ids::{Buyer, CampaignNo, EntryId, IdempotencyKey, Key, OfferId, OrderId};
 use crate::shard::LogicalShard;
 
 /// The keyed functions; cheap to clone.
@@ -121,12 +121,12 @@ impl Identity {
     }
 
     /// The 16-byte id of an operator's request on an offer (supply, flag, transfer).
-    pub fn request_id(&self, offer: &OfferId, kind: &str, request: &str) -> OrderId {
+    pub fn request_id(&self, offer: &OfferId, kind: &str, request: &str) -> EntryId {
         let parts = [b"request".as_slice(), offer.as_str().as_bytes(), kind.as_bytes()];
         let full = digest(&self.mac, &[parts[0], parts[1], parts[2], request.as_bytes()]);
         let mut id = [0; 16];
         id.copy_from_slice(&full[..16]);
-        OrderId(id)
+        EntryId(id)
     }
 
     fn hash(&self, domain: u8, bytes: &[u8]) -> u64 {

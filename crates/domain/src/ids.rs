@@ -27,6 +27,9 @@ pub enum IdError {
     /// An order id that is not a version 8 UUID in lower-case text form.
     #[error("an order id is a version 8 UUID")]
     Order,
+    /// An id of an entry that is not 16 bytes.
+    #[error("an entry's id is 16 bytes")]
+    Entry,
 }
 
 /// True for `[a-z0-9-]{1,64}`: the grammar of offer and campaign ids.
@@ -176,7 +179,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The id of an order (or of a supply request): 16 bytes, UUIDv8 in text.
+/// The id of an order: 16 bytes, UUIDv8 in text.
 ///
 /// Layout: 24 bits campaign, 12 bits buyer shard, 54 bits key part, 32 bits content part, and the
 /// 6 version and variant bits. The last four bytes are exactly the content part.
@@ -206,24 +209,21 @@ impl OrderId {
     }
     /// Everything but the content part: the field of h and d.
     pub fn key(&self) -> Key {
-        let mut k = [0; 12];
-        k.copy_from_slice(&self.0[..12]);
-        Key(k)
+        EntryId::from(*self).key()
     }
     /// The 32 bits that depend on the content.
     pub fn content(&self) -> [u8; 4] {
-        [self.0[12], self.0[13], self.0[14], self.0[15]]
+        EntryId::from(*self).content()
     }
     /// Joins a key field and a content part again.
     pub fn join(key: Key, content: [u8; 4]) -> Self {
-        let mut id = [0; 16];
-        id[..12].copy_from_slice(&key.0);
-        id[12..].copy_from_slice(&content);
-        Self(id)
+        Self(EntryId::join(key, content).0)
     }
     /// From 16 raw bytes, as the stores and frames keep it.
     pub fn from_slice(b: &[u8]) -> Result<Self, IdError> {
-        b.try_into().map(Self).map_err(|_| IdError::Order)
+        let id = uuid::Uuid::from_slice(b).map_err(|_| IdError::Order)?;
+        let right = id.get_version_num() == 8 && id.get_variant() == uuid::Variant::RFC4122;
+        if right { Ok(Self(id.into_bytes())) } else { Err(IdError::Order) }
     }
 }
 
@@ -232,10 +232,7 @@ impl FromStr for OrderId {
     fn from_str(s: &str) -> Result<Self, IdError> {
         let canonical = s.len() == 36 && !s.bytes().any(|b| b.is_ascii_uppercase());
         let id = uuid::Uuid::try_parse(s).map_err(|_| IdError::Order)?;
-        if !canonical || id.get_version_num() != 8 {
-            return Err(IdError::Order);
-        }
-        Ok(Self(id.into_bytes()))
+        if canonical { Self::from_slice(id.as_bytes()) } else { Err(IdError::Order) }
     }
 }
 impl fmt::Display for OrderId {
@@ -244,6 +241,53 @@ impl fmt::Display for OrderId {
     }
 }
 impl fmt::Debug for OrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The id of an entry of a ledger and of a hold: an order's, or that of an operator's request
+/// (supply, flag, transfer), which no order has and which is nothing to a buyer. 16 bytes.
+///
+/// Whose it is follows from the entry's kind or the hold's state, never from its bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EntryId(pub [u8; 16]);
+
+impl EntryId {
+    /// The field of h and d: everything but the last four bytes.
+    pub fn key(&self) -> Key {
+        let mut k = [0; 12];
+        k.copy_from_slice(&self.0[..12]);
+        Key(k)
+    }
+    /// What h and d keep in the field's value: of an order, what depends on its content.
+    pub fn content(&self) -> [u8; 4] {
+        [self.0[12], self.0[13], self.0[14], self.0[15]]
+    }
+    /// Joins a field and what its value kept.
+    pub fn join(key: Key, content: [u8; 4]) -> Self {
+        let mut id = [0; 16];
+        id[..12].copy_from_slice(&key.0);
+        id[12..].copy_from_slice(&content);
+        Self(id)
+    }
+    /// From 16 raw bytes, as the stores keep it.
+    pub fn from_slice(b: &[u8]) -> Result<Self, IdError> {
+        b.try_into().map(Self).map_err(|_| IdError::Entry)
+    }
+}
+
+impl From<OrderId> for EntryId {
+    fn from(order: OrderId) -> Self {
+        Self(order.0)
+    }
+}
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&uuid::Uuid::from_bytes(self.0), f)
+    }
+}
+impl fmt::Debug for EntryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }

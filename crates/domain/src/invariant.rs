@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::hold::Hold;
-use crate::ids::OrderId;
+use crate::ids::{EntryId, OrderId};
 use crate::ledger::{Class, Entry, Kind, Totals, refold};
 use crate::order::Status;
 
@@ -33,7 +33,7 @@ pub fn ledger(entries: &[Entry], head: Totals) -> Vec<Violation> {
 #[derive(Debug, Clone, Default)]
 pub struct LedgerWatch {
     totals: Totals,
-    seen: BTreeMap<(OrderId, Class), (Kind, i64)>,
+    seen: BTreeMap<(EntryId, Class), (Kind, i64)>,
 }
 
 impl LedgerWatch {
@@ -48,25 +48,27 @@ impl LedgerWatch {
         self.totals = head;
         for e in entries {
             let class = e.kind.class();
-            if self.seen.insert((e.order, class), (e.kind, e.qty)).is_some() {
-                out.push(bad("INV-2", format!("second {class:?} of {}", e.order)));
+            if self.seen.insert((e.id, class), (e.kind, e.qty)).is_some() {
+                out.push(bad("INV-2", format!("second {class:?} of {}", e.id)));
             }
-            if e.kind == Kind::Release && self.kind(e.order, Class::Verdict) != Some(Kind::Claim) {
-                out.push(bad("INV-2", format!("release without claim of {}", e.order)));
+            if e.kind == Kind::Release && self.kind(e.id, Class::Verdict) != Some(Kind::Claim) {
+                out.push(bad("INV-2", format!("release without claim of {}", e.id)));
             }
         }
         out
     }
 
-    /// The entry of an order in a class.
-    pub fn kind(&self, order: OrderId, class: Class) -> Option<Kind> {
-        self.seen.get(&(order, class)).map(|s| s.0)
+    /// The entry under an id in a class.
+    pub fn kind(&self, id: impl Into<EntryId>, class: Class) -> Option<Kind> {
+        self.seen.get(&(id.into(), class)).map(|s| s.0)
     }
 
     /// The claims with their units, by order.
     pub fn claims(&self) -> impl Iterator<Item = (OrderId, i64)> {
-        let claim =
-            |(k, v): (&(OrderId, Class), &(Kind, i64))| (v.0 == Kind::Claim).then_some((k.0, v.1));
+        // Only an order has a claim.
+        let claim = |(k, v): (&(EntryId, Class), &(Kind, i64))| {
+            (v.0 == Kind::Claim).then_some((OrderId(k.0.0), v.1))
+        };
         self.seen.iter().filter_map(claim)
     }
 }

@@ -8,7 +8,7 @@ use siphasher::sip::SipHasher13;
 use std::fmt;
 use std::hash::Hasher;
 
-use crate::ids::OrderId;
+use crate::ids::{EntryId, OrderId};
 
 /// What an entry does. The number is what the database stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -126,8 +126,8 @@ pub struct Entry {
     pub seq: u64,
     /// What it does.
     pub kind: Kind,
-    /// The order, or the request id of supply, transfer and flag.
-    pub order: OrderId,
+    /// The order's, or that of the request of supply, transfer and flag.
+    pub id: EntryId,
     /// The buyer; empty for supply, transfer and flag.
     pub buyer: String,
     /// Units, at least 0; for a flag its value; for a reject 0.
@@ -151,8 +151,8 @@ pub struct Entry {
 pub struct Draft {
     /// What it does.
     pub kind: Kind,
-    /// The order or request id.
-    pub order: OrderId,
+    /// The order's or the request's.
+    pub id: EntryId,
     /// The buyer, empty where there is none.
     pub buyer: String,
     /// Units; for a flag its value.
@@ -219,7 +219,7 @@ impl Totals {
         Ok(Entry {
             seq,
             kind: d.kind,
-            order: d.order,
+            id: d.id,
             buyer: d.buyer,
             qty: d.qty,
             payload: d.payload,
@@ -238,6 +238,18 @@ impl Totals {
 }
 
 impl Entry {
+    /// The order that it decides or gives back; `None` for what an operator asked for, as a
+    /// transfer that was rejected.
+    pub fn order(&self) -> Option<OrderId> {
+        match self.kind {
+            Kind::Claim | Kind::Reject | Kind::Release if !self.buyer.is_empty() => {
+                OrderId::from_slice(&self.id.0).ok()
+            }
+            Kind::Claim | Kind::Reject | Kind::Release => None,
+            Kind::Supply | Kind::TransferOut | Kind::Flag => None,
+        }
+    }
+
     /// The totals right after this entry.
     pub fn totals(&self) -> Totals {
         Totals {
@@ -253,7 +265,7 @@ impl Entry {
 fn chain(prev: Tok, seq: u64, d: &Draft, after: (i64, i64, Flag)) -> Tok {
     let mut h = SipHasher13::new_with_keys(prev.0, seq);
     h.write_u8(d.kind as u8);
-    h.write(&d.order.0);
+    h.write(&d.id.0);
     h.write_i64(d.qty);
     h.write_i64(after.0);
     h.write_i64(after.1);
@@ -269,7 +281,7 @@ pub fn refold(from: Totals, entries: &[Entry]) -> Result<Totals, String> {
     for e in entries {
         let draft = Draft {
             kind: e.kind,
-            order: e.order,
+            id: e.id,
             buyer: e.buyer.clone(),
             qty: e.qty,
             payload: Vec::new(),

@@ -26,7 +26,7 @@ pub use content::content;
 pub use hold::{Hold, HoldState, Nonce};
 pub use home::home;
 pub use identity::Identity;
-pub use ids::{Buyer, CampaignNo, CellId, IdError, IdempotencyKey, Key, OfferId, OrderId};
+pub use ids::{Buyer, CampaignNo, CellId, EntryId, IdError, IdempotencyKey, Key, OfferId, OrderId};
 pub use ledger::{Entry, Flag, Kind, Tok, Totals};
 pub use offer::{Campaign, Offer, Price};
 pub use order::{Line, Payload, Status};

@@ -24,8 +24,8 @@ use sluicegate_domain as domain;
 
 fn draft(kind: Kind, n: u32, qty: i64) -> Draft {
     let buyer = if kind.class() == Class::Verdict { format!("b{}", n % 5) } else { String::new() };
-    let order = OrderId::compose(CampaignNo(0), 0, u64::from(n), n);
-    Draft { kind, order, buyer, qty, payload: Vec::new() }
+    let id = OrderId::compose(CampaignNo(0), 0, u64::from(n), n).into();
+    Draft { kind, id, buyer, qty, payload: Vec::new() }
 }
 
 fn drafts() -> impl Strategy<Value = Vec<Draft>> {
@@ -86,7 +86,7 @@ proptest! {
         match what {
             0 => e.seq += 1,
             1 => e.kind = Kind::ALL[(e.kind as usize) % 6],
-            2 => e.order.0[15] ^= 1,
+            2 => e.id.0[15] ^= 1,
             3 => e.buyer.push('x'),
             4 => e.qty += 1,
             5 => e.supply_after += 1,

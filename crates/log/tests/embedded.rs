@@ -1,5 +1,5 @@
 //! The embedded log: the conformance suite, reopening, and a kill -9 of its process.
-#![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a step that fails fails the test")]
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader};

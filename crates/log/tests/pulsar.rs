@@ -1,7 +1,7 @@
 //! The log on the stack's Pulsar: conformance, topics, a broker that is not there. Needs the stack
 //! of `cargo xtask stack up`.
 #![cfg(feature = "pulsar")]
-#![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a step that fails fails the test")]
 
 use std::sync::Arc;
 use std::time::Duration;

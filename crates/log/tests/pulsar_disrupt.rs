@@ -1,7 +1,7 @@
 //! The broker is killed under publishers and a consumer: what has a receipt must come, and both
 //! must work again by themselves. Needs `cargo xtask stack up`, alone.
 #![cfg(feature = "pulsar")]
-#![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a step that fails fails the test")]
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -32,7 +32,7 @@ pub fn buyer(buyer: u8) -> String {
 
 fn draft(kind: Kind, order: usize) -> Draft {
     let qty = i64::from(kind != Kind::Reject);
-    Draft { kind, order: id(order), buyer: String::new(), qty, payload: Vec::new() }
+    Draft { kind, id: id(order).into(), buyer: String::new(), qty, payload: Vec::new() }
 }
 
 impl Ledger {

@@ -2,6 +2,7 @@
 //! `sluicegate-model [NAME]... [KNOB=N]...` explores the named scopes only, with other numbers of
 //! `writers`, `ghosts`, `tries`, `copies`, `redeliveries`, `failovers` or `losses`. Exit code 1
 //! when anything is wrong or not exhausted.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool that somebody watches")]
 
 use std::process::ExitCode;
 

@@ -148,7 +148,7 @@ fn is_quiet(scope: &Scope, s: &State) -> bool {
 fn holds(scope: &Scope, v: &View) -> Vec<Hold> {
     let held = (0..scope.orders.len()).filter(|o| v.hold[*o].state != 0);
     held.map(|o| Hold {
-        order: id(o),
+        id: id(o).into(),
         qty: 1,
         buyer: buyer(scope.orders[o].buyer).parse().ok(),
         att: String::new(),

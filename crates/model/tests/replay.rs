@@ -1,7 +1,12 @@
 //! The model and the code are one protocol: random paths of the model, and random operations that
 //! no protocol orders, run on the real scripts and the store; every reply and everything that the
 //! outside shows is compared after each step.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a step that fails fails the test")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a step that fails fails the test"
+)]
 
 mod code;
 

@@ -1,4 +1,5 @@
 //! The scopes that take seconds, to exhaustion; `cargo run --release -p sluicegate-model` does all.
+#![allow(clippy::print_stdout, reason = "a test tells what it saw")]
 
 use model::{World, explore, scopes};
 

@@ -13,6 +13,7 @@ pub mod secret;
 pub mod seldom;
 pub mod tasks;
 pub mod telemetry;
+pub mod tell;
 pub mod tls;
 pub mod unique;
 

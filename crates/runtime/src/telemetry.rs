@@ -6,6 +6,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, TelemetryConfig};
 use crate::tasks::{Phase, Tasks};
+use crate::tell::Log;
 
 /// Seconds: from a tenth of a millisecond to ten seconds.
 const LATENCY: [f64; 16] = [
@@ -15,12 +16,17 @@ const LATENCY: [f64; 16] = [
 /// Counts per batch.
 const SIZES: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
+/// What is logged; `Err` when the configuration says it in no way that can be read.
+pub fn filter(cfg: &TelemetryConfig) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(&cfg.log).map_err(|e| format!("telemetry.log: {e}"))
+}
+
 /// Installs the log subscriber; once per process.
 pub fn logs(cfg: &TelemetryConfig) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&cfg.log).map_err(|e| format!("telemetry.log: {e}"))?;
+    let filter = filter(cfg)?;
     let base = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Log)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     let done = match cfg.format {
         LogFormat::Text => base.finish().try_init(),
@@ -39,6 +45,8 @@ pub fn metrics(tasks: &Tasks) -> Result<PrometheusHandle, String> {
         .map_err(|e| e.to_string())?;
     let help = "Tasks that panicked; every one is a bug";
     metrics::describe_counter!("sluicegate_task_panics_total", help);
+    let help = "Lines of the log that standard error did not take: a full disk, a closed pipe";
+    metrics::describe_counter!("sluicegate_log_lines_lost_total", help);
     let (upkeep, stop) = (handle.clone(), tasks.clone());
     tasks.spawn_loop("metrics upkeep", move || {
         let (upkeep, stop) = (upkeep.clone(), stop.clone());

@@ -4,6 +4,7 @@
 //! Same seed, same story. Every call of a process goes through its own ports ([`net`]), where it is
 //! delayed, lost, carried out late or twice; processes die, stop and crawl; stores lose data. The
 //! [`oracle`] looks after every step. Nothing here decides anything about an order.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool that somebody watches")]
 
 pub mod cells;
 pub mod cli;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use domain::frame::{Mode, Sealed};
 use domain::kept::Kept;
 use domain::rows::Traces;
-use domain::{Buyer, Campaign, CellId, Entry, Flag, IdempotencyKey, Key, Offer, OfferId};
+use domain::{Buyer, Campaign, CellId, Entry, EntryId, Flag, IdempotencyKey, Key, Offer, OfferId};
 use domain::{OrderId, Totals};
 use futures::FutureExt;
 use parking_lot::Mutex;
@@ -134,7 +134,7 @@ fn wrote(node: &Node, name: &'static str, what: String) {
 
 type Found = Vec<Option<Verdict>>;
 type Flags<'a> = (Flag, &'a [Flag]);
-type Ids = (OrderId, OrderId);
+type Ids = (EntryId, EntryId);
 
 /// Each argument is made one's own at the call, and passed on as it came at each execution.
 macro_rules! calls {
@@ -216,15 +216,15 @@ calls!(Ledger for s {
     writes create_cells(cells: &[(CellId, i64)] = own(cells) => &cells, ids: Ids = ids => ids)
         -> Vec<Appended>, cells.first().map_or(0, |c| s.cell_db(&c.0.offer)),
         locks cells.iter().map(|c| &c.0);
-    writes supply(cells: &[(CellId, i64)] = own(cells) => &cells, id: OrderId = id => id) -> Change,
+    writes supply(cells: &[(CellId, i64)] = own(cells) => &cells, id: EntryId = id => id) -> Change,
         cells.first().map_or(0, |c| s.cell_db(&c.0.offer)), locks cells.iter().map(|c| &c.0);
-    writes flag(cells: &[CellId] = own(cells) => &cells, id: OrderId = id => id,
+    writes flag(cells: &[CellId] = own(cells) => &cells, id: EntryId = id => id,
         to: Flags<'_> = (to.0, own(to.1)) => (to.0, &to.1), note: &[u8] = own(note) => &note)
         -> Change, cells.first().map_or(0, |c| s.cell_db(&c.offer)), locks cells;
     reads last_flag(cell: &CellId = cell.clone() => &cell) -> Option<Entry>, s.cell_db(&cell.offer);
-    writes restore_flag(cell: &CellId = cell.clone() => &cell, id: OrderId = id => id,
+    writes restore_flag(cell: &CellId = cell.clone() => &cell, id: EntryId = id => id,
         pause_seq: u64 = pause_seq => pause_seq) -> Change, s.cell_db(&cell.offer), locks [cell];
-    writes transfer(id: OrderId = id => id, from: &CellId = from.clone() => &from,
+    writes transfer(id: EntryId = id => id, from: &CellId = from.clone() => &from,
         to: Option<&CellId> = to.cloned() => to.as_ref(), units: u32 = units => units) -> Change,
         s.cell_db(&from.offer), locks std::iter::once(from).chain(to);
     reads head(cell: &CellId = cell.clone() => &cell) -> Option<Totals>, s.cell_db(&cell.offer);
@@ -236,7 +236,7 @@ calls!(Ledger for s {
     reads after(cell: &CellId = cell.clone() => &cell, seq: u64 = seq => seq,
         limit: u64 = limit => limit) -> Option<LedgerPage>, s.cell_db(&cell.offer);
     reads find_verdicts(cell: &CellId = cell.clone() => &cell,
-        orders: &[OrderId] = own(orders) => &orders) -> Found, s.cell_db(&cell.offer);
+        orders: &[EntryId] = own(orders) => &orders) -> Found, s.cell_db(&cell.offer);
     reads verdict_under(cell: &CellId = cell.clone() => &cell, key: Key = key => key)
         -> Option<OrderId>, s.cell_db(&cell.offer);
     reads last(cell: &CellId = cell.clone() => &cell) -> Option<Totals>, s.cell_db(&cell.offer);

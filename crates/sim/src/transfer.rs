@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::cells::port::{ReserveCall, Reserved, Wait};
-use domain::{CellId, Nonce, OfferId, OrderId, supply};
+use domain::{CellId, EntryId, Nonce, OfferId, supply};
 use tokio::time::sleep;
 use view::{Follow, Ports};
 
@@ -60,7 +60,7 @@ fn word(halt: Halt) -> &'static str {
 async fn hold(
     ports: &Ports,
     waits: bool,
-    id: OrderId,
+    id: EntryId,
     (from, to): (&CellId, &CellId),
     units: u32,
 ) -> bool {

@@ -14,8 +14,8 @@ use domain::kept::Kept;
 use domain::offer::Fixed;
 use domain::order::{RejectReason, Status};
 use domain::rows::Traces;
-use domain::{Buyer, Campaign, CellId, Entry, Flag, IdempotencyKey, Key, Kind, Offer};
-use domain::{OfferId, OrderId, Payload, ShardMap, Totals};
+use domain::{Buyer, Campaign, CellId, Entry, EntryId, Flag, IdempotencyKey, Key, Kind};
+use domain::{Offer, OfferId, OrderId, Payload, ShardMap, Totals};
 
 use crate::error::StoreResult;
 
@@ -211,28 +211,28 @@ pub trait Ledger: Send + Sync {
     async fn create_cells(
         &self,
         cells: &[(CellId, i64)],
-        ids: (OrderId, OrderId),
+        ids: (EntryId, EntryId),
     ) -> StoreResult<Vec<Appended>>;
     /// Adds units, idempotent by `id`, all cells in one transaction.
-    async fn supply(&self, cells: &[(CellId, i64)], id: OrderId) -> StoreResult<Change>;
+    async fn supply(&self, cells: &[(CellId, i64)], id: EntryId) -> StoreResult<Change>;
     /// Appends a flag entry on every cell whose flag differs, if the present one is in `from`. A
     /// `note` marks a repair, which does not undo an operator's pause (no note) on its own.
     async fn flag(
         &self,
         cells: &[CellId],
-        id: OrderId,
+        id: EntryId,
         to: (Flag, &[Flag]),
         note: &[u8],
     ) -> StoreResult<Change>;
     /// The last flag entry of a cell.
     async fn last_flag(&self, cell: &CellId) -> StoreResult<Option<Entry>>;
     /// Appends the flag that a repair's pause (at `pause_seq`) stored, if no flag entry follows it.
-    async fn restore_flag(&self, cell: &CellId, id: OrderId, pause_seq: u64)
+    async fn restore_flag(&self, cell: &CellId, id: EntryId, pause_seq: u64)
     -> StoreResult<Change>;
     /// PROTOCOL `transfer`: units leave `from` and, if given, enter `to`, in one transaction.
     async fn transfer(
         &self,
-        id: OrderId,
+        id: EntryId,
         from: &CellId,
         to: Option<&CellId>,
         units: u32,
@@ -247,11 +247,11 @@ pub trait Ledger: Send + Sync {
     async fn after(&self, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Option<LedgerPage>>;
     /// The totals after the last entry, whatever the row says (INV-2); `None` without such a cell.
     async fn last(&self, cell: &CellId) -> StoreResult<Option<Totals>>;
-    /// Verdicts of some orders, read from the primary.
+    /// Verdicts of some orders or transfers, read from the primary.
     async fn find_verdicts(
         &self,
         cell: &CellId,
-        orders: &[OrderId],
+        ids: &[EntryId],
     ) -> StoreResult<Vec<Option<Verdict>>>;
     /// What the ledgers of a database say of the lines of some orders, whatever their cells.
     async fn traces(&self, db: u16, orders: &[OrderId]) -> StoreResult<Traces>;

@@ -1,6 +1,7 @@
 //! What tests stand on: reference models, conformance suites, the simulator, the harness.
 //!
 //! A dev-dependency only; no service depends on it.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool that somebody watches")]
 
 pub mod cells;
 pub mod log;

@@ -196,7 +196,7 @@ impl Site {
         let l = &p.lines[line];
         let anchor = line == p.anchor;
         let item = ReserveItem {
-            order: p.order,
+            id: p.order.into(),
             buyer: Some(p.buyer.clone()),
             buyer_hash: self.ports.identity.buyer_hash(&p.buyer),
             qty: l.qty,

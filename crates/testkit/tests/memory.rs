@@ -1,5 +1,5 @@
 //! Store and log in memory: the suites that the real backends run.
-#![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a step that fails fails the test")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
 //! What the simulator does to store and log in memory does what it says.
-#![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a step that fails fails the test")]
 
 use std::time::Duration;
 
@@ -103,7 +103,10 @@ impl Shop {
         let store = MemoryStore::new(2, identity, PausedClock::starting_at(START_MS));
         store.init("f").await.unwrap();
         let cell: CellId = "o.0".parse().unwrap();
-        store.create_cells(&[(cell.clone(), 10)], (order(1), order(2))).await.unwrap();
+        store
+            .create_cells(&[(cell.clone(), 10)], (order(1).into(), order(2).into()))
+            .await
+            .unwrap();
         Self { store, cell }
     }
 
@@ -135,7 +138,10 @@ async fn a_fork_cuts_one_ledger_and_its_list() {
     assert_eq!((head, entries.len()), (before.1[3].totals(), 4));
     assert_eq!(shop.store.unrowed_now().len(), 2);
     // The order is unknown again, and another one takes its position with another chain.
-    assert_eq!(shop.store.find_verdicts(&shop.cell, &[order(12)]).await.unwrap(), vec![None]);
+    assert_eq!(
+        shop.store.find_verdicts(&shop.cell, &[order(12).into()]).await.unwrap(),
+        vec![None]
+    );
     assert_eq!(shop.claim(13).await, 5);
     let (head, entries) = shop.store.ledger_of(&shop.cell).unwrap();
     assert_ne!(head.tok, before.0.tok);

@@ -18,7 +18,7 @@ use testkit::ports::{Fail, START_MS, Site};
 
 async fn supply(site: &Site, cell: &CellId, n: u32) -> Appended {
     let id = OrderId::from_slice(&[&[7; 12][..], &n.to_be_bytes()].concat()).unwrap();
-    match site.store.supply(&[(cell.clone(), 1)], id).await.unwrap() {
+    match site.store.supply(&[(cell.clone(), 1)], id.into()).await.unwrap() {
         Change::Done(mut list) => list.remove(0),
         other => panic!("{other:?}"),
     }

@@ -125,35 +125,32 @@ async fn route(
     bytes: &[u8],
 ) -> Result<Answer, Problem> {
     let ["admin", rest @ ..] = path else { return Err(Problem::new(Reason::UnknownRoute)) };
+    strict((method.as_str(), rest), query, bytes)?;
     match (method.as_str(), rest) {
         ("PUT", ["campaigns", id]) => campaigns::put(admin, id, bytes).await,
         ("PUT", ["offers", id]) => offers::put(admin, id, bytes).await,
         ("GET", ["offers", id]) => offers::show(admin, id, 200).await,
         ("POST", ["offers", id, "supply"]) => supply::post(admin, id, bytes).await,
         ("POST", ["offers", id, verb @ ("pause" | "resume" | "open" | "close")]) => {
-            no_body(bytes)?;
             offers::flag(admin, id, verb).await
         }
         ("POST", ["reconcile"]) => repair::reconcile(admin, bytes).await,
         ("POST", ["cells", cell, "rebuild"]) => repair::rebuild(admin, cell).await,
         ("GET", ["status"]) => status::get(admin).await,
         ("GET", ["tasks"]) => tasks::list(admin, query).await,
-        ("POST", ["parked", id, "retry"]) => {
-            no_body(bytes)?;
-            tasks::retry(admin, id).await
-        }
-        (_, known) => Err(other_method(known)),
+        ("POST", ["parked", id, "retry"]) => tasks::retry(admin, id).await,
+        // `strict` has refused it.
+        (_, _) => Err(Problem::new(Reason::UnknownRoute)),
     }
 }
 
-fn no_body(bytes: &[u8]) -> Result<(), Problem> {
-    match bytes {
-        [] => Ok(()),
-        _ => Err(Problem::with(Reason::Malformed, "this call takes no body")),
-    }
-}
-
-fn other_method(path: &[&str]) -> Problem {
+/// Refuses other routes and methods, and what a call would not look at: a `?dry_run=true` that
+/// nobody reads is a real run.
+fn strict(
+    (method, path): (&str, &[&str]),
+    query: Option<&str>,
+    bytes: &[u8],
+) -> Result<(), Problem> {
     let allow = match path {
         ["campaigns", _] => "PUT",
         ["offers", _] => "GET, PUT",
@@ -161,7 +158,17 @@ fn other_method(path: &[&str]) -> Problem {
         ["reconcile"] | ["cells", _, "rebuild"] => "POST",
         ["status"] | ["tasks"] => "GET",
         ["parked", _, "retry"] => "POST",
-        _ => return Problem::new(Reason::UnknownRoute),
+        _ => return Err(Problem::new(Reason::UnknownRoute)),
     };
-    Problem::new(Reason::MethodNotAllowed).allow(allow)
+    if !allow.split(", ").any(|m| m == method) {
+        return Err(Problem::new(Reason::MethodNotAllowed).allow(allow));
+    }
+    if !matches!(path, ["tasks"]) {
+        body::query(query, &[])?;
+    }
+    let reads_body = method == "PUT" || matches!(path, ["offers", _, "supply"] | ["reconcile"]);
+    if !reads_body && !bytes.is_empty() {
+        return Err(Problem::with(Reason::Malformed, "this call takes no body"));
+    }
+    Ok(())
 }

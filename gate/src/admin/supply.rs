@@ -6,7 +6,7 @@
 
 use cells::port::{Refusal, ReserveCall, Reserved};
 use domain::supply::Transfer;
-use domain::{CellId, Kind, Nonce, OrderId, Reason};
+use domain::{CellId, EntryId, Kind, Nonce, Reason};
 use runtime::mutant::{self, Mutant};
 use store::port::Change;
 
@@ -36,7 +36,7 @@ pub(super) async fn post(admin: &Admin, id: &str, bytes: &[u8]) -> Result<Answer
 
 async fn add(
     admin: &Admin,
-    request: OrderId,
+    request: EntryId,
     cell: &CellId,
     units: i64,
 ) -> Result<Change, Problem> {
@@ -61,7 +61,7 @@ fn too_few() -> Problem {
 /// Hold, then transfer-out. A repeat finds its verdict first, so that it needs no second hold.
 async fn remove(
     admin: &Admin,
-    request: OrderId,
+    request: EntryId,
     cell: &CellId,
     units: u32,
 ) -> Result<Change, Problem> {
@@ -80,7 +80,7 @@ async fn remove(
     Ok(change)
 }
 
-async fn hold(admin: &Admin, request: OrderId, cell: &CellId, units: u32) -> Result<(), Problem> {
+async fn hold(admin: &Admin, request: EntryId, cell: &CellId, units: u32) -> Result<(), Problem> {
     let ports = &admin.gate.ports;
     let transfer = Transfer { from: cell.clone(), to: None, units };
     let nonce = Nonce(ports.unique.next());

@@ -102,7 +102,7 @@ impl Code {
             (0..scope.units.len()).map(|n| format!("model.{n}").parse().unwrap()).collect();
         let units: Vec<(CellId, i64)> =
             names.iter().cloned().zip(scope.units.iter().map(|u| i64::from(*u))).collect();
-        store.create_cells(&units, (id(98), id(99))).await.unwrap();
+        store.create_cells(&units, (id(98).into(), id(99).into())).await.unwrap();
         let (scope, cells) = (scope.clone(), Arc::clone(cells));
         let mut code = Self { scope, cells, store, names, saved: Vec::new(), loads: 0 };
         for n in 0..code.names.len() {
@@ -157,7 +157,7 @@ impl Code {
             Op::Reserve(c, o, state, n, relay) => self.reserve((c, o), state, n, relay).await,
             Op::Apply(c, upto) => self.apply(c, upto).await,
             Op::Resolve(c, o, seq) => {
-                let list = [(id(o.into()), u64::from(seq))];
+                let list = [(id(o.into()).into(), u64::from(seq))];
                 let dropped = self.cells.resolve(self.name(c), &list).await.unwrap();
                 Reply::Count(dropped.min(1) as u8)
             }
@@ -211,7 +211,7 @@ impl Code {
     async fn reserve(&self, (c, o): (u8, u8), state: u8, n: u8, relay: bool) -> Reply {
         let p = self.payload(o);
         let item = ReserveItem {
-            order: p.order,
+            id: p.order.into(),
             buyer: Some(p.buyer.clone()),
             buyer_hash: 1,
             qty: 1,
@@ -273,9 +273,9 @@ impl Code {
             self.compare_cell(s, c, name).await?;
             let (_, entries) = self.store.ledger_of(name).unwrap();
             let rest = entries.iter().skip(usize::from(FIRST));
-            let got: Vec<_> = rest.map(|e| (e.seq as u8, e.kind.code() as u8, e.order)).collect();
+            let got: Vec<_> = rest.map(|e| (e.seq as u8, e.kind.code() as u8, e.id)).collect();
             let want: Vec<_> =
-                s.ledger[c].entries().map(|(seq, kind, o)| (seq, kind, id(o))).collect();
+                s.ledger[c].entries().map(|(seq, kind, o)| (seq, kind, id(o).into())).collect();
             same(got, want, || format!("ledger of {name}"))?;
         }
         for o in 0..self.scope.orders.len() {
@@ -303,16 +303,16 @@ impl Code {
         same(got, counters, || format!("counters of {name}"))?;
         let page = self.cells.scan_holds(name, 0, 1000).await.unwrap();
         let got: BTreeMap<_, _> =
-            page.items.into_iter().map(|h| ((h.order, h.state.code()), h.att)).collect();
+            page.items.into_iter().map(|h| ((h.id, h.state.code()), h.att)).collect();
         let mut holds = BTreeMap::new();
         for o in 0..self.scope.orders.len() {
             let hold = want.hold[o];
             if hold.state != 0 {
-                holds.insert((id(o), char::from(hold.state)), att(hold.att));
+                holds.insert((id(o).into(), char::from(hold.state)), att(hold.att));
             }
             if want.fenced(o) {
                 // A fence belongs to nobody; its att is of no meaning.
-                let key = (id(o), 'F');
+                let key = (id(o).into(), 'F');
                 holds.insert(key, got.get(&key).cloned().unwrap_or_default());
             }
         }

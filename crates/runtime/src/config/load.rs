@@ -28,7 +28,8 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
     if let Some(file) = &sources.file {
         if !file.is_file() {
-            return Err(ConfigError(format!("--config {}: no such file", file.display())));
+            let what = if file.exists() { "is no file" } else { "no such file" };
+            return Err(ConfigError(format!("--config {}: {what}", file.display())));
         }
         is_toml(file)?;
         figment = figment.merge(Toml::file_exact(file));
@@ -92,7 +93,9 @@ fn explain(e: figment::Error) -> ConfigError {
     ConfigError(lines.join("; "))
 }
 
-fn check(c: &Config) -> Result<(), ConfigError> {
+/// Checks what types cannot: ranges, secrets that are too short, what goes together. Whoever fills
+/// in secrets from elsewhere calls it again.
+pub fn check(c: &Config) -> Result<(), ConfigError> {
     let mut bad = ranges::broken(c);
     bad.extend(access::broken(c));
     let mut need = |wrong: bool, text: &str| {
@@ -103,6 +106,8 @@ fn check(c: &Config) -> Result<(), ConfigError> {
     let short = |s: &str, n: usize| !s.is_empty() && s.len() < n;
     need(short(&c.identity.secret, 16), "identity.secret: at least 16 characters");
     need(short(&c.auth.hs256_secret, 32), "auth.hs256_secret: at least 32 characters");
+    let old = c.auth.hs256_old.iter().any(|s| s.len() < 32);
+    need(old, "auth.hs256_old: at least 32 characters each, they open as much as the present one");
     need(short(&c.admin.token, 16), "admin.token: at least 16 characters");
     let nobody = c.gate.proxy_protocol && c.gate.trusted_proxies.is_empty();
     need(nobody, "gate.proxy_protocol: needs gate.trusted_proxies, nobody else is believed");
@@ -118,9 +123,14 @@ fn check(c: &Config) -> Result<(), ConfigError> {
     need(late, "reserve.wait_timeout_ms: must be less than publish.max_age_ms");
     let pulsar = c.log.backend == LogBackend::Pulsar;
     need(redis && !pulsar, "log.backend: \"pulsar\" goes with cells.backend = \"redis\"");
-    for listen in [&c.gate.listen, &c.admin.listen, &c.writer.listen, &c.reconciler.listen] {
+    for (service, listen) in [
+        ("gate", &c.gate.listen),
+        ("admin", &c.admin.listen),
+        ("writer", &c.writer.listen),
+        ("reconciler", &c.reconciler.listen),
+    ] {
         let wrong = listen.parse::<std::net::SocketAddr>().is_err();
-        need(wrong, &format!("{listen:?}: a listen address is ip:port"));
+        need(wrong, &format!("{service}.listen: {listen:?}: a listen address is ip:port"));
     }
     if bad.is_empty() { Ok(()) } else { Err(ConfigError(bad.join("; "))) }
 }

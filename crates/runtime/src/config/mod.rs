@@ -14,7 +14,7 @@ mod store;
 
 pub use cells::{CellsBackend, CellsConfig, ReserveConfig};
 pub use gate::{AdminConfig, AuthConfig, GateConfig, LimitConfig, LimitsConfig};
-pub use load::{ConfigError, Sources, load};
+pub use load::{ConfigError, Sources, check, load};
 pub use network::Network;
 pub use redact::{print_redacted, without_password};
 pub use store::{LogBackend, LogConfig, PublishConfig, StoreSection};

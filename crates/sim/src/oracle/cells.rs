@@ -133,13 +133,13 @@ impl Oracle {
     /// INV-14, second half: a script took a hold away.
     fn dropped(&mut self, cell: &CellId, before: &[Hold], now: &[Hold], script: &str) {
         for hold in before {
-            let stays = now.iter().any(|h| h.order == hold.order && h.state == hold.state);
-            if stays || hold.buyer.is_none() {
+            let stays = now.iter().any(|h| h.id == hold.id && h.state == hold.state);
+            let Some(order) = hold.order().filter(|_| !stays && hold.buyer.is_some()) else {
                 continue;
-            }
-            let published = self.orders.get(&hold.order).is_some_and(|f| f.published_at.is_some());
-            if published && !self.db_lost && self.verdict(cell, hold.order).0.is_none() {
-                let text = format!("{cell}: {script} dropped the hold of {}", hold.order);
+            };
+            let published = self.orders.get(&order).is_some_and(|f| f.published_at.is_some());
+            if published && !self.db_lost && self.verdict(cell, order).0.is_none() {
+                let text = format!("{cell}: {script} dropped the hold of {order}");
                 self.bad("INV-14", text);
             }
         }
@@ -164,7 +164,7 @@ impl Oracle {
     /// The hold of an order in a cell, as Redis has it now.
     pub(super) fn hold(&self, cell: &CellId, order: domain::OrderId) -> Option<&Hold> {
         let view = self.cells.get(cell)?.view.as_ref()?;
-        view.holds.iter().find(|h| h.order == order)
+        view.holds.iter().find(|h| h.id == order.into())
     }
 }
 

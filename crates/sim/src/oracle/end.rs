@@ -89,8 +89,7 @@ impl Oracle {
         let was = entries[..hand_at].iter().rev().find(flags).map(|e| e.open_after);
         let later: Vec<&Entry> = entries[hand_at..].iter().filter(flags).collect();
         let told = later.iter().any(|e| drift::is_broken(&e.payload));
-        let word =
-            later.iter().any(|e| e.payload.is_empty() && !self.given_back.contains(&e.order));
+        let word = later.iter().any(|e| e.payload.is_empty() && !self.given_back.contains(&e.id));
         (head.open == Flag::Open, was != Some(Flag::Open) || told || word)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::ledger::Class;
-use domain::{CellId, Entry, Kind, OrderId, Status, Totals, drift, invariant};
+use domain::{CellId, Entry, EntryId, Kind, OrderId, Status, Totals, drift, invariant};
 use store::port::OrderRow;
 
 use super::{Oracle, RowFacts};
@@ -138,10 +138,10 @@ impl Oracle {
             self.bad("INV-12", format!("{cell}: {} has {has} of at most {limit}", e.buyer));
         }
         match e.kind {
-            Kind::Release => self.released(e.order),
+            Kind::Release => self.released(e),
             Kind::Supply | Kind::TransferOut => self.moved(cell, e),
             Kind::Flag if self.giving_back => {
-                self.given_back.insert(e.order);
+                self.given_back.insert(e.id);
             }
             Kind::Flag if drift::is_broken(&e.payload) => self.stopped(cell),
             Kind::Claim | Kind::Reject | Kind::Flag => {}
@@ -156,37 +156,37 @@ impl Oracle {
     }
 
     /// INV-6, first half.
-    fn released(&mut self, order: OrderId) {
-        let dead = self.rows.get(&order).is_some_and(|r| !r.status.is_live());
-        if !dead && !self.db_lost {
-            self.bad("INV-6", format!("{order} released without a dead row"));
+    fn released(&mut self, e: &Entry) {
+        let row = e.order().and_then(|order| self.rows.get(&order));
+        if row.is_none_or(|r| r.status.is_live()) && !self.db_lost {
+            self.bad("INV-6", format!("{} released without a dead row", e.id));
         }
     }
 
     /// INV-10: units come and go only as asked, each request once.
     fn moved(&mut self, cell: &CellId, e: &Entry) {
         if self.relaying {
-            self.relayed.insert(e.order);
+            self.relayed.insert(e.id);
         }
         let units = if e.kind == Kind::Supply { e.qty } else { -e.qty };
-        if let Some((from, to, asked)) = self.transfers.get(&e.order) {
+        if let Some((from, to, asked)) = self.transfers.get(&e.id) {
             let out = e.kind == Kind::TransferOut;
             let right = e.qty == *asked && cell == if out { from } else { to };
-            if !right || !self.halves.insert((e.order, out)) {
-                self.bad("INV-10", format!("{units} units of {} went to {cell}", e.order));
+            if !right || !self.halves.insert((e.id, out)) {
+                self.bad("INV-10", format!("{units} units of {} went to {cell}", e.id));
             }
             return;
         }
         // The allotment of several buckets has one id in several cells.
-        match self.asked.get(&e.order) {
-            None => self.bad("INV-10", format!("nobody asked for {units} units ({})", e.order)),
+        match self.asked.get(&e.id) {
+            None => self.bad("INV-10", format!("nobody asked for {units} units ({})", e.id)),
             Some(0) => {}
             Some(asked) if *asked != units => {
                 let text = format!("{units} units were moved, {asked} were asked for");
                 self.bad("INV-10", text);
             }
-            Some(_) if !self.supplied.insert(e.order) => {
-                self.bad("INV-10", format!("{units} units were moved twice ({})", e.order));
+            Some(_) if !self.supplied.insert(e.id) => {
+                self.bad("INV-10", format!("{units} units were moved twice ({})", e.id));
             }
             Some(_) => {}
         }
@@ -194,7 +194,7 @@ impl Oracle {
 
     /// INV-10: units that left one bucket have arrived in the other.
     fn halves(&mut self) {
-        let other = |(id, out): &&(OrderId, bool)| !self.halves.contains(&(*id, !out));
+        let other = |(id, out): &&(EntryId, bool)| !self.halves.contains(&(*id, !out));
         if let Some((id, _)) = self.halves.iter().find(other).copied() {
             self.bad("INV-10", format!("half of the transfer {id} is in the ledgers"));
         }
@@ -211,10 +211,11 @@ impl Oracle {
     }
 
     /// The verdict of an order in a cell, and whether it was released.
-    pub(super) fn verdict(&self, cell: &CellId, order: OrderId) -> (Option<Kind>, bool) {
+    pub(super) fn verdict(&self, cell: &CellId, id: impl Into<EntryId>) -> (Option<Kind>, bool) {
+        let id = id.into();
         let Some(facts) = self.cells.get(cell) else { return (None, false) };
-        let kind = facts.watch.kind(order, Class::Verdict);
-        (kind, facts.watch.kind(order, Class::Release).is_some())
+        let kind = facts.watch.kind(id, Class::Verdict);
+        (kind, facts.watch.kind(id, Class::Release).is_some())
     }
 
     /// Live units per cell, for the end.

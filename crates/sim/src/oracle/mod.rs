@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ::cells::look::Look;
 use domain::invariant::{LedgerWatch, Violation};
-use domain::{Buyer, CellId, IdempotencyKey, OrderId, Status, Totals};
+use domain::{Buyer, CellId, EntryId, IdempotencyKey, OrderId, Status, Totals};
 
 use crate::plan::Plan;
 
@@ -86,7 +86,7 @@ pub struct Oracle {
     /// Gates wait for the replicas.
     waits: bool,
     /// Holds that a failover lost and nobody has taken again.
-    lost_holds: BTreeSet<(CellId, OrderId)>,
+    lost_holds: BTreeSet<(CellId, EntryId)>,
     /// A database lost commits: rows and verdicts are not each other's any more.
     pub db_lost: bool,
     /// An operator rewinds the databases that lost commits, or has done so.
@@ -97,17 +97,17 @@ pub struct Oracle {
     commits: u64,
     limits: BTreeMap<String, u32>,
     /// Units an operator asked for, by request: each at most once in the ledger.
-    asked: BTreeMap<OrderId, i64>,
-    supplied: BTreeSet<OrderId>,
+    asked: BTreeMap<EntryId, i64>,
+    supplied: BTreeSet<EntryId>,
     /// Units between buckets: from, to, how many.
-    transfers: BTreeMap<OrderId, (CellId, CellId, i64)>,
+    transfers: BTreeMap<EntryId, (CellId, CellId, i64)>,
     /// The halves of transfers that are in a ledger; true = the units left.
-    halves: BTreeSet<(OrderId, bool)>,
+    halves: BTreeSet<(EntryId, bool)>,
     /// Flags that a repair gave back: no operator said them.
-    given_back: BTreeSet<OrderId>,
+    given_back: BTreeSet<EntryId>,
     giving_back: bool,
     /// Transfers that the relay wrote into a ledger.
-    relayed: BTreeSet<OrderId>,
+    relayed: BTreeSet<EntryId>,
     relaying: bool,
 }
 
@@ -149,12 +149,12 @@ impl Oracle {
     }
 
     /// An operator asks for units under this id.
-    pub fn asks(&mut self, id: OrderId, units: i64) {
+    pub fn asks(&mut self, id: EntryId, units: i64) {
         self.asked.insert(id, units);
     }
 
     /// Somebody moves units from one bucket to another under this id.
-    pub fn moves(&mut self, id: OrderId, from: CellId, to: CellId, units: i64) {
+    pub fn moves(&mut self, id: EntryId, from: CellId, to: CellId, units: i64) {
         self.transfers.insert(id, (from, to, units));
     }
 

@@ -5,7 +5,7 @@
 //! again, and in the ledger the earlier frame wins. Such a cell is excused, and counted.
 
 use ::cells::script::Call;
-use domain::{CellId, Hold, Kind, OrderId};
+use domain::{CellId, EntryId, Hold, Kind, OrderId};
 
 use super::Oracle;
 use crate::world::World;
@@ -25,7 +25,7 @@ impl Oracle {
     pub(super) fn held_in_vain(&mut self, cell: &CellId, call: &Call) {
         let args: Vec<&[u8]> = call.args().collect();
         if call.script.name == "reserve" {
-            let ids = args[4..].chunks_exact(3).filter_map(|c| c[0].try_into().ok().map(OrderId));
+            let ids = args[4..].chunks_exact(3).filter_map(|c| EntryId::from_slice(c[0]).ok());
             self.lost_holds.extend(ids.map(|o| (cell.clone(), o)));
         }
     }
@@ -33,19 +33,19 @@ impl Oracle {
     /// What is held again is not lost.
     pub(super) fn held_again(&mut self, cell: &CellId, holds: &[Hold]) {
         for hold in holds {
-            self.lost_holds.remove(&(cell.clone(), hold.order));
+            self.lost_holds.remove(&(cell.clone(), hold.id));
         }
     }
 
     /// Orders and transfers whose units this cell's view does not sell: held, or folded in.
-    fn promised_units(&self, world: &World, cell: &CellId) -> Vec<OrderId> {
+    fn promised_units(&self, world: &World, cell: &CellId) -> Vec<EntryId> {
         let Some(view) = self.cells.get(cell).and_then(|f| f.view.as_ref()) else {
             return Vec::new();
         };
         let entries = world.store.ledger_of(cell).map_or(Vec::new(), |(_, entries)| entries);
         let folded = entries.iter().filter(|e| e.seq <= view.totals.seq);
         let took = folded.filter(|e| matches!(e.kind, Kind::Claim | Kind::TransferOut));
-        view.holds.iter().map(|h| h.order).chain(took.map(|e| e.order)).collect()
+        view.holds.iter().map(|h| h.id).chain(took.map(|e| e.id)).collect()
     }
 
     /// True when an accepted order may not be rejected (INV-13).
@@ -59,8 +59,8 @@ impl Oracle {
     pub(super) fn is_displaced(&self, order: OrderId) -> bool {
         let Some(row) = self.rows.get(&order) else { return false };
         self.lost_holds.iter().any(|(cell, other)| {
-            let relayed =
-                self.orders.get(other).map_or(self.relayed.contains(other), |f| !f.by_gate);
+            let order = self.orders.get(&OrderId(other.0));
+            let relayed = order.map_or(self.relayed.contains(other), |f| !f.by_gate);
             let took =
                 matches!(self.verdict(cell, *other).0, Some(Kind::Claim | Kind::TransferOut));
             row.cells.contains(cell) && relayed && took

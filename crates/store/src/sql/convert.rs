@@ -2,7 +2,7 @@
 //! the place it was found, never a panic.
 
 use domain::ledger::{Flag, Kind, Tok, Totals};
-use domain::{CellId, Entry, OrderId};
+use domain::{CellId, Entry, EntryId, OrderId};
 use sea_orm::ActiveValue::Set;
 
 use super::Db;
@@ -27,6 +27,10 @@ where
 
 pub(crate) fn order_id(db: &Db, bytes: &[u8]) -> StoreResult<OrderId> {
     OrderId::from_slice(bytes).map_err(|e| db.corrupt(e.to_string()))
+}
+
+pub(crate) fn entry_id(db: &Db, bytes: &[u8]) -> StoreResult<EntryId> {
+    EntryId::from_slice(bytes).map_err(|e| db.corrupt(e.to_string()))
 }
 
 pub(crate) fn flag(db: &Db, n: i8) -> StoreResult<Flag> {
@@ -65,7 +69,7 @@ pub(crate) fn entry(db: &Db, m: ledger::Model) -> StoreResult<Entry> {
     Ok(Entry {
         seq: m.seq as u64,
         kind: kind(db, m.kind)?,
-        order: order_id(db, &m.order_id)?,
+        id: entry_id(db, &m.order_id)?,
         buyer: text(db, m.buyer, "ledger.buyer")?,
         qty: m.qty,
         payload: m.note,
@@ -83,7 +87,7 @@ pub(crate) fn entry_row(cell_no: i32, e: &Entry) -> ledger::ActiveModel {
         seq: Set(e.seq as i64),
         kind: Set(e.kind as i8),
         class: Set(e.kind.class() as i8),
-        order_id: Set(e.order.0.to_vec()),
+        order_id: Set(e.id.0.to_vec()),
         buyer: Set(e.buyer.as_bytes().to_vec()),
         qty: Set(e.qty),
         note: Set(e.payload.clone()),

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use domain::kept::Kept;
 use domain::ledger::{Class, Kind};
 use domain::rows::Traces;
-use domain::{CellId, Entry, Flag, Key, OfferId, OrderId, Totals, kept};
+use domain::{CellId, Entry, EntryId, Flag, Key, OfferId, OrderId, Totals, kept};
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, JoinType, QueryFilter, QueryOrder,
@@ -45,9 +45,9 @@ pub(super) async fn verdict_rows(
     db: &Db,
     conn: &impl ConnectionTrait,
     cell: &CellId,
-    orders: &[OrderId],
+    ids: &[EntryId],
 ) -> StoreResult<Vec<ledger::Model>> {
-    let ids: Vec<Vec<u8>> = orders.iter().map(|o| o.0.to_vec()).collect();
+    let ids: Vec<Vec<u8>> = ids.iter().map(|o| o.0.to_vec()).collect();
     let mut out = Vec::new();
     for piece in ladder::padded(&ids, ladder::STEPS[0]) {
         let mut find = ledger_of(cell)
@@ -356,19 +356,19 @@ impl Ledger for SqlStore {
     async fn create_cells(
         &self,
         cells: &[(CellId, i64)],
-        ids: (OrderId, OrderId),
+        ids: (EntryId, EntryId),
     ) -> StoreResult<Vec<Appended>> {
         let db = self.home_of_all(cells.iter().map(|c| &c.0))?;
         db.run(|| supply::create(db, cells, ids, self.now())).await
     }
-    async fn supply(&self, cells: &[(CellId, i64)], id: OrderId) -> StoreResult<Change> {
+    async fn supply(&self, cells: &[(CellId, i64)], id: EntryId) -> StoreResult<Change> {
         let db = self.home_of_all(cells.iter().map(|c| &c.0))?;
         db.run(|| supply::supply(db, cells, id, self.now())).await
     }
     async fn flag(
         &self,
         cells: &[CellId],
-        id: OrderId,
+        id: EntryId,
         to: (Flag, &[Flag]),
         note: &[u8],
     ) -> StoreResult<Change> {
@@ -382,7 +382,7 @@ impl Ledger for SqlStore {
     async fn restore_flag(
         &self,
         cell: &CellId,
-        id: OrderId,
+        id: EntryId,
         pause_seq: u64,
     ) -> StoreResult<Change> {
         let db = self.home(cell)?;
@@ -390,7 +390,7 @@ impl Ledger for SqlStore {
     }
     async fn transfer(
         &self,
-        id: OrderId,
+        id: EntryId,
         from: &CellId,
         to: Option<&CellId>,
         units: u32,
@@ -421,20 +421,20 @@ impl Ledger for SqlStore {
     async fn find_verdicts(
         &self,
         cell: &CellId,
-        orders: &[OrderId],
+        ids: &[EntryId],
     ) -> StoreResult<Vec<Option<Verdict>>> {
         let db = self.home(cell)?;
         let read = || async {
             let conn = db.conn().await?;
-            verdict_rows(db, &*conn, cell, orders).await
+            verdict_rows(db, &*conn, cell, ids).await
         };
         let mut found = HashMap::new();
         for row in db.run(read).await? {
             let kind = convert::kind(db, row.kind)?;
             let verdict = Verdict { kind, seq: row.seq as u64, fresh: false };
-            found.insert(convert::order_id(db, &row.order_id)?, verdict);
+            found.insert(convert::entry_id(db, &row.order_id)?, verdict);
         }
-        Ok(orders.iter().map(|order| found.get(order).copied()).collect())
+        Ok(ids.iter().map(|id| found.get(id).copied()).collect())
     }
     async fn traces(&self, db: u16, orders: &[OrderId]) -> StoreResult<Traces> {
         let db = self.db(db)?;

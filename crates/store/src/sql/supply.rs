@@ -3,7 +3,7 @@
 
 use domain::drift::{is_broken, repaired_flag};
 use domain::ledger::{Class, Draft, Flag, Kind};
-use domain::{CellId, Entry, OrderId};
+use domain::{CellId, Entry, EntryId, OrderId};
 use sea_orm::{ActiveValue, ConnectionTrait, DatabaseTransaction, EntityTrait};
 
 use super::lock::{Found, Locked, LockedCells, Wait, lock, mend, write};
@@ -13,8 +13,8 @@ use crate::entity::{cell, ledger};
 use crate::error::StoreResult;
 use crate::port::{Appended, Change};
 
-fn draft(kind: Kind, id: OrderId, qty: i64) -> Draft {
-    Draft { kind, order: id, buyer: String::new(), qty, payload: Vec::new() }
+fn draft(kind: Kind, id: EntryId, qty: i64) -> Draft {
+    Draft { kind, id, buyer: String::new(), qty, payload: Vec::new() }
 }
 
 fn appended(cells: impl Iterator<Item = CellId>, mut locked: LockedCells) -> Vec<Appended> {
@@ -41,7 +41,7 @@ async fn finish(
 pub(super) async fn create(
     db: &Db,
     cells: &[(CellId, i64)],
-    (supply_id, flag_id): (OrderId, OrderId),
+    (supply_id, flag_id): (EntryId, EntryId),
     at_ms: i64,
 ) -> StoreResult<Vec<Appended>> {
     let tx = db.begin().await?;
@@ -80,7 +80,7 @@ async fn lock_all(
 async fn earlier(
     db: &Db,
     tx: &DatabaseTransaction,
-    id: OrderId,
+    id: EntryId,
 ) -> StoreResult<Vec<(i32, Kind, i64)>> {
     let mut found = Vec::new();
     for class in [Class::Supply, Class::Verdict] {
@@ -93,7 +93,7 @@ async fn earlier(
 pub(super) async fn supply(
     db: &Db,
     cells: &[(CellId, i64)],
-    id: OrderId,
+    id: EntryId,
     at_ms: i64,
 ) -> StoreResult<Change> {
     let tx = db.begin().await?;
@@ -120,7 +120,7 @@ pub(super) async fn supply(
 pub(super) async fn flag(
     db: &Db,
     cells: &[CellId],
-    id: OrderId,
+    id: EntryId,
     (to, from): (Flag, &[Flag]),
     (note, at_ms): (&[u8], i64),
 ) -> StoreResult<Change> {
@@ -180,7 +180,7 @@ async fn flag_entry(
 pub(super) async fn restore(
     db: &Db,
     cell: &CellId,
-    id: OrderId,
+    id: EntryId,
     pause_seq: u64,
     at_ms: i64,
 ) -> StoreResult<Change> {
@@ -201,7 +201,7 @@ pub(super) async fn restore(
 
 pub(super) async fn transfer(
     db: &Db,
-    id: OrderId,
+    id: EntryId,
     (from, to): (&CellId, Option<&CellId>),
     units: i64,
     at_ms: i64,
@@ -252,17 +252,18 @@ pub(super) async fn release(
 ) -> StoreResult<Appended> {
     let tx = db.begin().await?;
     let locked = lock_all(db, &tx, &[cell]).await?;
-    let claims = claims_of(db, &tx, cell, orders).await?;
-    let released = existing(db, &tx, Class::Release, orders).await?;
+    let ids: Vec<EntryId> = orders.iter().map(|o| EntryId::from(*o)).collect();
+    let claims = claims_of(db, &tx, cell, &ids).await?;
+    let released = existing(db, &tx, Class::Release, &ids).await?;
     let mut locked = locked.unwrap_or_default();
     let Some(l) = locked.get_mut(cell) else {
         return Err(db.corrupt(format!("release on a cell without a row: {cell}")));
     };
-    for (order, buyer, qty) in claims {
-        if released.contains_key(&(l.no, order)) {
+    for (id, buyer, qty) in claims {
+        if released.contains_key(&(l.no, id)) {
             continue;
         }
-        let entry = Draft { buyer, ..draft(Kind::Release, order, qty) };
+        let entry = Draft { buyer, ..draft(Kind::Release, id, qty) };
         l.append(db, entry, at_ms)?;
     }
     let prev = l.prev;
@@ -271,19 +272,19 @@ pub(super) async fn release(
     Ok(Appended { cell: cell.clone(), prev, entries })
 }
 
-/// (order, buyer, units) of the claims among `orders`, each once, in the order asked.
+/// (id, buyer, units) of the claims among `ids`, each once, in the order asked.
 async fn claims_of(
     db: &Db,
     tx: &DatabaseTransaction,
     cell: &CellId,
-    orders: &[OrderId],
-) -> StoreResult<Vec<(OrderId, String, i64)>> {
-    let rows = reads::verdict_rows(db, tx, cell, orders).await?;
-    let mut out: Vec<(OrderId, String, i64)> = Vec::new();
+    ids: &[EntryId],
+) -> StoreResult<Vec<(EntryId, String, i64)>> {
+    let rows = reads::verdict_rows(db, tx, cell, ids).await?;
+    let mut out: Vec<(EntryId, String, i64)> = Vec::new();
     for row in rows.into_iter().filter(|r| r.kind == Kind::Claim as i8) {
-        let order = convert::order_id(db, &row.order_id)?;
-        if !out.iter().any(|o| o.0 == order) {
-            out.push((order, convert::text(db, row.buyer, "ledger.buyer")?, row.qty));
+        let id = convert::entry_id(db, &row.order_id)?;
+        if !out.iter().any(|o| o.0 == id) {
+            out.push((id, convert::text(db, row.buyer, "ledger.buyer")?, row.qty));
         }
     }
     Ok(out)

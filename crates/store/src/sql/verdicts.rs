@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use domain::frame::{Mode, Sealed};
 use domain::ledger::{Class, Draft, Kind};
-use domain::{CellId, OrderId, kept};
+use domain::{CellId, EntryId, OrderId, kept};
 use sea_orm::sea_query::extension::mysql::{IndexHintScope, MySqlSelectStatementExt};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect,
@@ -25,7 +25,7 @@ use crate::ladder;
 use crate::port::{Ask, CellAsks, CellVerdicts, Skipped, UnrowedRange, Verdict};
 
 /// (cell's number, order) -> (kind, position, units).
-pub(super) type Known = HashMap<(i32, OrderId), (Kind, u64, i64)>;
+pub(super) type Known = HashMap<(i32, EntryId), (Kind, u64, i64)>;
 
 type KnownRow = (i32, Vec<u8>, i8, i64, i64);
 
@@ -34,9 +34,9 @@ pub(super) async fn existing(
     db: &Db,
     tx: &DatabaseTransaction,
     class: Class,
-    orders: &[OrderId],
+    ids: &[EntryId],
 ) -> StoreResult<Known> {
-    let keys: Vec<Vec<u8>> = orders.iter().map(|o| o.0.to_vec()).collect();
+    let keys: Vec<Vec<u8>> = ids.iter().map(|o| o.0.to_vec()).collect();
     let mut found = HashMap::new();
     for piece in ladder::padded(&keys, ladder::STEPS[0]) {
         let mut find = ledger::Entity::find()
@@ -47,9 +47,9 @@ pub(super) async fn existing(
             .filter(ledger::Column::Class.eq(class as i8));
         by_order(&mut find);
         let rows: Vec<KnownRow> = find.into_tuple().all(tx).await.map_err(|e| db.err(e))?;
-        for (cell, order, kind, seq, qty) in rows {
-            let order = convert::order_id(db, &order)?;
-            found.insert((cell, order), (convert::kind(db, kind)?, seq as u64, qty));
+        for (cell, id, kind, seq, qty) in rows {
+            let id = convert::entry_id(db, &id)?;
+            found.insert((cell, id), (convert::kind(db, kind)?, seq as u64, qty));
         }
     }
     Ok(found)
@@ -100,7 +100,7 @@ async fn within(
     let known = match look {
         Look::No => Known::default(),
         Look::Known | Look::Beyond => {
-            let orders = batch.iter().flat_map(|c| c.asks.iter().map(|a| a.order));
+            let orders = batch.iter().flat_map(|c| c.asks.iter().map(|a| a.order.into()));
             existing(db, tx, Class::Verdict, &orders.collect::<Vec<_>>()).await?
         }
     };
@@ -165,7 +165,7 @@ fn decide(
     let mut fresh: HashMap<OrderId, Verdict> = HashMap::new();
     let mut out = Vec::with_capacity(c.asks.len());
     for ask in &c.asks {
-        if let Some(&(kind, seq, _)) = known.get(&(cell.no, ask.order)) {
+        if let Some(&(kind, seq, _)) = known.get(&(cell.no, ask.order.into())) {
             out.push(Verdict { kind, seq, fresh: false });
             continue;
         }
@@ -177,7 +177,7 @@ fn decide(
         let claim = ask.mode == Mode::Full && cell.now.fits(qty);
         let draft = Draft {
             kind: if claim { Kind::Claim } else { Kind::Reject },
-            order: ask.order,
+            id: ask.order.into(),
             buyer: ask.buyer.as_str().to_owned(),
             qty: if claim { qty } else { 0 },
             payload: Vec::new(),

@@ -1,6 +1,7 @@
 //! The store on the stack's MariaDB servers: the conformance suite, and a server that hangs.
 //! Needs `cargo xtask stack up`. Every test makes databases of its own and drops them.
 #![allow(
+    clippy::print_stdout,
     clippy::unwrap_used,
     clippy::panic,
     clippy::disallowed_methods,

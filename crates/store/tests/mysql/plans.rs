@@ -3,12 +3,13 @@
 //!
 //! The conformance suite calls every method; what follows calls those whose work might grow with a
 //! cell on a cell of a million entries.
+#![allow(clippy::print_stdout, reason = "a test tells what it saw")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use domain::{CellId, OrderId};
+use domain::{CellId, EntryId, OrderId};
 use sluicegate_store::fold::buyer_units;
 use sluicegate_store::port::{MAX_ORDERS, MAX_STRETCH};
 use sluicegate_store::{Catalog, Ledger, Marks, Orders, SqlStore};
@@ -220,7 +221,9 @@ async fn asked(store: &SqlStore, cell: &CellId, ids: &[OrderId]) {
     let again = store.verdicts(&[asks(cell, &known)]).await.unwrap();
     assert!(again[0].entries.is_empty(), "all were there");
     store.statuses(0, ids).await.unwrap();
-    assert_eq!(store.find_verdicts(cell, ids).await.unwrap().iter().flatten().count(), ids.len());
+    let asked: Vec<EntryId> = ids.iter().map(|id| EntryId::from(*id)).collect();
+    let found = store.find_verdicts(cell, &asked).await.unwrap();
+    assert_eq!(found.iter().flatten().count(), ids.len());
     store.parked_among(ids).await.unwrap();
     store.order(ids[7]).await.unwrap();
     let (buyer, key) = ("buyer-77".parse().unwrap(), "key-77".parse().unwrap());

@@ -1,5 +1,6 @@
 //! A client that vanishes below TCP in the middle of a transaction: no FIN, no RST, only silence.
 //! Its lock is on one cell; the others of the database go on at once, and that one in seconds.
+#![allow(clippy::print_stdout, reason = "a test tells what it saw")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! For an offer without a limit b only marks known buyers, so only `held` is summed there.
 
 use cells::port::Page;
-use domain::Hold;
+use domain::{EntryId, Hold};
 use std::collections::BTreeMap;
 
 use super::ops::{buyer, id};
@@ -19,17 +19,17 @@ impl Run<'_> {
         };
         let mut want: Vec<Hold> =
             cell.holds.values().chain(cell.fences.values()).cloned().collect();
-        want.sort_by_key(|h| (h.order, h.qty));
-        holds.sort_by_key(|h| (h.order, h.qty));
+        want.sort_by_key(|h| (h.id, h.qty));
+        holds.sort_by_key(|h| (h.id, h.qty));
         if self.bench.clock.is_none() {
             holds.iter_mut().chain(&mut want).for_each(|h| h.t_ms = 0);
         }
         same(&holds, &want)?;
-        let ids: Vec<_> = (0..30).map(|i| id((i % 5, i / 5 % 3, i / 15))).collect();
+        let ids: Vec<EntryId> = (0..30).map(|i| id((i % 5, i / 5 % 3, i / 15)).into()).collect();
         let found = self.bench.cells.find_holds(&self.bench.cell, &ids).await;
         let found: Vec<_> =
-            found.map_err(|e| e.to_string())?.iter().map(|h| h.as_ref().map(|h| h.order)).collect();
-        let expected: Vec<_> = ids.iter().map(|i| cell.find(*i).map(|h| h.order)).collect();
+            found.map_err(|e| e.to_string())?.iter().map(|h| h.as_ref().map(|h| h.id)).collect();
+        let expected: Vec<_> = ids.iter().map(|i| cell.find(*i).map(|h| h.id)).collect();
         same(&found, &expected)?;
         let keys: Vec<_> = ids.iter().map(|i| i.key()).collect();
         let found = self.bench.cells.find_keys(&self.bench.cell, &keys).await;

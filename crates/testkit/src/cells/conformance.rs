@@ -31,7 +31,7 @@ pub fn order(buyer: u16, key: u64, content: u32) -> OrderId {
 /// A sealed item of one unit, ready to be changed.
 pub fn item(order: OrderId, nonce: u64) -> ReserveItem {
     ReserveItem {
-        order,
+        id: order.into(),
         buyer: Some(format!("b{}", order.shard()).parse().expect("a short name")),
         buyer_hash: u64::from(order.shard()) + 1,
         qty: 1,
@@ -82,7 +82,7 @@ impl<'a> Case<'a> {
             Kind::Claim | Kind::Reject | Kind::Release => format!("b{}", order.shard()),
             _ => String::new(),
         };
-        let draft = Draft { kind, order, buyer, qty, payload: Vec::new() };
+        let draft = Draft { kind, id: order.into(), buyer, qty, payload: Vec::new() };
         let entry = self.head.append(draft, 0).expect("a legal entry");
         let entries = vec![ApplyEntry::of(&entry, u64::from(order.shard()) + 1)];
         let call = ApplyCall { prev_seq: before.seq, prev_tok: before.tok, entries };
@@ -126,11 +126,11 @@ async fn missing(cells: &dyn Cells, cell: CellId) {
     let att = Nonce(1).to_string();
     assert_eq!(cells.unseal(&cell, id, &att).await.expect("unseal"), FenceReply::Missing);
     assert_eq!(cells.cancel(&cell, id, Nonce(1)).await.expect("cancel"), Changed::Missing);
-    assert_eq!(cells.resolve(&cell, &[(id, 0)]).await.expect("resolve"), 0);
+    assert_eq!(cells.resolve(&cell, &[(id.into(), 0)]).await.expect("resolve"), 0);
     let seen = (0, 0, Tok(0));
     assert_eq!(cells.drop_cell(&cell, seen, true).await.expect("drop"), Changed::Missing);
     assert_eq!(cells.snapshot(&cell).await.expect("snapshot"), None);
-    assert_eq!(cells.find_holds(&cell, &[id]).await.expect("find"), [None]);
+    assert_eq!(cells.find_holds(&cell, &[id.into()]).await.expect("find"), [None]);
     let empty = cells.reserve(&cell, &call(1, vec![])).await;
     assert!(empty.is_err_and(|e| !e.is_transient()), "an empty call is a bug");
 }
@@ -153,7 +153,8 @@ async fn replays(cells: &dyn Cells, cell: CellId) {
         assert_eq!(payload, "payload of 1");
     }
     assert_eq!(cells.cancel(&case.cell, id, Nonce(1)).await.expect("cancel"), Changed::Changed);
-    let held = cells.find_holds(&case.cell, &[id]).await.expect("find").remove(0).expect("held");
+    let held =
+        cells.find_holds(&case.cell, &[id.into()]).await.expect("find").remove(0).expect("held");
     assert_eq!(held.att, format!("shared:{}", Nonce(1)));
 }
 
@@ -208,7 +209,7 @@ async fn relay_and_transfer(cells: &dyn Cells, cell: CellId) {
     case.fold(Kind::Flag, order(9, 1, 1), 0).await;
     let relay = ReserveItem { relay: true, checked: false, ..item(order(1, 2, 1), 2) };
     assert!(is_new(&case.one(relay.clone()).await));
-    let third = ReserveItem { order: order(1, 3, 1), ..relay };
+    let third = ReserveItem { id: order(1, 3, 1).into(), ..relay };
     assert_eq!(case.one(third).await, refused(Refusal::Limit, true));
     let moved = |id, qty| ReserveItem {
         buyer: None,

@@ -33,8 +33,11 @@ pub(super) async fn fences(cells: &dyn Cells, cell: CellId) {
     }
     let view = cells.snapshot(&case.cell).await.expect("snapshot").expect("a cell");
     assert_eq!((view.held, view.holds), (0, 2), "fences hold no units");
-    assert_eq!(cells.resolve(&case.cell, &[(a, 99)]).await.expect("resolve"), 0, "s > W");
-    assert_eq!(cells.resolve(&case.cell, &[(a, 2), (a, 2)]).await.expect("resolve"), 1);
+    assert_eq!(cells.resolve(&case.cell, &[(a.into(), 99)]).await.expect("resolve"), 0, "s > W");
+    assert_eq!(
+        cells.resolve(&case.cell, &[(a.into(), 2), (a.into(), 2)]).await.expect("resolve"),
+        1
+    );
     case.fold(Kind::Reject, b, 0).await;
     let reply = cells.fence(&case.cell, b, b"cart").await.expect("fence");
     assert_eq!(reply, FenceReply::Verdict(Kind::Reject));
@@ -54,7 +57,7 @@ pub(super) async fn folding(cells: &dyn Cells, cell: CellId) {
     let entry = |seq| ApplyEntry {
         seq,
         kind: Kind::Supply,
-        order: order(9, 9, 9),
+        id: order(9, 9, 9).into(),
         buyer: String::new(),
         buyer_hash: 0,
         qty: 1,

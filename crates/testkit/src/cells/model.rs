@@ -10,7 +10,7 @@ use cells::port::{
     Applied, ApplyCall, CellView, Changed, FenceReply, LoadCall, Mark, MendCall, ReserveCall,
     ReserveReply, Reserved,
 };
-use domain::{Hold, HoldState, Nonce, OrderId, Tok};
+use domain::{EntryId, Hold, HoldState, Nonce, OrderId, Tok};
 use std::collections::BTreeMap;
 
 pub use cell::Cell;
@@ -65,12 +65,12 @@ impl Model {
     }
 
     /// resolve.
-    pub fn resolve(&mut self, orders: &[(OrderId, u64)]) -> u32 {
+    pub fn resolve(&mut self, ids: &[(EntryId, u64)]) -> u32 {
         let Some(cell) = &mut self.cell else { return 0 };
         let mut dropped = 0;
-        for (order, seq) in orders {
+        for (id, seq) in ids {
             if *seq <= cell.totals.seq {
-                let (holds, fences) = cell.drop_order(*order);
+                let (holds, fences) = cell.drop_hold(*id);
                 dropped += holds + fences;
             }
         }
@@ -83,7 +83,7 @@ impl Model {
             return Changed::Missing;
         };
         let mine = cell.holds.get(&order.key()).is_some_and(|h| {
-            h.order == order && h.state == HoldState::Line && h.att == nonce.to_string()
+            h.id == order.into() && h.state == HoldState::Line && h.att == nonce.to_string()
         });
         if !mine {
             return Changed::Changed;
@@ -100,10 +100,10 @@ impl Model {
         let Some(cell) = &mut self.cell else {
             return FenceReply::Missing;
         };
-        if cell.fences.contains_key(&order) {
+        if cell.fences.contains_key(&order.into()) {
             return FenceReply::Fenced;
         }
-        if cell.find(order).is_some() {
+        if cell.find(order.into()).is_some() {
             return FenceReply::Sealed;
         }
         match cell.verdict(order.key()) {
@@ -113,7 +113,7 @@ impl Model {
             _ => {}
         }
         let hold = Hold {
-            order,
+            id: order.into(),
             qty: 0,
             buyer: None,
             att: Nonce(0).to_string(),
@@ -121,7 +121,7 @@ impl Model {
             payload: payload.to_vec(),
             t_ms: now,
         };
-        cell.fences.insert(order, hold);
+        cell.fences.insert(order.into(), hold);
         FenceReply::Fenced
     }
 
@@ -130,19 +130,20 @@ impl Model {
         let Some(cell) = &mut self.cell else {
             return FenceReply::Missing;
         };
-        if cell.fences.contains_key(&order) {
+        if cell.fences.contains_key(&order.into()) {
             return FenceReply::Fenced;
         }
-        let sealed = cell.find(order).filter(|h| h.state == HoldState::Sealed && h.att == att);
+        let sealed =
+            cell.find(order.into()).filter(|h| h.state == HoldState::Sealed && h.att == att);
         let Some(mut hold) = sealed.cloned() else {
             return FenceReply::Changed;
         };
-        cell.drop_order(order);
+        cell.drop_hold(order.into());
         hold.qty = 0;
         hold.state = HoldState::Fenced;
         hold.att = Nonce(0).to_string();
         hold.t_ms = now;
-        cell.fences.insert(order, hold);
+        cell.fences.insert(order.into(), hold);
         FenceReply::Fenced
     }
 

@@ -88,7 +88,7 @@ impl Run<'_> {
 
     fn append(&mut self, kind: Kind, who: Who, qty: i64) {
         let (order, class) = (id(who), kind.class());
-        let claimed = self.ledger.iter().find(|e| e.order == order && e.kind == Kind::Claim);
+        let claimed = self.ledger.iter().find(|e| e.id == order.into() && e.kind == Kind::Claim);
         if kind == Kind::Release && claimed.is_none() {
             return;
         }
@@ -97,7 +97,7 @@ impl Run<'_> {
             return;
         }
         let buyer = if once { buyer(who).unwrap_or_default() } else { String::new() };
-        let draft = Draft { kind, order, buyer, qty, payload: Vec::new() };
+        let draft = Draft { kind, id: order.into(), buyer, qty, payload: Vec::new() };
         if let Ok(entry) = self.head.append(draft, 0) {
             self.taken.insert((order, class));
             self.ledger.push(entry);
@@ -134,9 +134,10 @@ impl Run<'_> {
             }
             Op::Apply { back, take, fork } => self.apply(*back, *take, *fork).await,
             Op::Resolve(orders) => {
-                let orders: Vec<_> = orders.iter().map(|(w, s)| (id(*w), u64::from(*s))).collect();
-                let got = cells.resolve(&cell, &orders).await.map_err(broken)?;
-                same(&got, &self.model.resolve(&orders))
+                let ids: Vec<_> =
+                    orders.iter().map(|(w, s)| (id(*w).into(), u64::from(*s))).collect();
+                let got = cells.resolve(&cell, &ids).await.map_err(broken)?;
+                same(&got, &self.model.resolve(&ids))
             }
             Op::Cancel(who, nonce) => {
                 let nonce = Nonce(u64::from(*nonce));
@@ -148,7 +149,7 @@ impl Run<'_> {
                 same(&got, &self.model.fence(now, id(*who), b"\xff fence"))
             }
             Op::Unseal(who, seen) => {
-                let known = self.model.cell.as_ref().and_then(|c| c.find(id(*who)));
+                let known = self.model.cell.as_ref().and_then(|c| c.find(id(*who).into()));
                 let att = known.filter(|_| *seen).map(|h| h.att.clone());
                 let att = att.unwrap_or_else(|| Nonce(77).to_string());
                 let got = cells.unseal(&cell, id(*who), &att).await.map_err(broken)?;
@@ -178,7 +179,7 @@ impl Run<'_> {
     async fn reserve(&mut self, items: &[Item], late: bool, window: u8) -> Result<(), String> {
         let far = 4_000_000_000_000;
         let item = |&(who, nonce, state, checked, relay): &Item| ReserveItem {
-            order: id(who),
+            id: id(who).into(),
             buyer: buyer(who).map(|b| b.parse().expect("a short name")),
             buyer_hash: buyer(who).map_or(0, |b| hash(&b)),
             qty: units(who),

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use domain::kept::Kept;
 use domain::ledger::Class;
 use domain::rows::Traces;
-use domain::{CellId, Entry, Flag, Key, Kind, OfferId, OrderId, Totals};
+use domain::{CellId, Entry, EntryId, Flag, Key, Kind, OfferId, OrderId, Totals};
 use store::port::{
     Appended, CellAsks, CellVerdicts, Change, Ledger, LedgerPage, MAX_CELLS, MAX_ORDERS,
     MAX_STRETCH, Moved, Proven, UnrowedRange, Verdict,
@@ -67,19 +67,19 @@ impl Ledger for MemoryStore {
     async fn create_cells(
         &self,
         cells: &[(CellId, i64)],
-        ids: (OrderId, OrderId),
+        ids: (EntryId, EntryId),
     ) -> StoreResult<Vec<Appended>> {
         let db = self.home(cells.iter().map(|c| &c.0))?;
         self.tx(db, |tx| units::create(tx, cells, ids)).await
     }
-    async fn supply(&self, cells: &[(CellId, i64)], id: OrderId) -> StoreResult<Change> {
+    async fn supply(&self, cells: &[(CellId, i64)], id: EntryId) -> StoreResult<Change> {
         let db = self.home(cells.iter().map(|c| &c.0))?;
         self.tx(db, |tx| units::supply(tx, cells, id)).await
     }
     async fn flag(
         &self,
         cells: &[CellId],
-        id: OrderId,
+        id: EntryId,
         to: (Flag, &[Flag]),
         note: &[u8],
     ) -> StoreResult<Change> {
@@ -92,14 +92,14 @@ impl Ledger for MemoryStore {
     async fn restore_flag(
         &self,
         cell: &CellId,
-        id: OrderId,
+        id: EntryId,
         pause_seq: u64,
     ) -> StoreResult<Change> {
         self.tx(self.home([cell])?, |tx| units::restore(tx, cell, id, pause_seq)).await
     }
     async fn transfer(
         &self,
-        id: OrderId,
+        id: EntryId,
         from: &CellId,
         to: Option<&CellId>,
         units: u32,
@@ -134,14 +134,14 @@ impl Ledger for MemoryStore {
     async fn find_verdicts(
         &self,
         cell: &CellId,
-        orders: &[OrderId],
+        ids: &[EntryId],
     ) -> StoreResult<Vec<Option<Verdict>>> {
         let find = |d: &Database| {
-            let of = |order: &OrderId| {
-                let e = reads::cell(d, cell)?.find(Class::Verdict, *order)?;
+            let of = |id: &EntryId| {
+                let e = reads::cell(d, cell)?.find(Class::Verdict, *id)?;
                 Some(Verdict { kind: e.kind, seq: e.seq, fresh: false })
             };
-            Ok(orders.iter().map(of).collect())
+            Ok(ids.iter().map(of).collect())
         };
         let db = self.home([cell])?;
         self.read_now(db, find).await
@@ -151,8 +151,9 @@ impl Ledger for MemoryStore {
         self.read(db, |d| {
             let mut out = Traces::new();
             for cell in d.cells.values() {
-                for e in cell.entries.iter().filter(|e| wanted.contains(&e.order)) {
-                    out.entry((e.order, cell.id.clone())).or_default().note(e.kind);
+                let of_orders = cell.entries.iter().filter_map(|e| Some((e.order()?, e.kind)));
+                for (order, kind) in of_orders.filter(|(order, _)| wanted.contains(order)) {
+                    out.entry((order, cell.id.clone())).or_default().note(kind);
                 }
             }
             Ok(out)
@@ -162,10 +163,10 @@ impl Ledger for MemoryStore {
     async fn verdict_under(&self, cell: &CellId, key: Key) -> StoreResult<Option<OrderId>> {
         self.read(self.home([cell])?, |d| {
             let Some(cell) = reads::cell(d, cell) else { return Ok(None) };
-            let under = |e: &&Entry| e.kind.class() == Class::Verdict && e.order.key() == key;
+            let under = |e: &&Entry| e.kind.class() == Class::Verdict && e.id.key() == key;
             let all: Vec<&Entry> = cell.entries.iter().filter(under).collect();
             let claimed = all.iter().find(|e| e.kind == Kind::Claim);
-            Ok(claimed.or(all.first()).map(|e| e.order))
+            Ok(claimed.or(all.first()).and_then(|e| e.order()))
         })
         .await
     }

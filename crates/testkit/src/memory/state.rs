@@ -10,7 +10,7 @@ use std::sync::Arc;
 use domain::kept::Kept;
 use domain::ledger::{Class, Draft};
 use domain::{Buyer, Campaign, CellId, Entry, IdempotencyKey, Identity, LogicalShard};
-use domain::{Offer, OfferId, OrderId, ShardMap, Totals};
+use domain::{EntryId, Offer, OfferId, OrderId, ShardMap, Totals};
 use parking_lot::Mutex;
 use runtime::Clock;
 use store::port::{Appended, OrderRow, Parked, ParkedFrame, UnrowedRange};
@@ -85,13 +85,13 @@ pub(super) struct Cell {
     pub id: CellId,
     pub head: Totals,
     pub entries: Vec<Entry>,
-    index: BTreeMap<(Class, OrderId), usize>,
+    index: BTreeMap<(Class, EntryId), usize>,
 }
 
 impl Cell {
-    /// The entry of a class that an order has.
-    pub fn find(&self, class: Class, order: OrderId) -> Option<&Entry> {
-        self.index.get(&(class, order)).map(|at| &self.entries[*at])
+    /// The entry of a class under an id.
+    pub fn find(&self, class: Class, id: EntryId) -> Option<&Entry> {
+        self.index.get(&(class, id)).map(|at| &self.entries[*at])
     }
 
     pub fn last_flag(&self) -> Option<&Entry> {
@@ -101,7 +101,7 @@ impl Cell {
     fn keep(&mut self, now: Totals, entries: &[Entry]) {
         for e in entries {
             // The first of a class counts, when a mutant writes a second.
-            self.index.entry((e.kind.class(), e.order)).or_insert(self.entries.len());
+            self.index.entry((e.kind.class(), e.id)).or_insert(self.entries.len());
             self.entries.push(e.clone());
         }
         self.head = now;
@@ -190,12 +190,12 @@ impl Tx<'_> {
     }
 
     /// An entry of a class, committed or staged by this transaction.
-    pub fn find(&self, key: &str, class: Class, order: OrderId) -> Option<&Entry> {
+    pub fn find(&self, key: &str, class: Class, id: EntryId) -> Option<&Entry> {
         let staged = || {
             let entries = &self.staged.get(key)?.entries;
-            entries.iter().find(|e| e.order == order && e.kind.class() == class)
+            entries.iter().find(|e| e.id == id && e.kind.class() == class)
         };
-        self.db.cells.get(key).and_then(|c| c.find(class, order)).or_else(staged)
+        self.db.cells.get(key).and_then(|c| c.find(class, id)).or_else(staged)
     }
 
     /// Keeps everything.

@@ -2,15 +2,15 @@
 
 use domain::drift::repaired_flag;
 use domain::ledger::{Class, Draft, Kind};
-use domain::{CellId, Flag, OrderId};
+use domain::{CellId, EntryId, Flag, OrderId};
 use store::port::{Appended, Change};
 use store::{StoreError, StoreResult};
 
 use super::mutant::StoreMutant;
 use super::state::{CellKey, Tx};
 
-fn draft(kind: Kind, id: OrderId, qty: i64) -> Draft {
-    Draft { kind, order: id, buyer: String::new(), qty, payload: Vec::new() }
+fn draft(kind: Kind, id: EntryId, qty: i64) -> Draft {
+    Draft { kind, id, buyer: String::new(), qty, payload: Vec::new() }
 }
 
 fn finish<'c>(tx: &mut Tx<'_>, cells: impl IntoIterator<Item = &'c CellId>) -> Vec<Appended> {
@@ -22,7 +22,7 @@ fn finish<'c>(tx: &mut Tx<'_>, cells: impl IntoIterator<Item = &'c CellId>) -> V
 pub(super) fn create(
     mut tx: Tx<'_>,
     cells: &[(CellId, i64)],
-    (supply_id, flag_id): (OrderId, OrderId),
+    (supply_id, flag_id): (EntryId, EntryId),
 ) -> StoreResult<Vec<Appended>> {
     for (cell, units) in cells {
         let key = cell.to_string();
@@ -37,7 +37,7 @@ pub(super) fn create(
 }
 
 /// What an earlier call with this id left in the database, over both signs.
-fn earlier(tx: &Tx<'_>, id: OrderId) -> Vec<(CellKey, Kind, i64)> {
+fn earlier(tx: &Tx<'_>, id: EntryId) -> Vec<(CellKey, Kind, i64)> {
     let mut found = Vec::new();
     for (key, cell) in &tx.db.cells {
         for class in [Class::Supply, Class::Verdict] {
@@ -47,7 +47,7 @@ fn earlier(tx: &Tx<'_>, id: OrderId) -> Vec<(CellKey, Kind, i64)> {
     found
 }
 
-pub(super) fn supply(mut tx: Tx<'_>, cells: &[(CellId, i64)], id: OrderId) -> StoreResult<Change> {
+pub(super) fn supply(mut tx: Tx<'_>, cells: &[(CellId, i64)], id: EntryId) -> StoreResult<Change> {
     if !tx.lock(cells.iter().map(|c| &c.0)) {
         return Ok(Change::NoCell);
     }
@@ -68,7 +68,7 @@ pub(super) fn supply(mut tx: Tx<'_>, cells: &[(CellId, i64)], id: OrderId) -> St
 pub(super) fn flag(
     mut tx: Tx<'_>,
     cells: &[CellId],
-    id: OrderId,
+    id: EntryId,
     (to, from): (Flag, &[Flag]),
     note: &[u8],
 ) -> StoreResult<Change> {
@@ -103,7 +103,7 @@ pub(super) fn flag(
 pub(super) fn restore(
     mut tx: Tx<'_>,
     cell: &CellId,
-    id: OrderId,
+    id: EntryId,
     pause_seq: u64,
 ) -> StoreResult<Change> {
     if !tx.lock([cell]) {
@@ -120,7 +120,7 @@ pub(super) fn restore(
 
 pub(super) fn transfer(
     mut tx: Tx<'_>,
-    id: OrderId,
+    id: EntryId,
     (from, to): (&CellId, Option<&CellId>),
     units: i64,
 ) -> StoreResult<Change> {
@@ -164,11 +164,11 @@ pub(super) fn release(mut tx: Tx<'_>, cell: &CellId, orders: &[OrderId]) -> Stor
     }
     let key = cell.to_string();
     let twice = tx.has(StoreMutant::ReleaseNotIdempotent);
-    for order in orders {
-        let claim = tx.find(&key, Class::Verdict, *order).filter(|e| e.kind == Kind::Claim);
+    for id in orders.iter().map(|o| EntryId::from(*o)) {
+        let claim = tx.find(&key, Class::Verdict, id).filter(|e| e.kind == Kind::Claim);
         let Some((buyer, qty)) = claim.map(|e| (e.buyer.clone(), e.qty)) else { continue };
-        let entry = Draft { buyer, ..draft(Kind::Release, *order, qty) };
-        if tx.find(&key, Class::Release, *order).is_none() {
+        let entry = Draft { buyer, ..draft(Kind::Release, id, qty) };
+        if tx.find(&key, Class::Release, id).is_none() {
             tx.append(&key, entry)?;
         } else if twice {
             tx.append_unchecked(&key, entry)?;

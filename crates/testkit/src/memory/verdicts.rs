@@ -22,7 +22,7 @@ pub(super) fn known(db: &Database, batch: &[CellAsks]) -> Known {
         let key = c.cell.to_string();
         let Some(cell) = db.cells.get(&key) else { continue };
         for ask in &c.asks {
-            if let Some(e) = cell.find(Class::Verdict, ask.order) {
+            if let Some(e) = cell.find(Class::Verdict, ask.order.into()) {
                 known.insert((key.clone(), ask.order), (e.kind, e.seq));
             }
         }
@@ -89,13 +89,13 @@ fn with_orders(range: UnrowedRange, c: &CellAsks, verdicts: &[Verdict]) -> Unrow
 }
 
 fn existing(tx: &Tx<'_>, key: &str, order: OrderId, stale: Option<&Known>) -> Option<Verdict> {
-    let staged = || tx.staged.get(key)?.entries.iter().find(|e| e.order == order);
+    let staged = || tx.staged.get(key)?.entries.iter().find(|e| e.id == order.into());
     let found = match stale {
         Some(known) => known
             .get(&(key.to_owned(), order))
             .copied()
             .or_else(|| staged().map(|e| (e.kind, e.seq))),
-        None => tx.find(key, Class::Verdict, order).map(|e| (e.kind, e.seq)),
+        None => tx.find(key, Class::Verdict, order.into()).map(|e| (e.kind, e.seq)),
     };
     found.map(|(kind, seq)| Verdict { kind, seq, fresh: false })
 }
@@ -110,7 +110,7 @@ fn decide(tx: &mut Tx<'_>, key: &str, ask: &Ask) -> StoreResult<Verdict> {
     }
     let draft = Draft {
         kind: if claim { Kind::Claim } else { Kind::Reject },
-        order: ask.order,
+        id: ask.order.into(),
         buyer: ask.buyer.as_str().to_owned(),
         qty: if claim { qty } else { 0 },
         payload: Vec::new(),

@@ -30,7 +30,7 @@ impl Site {
         let mut cursor = 0;
         loop {
             let page = self.ports.cells.scan_holds(cell, cursor, 1000).await.expect("scan");
-            all.extend(page.items.into_iter().map(|h| ((h.order, h.state.code()), h)));
+            all.extend(page.items.into_iter().map(|h| ((h.id, h.state.code()), h)));
             cursor = page.cursor;
             if cursor == 0 {
                 return all.into_values().collect();
@@ -93,13 +93,14 @@ impl Site {
         let bad = self.broken(cell).await;
         assert!(bad.is_empty(), "{cell}: {bad:?}");
         let entries = self.entries(cell).await;
-        let of = |order, kind| entries.iter().any(|e| e.order == order && e.kind == kind);
+        let of = |order, kind| entries.iter().any(|e| e.id == order && e.kind == kind);
         for e in entries.iter().filter(|e| matches!(e.kind, Kind::Claim | Kind::Reject)) {
-            let Some(row) = self.store.order(e.order).await.expect("the row") else { continue };
-            let line = (Some(e.kind), of(e.order, Kind::Release));
-            let bad = invariant::row(e.order, row.status, &[line]);
+            let Some(order) = e.order() else { continue };
+            let Some(row) = self.store.order(order).await.expect("the row") else { continue };
+            let line = (Some(e.kind), of(e.id, Kind::Release));
+            let bad = invariant::row(order, row.status, &[line]);
             assert!(bad.is_empty(), "{cell}: {bad:?}");
-            assert!(!line.1 || !row.status.is_live(), "{}: released and alive", e.order);
+            assert!(!line.1 || !row.status.is_live(), "{order}: released and alive");
         }
     }
 
@@ -112,7 +113,7 @@ impl Site {
     /// How often an order has entries of a kind in a cell.
     pub async fn count(&self, cell: &CellId, p: &Payload, kind: Kind) -> usize {
         let entries = self.entries(cell).await;
-        entries.iter().filter(|e| e.order == p.order && e.kind == kind).count()
+        entries.iter().filter(|e| e.id == p.order.into() && e.kind == kind).count()
     }
 
     /// Takes everything out of a partition, and acks it.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use domain::frame::{Mode, Sealed};
 use domain::kept::Kept;
 use domain::rows::Traces;
-use domain::{Buyer, Campaign, CellId, Entry, Flag, IdempotencyKey, Key, Offer, OfferId};
+use domain::{Buyer, Campaign, CellId, Entry, EntryId, Flag, IdempotencyKey, Key, Offer, OfferId};
 use domain::{OrderId, Totals};
 use orderlog::port::{Consumer, LogError, OrderLog, Partition, Reader};
 use parking_lot::RwLock;
@@ -159,21 +159,21 @@ forward!(Ledger for s {
     fn release(cell: &CellId, orders: &[OrderId]) -> Appended, home(s, cell);
     fn finish_unrowed(db: u16, ranges: &[UnrowedRange]) -> (), db;
     fn unrowed(db: u16, before_ms: u64, limit: u64) -> Vec<UnrowedRange>, db;
-    fn create_cells(cells: &[(CellId, i64)], ids: (OrderId, OrderId)) -> Vec<Appended>,
+    fn create_cells(cells: &[(CellId, i64)], ids: (EntryId, EntryId)) -> Vec<Appended>,
         home(s, &cells[0].0);
-    fn supply(cells: &[(CellId, i64)], id: OrderId) -> Change, home(s, &cells[0].0);
-    fn flag(cells: &[CellId], id: OrderId, to: Flags<'_>, note: &[u8]) -> Change,
+    fn supply(cells: &[(CellId, i64)], id: EntryId) -> Change, home(s, &cells[0].0);
+    fn flag(cells: &[CellId], id: EntryId, to: Flags<'_>, note: &[u8]) -> Change,
         home(s, &cells[0]);
     fn last_flag(cell: &CellId) -> Option<Entry>, home(s, cell);
-    fn restore_flag(cell: &CellId, id: OrderId, pause_seq: u64) -> Change, home(s, cell);
-    fn transfer(id: OrderId, from: &CellId, to: Option<&CellId>, units: u32) -> Change,
+    fn restore_flag(cell: &CellId, id: EntryId, pause_seq: u64) -> Change, home(s, cell);
+    fn transfer(id: EntryId, from: &CellId, to: Option<&CellId>, units: u32) -> Change,
         home(s, from);
     fn head(cell: &CellId) -> Option<Totals>, home(s, cell);
     fn at(cell: &CellId, seq: u64) -> Option<Totals>, home(s, cell);
     fn locked(cell: &CellId, seq: u64) -> Option<Proven>, home(s, cell);
     fn after(cell: &CellId, seq: u64, limit: u64) -> Option<LedgerPage>, home(s, cell);
     fn traces(db: u16, orders: &[OrderId]) -> Traces, db;
-    fn find_verdicts(cell: &CellId, orders: &[OrderId]) -> Found, home(s, cell);
+    fn find_verdicts(cell: &CellId, orders: &[EntryId]) -> Found, home(s, cell);
     fn verdict_under(cell: &CellId, key: Key) -> Option<OrderId>, home(s, cell);
     fn last(cell: &CellId) -> Option<Totals>, home(s, cell);
     fn kept(cell: &CellId, seq: u64) -> Vec<Kept>, home(s, cell);

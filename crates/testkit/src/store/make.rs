@@ -3,7 +3,7 @@
 use anyhow::Result;
 use domain::frame::{Mode, Sealed};
 use domain::order::Line;
-use domain::{Buyer, CampaignNo, CellId, IdempotencyKey, Identity, OfferId, OrderId, Payload};
+use domain::{Buyer, CampaignNo, CellId, EntryId, IdempotencyKey, Identity, OfferId, Payload};
 use store::port::{Ask, CellAsks, RowAsk};
 
 use super::Subject;
@@ -17,7 +17,7 @@ impl Subject {
     }
 
     /// The id of an operator's request.
-    pub(super) fn request(&self, name: &str) -> OrderId {
+    pub(super) fn request(&self, name: &str) -> EntryId {
         self.identity.request_id(&self.offer_id("any"), "test", name)
     }
 

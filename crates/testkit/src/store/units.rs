@@ -99,7 +99,7 @@ pub async fn release(s: &Subject) -> Result<()> {
     // The unit is free again, and the verdict stays.
     let late = s.decide(cell, &s.orders("release-late", 1, cell)).await?;
     same(late.verdicts[0].kind, Kind::Claim)?;
-    let found = s.store.find_verdicts(cell, &ids[..1]).await?;
+    let found = s.store.find_verdicts(cell, &[ids[0].into()]).await?;
     let verdict = found[0].context("the claim")?;
     same(verdict.kind, Kind::Claim)?;
     permanent(s.store.release(&cell.offer.cell(7), &ids).await)?;

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use domain::frame::Mode;
 use domain::kept::Kept;
-use domain::{CellId, Kind, OrderId, Payload};
+use domain::{CellId, EntryId, Kind, OrderId, Payload};
 use store::port::{CellAsks, CellVerdicts, Skipped};
 
 use super::make::{T_MS, ask, asks, row, sealed};
@@ -56,7 +56,8 @@ pub async fn repeated(s: &Subject) -> Result<()> {
         same((a.kind, a.seq, b.fresh), (b.kind, b.seq, false))?;
     }
     let ids: Vec<_> = orders.iter().map(|o| o.order).collect();
-    let found = s.store.find_verdicts(cell, &ids).await?;
+    let asked: Vec<_> = ids.iter().map(|o| EntryId::from(*o)).collect();
+    let found = s.store.find_verdicts(cell, &asked).await?;
     for ((found, verdict), order) in found.into_iter().zip(&again.verdicts).zip(&orders) {
         same(found, Some(*verdict))?;
         let kept = s.store.kept(cell, verdict.seq).await?;
@@ -69,7 +70,7 @@ pub async fn repeated(s: &Subject) -> Result<()> {
         same(s.store.verdict_under(cell, order.key()).await?, Some(*order))?;
     }
     let stranger = s.order("repeat-x", "k", std::slice::from_ref(cell)).order;
-    same(s.store.find_verdicts(cell, &[stranger]).await?, vec![None])?;
+    same(s.store.find_verdicts(cell, &[stranger.into()]).await?, vec![None])?;
     same(s.store.verdict_under(cell, stranger.key()).await?, None)?;
     // Of two contents of one key the claimed one, however the ids are ordered.
     let claimed = ids.iter().zip(&again.verdicts).filter(|(_, v)| v.kind == Kind::Claim);
@@ -169,7 +170,7 @@ pub async fn missing_cell(s: &Subject) -> Result<()> {
     same(kinds(&got[1]), vec![(Kind::Claim, true)])?;
     ensure!(s.store.head(&missing).await?.is_none(), "head of no cell");
     ensure!(s.store.after(&missing, 0, 9).await?.is_none(), "ledger of no cell");
-    same(s.store.find_verdicts(&missing, &[order.order]).await?, vec![None])
+    same(s.store.find_verdicts(&missing, &[order.order.into()]).await?, vec![None])
 }
 
 /// The largest call: every step of the ladder, and payloads of a real size.

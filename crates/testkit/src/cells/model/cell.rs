@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use cells::port::{ApplyEntry, Mark, Refusal, ReserveCall, ReserveItem, Reserved};
 use domain::ledger::Flag;
-use domain::{Hold, HoldState, Key, Kind, OrderId, Totals};
+use domain::{EntryId, Hold, HoldState, Key, Kind, OrderId, Totals};
 use std::collections::BTreeMap;
 
 use super::ADDS;
@@ -21,7 +21,7 @@ pub struct Cell {
     /// Entries of h under the key of the id.
     pub holds: BTreeMap<Key, Hold>,
     /// Entries F, under the whole id.
-    pub fences: BTreeMap<OrderId, Hold>,
+    pub fences: BTreeMap<EntryId, Hold>,
     /// b with a limit; the marks of two generations without one.
     pub b: [BTreeMap<String, i64>; 2],
     pub(super) d: [Verdicts; 2],
@@ -79,9 +79,9 @@ impl Cell {
     }
 
     /// Drops what is held for the whole id; (holds with units, fences).
-    pub(super) fn drop_order(&mut self, id: OrderId) -> (u32, u32) {
+    pub(super) fn drop_hold(&mut self, id: EntryId) -> (u32, u32) {
         let fences = u32::from(self.fences.remove(&id).is_some());
-        if self.holds.get(&id.key()).is_none_or(|h| h.order != id) {
+        if self.holds.get(&id.key()).is_none_or(|h| h.id != id) {
             return (0, fences);
         }
         if let Some(hold) = self.holds.remove(&id.key()) {
@@ -95,13 +95,13 @@ impl Cell {
     }
 
     /// A hold of the whole id, whatever its state.
-    pub fn find(&self, id: OrderId) -> Option<&Hold> {
-        self.holds.get(&id.key()).filter(|h| h.order == id).or_else(|| self.fences.get(&id))
+    pub fn find(&self, id: EntryId) -> Option<&Hold> {
+        self.holds.get(&id.key()).filter(|h| h.id == id).or_else(|| self.fences.get(&id))
     }
 
     /// The order that is held or decided under a key.
     pub fn under(&self, key: Key) -> Option<OrderId> {
-        let held = self.holds.get(&key).map(|h| h.order);
+        let held = self.holds.get(&key).and_then(Hold::order);
         held.or_else(|| self.verdict(key).map(|(content, _)| OrderId::join(key, content)))
     }
 
@@ -110,18 +110,18 @@ impl Cell {
         if !transfer && call.deadline_ms > 0 && now > call.deadline_ms {
             return Reserved::Late;
         }
-        if item.state == HoldState::Sealed && self.fences.contains_key(&item.order) {
+        if item.state == HoldState::Sealed && self.fences.contains_key(&item.id) {
             return Reserved::Fenced;
         }
-        if let Some(hold) = self.holds.get_mut(&item.order.key()) {
+        if let Some(hold) = self.holds.get_mut(&item.id.key()) {
             return met(hold, item);
         }
-        match self.verdict(item.order.key()) {
-            Some((content, kind)) if content == item.order.content() => {
+        match self.verdict(item.id.key()) {
+            Some((content, kind)) if content == item.id.content() => {
                 return Reserved::Verdict(kind);
             }
             Some((content, _)) => {
-                return Reserved::Conflict(OrderId::join(item.order.key(), content));
+                return Reserved::Conflict(OrderId::join(item.id.key(), content));
             }
             None => {}
         }
@@ -132,7 +132,7 @@ impl Cell {
         }
         let att = item.nonce.to_string();
         let hold = Hold {
-            order: item.order,
+            id: item.id,
             qty: item.qty,
             buyer: item.buyer.clone(),
             att,
@@ -140,7 +140,7 @@ impl Cell {
             payload: item.payload.to_vec(),
             t_ms: now,
         };
-        self.holds.insert(item.order.key(), hold);
+        self.holds.insert(item.id.key(), hold);
         self.give(buyer, i64::from(item.qty), item.buyer_hash);
         Reserved::New { t_ms: now }
     }
@@ -185,7 +185,7 @@ impl Cell {
     pub(super) fn fold(&mut self, e: &ApplyEntry) -> u32 {
         let mut bare = 0;
         let verdict = matches!(e.kind, Kind::Claim | Kind::Reject | Kind::TransferOut);
-        let covered = verdict && self.drop_order(e.order).0 > 0;
+        let covered = verdict && self.drop_hold(e.id).0 > 0;
         match e.kind {
             Kind::Claim => {
                 self.totals.net += e.qty;
@@ -202,7 +202,7 @@ impl Cell {
             Kind::Reject => {}
         }
         if verdict || e.kind == Kind::Release {
-            self.d[0].insert(e.order.key(), (e.order.content(), e.kind));
+            self.d[0].insert(e.id.key(), (e.id.content(), e.kind));
         }
         (self.totals.seq, self.totals.tok) = (e.seq, e.tok);
         bare
@@ -223,8 +223,8 @@ impl Cell {
 
 /// A reserve that meets an entry under its key.
 fn met(hold: &mut Hold, item: &ReserveItem) -> Reserved {
-    if hold.order != item.order || hold.buyer != item.buyer {
-        return Reserved::Conflict(hold.order);
+    if hold.id != item.id || hold.buyer != item.buyer {
+        return Reserved::Conflict(OrderId(hold.id.0));
     }
     if hold.att == item.nonce.to_string() {
         return Reserved::New { t_ms: hold.t_ms };
