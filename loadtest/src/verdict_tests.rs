@@ -13,7 +13,7 @@ fn names() -> Names {
 }
 
 fn id(n: u8) -> OrderId {
-    OrderId([n; 16])
+    OrderId::compose(domain::CampaignNo(0), 0, u64::from(n), u32::from(n))
 }
 
 /// A world: a ledger that grows, the rows and the tracks that go with it.

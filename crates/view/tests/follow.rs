@@ -10,15 +10,15 @@
 use std::time::Duration;
 
 use domain::frame::{Mode, Sealed};
-use domain::{CellId, OrderId};
+use domain::{CellId, EntryId};
 use sluicegate_view::{CatalogCache, Follow, Followed};
 use store::Ledger;
 use store::port::{Appended, Ask, CellAsks, Change};
 use testkit::ports::{Fail, START_MS, Site};
 
 async fn supply(site: &Site, cell: &CellId, n: u32) -> Appended {
-    let id = OrderId::from_slice(&[&[7; 12][..], &n.to_be_bytes()].concat()).unwrap();
-    match site.store.supply(&[(cell.clone(), 1)], id.into()).await.unwrap() {
+    let id = EntryId::from_slice(&[&[7; 12][..], &n.to_be_bytes()].concat()).unwrap();
+    match site.store.supply(&[(cell.clone(), 1)], id).await.unwrap() {
         Change::Done(mut list) => list.remove(0),
         other => panic!("{other:?}"),
     }

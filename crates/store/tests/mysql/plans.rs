@@ -134,6 +134,11 @@ impl Plan {
     }
 }
 
+/// The hex digits of a random order id, as an expression over `n`.
+fn order_id(n: &str) -> String {
+    format!("INSERT(INSERT(MD5({n}), 13, 1, '8'), 17, 1, '8')")
+}
+
 /// A cell with a million claims of a hundred thousand buyers, and as many order rows.
 async fn large(own: &Own, store: &SqlStore) -> CellId {
     store.init(&identity().fingerprint_hex()).await.unwrap();
@@ -151,8 +156,9 @@ async fn large(own: &Own, store: &SqlStore) -> CellId {
         own.sql(0, &format!("ANALYZE TABLE {table}")).await.unwrap();
     }
     let no = format!("(SELECT cell_no FROM cell WHERE cell_id = '{cell}')");
+    let id = order_id("seq");
     let fill = format!(
-        "INSERT INTO ledger SELECT {no}, seq + 2, 2, 1, UNHEX(MD5(seq)), \
+        "INSERT INTO ledger SELECT {no}, seq + 2, 2, 1, UNHEX({id}), \
          CONCAT('buyer-', seq % 100000), 1, '', 3000000, seq, 1, seq, 1 FROM seq_1_to_{ENTRIES}"
     );
     own.sql(0, &fill).await.unwrap();
@@ -162,7 +168,7 @@ async fn large(own: &Own, store: &SqlStore) -> CellId {
     );
     own.sql(0, &head).await.unwrap();
     let rows = format!(
-        "INSERT INTO orders SELECT UNHEX(MD5(seq)), CONCAT('buyer-', seq % 100000), \
+        "INSERT INTO orders SELECT UNHEX({id}), CONCAT('buyer-', seq % 100000), \
          CONCAT('key-', seq), 1, NULL, 1, 'large', 0, 1, 100, 0, 'EUR', 100, '', 1, 1, 1 \
          FROM seq_1_to_{ENTRIES}"
     );
@@ -181,7 +187,7 @@ async fn large(own: &Own, store: &SqlStore) -> CellId {
         own.sql(0, sql).await.unwrap();
     }
     for table in ["parked", "parked_frame"] {
-        let id = if table == "parked" { "UNHEX(MD5(seq))" } else { "MD5(seq)" };
+        let id = if table == "parked" { format!("UNHEX({id})") } else { "MD5(seq)".to_owned() };
         let place = if table == "parked" { "" } else { "'main-0', " };
         let sql = format!(
             "INSERT INTO {table} SELECT {id}, {place}'x', X'010000000000000001', 1, 1, 1 \
@@ -192,10 +198,13 @@ async fn large(own: &Own, store: &SqlStore) -> CellId {
     cell
 }
 
-async fn md5_ids(own: &Own) -> Vec<OrderId> {
+async fn order_ids(own: &Own) -> Vec<OrderId> {
     let mut ids = Vec::new();
     for n in 0..MAX_ORDERS {
-        let hex = own.root_value(0, &format!("SELECT MD5({})", 1 + n * 1900)).await.unwrap();
+        let hex = own
+            .root_value(0, &format!("SELECT {}", order_id(&(1 + n * 1900).to_string())))
+            .await
+            .unwrap();
         let bytes: Vec<u8> =
             (0..16).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect();
         ids.push(OrderId(bytes.try_into().unwrap()));
@@ -261,7 +270,7 @@ async fn no_statement_reads_more_than_its_batch() {
     let own = Own::create().await.unwrap();
     let store = open(&own, Duration::from_secs(60));
     let cell = large(&own, &store).await;
-    let ids = md5_ids(&own).await;
+    let ids = order_ids(&own).await;
     let log = Log::start(&own).await;
     conforms(&own).await.unwrap();
     asked(&open(&own, Duration::from_secs(60)), &cell, &ids).await;

@@ -101,7 +101,7 @@ impl Cell {
 
     /// The order that is held or decided under a key.
     pub fn under(&self, key: Key) -> Option<OrderId> {
-        let held = self.holds.get(&key).and_then(Hold::order);
+        let held = self.holds.get(&key).map(|h| OrderId(h.id.0));
         held.or_else(|| self.verdict(key).map(|(content, _)| OrderId::join(key, content)))
     }
 
