@@ -24,6 +24,31 @@ fn random_sequences_equal_the_model() {
     runner.run(&sequences(40), case).unwrap();
 }
 
+/// A fence that was a sealed anchor keeps its buyer known, also through a mend after b has
+/// forgotten everybody.
+#[test]
+fn a_fence_has_its_buyer_in_a_mended_cell() {
+    let rt = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let clock = HandClock::at(1_700_000_000_000);
+    let cells = embedded::new(clock.clone());
+    let reserve =
+        |who, window| Op::Reserve { items: vec![(who, 0, 0, false, false)], late: false, window };
+    let apply = Op::Apply { back: 1, take: 0, fork: false };
+    let ops = [
+        reserve((1, 2, 0), 3),
+        Op::Unseal((1, 2, 0), true),
+        Op::Wait(3),
+        reserve((0, 0, 0), 0),
+        apply.clone(),
+        Op::Mend { full: true, stale: false },
+        Op::Wait(3),
+        apply,
+    ];
+    let cell = "random.0".parse().unwrap();
+    let bench = Bench { cells: &cells, cell, clock: Some(clock) };
+    rt.block_on(run(bench, false, &ops)).unwrap();
+}
+
 #[tokio::test]
 async fn every_reply_and_its_repeat() {
     let cells = embedded::with_stripes(HandClock::at(1_700_000_000_000), 3);

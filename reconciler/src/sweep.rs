@@ -76,12 +76,12 @@ impl Reconciler {
             // Slow is not dead: an order may wait in the retry partition of any of its databases.
             let due = |a: &Anchor| since + y < horizon.of(&self.databases_of_order(a));
             let (due, waiting): (Vec<_>, Vec<_>) = all.into_iter().flatten().partition(due);
-            let all = readable && waiting.is_empty();
+            let seen_whole = readable && waiting.is_empty();
             // A range whose orders live on a database that is down must not stop the others.
             match self.sweep_range(due).await {
-                Ok(Swept::Complete) if all => complete.push(range),
+                Ok(Swept::Complete) if seen_whole => complete.push(range),
                 // Its bytes are kept for whoever asks, unless younger ranges would wait for them.
-                Ok(Swept::Parked) if all && full => complete.push(range),
+                Ok(Swept::Parked) if seen_whole && full => complete.push(range),
                 Ok(_) => {}
                 Err(e) => {
                     tracing::debug!(cell = %range.cell, error = %e, "a range has to wait");

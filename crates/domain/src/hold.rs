@@ -69,9 +69,7 @@ impl Hold {
     /// The order that it is held for; `None` for a transfer.
     pub fn order(&self) -> Option<OrderId> {
         match self.state {
-            HoldState::Sealed | HoldState::Line | HoldState::Fenced => {
-                OrderId::from_slice(&self.id.0).ok()
-            }
+            HoldState::Sealed | HoldState::Line | HoldState::Fenced => Some(OrderId(self.id.0)),
             HoldState::Transfer => None,
         }
     }

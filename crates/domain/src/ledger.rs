@@ -242,10 +242,8 @@ impl Entry {
     /// transfer that was rejected.
     pub fn order(&self) -> Option<OrderId> {
         match self.kind {
-            Kind::Claim | Kind::Reject | Kind::Release if !self.buyer.is_empty() => {
-                OrderId::from_slice(&self.id.0).ok()
-            }
-            Kind::Claim | Kind::Reject | Kind::Release => None,
+            Kind::Claim | Kind::Release => Some(OrderId(self.id.0)),
+            Kind::Reject => (!self.buyer.is_empty()).then_some(OrderId(self.id.0)),
             Kind::Supply | Kind::TransferOut | Kind::Flag => None,
         }
     }

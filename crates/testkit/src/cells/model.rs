@@ -212,7 +212,7 @@ impl Model {
             b.extend(cell.b[0].keys().map(|k| (k.clone(), 0)));
         }
         b.extend(call.buyers.iter().cloned());
-        for hold in cell.holds.values() {
+        for hold in cell.holds.values().chain(cell.fences.values()) {
             let Some(buyer) = &hold.buyer else { continue };
             if call.buyers_full || b.contains_key(buyer.as_str()) {
                 *b.entry(buyer.as_str().to_owned()).or_default() += i64::from(hold.qty);
