@@ -9,7 +9,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use domain::frame::Mode;
-use domain::order::RejectReason;
+use domain::order::{RejectReason, RowStatus};
 use domain::{Buyer, IdempotencyKey, Kind, OfferId, OrderId, Payload, Reason, Status};
 use runtime::mutant::{self, Mutant};
 use serde::Serialize;
@@ -86,7 +86,7 @@ impl Stands {
         match self {
             Stands::Unconfirmed => Status::Unconfirmed,
             Stands::Accepted => Status::Accepted,
-            Stands::Rejected(_) => Status::Rejected,
+            Stands::Rejected(_) => Status::Row(RowStatus::Rejected),
         }
     }
 
@@ -119,7 +119,7 @@ impl<'a> OrderBody<'a> {
             version: row.version,
             lines: row.lines.iter().map(line).collect(),
             amount: Some(Money::new(&row.currency, row.amount)),
-            reason: row.reason.as_deref(),
+            reason: row.reason.map(RejectReason::as_str),
             metadata: metadata(&row.metadata),
             created_at: Some(when::show(row.created_at)),
             updated_at: Some(when::show(row.updated_at)),

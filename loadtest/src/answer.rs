@@ -18,7 +18,7 @@ pub(crate) enum Outcome {
     /// 202 `unconfirmed`.
     Unconfirmed,
     /// 200: decided before; what the order was then.
-    Decided(Fixed),
+    Decided(Status),
     /// A problem of the table.
     Refused(Reason),
     /// An answer outside the contract; its HTTP status.
@@ -29,28 +29,13 @@ pub(crate) enum Outcome {
     NotSent,
 }
 
-/// A status that orders and hashes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Fixed(pub Status);
-
-impl PartialOrd for Fixed {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Fixed {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.0 as i8).cmp(&(other.0 as i8))
-    }
-}
-
 impl Outcome {
     /// The name in tallies, reports and the history.
     pub fn label(self) -> Cow<'static, str> {
         match self {
             Outcome::Accepted => "accepted".into(),
             Outcome::Unconfirmed => "unconfirmed".into(),
-            Outcome::Decided(s) => format!("decided_{}", s.0.as_str()).into(),
+            Outcome::Decided(s) => format!("decided_{}", s.as_str()).into(),
             Outcome::Refused(r) => r.as_str().into(),
             Outcome::Odd(status) => format!("odd_{status}").into(),
             Outcome::NoAnswer => "no_answer".into(),
@@ -127,7 +112,7 @@ pub(crate) fn read(status: u16, retry_after: Option<u64>, body: &[u8]) -> Answer
         // An answer that promises an order must name it.
         (202, Some(Status::Accepted)) if order.is_some() => Outcome::Accepted,
         (202, Some(Status::Unconfirmed)) if order.is_some() => Outcome::Unconfirmed,
-        (200, Some(s)) if order.is_some() => Outcome::Decided(Fixed(s)),
+        (200, Some(s)) if order.is_some() => Outcome::Decided(s),
         (400..=599, _) => problem(status, wire.reason.as_deref()),
         _ => Outcome::Odd(status),
     };
@@ -142,6 +127,7 @@ fn problem(status: u16, reason: Option<&str>) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::RowStatus;
 
     const ID: &str = "00000000-0000-8000-8000-000000000001";
 
@@ -161,7 +147,7 @@ mod tests {
         );
         assert_eq!(outcome(202, r#"{"status":"accepted"}"#), Outcome::Odd(202));
         let pending = format!(r#"{{"order_id":"{ID}","status":"pending"}}"#);
-        assert_eq!(outcome(200, &pending), Outcome::Decided(Fixed(Status::Pending)));
+        assert_eq!(outcome(200, &pending), Outcome::Decided(Status::Row(RowStatus::Pending)));
         let sold = r#"{"status":409,"reason":"sold_out","retry":"same_key"}"#;
         assert_eq!(outcome(409, sold), Outcome::Refused(Reason::SoldOut));
         assert_eq!(outcome(502, "<html>"), Outcome::Odd(502));

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use domain::{Entry, Flag, Hold, Kind, OrderId, Status, Tok, Totals};
+use domain::order::RejectReason;
+use domain::{Entry, Flag, Hold, Kind, OrderId, RowStatus, Tok, Totals};
 
 /// A claim of the ledger, with the key of its row or of the bytes that are kept beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,8 +56,8 @@ pub(crate) struct CellFacts {
 /// A row, as the database or the API shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Row {
-    pub status: Status,
-    pub reason: Option<String>,
+    pub status: RowStatus,
+    pub reason: Option<RejectReason>,
     /// Empty on the loser of a key conflict, and where the API was asked.
     pub key: String,
 }

@@ -156,7 +156,7 @@ impl Work {
                 let answer = answer::read(reply.status, None, &reply.body);
                 match (answer.outcome, answer.order) {
                     (Outcome::Decided(s), Some(order)) => {
-                        fate = Fate::Order(order, s.0, answer.reason)
+                        fate = Fate::Order(order, s, answer.reason)
                     }
                     (Outcome::Refused(domain::Reason::UnknownOrder), _) => fate = Fate::None,
                     _ => {}

@@ -35,8 +35,7 @@ impl Fate {
     }
     /// True when polling again cannot change it.
     pub fn is_final(&self) -> bool {
-        let undecided = [Status::Accepted, Status::Unconfirmed];
-        matches!(self, Fate::Order(_, status, _) if !undecided.contains(status))
+        matches!(self, Fate::Order(_, Status::Row(_), _))
     }
 }
 
@@ -81,11 +80,11 @@ impl Track {
                 note(&mut self.promised, answer.order);
                 self.link = answer.link.as_deref().map(Box::from);
             }
-            Outcome::Decided(status) if status.0 == Status::Unconfirmed => {
+            Outcome::Decided(Status::Unconfirmed) => {
                 self.unknown = true;
                 note(&mut self.named, answer.order);
             }
-            Outcome::Decided(status) if status.0.is_live() => {
+            Outcome::Decided(status) if status.is_live() => {
                 note(&mut self.promised, answer.order);
             }
             Outcome::Decided(_) => note(&mut self.told_dead, answer.order),

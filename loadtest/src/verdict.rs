@@ -8,7 +8,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use domain::invariant::{self, Violation};
-use domain::{OrderId, Status, Totals};
+use domain::order::RejectReason;
+use domain::{OrderId, RowStatus, Totals};
 
 use crate::evidence::{CellFacts, Facts, View};
 use crate::live::Live;
@@ -156,11 +157,11 @@ fn judge_units(facts: &Facts, v: &mut Verdict) {
         .collect();
     let mut live_units = 0;
     for (order, row) in &facts.rows {
-        v.table.rows_pending += u64::from(row.status == Status::Pending);
-        v.table.rows_rejected += u64::from(row.status == Status::Rejected);
+        v.table.rows_pending += u64::from(row.status == RowStatus::Pending);
+        v.table.rows_rejected += u64::from(row.status == RowStatus::Rejected);
         let live = row.status.is_live();
         v.table.rows_live += u64::from(live);
-        v.table.rows_dead += u64::from(!live && row.status != Status::Rejected);
+        v.table.rows_dead += u64::from(!live && row.status != RowStatus::Rejected);
         let claim = claims.get(order).copied();
         if live {
             live_units += claim.map_or(facts.quantity, |c| c.0);
@@ -198,12 +199,15 @@ fn judge_track(track: &Track, key: &str, facts: &Facts, v: &mut Verdict) {
             v.bad("INV-7", format!("{key}: {order} was accepted and has no row"));
             continue;
         };
-        if row.status == Status::Rejected {
-            let reason = row.reason.clone().unwrap_or_else(|| "none".to_owned());
-            if reason != "sold_out" && reason != "limit_reached" {
-                v.bad("INV-13", format!("{key}: {order} was accepted, then rejected: {reason}"));
+        if row.status == RowStatus::Rejected {
+            let reason = row.reason.map_or("none", RejectReason::as_str);
+            match row.reason {
+                Some(RejectReason::SoldOut | RejectReason::LimitReached) => {}
+                Some(RejectReason::KeyConflict | RejectReason::Aborted) | None => {
+                    v.bad("INV-13", format!("{key}: {order} was accepted, then rejected: {reason}"))
+                }
             }
-            *v.accepted_rejected.entry(reason).or_insert(0) += 1;
+            *v.accepted_rejected.entry(reason.to_owned()).or_insert(0) += 1;
         }
     }
     if (track.unknown || track.unconfirmed) && track.promised.is_empty() {

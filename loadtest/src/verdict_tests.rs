@@ -4,6 +4,7 @@ use super::*;
 use crate::answer::{Answer, Outcome};
 use crate::evidence::{CellLedger, Row, claims};
 use domain::ledger::Draft;
+use domain::order::{RejectReason, RowStatus};
 use domain::{Kind, Reason};
 
 const CELL: &str = "load.0";
@@ -48,9 +49,9 @@ impl World {
         self.append(Kind::Claim, order, 1, &names().buyer(track));
     }
 
-    fn row(&mut self, order: OrderId, status: Status, reason: Option<&str>) {
+    fn row(&mut self, order: OrderId, status: RowStatus, reason: Option<RejectReason>) {
         let key = self.keys.get(&order).cloned().unwrap_or_default();
-        let row = Row { status, reason: reason.map(str::to_owned), key };
+        let row = Row { status, reason, key };
         self.facts.rows.insert(order, row);
     }
 
@@ -61,7 +62,7 @@ impl World {
     /// Accepted, claimed, pending: the good life.
     fn sell(&mut self, track: u32, order: OrderId) {
         self.claim(track, order);
-        self.row(order, Status::Pending, None);
+        self.row(order, RowStatus::Pending, None);
         self.told(track as usize, Outcome::Accepted, Some(order));
     }
 
@@ -127,7 +128,7 @@ fn two_live_orders_of_one_key_are_doubled() {
     let mut w = World::new(2, 1);
     w.sell(0, id(1));
     w.claim(0, id(2));
-    w.row(id(2), Status::Pending, None);
+    w.row(id(2), RowStatus::Pending, None);
     let v = w.judge();
     assert_eq!((ids(&v), v.table.doubled), (vec!["INV-8"], 1));
 }
@@ -136,7 +137,7 @@ fn two_live_orders_of_one_key_are_doubled() {
 fn two_promises_under_one_key_are_doubled() {
     let mut w = World::new(2, 1);
     w.sell(0, id(1));
-    w.row(id(2), Status::Rejected, Some("key_conflict"));
+    w.row(id(2), RowStatus::Rejected, Some(RejectReason::KeyConflict));
     w.told(0, Outcome::Accepted, Some(id(2)));
     let v = w.judge();
     assert!(ids(&v).contains(&"INV-8") && ids(&v).contains(&"INV-13"));
@@ -147,7 +148,7 @@ fn a_refusal_leaves_nothing_behind_unless_there_was_a_doubt() {
     let world = |doubt: bool| {
         let mut w = World::new(2, 1);
         w.claim(0, id(1));
-        w.row(id(1), Status::Pending, None);
+        w.row(id(1), RowStatus::Pending, None);
         if doubt {
             w.told(0, Outcome::NoAnswer, None);
         }
@@ -162,10 +163,10 @@ fn a_refusal_leaves_nothing_behind_unless_there_was_a_doubt() {
 #[test]
 fn redis_losing_data_is_counted_and_no_failure() {
     let mut w = World::new(2, 2);
-    for (track, reason) in [(0, "sold_out"), (1, "limit_reached")] {
+    for (track, reason) in [(0, RejectReason::SoldOut), (1, RejectReason::LimitReached)] {
         let order = id(track + 1);
         w.append(Kind::Reject, order, 0, "");
-        w.row(order, Status::Rejected, Some(reason));
+        w.row(order, RowStatus::Rejected, Some(reason));
         w.told(usize::from(track), Outcome::Accepted, Some(order));
     }
     let v = w.judge();
@@ -177,11 +178,11 @@ fn redis_losing_data_is_counted_and_no_failure() {
 fn a_cancelled_order_gives_its_units_back() {
     let mut w = World::new(2, 1);
     w.sell(0, id(1));
-    w.row(id(1), Status::Cancelled, None);
+    w.row(id(1), RowStatus::Cancelled, None);
     let mut again = World::new(2, 1);
     again.sell(0, id(1));
     again.append(Kind::Release, id(1), 1, "load-t-b0");
-    again.row(id(1), Status::Cancelled, None);
+    again.row(id(1), RowStatus::Cancelled, None);
     assert!(ids(&w.judge()).contains(&"INV-6"));
     let v = again.judge();
     assert!(v.is_conserved(), "{:?}", v.violations);
@@ -232,7 +233,7 @@ fn somebody_elses_order_in_our_own_offer_is_told() {
     let mut w = World::new(2, 1);
     w.told(0, Outcome::Refused(Reason::SoldOut), None);
     w.claim(7, id(9));
-    w.row(id(9), Status::Pending, None);
+    w.row(id(9), RowStatus::Pending, None);
     let v = w.judge();
     assert_eq!(v.table.rows_foreign, 1);
     assert_eq!(ids(&v), ["INV-8"]);
@@ -246,7 +247,7 @@ fn from_the_api_alone_rows_and_net_must_agree() {
     let head = Totals { supply: 2, net: 1, seq: 3, ..Totals::default() };
     let view = View { supply: 2, net: 1, available: 1, watermark: 3, ..View::default() };
     let cell = CellFacts { cell: CELL.into(), head, ledger: None, view: Some(view) };
-    let row = Row { status: Status::Pending, reason: None, key: String::new() };
+    let row = Row { status: RowStatus::Pending, reason: None, key: String::new() };
     let mut facts = Facts {
         cells: vec![cell],
         rows: [(order, row)].into(),

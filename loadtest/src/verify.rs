@@ -5,7 +5,8 @@
 //! allows that) and the view is what the admin listener shows. Nothing is written anywhere.
 
 use anyhow::{Context, bail};
-use domain::Totals;
+use domain::order::RejectReason;
+use domain::{Status, Totals};
 use runtime::Config;
 
 use crate::admin::OfferView;
@@ -66,13 +67,10 @@ fn from_api(crowd: &Crowd, view: &OfferView, facts: &mut Facts) {
     for track in &crowd.tracks {
         let track = track.lock();
         if let Some(fate) = &track.fate
-            && fate.is_final()
-            && let Fate::Order(order, status, reason) = fate
+            && let Fate::Order(order, Status::Row(status), reason) = fate
         {
-            facts.rows.insert(
-                *order,
-                Row { status: *status, reason: reason.clone(), key: String::new() },
-            );
+            let reason = reason.as_deref().and_then(RejectReason::parse);
+            facts.rows.insert(*order, Row { status: *status, reason, key: String::new() });
         }
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use domain::frame::{Item, Mode, Sealed};
 use domain::kept::Kept;
 use domain::ledger::Class;
-use domain::{CellId, Entry, Kind, OrderId, Payload, Status};
+use domain::{CellId, Entry, Kind, OrderId, Payload, RowStatus};
 use orderlog::port::Partition;
 use runtime::mutant::{self, Mutant};
 use store::port::{RowState, UnrowedRange};
@@ -211,5 +211,5 @@ impl Reconciler {
 }
 
 fn is_dead(row: &RowState, verdict: Kind) -> bool {
-    row.status == Status::Rejected && verdict == Kind::Claim
+    row.status == RowStatus::Rejected && verdict == Kind::Claim
 }

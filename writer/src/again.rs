@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use domain::frame::Mode;
 use domain::rows::Traces;
-use domain::{CellId, OrderId, Status};
+use domain::{CellId, OrderId, RowStatus};
 use runtime::mutant::{self, Mutant};
 use store::StoreResult;
 use store::port::{MAX_ORDERS, RowState};
@@ -139,7 +139,7 @@ impl Processor {
         for f in flows.iter().filter(|f| f.goes_on() && (f.is_rejected() || f.released)) {
             let order = f.order();
             match rows.get(&order).map(|r| r.status) {
-                Some(Status::Pending) => {
+                Some(RowStatus::Pending) => {
                     by_db.entry(self.ports.store.order_db(order)).or_default().push(order);
                 }
                 Some(status) if status.is_live() => {

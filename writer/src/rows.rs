@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{CellId, OrderId, Status};
+use domain::{CellId, OrderId, RowStatus};
 use futures::future::join_all;
 use runtime::mutant::{self, Mutant};
 use store::port::{Appended, MAX_ORDERS, RowAsk, RowState};
@@ -118,7 +118,7 @@ fn note(flow: &Flow, i: usize, row: &RowState, dead: &mut BTreeMap<CellId, Vec<(
     if row.fresh {
         metrics::row(row.status.as_str());
     }
-    if row.status != Status::Rejected || mutant::on(Mutant::NoRelease) {
+    if row.status != RowStatus::Rejected || mutant::on(Mutant::NoRelease) {
         return;
     }
     let cells: BTreeSet<&CellId> = flow.claimed().collect();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::Status;
+use domain::RowStatus;
 
 /// What one stranger sent, and what it was told.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -30,7 +30,7 @@ impl Row {
     pub fn read(line: &str) -> Option<Self> {
         let (key, status) = line.split_once('\t')?;
         let status: u8 = status.trim().parse().ok()?;
-        let live = [Status::Pending, Status::Paid, Status::Shipped, Status::Completed];
+        let live = [RowStatus::Pending, RowStatus::Paid, RowStatus::Shipped, RowStatus::Completed];
         let live = live.iter().any(|s| *s as u8 == status);
         Some(Self { key: key.to_owned(), live })
     }

@@ -251,7 +251,7 @@ impl Deployment {
                 "SELECT COUNT(*) FROM {database}.orders WHERE status = {}; \
                  SELECT SUM(data_length + index_length) FROM information_schema.tables \
                  WHERE table_schema = '{database}'; SELECT COUNT(*) FROM {database}.unrowed",
-                domain::Status::Pending as u8
+                domain::RowStatus::Pending as u8
             );
             let answer = server.sql(&ask)?;
             for (sum, line) in sums.iter_mut().zip(answer.lines()) {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::hold::Hold;
 use crate::ids::{EntryId, OrderId};
 use crate::ledger::{Class, Entry, Kind, Totals, refold};
-use crate::order::Status;
+use crate::order::RowStatus;
 
 /// One broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,7 +127,7 @@ pub fn buyer_sums(entries: &[Entry]) -> HashMap<String, i64> {
 
 /// INV-5 for one order: what the row says against the verdicts of its lines.
 /// `verdicts`: per line the verdict (if any) and whether it was released.
-pub fn row(order: OrderId, status: Status, verdicts: &[(Option<Kind>, bool)]) -> Vec<Violation> {
+pub fn row(order: OrderId, status: RowStatus, verdicts: &[(Option<Kind>, bool)]) -> Vec<Violation> {
     let all_claimed = verdicts.iter().all(|(v, released)| *v == Some(Kind::Claim) && !released);
     if status.is_live() && !all_claimed {
         return vec![bad("INV-5", format!("{order} is {} without claims", status.as_str()))];

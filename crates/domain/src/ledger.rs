@@ -42,6 +42,14 @@ pub enum Class {
     Flag = 4,
 }
 
+impl Class {
+    /// All classes, in the order of their numbers.
+    pub const ALL: [Class; 4] = [Class::Verdict, Class::Release, Class::Supply, Class::Flag];
+    /// The numbers of what an order may have several of: 16 + n is its n-th return. Nothing writes
+    /// them yet, and no class of another meaning may ever have one.
+    pub const RETURNS: std::ops::RangeInclusive<i8> = 16..=i8::MAX;
+}
+
 impl Kind {
     /// All kinds, in the order of their numbers.
     pub const ALL: [Kind; 6] =

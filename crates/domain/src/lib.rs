@@ -29,6 +29,6 @@ pub use identity::Identity;
 pub use ids::{Buyer, CampaignNo, CellId, EntryId, IdError, IdempotencyKey, Key, OfferId, OrderId};
 pub use ledger::{Entry, Flag, Kind, Tok, Totals};
 pub use offer::{Campaign, Offer, Price};
-pub use order::{Line, Payload, Status};
+pub use order::{Line, Payload, RowStatus, Status};
 pub use outcome::Reason;
 pub use shard::{LogicalShard, ShardMap};

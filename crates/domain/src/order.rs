@@ -151,14 +151,10 @@ struct LineWire {
     unit_minor: i64,
 }
 
-/// Where an order stands. `Accepted` and `Unconfirmed` have no row yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// What a row says. The number is what the database stores; 1 and 2 are taken by what has no row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(i8)]
-pub enum Status {
-    /// Known to be in the log.
-    Accepted = 1,
-    /// Maybe held, maybe in the log.
-    Unconfirmed = 2,
+pub enum RowStatus {
     /// In the ledger, awaits payment.
     Pending = 3,
     /// Paid.
@@ -179,66 +175,114 @@ pub enum Status {
     Refunded = 11,
 }
 
-impl Status {
-    /// All states.
-    pub const ALL: [Status; 11] = [
-        Status::Accepted,
-        Status::Unconfirmed,
-        Status::Pending,
-        Status::Paid,
-        Status::Shipped,
-        Status::Completed,
-        Status::Rejected,
-        Status::Cancelled,
-        Status::Expired,
-        Status::Refunding,
-        Status::Refunded,
+impl RowStatus {
+    /// All, in the order of their numbers.
+    pub const ALL: [RowStatus; 9] = [
+        RowStatus::Pending,
+        RowStatus::Paid,
+        RowStatus::Shipped,
+        RowStatus::Completed,
+        RowStatus::Rejected,
+        RowStatus::Cancelled,
+        RowStatus::Expired,
+        RowStatus::Refunding,
+        RowStatus::Refunded,
     ];
 
-    /// The name in the API and in the database.
+    /// The name in the API.
     pub fn as_str(self) -> &'static str {
         match self {
-            Status::Accepted => "accepted",
-            Status::Unconfirmed => "unconfirmed",
-            Status::Pending => "pending",
-            Status::Paid => "paid",
-            Status::Shipped => "shipped",
-            Status::Completed => "completed",
-            Status::Rejected => "rejected",
-            Status::Cancelled => "cancelled",
-            Status::Expired => "expired",
-            Status::Refunding => "refunding",
-            Status::Refunded => "refunded",
+            RowStatus::Pending => "pending",
+            RowStatus::Paid => "paid",
+            RowStatus::Shipped => "shipped",
+            RowStatus::Completed => "completed",
+            RowStatus::Rejected => "rejected",
+            RowStatus::Cancelled => "cancelled",
+            RowStatus::Expired => "expired",
+            RowStatus::Refunding => "refunding",
+            RowStatus::Refunded => "refunded",
         }
     }
 
-    /// The inverse of [`Status::as_str`].
-    pub fn parse(s: &str) -> Option<Status> {
-        Status::ALL.into_iter().find(|x| x.as_str() == s)
+    /// The inverse of [`RowStatus::as_str`].
+    pub fn parse(s: &str) -> Option<RowStatus> {
+        RowStatus::ALL.into_iter().find(|x| x.as_str() == s)
+    }
+
+    /// The inverse of `as i8`.
+    pub fn from_number(n: i8) -> Option<RowStatus> {
+        RowStatus::ALL.into_iter().find(|x| *x as i8 == n)
     }
 
     /// INV-9: the states a row in this state may move to. A pending one is rejected only by a
     /// rewind after a database lost commits (PROTOCOL 6.10).
-    pub fn next(self) -> &'static [Status] {
+    pub fn next(self) -> &'static [RowStatus] {
         match self {
-            Status::Accepted | Status::Unconfirmed => &[Status::Pending, Status::Rejected],
-            Status::Pending => {
-                &[Status::Paid, Status::Expired, Status::Cancelled, Status::Rejected]
+            RowStatus::Pending => {
+                &[RowStatus::Paid, RowStatus::Expired, RowStatus::Cancelled, RowStatus::Rejected]
             }
-            Status::Paid => &[Status::Shipped, Status::Refunding],
-            Status::Shipped => &[Status::Completed, Status::Refunding],
-            Status::Completed => &[Status::Refunding],
-            Status::Refunding => &[Status::Refunded],
-            Status::Rejected | Status::Cancelled | Status::Expired | Status::Refunded => &[],
+            RowStatus::Paid => &[RowStatus::Shipped, RowStatus::Refunding],
+            RowStatus::Shipped => &[RowStatus::Completed, RowStatus::Refunding],
+            RowStatus::Completed => &[RowStatus::Refunding],
+            RowStatus::Refunding => &[RowStatus::Refunded],
+            RowStatus::Rejected
+            | RowStatus::Cancelled
+            | RowStatus::Expired
+            | RowStatus::Refunded => &[],
         }
     }
 
     /// True while the order keeps its units.
     pub fn is_live(self) -> bool {
         match self {
-            Status::Pending | Status::Paid | Status::Shipped | Status::Completed => true,
-            Status::Accepted | Status::Unconfirmed | Status::Refunding => true,
-            Status::Rejected | Status::Cancelled | Status::Expired | Status::Refunded => false,
+            RowStatus::Pending
+            | RowStatus::Paid
+            | RowStatus::Shipped
+            | RowStatus::Completed
+            | RowStatus::Refunding => true,
+            RowStatus::Rejected
+            | RowStatus::Cancelled
+            | RowStatus::Expired
+            | RowStatus::Refunded => false,
+        }
+    }
+}
+
+/// Where an order stands, as it is shown: what has no row yet, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Status {
+    /// Known to be in the log.
+    Accepted,
+    /// Maybe held, maybe in the log.
+    Unconfirmed,
+    /// What its row says.
+    Row(RowStatus),
+}
+
+impl Status {
+    /// The name in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Accepted => "accepted",
+            Status::Unconfirmed => "unconfirmed",
+            Status::Row(row) => row.as_str(),
+        }
+    }
+
+    /// True while the order keeps its units, or may have some.
+    pub fn is_live(self) -> bool {
+        match self {
+            Status::Accepted | Status::Unconfirmed => true,
+            Status::Row(row) => row.is_live(),
+        }
+    }
+
+    /// The inverse of [`Status::as_str`].
+    pub fn parse(s: &str) -> Option<Status> {
+        match s {
+            "accepted" => Some(Status::Accepted),
+            "unconfirmed" => Some(Status::Unconfirmed),
+            row => RowStatus::parse(row).map(Status::Row),
         }
     }
 }
@@ -274,5 +318,18 @@ impl RejectReason {
             RejectReason::KeyConflict => "key_conflict",
             RejectReason::Aborted => "aborted",
         }
+    }
+
+    /// All of them.
+    pub const ALL: [RejectReason; 4] = [
+        RejectReason::SoldOut,
+        RejectReason::LimitReached,
+        RejectReason::KeyConflict,
+        RejectReason::Aborted,
+    ];
+
+    /// The inverse of [`RejectReason::as_str`].
+    pub fn parse(s: &str) -> Option<RejectReason> {
+        RejectReason::ALL.into_iter().find(|r| r.as_str() == s)
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use crate::drift::DriftKind;
 use crate::ids::{CellId, OrderId};
 use crate::ledger::Kind;
-use crate::order::Status;
+use crate::order::RowStatus;
 
 /// What a ledger says of one line of an order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,14 +35,14 @@ impl Trace {
 }
 
 /// What is wrong with a row, if anything. `lines`: one per line.
-pub fn compare(status: Status, lines: &[Trace]) -> Option<DriftKind> {
+pub fn compare(status: RowStatus, lines: &[Trace]) -> Option<DriftKind> {
     let is_refused = |t: &Trace| t.claimed == Some(false) || t.released;
     let is_kept = |t: &Trace| t.claimed == Some(true) && !t.released;
     if !status.is_live() {
         return lines.iter().any(is_kept).then_some(DriftKind::RowUnreleased);
     }
     // An order whose money is on its way back keeps its units until that is done, or not.
-    if status == Status::Refunding {
+    if status == RowStatus::Refunding {
         return None;
     }
     if lines.iter().any(is_refused) {
@@ -62,14 +62,14 @@ mod tests {
 
     #[test]
     fn every_status_against_every_pair_of_lines() {
-        for status in Status::ALL {
+        for status in RowStatus::ALL {
             for a in [NONE, KEPT, BACK, NO] {
                 for b in [NONE, KEPT, BACK, NO] {
                     let pair = [a, b];
                     let has = |t: Trace| pair.contains(&t);
                     let expected = match (status.is_live(), status) {
                         (false, _) if has(KEPT) => Some(DriftKind::RowUnreleased),
-                        (false, _) | (true, Status::Refunding) => None,
+                        (false, _) | (true, RowStatus::Refunding) => None,
                         (true, _) if has(NO) || has(BACK) => Some(DriftKind::RowRefused),
                         (true, _) if has(NONE) => Some(DriftKind::RowUnclaimed),
                         (true, _) => None,

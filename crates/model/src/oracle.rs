@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use domain::invariant::{self, Violation};
-use domain::{Hold, HoldState, Kind, Status};
+use domain::{Hold, HoldState, Kind, RowStatus};
 
 use crate::check::{Seen, fingerprint};
 use crate::ledger::{Ledger, buyer, id};
@@ -181,11 +181,11 @@ fn check_cell(scope: &Scope, v: &View, ledger: &Ledger) -> Option<Violation> {
     out.into_iter().next()
 }
 
-fn status(row: Row) -> Option<Status> {
+fn status(row: Row) -> Option<RowStatus> {
     match row {
         Row::None => None,
-        Row::Pending => Some(Status::Pending),
-        Row::Rejected | Row::KeyConflict => Some(Status::Rejected),
+        Row::Pending => Some(RowStatus::Pending),
+        Row::Rejected | Row::KeyConflict => Some(RowStatus::Rejected),
     }
 }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use domain::frame::{Mode, Sealed};
 use domain::kept::Kept;
 use domain::offer::Fixed;
-use domain::order::{RejectReason, Status};
+use domain::order::{RejectReason, RowStatus};
 use domain::rows::Traces;
 use domain::{Buyer, Campaign, CellId, Entry, EntryId, Flag, IdempotencyKey, Key, Kind};
 use domain::{Offer, OfferId, OrderId, Payload, ShardMap, Totals};
@@ -132,9 +132,9 @@ pub struct RowState {
     /// The order.
     pub order: OrderId,
     /// Its status.
-    pub status: Status,
+    pub status: RowStatus,
     /// Its reason, when rejected.
-    pub reason: Option<String>,
+    pub reason: Option<RejectReason>,
     /// True when this call inserted it.
     pub fresh: bool,
 }
@@ -276,9 +276,9 @@ pub struct OrderRow {
     /// The client's key; `None` on the loser of a key conflict.
     pub key: Option<IdempotencyKey>,
     /// Where it stands.
-    pub status: Status,
+    pub status: RowStatus,
     /// Why it was rejected.
-    pub reason: Option<String>,
+    pub reason: Option<RejectReason>,
     /// Grows with each change.
     pub version: u32,
     /// (offer, bucket, units, unit price).
@@ -312,7 +312,7 @@ pub struct KeptRow {
     /// The order.
     pub order: OrderId,
     /// Where it stands.
-    pub status: Status,
+    pub status: RowStatus,
     /// The cells of its lines.
     pub cells: Vec<CellId>,
     /// Last change, ms.

@@ -11,7 +11,7 @@ use cells::port::{
 use cells::{Changed, Engine};
 use domain::frame::{Mode, Sealed};
 use domain::order::RejectReason;
-use domain::{CampaignNo, CellId, HoldState, Identity, Kind, Line, Nonce, Payload, Status};
+use domain::{CampaignNo, CellId, HoldState, Identity, Kind, Line, Nonce, Payload, RowStatus};
 use model::ledger::{FIRST, buyer, id};
 use model::redis::SHARED;
 use model::state::Row;
@@ -195,7 +195,7 @@ impl Code {
                 let rejected = rejected.then_some(RejectReason::SoldOut);
                 let ask = RowAsk { payload: self.payload(o), t_ms: NOW, rejected };
                 let row = self.store.rows(0, &[ask]).await.unwrap().remove(0);
-                Reply::Row(row.status == Status::Pending, row.fresh)
+                Reply::Row(row.status == RowStatus::Pending, row.fresh)
             }
             Op::Release(c, o) => {
                 let done = self.store.release(self.name(c), &[id(o.into())]).await.unwrap();
@@ -280,12 +280,12 @@ impl Code {
         }
         for o in 0..self.scope.orders.len() {
             let got = self.store.row_of(id(o)).map(|r| (r.status, r.reason));
-            let dead = |why: &str| Some((Status::Rejected, Some(why.to_owned())));
+            let dead = |why| Some((RowStatus::Rejected, Some(why)));
             let want = match s.rows[o] {
                 Row::None => None,
-                Row::Pending => Some((Status::Pending, None)),
-                Row::Rejected => dead("sold_out"),
-                Row::KeyConflict => dead("key_conflict"),
+                Row::Pending => Some((RowStatus::Pending, None)),
+                Row::Rejected => dead(RejectReason::SoldOut),
+                Row::KeyConflict => dead(RejectReason::KeyConflict),
             };
             same(got, want, || format!("row of order {o}"))?;
         }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::ledger::Class;
-use domain::{CellId, Entry, Flag, Kind, OrderId, Status, drift, invariant};
+use domain::order::RejectReason;
+use domain::{CellId, Entry, Flag, Kind, OrderId, RowStatus, drift, invariant};
 
 use super::{CellFacts, Facts, Oracle};
 use crate::world::World;
@@ -66,7 +67,7 @@ impl Oracle {
             self.units();
         } else {
             for (id, facts) in &orders {
-                let dead = self.rows.get(id).is_some_and(|r| r.status == Status::Rejected);
+                let dead = self.rows.get(id).is_some_and(|r| r.status == RowStatus::Rejected);
                 if self.waits && facts.accepted_at.is_some() && dead && self.is_displaced(*id) {
                     world.met("wait", "displaced");
                 }
@@ -105,8 +106,8 @@ impl Oracle {
             }
             return;
         };
-        let conflict = row.reason.as_deref() == Some("key_conflict");
-        if row.status == Status::Rejected && !conflict && self.is_kept(id) {
+        let conflict = row.reason == Some(RejectReason::KeyConflict);
+        if row.status == RowStatus::Rejected && !conflict && self.is_kept(id) {
             self.bad("INV-13", format!("{id} was accepted and is rejected: {:?}", row.reason));
         }
         if facts.promised.is_some_and(|p| p != row.amount) && !self.redis_lost {

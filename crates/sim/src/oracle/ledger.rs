@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::ledger::Class;
-use domain::{CellId, Entry, EntryId, Kind, OrderId, Status, Totals, drift, invariant};
+use domain::{CellId, Entry, EntryId, Kind, OrderId, RowStatus, Totals, drift, invariant};
 use store::port::OrderRow;
 
 use super::{Oracle, RowFacts};
@@ -70,10 +70,10 @@ impl Oracle {
             return;
         }
         let cells = row.lines.iter().map(|l| l.0.cell(l.1)).collect();
-        let (status, reason) = (row.status, row.reason.clone());
+        let (status, reason) = (row.status, row.reason);
         let fresh = RowFacts { status, reason, amount: row.amount, cells };
-        let refused = row.status == Status::Rejected && self.rewinds;
-        let moves = |old: &RowFacts| !(refused && old.status == Status::Pending);
+        let refused = row.status == RowStatus::Rejected && self.rewinds;
+        let moves = |old: &RowFacts| !(refused && old.status == RowStatus::Pending);
         if let Some(old) = self.rows.insert(row.order, fresh).filter(moves) {
             // No other product code changes a row yet: payments, expiry and refunds are not built.
             let text = format!("{}: {:?} became {:?}", row.order, old.status, row.status);

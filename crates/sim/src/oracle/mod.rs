@@ -16,7 +16,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ::cells::look::Look;
 use domain::invariant::{LedgerWatch, Violation};
-use domain::{Buyer, CellId, EntryId, IdempotencyKey, OrderId, Status, Totals};
+use domain::order::RejectReason;
+use domain::{Buyer, CellId, EntryId, IdempotencyKey, OrderId, RowStatus, Totals};
 
 use crate::plan::Plan;
 
@@ -69,8 +70,8 @@ struct Facts {
 /// A row as it was last seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct RowFacts {
-    status: Status,
-    reason: Option<String>,
+    status: RowStatus,
+    reason: Option<RejectReason>,
     amount: i64,
     cells: Vec<CellId>,
 }

@@ -2,6 +2,7 @@
 //! the place it was found, never a panic.
 
 use domain::ledger::{Flag, Kind, Tok, Totals};
+use domain::order::{RejectReason, RowStatus};
 use domain::{CellId, Entry, EntryId, OrderId};
 use sea_orm::ActiveValue::Set;
 
@@ -31,6 +32,17 @@ pub(crate) fn order_id(db: &Db, bytes: &[u8]) -> StoreResult<OrderId> {
 
 pub(crate) fn entry_id(db: &Db, bytes: &[u8]) -> StoreResult<EntryId> {
     EntryId::from_slice(bytes).map_err(|e| db.corrupt(e.to_string()))
+}
+
+pub(crate) fn status(db: &Db, n: i8) -> StoreResult<RowStatus> {
+    RowStatus::from_number(n).ok_or_else(|| db.corrupt(format!("order status {n}")))
+}
+
+pub(crate) fn reason(db: &Db, text: Option<String>) -> StoreResult<Option<RejectReason>> {
+    let one = |text: String| {
+        RejectReason::parse(&text).ok_or_else(|| db.corrupt(format!("orders.reason {text:?}")))
+    };
+    text.map(one).transpose()
 }
 
 pub(crate) fn flag(db: &Db, n: i8) -> StoreResult<Flag> {

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use domain::frame::Sealed;
-use domain::order::{RejectReason, Status};
+use domain::order::{RejectReason, RowStatus};
 use domain::{CellId, Line, OfferId, OrderId, Payload};
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::verdicts::forced;
-use super::{Db, convert, rows};
+use super::{Db, convert};
 use crate::entity::{order_line, orders};
 use crate::error::StoreResult;
 use crate::ladder;
@@ -73,7 +73,7 @@ fn kept(db: &Db, m: orders::Model, more: Vec<order_line::Model>) -> StoreResult<
         lines.push(anchor.clone());
     }
     let order = convert::order_id(db, &m.order_id)?;
-    let status = rows::status_of(db, m.status)?;
+    let status = convert::status(db, m.status)?;
     let cells: Vec<CellId> = lines.iter().map(|l| l.cell.clone()).collect();
     let updated_ms = m.updated_at as u64;
     let Some(key) = m.idem_key else {
@@ -105,7 +105,7 @@ pub(super) async fn reject(db: &Db, ids: &[OrderId], now_ms: i64) -> StoreResult
                 .select_only()
                 .column(orders::Column::OrderId)
                 .filter(orders::Column::OrderId.is_in(piece))
-                .filter(orders::Column::Status.eq(Status::Pending as i8))
+                .filter(orders::Column::Status.eq(RowStatus::Pending as i8))
                 .lock_exclusive();
             forced(&mut find, "PRIMARY");
             moved.extend(find.into_tuple::<Vec<u8>>().all(&tx).await.map_err(|e| db.err(e))?);
@@ -114,7 +114,7 @@ pub(super) async fn reject(db: &Db, ids: &[OrderId], now_ms: i64) -> StoreResult
         // takes no word on its index.
         for piece in ladder::padded(&moved, ladder::STEPS[1]) {
             orders::Entity::update_many()
-                .col_expr(orders::Column::Status, Expr::value(Status::Rejected as i8))
+                .col_expr(orders::Column::Status, Expr::value(RowStatus::Rejected as i8))
                 .col_expr(orders::Column::Reason, Expr::value(RejectReason::SoldOut.as_str()))
                 .col_expr(orders::Column::Version, Expr::col(orders::Column::Version).add(1))
                 .col_expr(orders::Column::UpdatedAt, Expr::value(now_ms))

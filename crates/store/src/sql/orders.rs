@@ -40,8 +40,8 @@ async fn with_lines(db: &Db, row: orders::Model) -> StoreResult<OrderRow> {
         order: convert::order_id(db, &row.order_id)?,
         buyer: convert::parse(db, row.buyer, "orders.buyer")?,
         key,
-        status: rows::status_of(db, row.status)?,
-        reason: row.reason,
+        status: convert::status(db, row.status)?,
+        reason: convert::reason(db, row.reason)?,
         version: row.version as u32,
         lines,
         currency: row.currency,
@@ -87,7 +87,8 @@ async fn scan(
     let mut of_offer = Vec::new();
     for (id, status, reason, of, key) in found {
         if of == offer.as_str().as_bytes() {
-            let (order, status) = (convert::order_id(db, &id)?, rows::status_of(db, status)?);
+            let (order, status) = (convert::order_id(db, &id)?, convert::status(db, status)?);
+            let reason = convert::reason(db, reason)?;
             let key = key.map(|k| convert::parse(db, k, "orders.idem_key")).transpose()?;
             of_offer.push((RowState { order, status, reason, fresh: false }, key));
         }

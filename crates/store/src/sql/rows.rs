@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use domain::OrderId;
-use domain::order::{RejectReason, Status};
+use domain::order::{RejectReason, RowStatus};
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait,
@@ -40,16 +40,11 @@ pub(super) async fn states(
             find.into_tuple().all(conn).await.map_err(|e| db.err(e))?;
         for (id, status, reason) in rows {
             let order = convert::order_id(db, &id)?;
-            let status = status_of(db, status)?;
+            let (status, reason) = (convert::status(db, status)?, convert::reason(db, reason)?);
             found.insert(order, RowState { order, status, reason, fresh: false });
         }
     }
     Ok(found)
-}
-
-pub(super) fn status_of(db: &Db, n: i8) -> StoreResult<Status> {
-    let status = Status::ALL.into_iter().find(|s| *s as i8 == n);
-    status.ok_or_else(|| db.corrupt(format!("order status {n}")))
 }
 
 type BuyerKey = (Vec<u8>, Vec<u8>);
@@ -123,8 +118,8 @@ async fn within(
         let rejected = if owns { ask.rejected } else { Some(RejectReason::KeyConflict) };
         let state = RowState {
             order,
-            status: if rejected.is_some() { Status::Rejected } else { Status::Pending },
-            reason: rejected.map(|r| r.as_str().to_owned()),
+            status: if rejected.is_some() { RowStatus::Rejected } else { RowStatus::Pending },
+            reason: rejected,
             fresh: true,
         };
         rows.push(row(ask, &state, owns, now_ms));
@@ -153,7 +148,7 @@ fn row(ask: &RowAsk, s: &RowState, owns_key: bool, now_ms: i64) -> orders::Activ
         buyer: Set(p.buyer.as_str().as_bytes().to_vec()),
         idem_key: Set(owns_key.then(|| p.key.as_str().as_bytes().to_vec())),
         status: Set(s.status as i8),
-        reason: Set(s.reason.clone()),
+        reason: Set(s.reason.map(|r| r.as_str().to_owned())),
         version: Set(1),
         offer: Set(anchor.cell.offer.as_str().as_bytes().to_vec()),
         bucket: Set(i16::from(anchor.cell.bucket)),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use domain::frame::Sealed;
 use domain::order::RejectReason;
-use domain::{Buyer, IdempotencyKey, Line, OfferId, OrderId, Payload, Status};
+use domain::{Buyer, IdempotencyKey, Line, OfferId, OrderId, Payload, RowStatus};
 use store::port::{KeptRow, KeptRows, MAX_ORDERS, OrderRow, Orders, RowAsk, RowPage, RowState};
 use store::{StoreError, StoreResult};
 
@@ -13,7 +13,7 @@ use super::mutant::StoreMutant;
 use super::state::{Database, MemoryStore, Row, Tx};
 
 fn state(row: &OrderRow) -> RowState {
-    RowState { order: row.order, status: row.status, reason: row.reason.clone(), fresh: false }
+    RowState { order: row.order, status: row.status, reason: row.reason, fresh: false }
 }
 
 fn row(ask: &RowAsk, rejected: Option<RejectReason>, owns_key: bool, now_ms: u64) -> Row {
@@ -23,8 +23,8 @@ fn row(ask: &RowAsk, rejected: Option<RejectReason>, owns_key: bool, now_ms: u64
         order: p.order,
         buyer: p.buyer.clone(),
         key: owns_key.then(|| p.key.clone()),
-        status: if rejected.is_some() { Status::Rejected } else { Status::Pending },
-        reason: rejected.map(|r| r.as_str().to_owned()),
+        status: if rejected.is_some() { RowStatus::Rejected } else { RowStatus::Pending },
+        reason: rejected,
         version: 1,
         lines: p.lines.iter().map(line).collect(),
         currency: p.currency.clone(),
@@ -113,10 +113,10 @@ impl Orders for MemoryStore {
         self.tx(db, |tx| {
             let mut moved = Vec::new();
             for id in orders.iter().collect::<BTreeSet<_>>() {
-                let pending = |r: &&mut Row| r.row.status == Status::Pending;
+                let pending = |r: &&mut Row| r.row.status == RowStatus::Pending;
                 let Some(found) = tx.db.rows.get_mut(id).filter(pending) else { continue };
-                found.row.status = Status::Rejected;
-                found.row.reason = Some(RejectReason::SoldOut.as_str().to_owned());
+                found.row.status = RowStatus::Rejected;
+                found.row.reason = Some(RejectReason::SoldOut);
                 found.row.version += 1;
                 found.row.updated_at = tx.at_ms;
                 moved.push(*id);

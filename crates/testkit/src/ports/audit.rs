@@ -107,7 +107,7 @@ impl Site {
     /// Status and reason of a row, as text.
     pub async fn row(&self, p: &Payload) -> Option<(&'static str, Option<String>)> {
         let row = self.store.order(p.order).await.expect("the row")?;
-        Some((row.status.as_str(), row.reason))
+        Some((row.status.as_str(), row.reason.map(|r| r.as_str().to_owned())))
     }
 
     /// How often an order has entries of a kind in a cell.

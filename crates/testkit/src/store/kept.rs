@@ -1,7 +1,7 @@
 //! Rows and ledgers compared, as after a database lost commits.
 
 use anyhow::{Context, Result, ensure};
-use domain::order::{RejectReason, Status};
+use domain::order::{RejectReason, RowStatus};
 use domain::rows::Trace;
 use domain::{OrderId, Payload};
 use store::port::{KeptRow, RowAsk};
@@ -44,10 +44,10 @@ pub async fn rows_give_the_payload_back(s: &Subject) -> Result<()> {
         same(row.cells, p.lines.iter().map(|l| l.cell.clone()).collect::<Vec<_>>())?;
         ensure!(row.updated_ms > T_MS, "{}", row.updated_ms);
         let Some(sealed) = row.sealed else {
-            same((p.order, row.status), (twin.order, Status::Rejected))?;
+            same((p.order, row.status), (twin.order, RowStatus::Rejected))?;
             continue;
         };
-        same((row.status, sealed.t_ms), (Status::Pending, T_MS))?;
+        same((row.status, sealed.t_ms), (RowStatus::Pending, T_MS))?;
         same(Payload::decode(&sealed.payload)?, (*p).clone())?;
         same(sealed.payload.to_vec(), p.encode())?;
     }
@@ -91,9 +91,9 @@ pub async fn rejected(s: &Subject) -> Result<()> {
         let r = s.store.order(orders[n].order).await?.context("a row")?;
         Ok((r.status, r.reason, r.version, r.key.is_some()))
     };
-    same(is(0).await?, (Status::Rejected, Some("sold_out".into()), 2, true))?;
-    same(is(1).await?, (Status::Pending, None, 1, true))?;
-    same(is(2).await?, (Status::Rejected, Some("aborted".into()), 1, true))
+    same(is(0).await?, (RowStatus::Rejected, Some(RejectReason::SoldOut), 2, true))?;
+    same(is(1).await?, (RowStatus::Pending, None, 1, true))?;
+    same(is(2).await?, (RowStatus::Rejected, Some(RejectReason::Aborted), 1, true))
 }
 
 /// The loser of a key conflict whose row is written again leaves the key to the winner.
@@ -103,8 +103,8 @@ pub async fn a_loser_takes_no_key(s: &Subject) -> Result<()> {
     let loser = s.order("loser", "k", &cells[1..]);
     let lost = RowAsk { rejected: Some(RejectReason::KeyConflict), ..row(&loser) };
     let got = s.insert(&[lost, row(&winner)]).await?;
-    same(got[0].reason.as_deref(), Some("key_conflict"))?;
-    same(got[1].status, Status::Pending)?;
+    same(got[0].reason, Some(RejectReason::KeyConflict))?;
+    same(got[1].status, RowStatus::Pending)?;
     let owner = s.store.order_of_key(&winner.buyer, &winner.key).await?;
     same(owner.map(|o| o.order), Some(winner.order))
 }

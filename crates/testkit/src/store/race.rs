@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use domain::order::Status;
+use domain::order::RowStatus;
 use domain::{CellId, Kind, OrderId, Payload};
 use store::port::{Change, RowState};
 use store::{Store, StoreResult};
@@ -133,7 +133,7 @@ pub async fn rows(s: &Subject) -> Result<()> {
             anyhow::Ok(got)
         });
     }
-    let mut states: HashMap<OrderId, Status> = HashMap::new();
+    let mut states: HashMap<OrderId, RowStatus> = HashMap::new();
     while let Some(got) = set.join_next().await {
         for r in got?? {
             let first = *states.entry(r.order).or_insert(r.status);
@@ -141,7 +141,7 @@ pub async fn rows(s: &Subject) -> Result<()> {
         }
     }
     for (a, b) in both[0].iter().zip(&both[1]) {
-        let alive = [a, b].map(|p| states.get(&p.order) == Some(&Status::Pending));
+        let alive = [a, b].map(|p| states.get(&p.order) == Some(&RowStatus::Pending));
         ensure!(alive[0] != alive[1], "{:?}: both or none live", a.key);
         let owner = s.store.order_of_key(&a.buyer, &a.key).await?.map(|o| o.order);
         same(owner, Some(if alive[0] { a.order } else { b.order }))?;

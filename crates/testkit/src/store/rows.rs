@@ -1,7 +1,7 @@
 //! The row transaction (INV-5, INV-7, INV-8) and the reads of buyer shards.
 
 use anyhow::{Context, Result, ensure};
-use domain::order::{RejectReason, Status};
+use domain::order::{RejectReason, RowStatus};
 use domain::{OrderId, Payload};
 use store::port::{RowAsk, RowPage, RowState};
 
@@ -16,15 +16,15 @@ impl Subject {
     }
 }
 
-fn state(p: &Payload, status: Status, reason: Option<&str>, fresh: bool) -> RowState {
-    RowState { order: p.order, status, reason: reason.map(str::to_owned), fresh }
+fn state(p: &Payload, status: RowStatus, reason: Option<RejectReason>, fresh: bool) -> RowState {
+    RowState { order: p.order, status, reason, fresh }
 }
 
 pub async fn inserted_once(s: &Subject) -> Result<()> {
     let cells = s.offer("rows", &[5, 5]).await?;
     let p = s.order("rows", "k1", &cells);
     let dead = RowAsk { rejected: Some(RejectReason::SoldOut), ..row(&p) };
-    let pending = state(&p, Status::Pending, None, true);
+    let pending = state(&p, RowStatus::Pending, None, true);
     // The same order twice in one batch, then again with another word about it: the first holds.
     let got = s.insert(&[row(&p), dead.clone()]).await?;
     let known = RowState { fresh: false, ..pending.clone() };
@@ -32,7 +32,7 @@ pub async fn inserted_once(s: &Subject) -> Result<()> {
     same(s.insert(std::slice::from_ref(&dead)).await?, vec![known.clone()])?;
     let other = s.order("rows", "k2", &cells);
     let dead = RowAsk { payload: other.clone(), ..dead };
-    let sold_out = state(&other, Status::Rejected, Some("sold_out"), true);
+    let sold_out = state(&other, RowStatus::Rejected, Some(RejectReason::SoldOut), true);
     same(s.insert(&[dead]).await?, vec![sold_out])?;
     let db = s.store.order_db(p.order);
     same(db, s.store.buyer_db(&p.buyer))?;
@@ -46,7 +46,7 @@ pub async fn inserted_once(s: &Subject) -> Result<()> {
 async fn whole(s: &Subject, p: &Payload) -> Result<()> {
     let r = s.store.order(p.order).await?.context("the row")?;
     same((r.order, &r.buyer, r.key.as_ref()), (p.order, &p.buyer, Some(&p.key)))?;
-    same((r.status, r.reason.as_deref(), r.version), (Status::Pending, None, 1))?;
+    same((r.status, r.reason, r.version), (RowStatus::Pending, None, 1))?;
     let lines = p.lines.iter().map(|l| (l.cell.offer.clone(), l.cell.bucket, l.qty, l.unit_minor));
     same(r.lines.clone(), lines.collect())?;
     same((r.currency.as_str(), r.amount), ("EUR", 500))?;
@@ -62,11 +62,11 @@ pub async fn key_conflict(s: &Subject) -> Result<()> {
     let second = s.order("conflict", "k", &cells[1..]);
     let third = s.order("conflict", "k", &cells);
     ensure!(first.order != second.order, "another content is another id");
-    let lost = |p, fresh| state(p, Status::Rejected, Some("key_conflict"), fresh);
+    let lost = |p, fresh| state(p, RowStatus::Rejected, Some(RejectReason::KeyConflict), fresh);
     let got = s.insert(&[row(&first), row(&second)]).await?;
-    same(got, vec![state(&first, Status::Pending, None, true), lost(&second, true)])?;
+    same(got, vec![state(&first, RowStatus::Pending, None, true), lost(&second, true)])?;
     let got = s.insert(&[row(&third), row(&second), row(&first)]).await?;
-    let known = state(&first, Status::Pending, None, false);
+    let known = state(&first, RowStatus::Pending, None, false);
     same(got, vec![lost(&third, true), lost(&second, false), known])?;
     let loser = s.store.order(second.order).await?.context("the loser's row")?;
     same((loser.key, loser.lines.len()), (None, 1))?;
@@ -85,7 +85,7 @@ pub async fn exact_bytes(s: &Subject) -> Result<()> {
     }
     for p in &orders {
         let got = s.insert(&[row(p)]).await?;
-        same(got, vec![state(p, Status::Pending, None, true)])?;
+        same(got, vec![state(p, RowStatus::Pending, None, true)])?;
     }
     for p in &orders {
         let found = s.store.order_of_key(&p.buyer, &p.key).await?.context("by its key")?;
