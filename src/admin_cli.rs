@@ -1,7 +1,7 @@
 //! `sluicegate admin`: init and tokens.
 
-use domain::Buyer;
-use gate::{Role, Tokens};
+use domain::{Buyer, Tenant};
+use gate::{Operator, Role, Tokens};
 use runtime::{Config, Tasks, clock};
 
 use crate::Exit;
@@ -34,13 +34,15 @@ fn token(config: &Config, args: &TokenArgs) -> Result<String, Exit> {
     let tokens = Tokens::new(&config.auth, &config.admin.token, clock::system_clock());
     let tokens = tokens.map_err(Exit::usage)?;
     let ttl = ttl_seconds(&args.ttl)?;
+    let tenant: Tenant = args.tenant.parse().map_err(|e| Exit::usage(format!("--tenant: {e}")))?;
+    let operator = |role| tokens.mint_operator(&Operator { role, tenant: tenant.clone() }, ttl);
     let minted = match (&args.buyer, args.role.as_deref()) {
         (Some(buyer), _) => {
-            let buyer: Buyer = buyer.parse().map_err(|e| Exit::usage(format!("--buyer: {e}")))?;
-            tokens.mint_buyer(&buyer, ttl)
+            let buyer = Buyer::of(&tenant, buyer);
+            tokens.mint_buyer(&buyer.map_err(|e| Exit::usage(format!("--buyer: {e}")))?, ttl)
         }
-        (None, Some("operator")) => tokens.mint_operator(Role::Operator, ttl),
-        (None, Some("viewer")) => tokens.mint_operator(Role::Viewer, ttl),
+        (None, Some("operator")) => operator(Role::Operator),
+        (None, Some("viewer")) => operator(Role::Viewer),
         (None, _) => return Err(Exit::usage("--role is operator or viewer")),
     };
     minted.ok_or_else(|| Exit::usage("auth.hs256_secret is needed to mint tokens"))

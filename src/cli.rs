@@ -143,6 +143,11 @@ pub(crate) struct TokenArgs {
     /// An operator's token: `operator` or `viewer`.
     #[arg(long, value_name = "ROLE")]
     pub role: Option<String>,
+    /// Whose shop it is for: 1 to 32 of a-z, 0-9 and '-'. Left out, the default tenant's. Offers,
+    /// campaigns, buyers and orders of one tenant are not another's; what is about the whole
+    /// deployment (reconcile, status, tasks) is for operators of the default one.
+    #[arg(long, value_name = "TENANT", default_value = "", hide_default_value = true)]
+    pub tenant: String,
     /// How long it is valid: a number and s, m, h or d.
     #[arg(long, default_value = "1h")]
     pub ttl: String,

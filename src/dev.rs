@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use domain::{Buyer, CellId, Offer, OfferId, Price, offer::EVERGREEN};
+use domain::{Buyer, CampaignId, CellId, Offer, OfferId, Price, Tenant};
 use rand::Rng;
 use reconciler::Reconciler;
 use runtime::config::CellsBackend;
@@ -163,7 +163,7 @@ async fn demo_offer(ports: &Ports) -> Result<(), Exit> {
     if ports.store.offer(&id).await.map_err(fail)?.is_none() {
         let offer = Offer {
             id: id.clone(),
-            campaign: EVERGREEN.to_owned(),
+            campaign: CampaignId::evergreen(&Tenant::default()),
             sku: "DEMO-1".to_owned(),
             price: Price { currency: "EUR".to_owned(), minor: 1999 },
             allotment: DEMO_UNITS,

@@ -151,7 +151,7 @@ impl Grown {
         let rows = rows.load(
             "orders",
             &format!(
-                "(@id, buyer, idem_key) SET order_id = UNHEX(@id), status = 1, version = 1, \
+                "(@id, buyer, idem_key) SET order_id = UNHEX(@id), status = 3, version = 1, \
                  offer = '{offer}', bucket = 0, qty = 1, unit_minor = 1999, more_lines = 0, \
                  currency = 'EUR', amount = 1999, metadata = '', created_at = 1, updated_at = 1, \
                  expires_at = 1"

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::{Identity, Offer, OfferId, Price, offer::EVERGREEN};
+use domain::{CampaignId, Identity, Offer, OfferId, Price, Tenant};
 use gate::{Gate, GateListener};
 use orderlog::port::{Consumer, LogError, OrderLog, Partition, Reader};
 use reconciler::Reconciler;
@@ -66,7 +66,7 @@ pub(crate) struct Stand {
 pub(crate) fn described(id: &OfferId, units: i64, limit_per_buyer: Option<u32>) -> Offer {
     Offer {
         id: id.clone(),
-        campaign: EVERGREEN.to_owned(),
+        campaign: CampaignId::evergreen(&Tenant::default()),
         sku: "bench".to_owned(),
         price: Price { currency: "EUR".to_owned(), minor: 1999 },
         allotment: units,

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use domain::Reason;
 use domain::limit::{Dimension, Rate, charge_all};
+use domain::{Buyer, Reason};
 use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
@@ -40,8 +40,16 @@ struct Limit {
 /// Whose request it is: what is not known yet is empty, and no limit that needs it is charged.
 pub(crate) struct Asked<'a> {
     pub ip: IpAddr,
+    pub tenant: &'a str,
     pub buyer: &'a str,
     pub offer: &'a str,
+}
+
+impl<'a> Asked<'a> {
+    /// A buyer's request; of no offer when that is empty.
+    pub fn by(buyer: &'a Buyer, ip: IpAddr, offer: &'a str) -> Self {
+        Self { ip, tenant: buyer.tenant().as_str(), buyer: buyer.as_str(), offer }
+    }
 }
 
 impl Admission {
@@ -78,8 +86,8 @@ impl Admission {
         let refused = charge_all(order, |dimension| match dimension {
             Dimension::Global => self.charge_global(),
             Dimension::Ip => keyed(dimension, &self.ip, prefix(asked.ip), now),
-            Dimension::Buyer => keyed(dimension, &self.buyer, asked.buyer, now),
-            Dimension::Offer => keyed(dimension, &self.offer, asked.offer, now),
+            Dimension::Buyer => keyed(dimension, &self.buyer, (asked.tenant, asked.buyer), now),
+            Dimension::Offer => keyed(dimension, &self.offer, (asked.tenant, asked.offer), now),
         });
         refused.map_err(|(dimension, (per_second, wait))| {
             limited(dimension.as_str(), per_second, Duration::from_nanos(wait))
@@ -157,7 +165,7 @@ mod tests {
     }
 
     fn asked<'a>(ip: &str, buyer: &'a str, offer: &'a str) -> Asked<'a> {
-        Asked { ip: ip.parse().unwrap(), buyer, offer }
+        Asked { ip: ip.parse().unwrap(), tenant: "", buyer, offer }
     }
 
     #[tokio::test(start_paused = true)]

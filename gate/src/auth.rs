@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use domain::{Buyer, Identity};
+use domain::{Buyer, Identity, Tenant};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, crypto};
 use runtime::Clock;
 use runtime::config::AuthConfig;
@@ -53,6 +53,16 @@ pub struct Claims {
     /// `operator` or `viewer` on operators' tokens.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub role: Option<String>,
+    /// Whose shop the token is for, `[a-z0-9-]{1,32}`; left out or empty, the default tenant's.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tenant: Option<String>,
+}
+
+impl Claims {
+    /// `None` when it is no tenant.
+    fn tenant(&self) -> Option<Tenant> {
+        self.tenant.as_deref().unwrap_or_default().parse().ok()
+    }
 }
 
 /// A NumericDate of RFC 7519: a JSON number of seconds, also with fraction or exponent. Not
@@ -111,6 +121,15 @@ pub enum Role {
     Viewer,
     /// Everything.
     Operator,
+}
+
+/// An operator whose token was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operator {
+    /// What they may do.
+    pub role: Role,
+    /// In whose shop. What is about the whole deployment is for the default tenant's operators.
+    pub tenant: Tenant,
 }
 
 /// Why a token was refused on the admin listener.
@@ -195,7 +214,8 @@ impl Tokens {
         if claims.role.is_some() || !for_us {
             return None;
         }
-        let buyer = Arc::new(Verified::new(claims.sub.parse().ok()?));
+        let buyer = Buyer::of(&claims.tenant()?, &claims.sub).ok()?;
+        let buyer = Arc::new(Verified::new(buyer));
         self.seen.note(token, &buyer, claims.nbf.unwrap_or(0)..=claims.exp);
         Some(buyer)
     }
@@ -205,48 +225,51 @@ impl Tokens {
         self.seen.find(self.seen.hashed(bearer(header)?), self.clock.now_ms() / 1000)?
     }
 
-    /// The role of an `Authorization` header's value on the admin listener.
-    pub fn role(&self, header: Option<&[u8]>) -> Result<Role, Refused> {
+    /// The operator of an `Authorization` header's value on the admin listener.
+    pub fn operator(&self, header: Option<&[u8]>) -> Result<Operator, Refused> {
         let token = header.and_then(bearer).ok_or(Refused::Unauthenticated)?;
         if !self.admin_token.is_empty() && same(token.as_bytes(), self.admin_token.as_bytes()) {
-            return Ok(Role::Operator);
+            return Ok(Operator { role: Role::Operator, tenant: Tenant::default() });
         }
         let now = self.clock.now_ms() / 1000;
         let claims = self.verify(token, now).ok_or(Refused::Unauthenticated)?;
         let ours = claims.aud.as_ref().is_some_and(|a| a.has(ADMIN_AUDIENCE));
-        match claims.role.as_deref() {
-            Some("operator") if ours => Ok(Role::Operator),
-            Some("viewer") if ours => Ok(Role::Viewer),
-            _ => Err(Refused::Forbidden),
-        }
+        let role = match claims.role.as_deref() {
+            Some("operator") if ours => Role::Operator,
+            Some("viewer") if ours => Role::Viewer,
+            _ => return Err(Refused::Forbidden),
+        };
+        let tenant = claims.tenant().ok_or(Refused::Unauthenticated)?;
+        Ok(Operator { role, tenant })
     }
 
     /// A buyer's token.
     pub fn mint_buyer(&self, buyer: &Buyer, ttl_s: u64) -> Option<String> {
         let aud = self.audience.clone().map(Audience::One);
-        self.mint(buyer.as_str(), ttl_s, aud, None)
+        self.mint((buyer.tenant(), buyer.as_str()), ttl_s, aud, None)
     }
 
     /// An operator's token.
-    pub fn mint_operator(&self, role: Role, ttl_s: u64) -> Option<String> {
-        let role = match role {
+    pub fn mint_operator(&self, who: &Operator, ttl_s: u64) -> Option<String> {
+        let role = match who.role {
             Role::Operator => "operator",
             Role::Viewer => "viewer",
         };
         let aud = Some(Audience::One(ADMIN_AUDIENCE.to_owned()));
-        self.mint(role, ttl_s, aud, Some(role.to_owned()))
+        self.mint((&who.tenant, role), ttl_s, aud, Some(role.to_owned()))
     }
 
     fn mint(
         &self,
-        sub: &str,
+        (tenant, sub): (&Tenant, &str),
         ttl_s: u64,
         aud: Option<Audience>,
         role: Option<String>,
     ) -> Option<String> {
         let exp = self.clock.now_ms() / 1000 + ttl_s;
         let (sub, iss) = (sub.to_owned(), self.issuer.clone());
-        let claims = Claims { sub, exp, nbf: None, iss, aud, role };
+        let tenant = (!tenant.is_default()).then(|| tenant.as_str().to_owned());
+        let claims = Claims { sub, exp, nbf: None, iss, aud, role, tenant };
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, self.signer.as_ref()?).ok()
     }
 

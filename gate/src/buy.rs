@@ -410,7 +410,7 @@ impl Attempt<'_> {
     }
 
     fn link(&self, receipt: Option<&str>) -> String {
-        orders::self_link(self.order, self.request.known.offer.id.as_str(), receipt)
+        orders::self_link(self.order, self.request.known.offer.id.name(), receipt)
     }
 
     fn taken(&self, status: &'static str, t_ms: Option<u64>, link: String) -> Answer {
@@ -419,7 +419,7 @@ impl Attempt<'_> {
         let body = Taken {
             order_id: self.order.to_string(),
             status,
-            offer: self.request.known.offer.id.as_str(),
+            offer: self.request.known.offer.id.name(),
             quantity: p.anchor_line().qty,
             amount: Money::new(&p.currency, p.amount_minor()),
             expires_at: t_ms.map(|t| when::show(t + p.window_ms)),

@@ -16,8 +16,8 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, Bytes, BytesMut};
-use domain::Reason;
 use domain::limit::Dimension;
+use domain::{Reason, Tenant};
 use hyper::header::CONNECTION;
 use runtime::Phase;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -188,7 +188,7 @@ impl Front<'_> {
             return None;
         }
         let offer = offer(plain, buffer);
-        let known = gate.catalog.peek_name(offer)?;
+        let known = gate.catalog.peek_name(&Tenant::default(), offer)?;
         // While an offer sells, nothing more is asked here.
         let only = (known.offer.buckets <= 1).then(|| gate.reserve.lane(&known.offer.id.cell(0)));
         if only.as_ref().is_some_and(|lane| !lane.sold_out.is_on()) {
@@ -196,12 +196,15 @@ impl Front<'_> {
         }
         let verified = gate.tokens.remembered(&buffer[plain.authorization.clone()?])?;
         let buyer = &verified.buyer;
+        if !buyer.tenant().is_default() {
+            return None;
+        }
         let lane = only.unwrap_or_else(|| gate.reserve.lane(&gate.cell_of(&known.offer, buyer)));
         let hash = || verified.hash(&gate.ports.identity);
         if buy::early(&known, &lane, hash)?.reason != Reason::SoldOut {
             return None;
         }
-        let asked = Asked { ip: arrival.ip, buyer: buyer.as_str(), offer };
+        let asked = Asked::by(buyer, arrival.ip, offer);
         Some(gate.admission.admit(&Dimension::ALL, &asked, arrival.at))
     }
 

@@ -162,7 +162,12 @@ where
     }
     match route {
         Err((reason, allowed)) => problem(Problem::new(reason).allow(allowed)),
-        Ok(Route::Offer(id)) => Box::pin(offers::get(gate, id)).await,
+        Ok(Route::Offer(id)) => {
+            // An offer is shown to anybody; a token says only whose offer is meant.
+            let said = authorization(&parts.headers).and_then(|h| gate.tokens.buyer(h));
+            let tenant = said.map(|b| b.buyer.tenant().clone()).unwrap_or_default();
+            Box::pin(offers::get(gate, &tenant, id)).await
+        }
         Ok(Route::Order(id)) => match buyer(gate, arrival, authorization(&parts.headers)) {
             Ok(b) => Box::pin(orders::by_id(gate, &b.buyer, id, parts.uri.query())).await,
             Err(p) => problem(p),
@@ -182,7 +187,7 @@ fn admitted(gate: &Gate, arrival: Arrival) -> Result<(), Problem> {
     if !gate.is_open() || gate.tasks.is_at(Phase::FlushLog) {
         return Err(Problem::new(not_serving(gate)));
     }
-    let asked = Asked { ip: arrival.ip, buyer: "", offer: "" };
+    let asked = Asked { ip: arrival.ip, tenant: "", buyer: "", offer: "" };
     gate.admission.admit(Dimension::STRANGER, &asked, arrival.at)
 }
 
@@ -193,7 +198,7 @@ fn buyer(
     authorization: Option<&[u8]>,
 ) -> Result<Arc<Verified>, Problem> {
     let verified = verified(gate, authorization)?;
-    let asked = Asked { ip: arrival.ip, buyer: verified.buyer.as_str(), offer: "" };
+    let asked = Asked::by(&verified.buyer, arrival.ip, "");
     gate.admission.admit(Dimension::BUYER, &asked, arrival.at)?;
     Ok(verified)
 }
@@ -226,9 +231,9 @@ async fn understand<T: AsRef<[u8]>>(
     admitted(gate, arrival)?;
     let verified = verified(gate, head.authorization)?;
     let buyer = verified.buyer.clone();
-    let asked = Asked { ip: arrival.ip, buyer: buyer.as_str(), offer: head.offer };
+    let asked = Asked::by(&buyer, arrival.ip, head.offer);
     gate.admission.admit(Dimension::PURCHASE, &asked, arrival.at)?;
-    let known = offers::find(gate, head.offer).await?;
+    let known = offers::find(gate, buyer.tenant(), head.offer).await?;
     let lane = gate.reserve.lane(&gate.cell_of(&known.offer, &buyer));
     let buyer_hash = verified.hash(&gate.ports.identity);
     if let Some(refusal) = buy::early(&known, &lane, || buyer_hash) {

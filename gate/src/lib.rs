@@ -37,7 +37,7 @@ pub mod when;
 mod wire;
 
 pub use answer::Reply;
-pub use auth::{Claims, Role, Tokens, Verified};
+pub use auth::{Claims, Operator, Role, Tokens, Verified};
 pub use http::respond;
 pub use serve::{GateListener, bind};
 pub use state::{Gate, Starting};

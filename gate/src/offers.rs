@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Flag, OfferId, Reason};
+use domain::{Flag, OfferId, Reason, Tenant};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::time::Instant;
@@ -49,8 +49,8 @@ struct Body<'a> {
 }
 
 /// Answers one offer.
-pub(crate) async fn get(gate: &Gate, id: &str) -> Ended {
-    let known = match find(gate, id).await {
+pub(crate) async fn get(gate: &Gate, tenant: &Tenant, name: &str) -> Ended {
+    let known = match find(gate, tenant, name).await {
         Ok(known) => known,
         Err(p) => return problem(p),
     };
@@ -61,10 +61,10 @@ pub(crate) async fn get(gate: &Gate, id: &str) -> Ended {
     let (offer, campaign) = (&known.offer, &known.campaign);
     let time = |at: Option<i64>| at.map(|ms| when::show(ms.max(0) as u64));
     let body = Body {
-        offer: offer.id.as_str(),
+        offer: offer.id.name(),
         sku: &offer.sku,
         price: Money::new(&offer.price.currency, offer.price.minor),
-        campaign: &campaign.id,
+        campaign: campaign.id.name(),
         opens_at: time(campaign.opens_at_ms),
         closes_at: time(campaign.closes_at_ms),
         state: state(&known, &stock),
@@ -75,12 +75,12 @@ pub(crate) async fn get(gate: &Gate, id: &str) -> Ended {
 }
 
 /// The offer of a path, or why there is none.
-pub(crate) async fn find(gate: &Gate, id: &str) -> Result<Arc<Known>, Problem> {
-    if let Some(known) = gate.catalog.peek_name(id) {
+pub(crate) async fn find(gate: &Gate, tenant: &Tenant, name: &str) -> Result<Arc<Known>, Problem> {
+    if let Some(known) = gate.catalog.peek_name(tenant, name) {
         return Ok(known);
     }
     let unknown = || Problem::new(Reason::UnknownOffer);
-    let id: OfferId = id.parse().map_err(|_| unknown())?;
+    let id = OfferId::of(tenant, name).map_err(|_| unknown())?;
     match gate.catalog.get(&id).await.map_err(failed::database) {
         Ok(known) => known.ok_or_else(unknown),
         Err(Down) => Err(Problem::with(Reason::DependencyDown, "the catalog cannot be read now")),

@@ -109,7 +109,7 @@ impl<'a> OrderBody<'a> {
     /// From its row.
     pub fn of_row(row: &'a OrderRow, link: &'a str) -> OrderBody<'a> {
         let line = |l: &'a (OfferId, u8, u32, i64)| LineBody {
-            offer: l.0.as_str(),
+            offer: l.0.name(),
             quantity: l.2,
             unit_price: Money::new(&row.currency, l.3),
         };
@@ -135,7 +135,7 @@ impl<'a> OrderBody<'a> {
         link: &'a str,
     ) -> OrderBody<'a> {
         let line = |l: &'a domain::Line| LineBody {
-            offer: l.cell.offer.as_str(),
+            offer: l.cell.offer.name(),
             quantity: l.qty,
             unit_price: Money::new(&p.currency, l.unit_minor),
         };
@@ -225,7 +225,7 @@ pub(crate) async fn by_id(gate: &Gate, buyer: &Buyer, id: &str, query: Option<&s
         gate,
         buyer,
         order,
-        offer: fields.get("offer").and_then(|o| o.parse().ok()),
+        offer: fields.get("offer").and_then(|o| OfferId::of(buyer.tenant(), o).ok()),
         receipt: fields.get("receipt").map(|r| &**r),
     };
     let until = Instant::now() + wait;
@@ -387,7 +387,7 @@ pub(crate) async fn by_key(gate: &Gate, buyer: &Buyer, query: Option<&str>) -> E
         let text = "idempotency_key is needed: 1 to 128 visible ASCII characters";
         return problem(Problem::with(Reason::Malformed, text));
     };
-    let offer = match fields.get("offer").map(|o| o.parse::<OfferId>()).transpose() {
+    let offer = match fields.get("offer").map(|o| OfferId::of(buyer.tenant(), o)).transpose() {
         Ok(offer) => offer,
         Err(_) => return problem(Problem::new(Reason::BadId)),
     };

@@ -115,7 +115,7 @@ async fn scan(cells: &dyn Cells, identity: &Identity, cell: &CellId) -> CellResu
         let page = cells.scan_buyers(cell, cursor, PAGE).await?;
         for (buyer, _) in page.items {
             let broken = |e| CellError::Broken(cell.clone(), format!("a buyer's field: {e}"));
-            buyers.insert(identity.buyer_hash(&buyer.parse().map_err(broken)?));
+            buyers.insert(identity.buyer_hash(&cell.buyer(&buyer).map_err(broken)?));
         }
         if buyers.len() > MAX_BUYERS {
             return Ok(None);

@@ -86,7 +86,16 @@ async fn a_key_without_redis() {
     let by_key = "/v1/orders?idempotency_key=k&offer=tee";
     assert_eq!(stand.get("ada", by_key).await.at("reason"), "dependency_down");
     let key = stand.site.ports.identity.order_key(
-        stand.site.store.campaigns().await.unwrap().iter().find(|c| c.id == "c").unwrap().number,
+        stand
+            .site
+            .store
+            .campaigns()
+            .await
+            .unwrap()
+            .iter()
+            .find(|c| c.id.as_str() == "c")
+            .unwrap()
+            .number,
         &payload.buyer,
         &payload.key,
     );

@@ -144,7 +144,8 @@ impl<R: Runner> Cells for Engine<R> {
     }
 
     async fn scan_holds(&self, cell: &CellId, cursor: u64, count: u32) -> CellResult<Page<Hold>> {
-        self.run(cell, Ok(scan::encode_holds(cell, cursor, count)), scan::decode_holds).await
+        self.run(cell, Ok(scan::encode_holds(cell, cursor, count)), |v| scan::decode_holds(cell, v))
+            .await
     }
 
     async fn scan_buyers(
@@ -164,7 +165,7 @@ impl<R: Runner> Cells for Engine<R> {
 
     async fn find_holds(&self, cell: &CellId, ids: &[EntryId]) -> CellResult<Vec<Option<Hold>>> {
         let call = lookup::encode_holds(cell, ids);
-        self.run(cell, call, |v| lookup::decode_holds(ids, v)).await
+        self.run(cell, call, |v| lookup::decode_holds(cell, ids, v)).await
     }
 
     async fn find_keys(&self, cell: &CellId, keys: &[Key]) -> CellResult<Vec<Option<OrderId>>> {

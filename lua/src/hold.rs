@@ -5,7 +5,7 @@
 //! field is the key of the id, or the whole id for an entry F.
 
 use bytes::Bytes;
-use domain::{Buyer, EntryId, Hold, HoldState, Key};
+use domain::{CellId, EntryId, Hold, HoldState, Key};
 
 use crate::value::parse;
 
@@ -26,8 +26,8 @@ pub fn time_and_payload(value: &Bytes) -> Result<(u64, Bytes), String> {
     Ok((parse(&value[5..18])?, value.slice(start..)))
 }
 
-/// A hold out of its field and value.
-pub fn decode(field: &[u8], value: &Bytes) -> Result<Hold, String> {
+/// A hold of a cell out of its field and value. Its buyer is one of the cell's tenant.
+pub fn decode(cell: &CellId, field: &[u8], value: &Bytes) -> Result<Hold, String> {
     let start = payload_start(value)?;
     let content = [value[1], value[2], value[3], value[4]];
     let key: [u8; 12] =
@@ -35,8 +35,11 @@ pub fn decode(field: &[u8], value: &Bytes) -> Result<Hold, String> {
     let state = HoldState::from_code(value[0] as char).ok_or("a hold without a state")?;
     let nonce = std::str::from_utf8(&value[29..45]).map_err(|e| e.to_string())?;
     let shared = if value[28] == b'+' { "shared:" } else { "" };
-    let buyer: Option<Buyer> =
-        if start == PREFIX { None } else { Some(parse(&value[PREFIX..start])?) };
+    let buyer = match std::str::from_utf8(&value[PREFIX..start]) {
+        Ok("") => None,
+        Ok(sub) => Some(cell.buyer(sub).map_err(|e| e.to_string())?),
+        Err(e) => return Err(e.to_string()),
+    };
     Ok(Hold {
         id: EntryId::join(Key(key), content),
         qty: parse(&value[18..28])?,

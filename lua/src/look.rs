@@ -51,7 +51,7 @@ pub fn look(cells: &Embedded, cell: &CellId) -> Result<Option<Look>, String> {
         return Ok(None);
     }
     let holds = cells.fields(cell, "h");
-    out.holds = holds.iter().map(|(f, v)| hold::decode(f, v)).collect::<Result<_, _>>()?;
+    out.holds = holds.iter().map(|(f, v)| hold::decode(cell, f, v)).collect::<Result<_, _>>()?;
     for (buyer, units) in cells.fields(cell, "b0") {
         out.buyers.push((parse(&buyer)?, parse(&units)?));
     }

@@ -47,11 +47,15 @@ pub fn encode_keys(cell: &CellId, keys: &[Key]) -> Result<Call, String> {
 }
 
 /// The holds, in the order of the question.
-pub fn decode_holds(ids: &[EntryId], value: Value) -> Result<Vec<Option<Hold>>, String> {
+pub fn decode_holds(
+    cell: &CellId,
+    ids: &[EntryId],
+    value: Value,
+) -> Result<Vec<Option<Hold>>, String> {
     let mut f = Fields::of(value)?;
     let one = |id: &EntryId| {
         let value = f.bytes()?;
-        if value.is_empty() { Ok(None) } else { hold::decode(&id.0, &value).map(Some) }
+        if value.is_empty() { Ok(None) } else { hold::decode(cell, &id.0, &value).map(Some) }
     };
     ids.iter().map(one).collect()
 }

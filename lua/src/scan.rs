@@ -29,9 +29,9 @@ fn encode(cell: &CellId, key: &str, cursor: u64, count: u32) -> Call {
 }
 
 /// The holds of a page.
-pub fn decode_holds(value: Value) -> Result<Page<Hold>, String> {
+pub fn decode_holds(cell: &CellId, value: Value) -> Result<Page<Hold>, String> {
     let (cursor, _, pairs) = decode(value)?;
-    let items = pairs.iter().map(|(f, v)| hold::decode(f, v)).collect::<Result<_, _>>()?;
+    let items = pairs.iter().map(|(f, v)| hold::decode(cell, f, v)).collect::<Result<_, _>>()?;
     Ok(Page { cursor, items })
 }
 

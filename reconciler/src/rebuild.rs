@@ -194,7 +194,7 @@ impl Reconciler {
             let mut sums: Vec<(String, i64)> = sums.into_iter().collect();
             sums.sort_unstable();
             for (buyer, _) in &sums {
-                let buyer = buyer.parse().map_err(down)?;
+                let buyer = cell.buyer(buyer).map_err(down)?;
                 adds = (adds + self.ports.identity.buyer_hash(&buyer) % HASH_SPACE) % HASH_SPACE;
             }
             for chunk in sums.chunks(STAGE) {

@@ -41,7 +41,7 @@ impl Shop {
         store.init(&identity.fingerprint_hex()).await.unwrap();
         log.init(2).await.unwrap();
         let campaign = Campaign {
-            id: "c".into(),
+            id: "c".parse().expect("a name"),
             number: CampaignNo(0),
             opens_at_ms: None,
             closes_at_ms: None,
@@ -65,7 +65,7 @@ impl Shop {
         let id: OfferId = name.parse().unwrap();
         let offer = Offer {
             id: id.clone(),
-            campaign: "c".into(),
+            campaign: "c".parse().expect("a name"),
             sku: name.into(),
             price: Price { currency: "EUR".into(), minor: 250 },
             allotment: 3,

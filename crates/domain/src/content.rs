@@ -8,7 +8,7 @@
 
 use std::fmt::Write;
 
-use crate::ids::OfferId;
+use crate::names::OfferId;
 
 /// The bytes of lines (offer, units) and canonical metadata (a JSON object, or empty for none).
 ///

@@ -3,7 +3,8 @@
 //! Nothing leaves a hold because of time; only a verdict, a resolve, or the rules of the cart
 //! flow remove it. INV-4: `held` is the sum of the quantities of the holds.
 
-use crate::ids::{Buyer, EntryId, OrderId};
+use crate::ids::{EntryId, OrderId};
+use crate::names::Buyer;
 
 /// The unique id of one gate attempt. Never reused, also not by a retry of the same client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

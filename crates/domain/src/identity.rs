@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
 
-use crate::ids::{Buyer, CampaignNo, EntryId, IdempotencyKey, Key, OfferId, OrderId};
+use crate::ids::{CampaignNo, EntryId, IdempotencyKey, Key, OrderId};
+use crate::names::{Buyer, OfferId};
 use crate::shard::LogicalShard;
 
 /// The keyed functions; cheap to clone.
@@ -51,7 +52,8 @@ impl Identity {
         key: &IdempotencyKey,
         content: &[u8],
     ) -> OrderId {
-        let who = [buyer.as_str().as_bytes(), key.as_str().as_bytes()];
+        let buyer_bytes = buyer.scoped();
+        let who = [&*buyer_bytes, key.as_str().as_bytes()];
         let key_part = first_u64(&digest(&self.mac, &[b"key", who[0], who[1]])) >> 10;
         let content_part = digest(&self.mac, &[b"content", who[0], who[1], content]);
         let content_part = (first_u64(&content_part) >> 32) as u32;
@@ -65,7 +67,7 @@ impl Identity {
 
     /// The logical shard of a buyer's orders.
     pub fn buyer_shard(&self, buyer: &Buyer) -> LogicalShard {
-        LogicalShard((self.hash(b'b', buyer.as_str().as_bytes()) >> 52) as u16)
+        LogicalShard((self.hash(b'b', &buyer.scoped()) >> 52) as u16)
     }
 
     /// The logical shard of an offer's cells: all buckets of an offer live on one.
@@ -77,13 +79,13 @@ impl Identity {
     pub fn bucket(&self, buyer: &Buyer, buckets: u8) -> u8 {
         match buckets {
             0 | 1 => 0,
-            n => (self.hash(b'k', buyer.as_str().as_bytes()) % u64::from(n)) as u8,
+            n => (self.hash(b'k', &buyer.scoped()) % u64::from(n)) as u8,
         }
     }
 
     /// A stable 64-bit hash of a buyer: the sold-out filter, `adds`, and limits use it.
     pub fn buyer_hash(&self, buyer: &Buyer) -> u64 {
-        self.hash(b'f', buyer.as_str().as_bytes())
+        self.hash(b'f', &buyer.scoped())
     }
 
     /// The home of an offer's one-line orders among `partitions` main partitions; whoever has a
@@ -100,8 +102,8 @@ impl Identity {
     /// The receipt token of an accepted order: 8 hex digits of the second it was accepted in and
     /// 96 bits of HMAC over it, the order and its buyer. It proves `accepted` (INV-7) to any gate.
     pub fn receipt(&self, order: OrderId, buyer: &Buyer, at_s: u32) -> String {
-        let parts =
-            [b"receipt".as_slice(), &order.0, buyer.as_str().as_bytes(), &at_s.to_be_bytes()];
+        let (buyer, at) = (buyer.scoped(), at_s.to_be_bytes());
+        let parts = [b"receipt".as_slice(), &order.0, &buyer, &at];
         let mac = digest(&self.mac, &parts);
         let mut token = String::with_capacity(32);
         for b in at_s.to_be_bytes().iter().chain(&mac[..12]) {

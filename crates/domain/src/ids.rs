@@ -1,4 +1,5 @@
-//! Names of things: offers, cells, buyers, keys and the order id.
+//! Ids: of cells, orders, entries, and the clients' keys. What is called by a name is in
+//! [`crate::names`].
 //!
 //! An [`OrderId`] is a function of the request (see [`crate::Identity`]), so the same request has
 //! the same id on any gate and after any amnesia (INV-8). Its first 12 bytes are the *key field*
@@ -9,12 +10,17 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::names::{Buyer, OfferId, Tenant};
+
 /// Why a name was refused. The text is safe to show to a client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// An offer or campaign id outside `[a-z0-9-]{1,64}`.
     #[error("an id is 1 to 64 of a-z, 0-9 and '-'")]
     Name,
+    /// A tenant outside `[a-z0-9-]{1,32}`.
+    #[error("a tenant is 1 to 32 of a-z, 0-9 and '-'")]
+    Tenant,
     /// An idempotency key outside 1 to 128 visible ASCII characters.
     #[error("an idempotency key is 1 to 128 visible ASCII characters")]
     Key,
@@ -32,50 +38,6 @@ pub enum IdError {
     Entry,
 }
 
-/// True for `[a-z0-9-]{1,64}`: the grammar of offer and campaign ids.
-pub fn is_name(s: &str) -> bool {
-    (1..=64).contains(&s.len())
-        && s.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-}
-
-/// The id of an offer: `[a-z0-9-]{1,64}`.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct OfferId(std::sync::Arc<str>);
-
-impl OfferId {
-    /// The text form.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-    /// The cell of one bucket of this offer.
-    pub fn cell(&self, bucket: u8) -> CellId {
-        CellId { offer: self.clone(), bucket }
-    }
-}
-
-impl std::borrow::Borrow<str> for OfferId {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for OfferId {
-    type Err = IdError;
-    fn from_str(s: &str) -> Result<Self, IdError> {
-        if is_name(s) { Ok(Self(s.into())) } else { Err(IdError::Name) }
-    }
-}
-impl fmt::Display for OfferId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-impl fmt::Debug for OfferId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// The most buckets an offer may have.
 pub const MAX_BUCKETS: u8 = 64;
 
@@ -88,15 +50,34 @@ pub struct CellId {
     pub bucket: u8,
 }
 
+impl CellId {
+    /// The cell that a tenant calls so: `name.bucket`.
+    pub fn of(tenant: &Tenant, name: &str) -> Result<Self, IdError> {
+        let (offer, bucket) = split(name)?;
+        Ok(Self { offer: OfferId::of(tenant, offer).map_err(|_| IdError::Cell)?, bucket })
+    }
+    /// The buyer that this cell's entries and holds call so: one of its tenant.
+    pub fn buyer(&self, sub: &str) -> Result<Buyer, IdError> {
+        Buyer::of(&self.offer.tenant(), sub)
+    }
+    /// What the tenant calls it: what is shown.
+    pub fn name(&self) -> String {
+        format!("{}.{}", self.offer.name(), self.bucket)
+    }
+}
+
+fn split(s: &str) -> Result<(&str, u8), IdError> {
+    let (offer, bucket) = s.rsplit_once('.').ok_or(IdError::Cell)?;
+    let number: u8 = bucket.parse().map_err(|_| IdError::Cell)?;
+    let canonical = number < MAX_BUCKETS && number.to_string() == bucket;
+    if canonical { Ok((offer, number)) } else { Err(IdError::Cell) }
+}
+
 impl FromStr for CellId {
     type Err = IdError;
     fn from_str(s: &str) -> Result<Self, IdError> {
-        let (offer, bucket) = s.rsplit_once('.').ok_or(IdError::Cell)?;
-        let number: u8 = bucket.parse().map_err(|_| IdError::Cell)?;
-        if number >= MAX_BUCKETS || number.to_string() != bucket {
-            return Err(IdError::Cell);
-        }
-        Ok(Self { offer: offer.parse().map_err(|_| IdError::Cell)?, bucket: number })
+        let (offer, bucket) = split(s)?;
+        Ok(Self { offer: offer.parse().map_err(|_| IdError::Cell)?, bucket })
     }
 }
 impl fmt::Display for CellId {
@@ -107,33 +88,6 @@ impl fmt::Display for CellId {
 impl fmt::Debug for CellId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
-    }
-}
-
-/// Who is limited: `sub` of the token, 1 to 128 bytes, compared byte by byte.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Buyer(std::sync::Arc<str>);
-
-impl Buyer {
-    /// The text form.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-impl FromStr for Buyer {
-    type Err = IdError;
-    fn from_str(s: &str) -> Result<Self, IdError> {
-        if (1..=128).contains(&s.len()) { Ok(Self(s.into())) } else { Err(IdError::Buyer) }
-    }
-}
-impl fmt::Display for Buyer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-impl fmt::Debug for Buyer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
     }
 }
 

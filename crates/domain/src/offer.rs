@@ -1,6 +1,7 @@
 //! Campaigns and offers as the catalog keeps them.
 
-use crate::ids::{CampaignNo, OfferId};
+use crate::ids::CampaignNo;
+use crate::names::{CampaignId, OfferId, Tenant};
 
 /// Money for one unit: minor units of an ISO 4217 currency.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -21,14 +22,11 @@ impl Price {
     }
 }
 
-/// The campaign that always exists: normal checkout.
-pub const EVERGREEN: &str = "evergreen";
-
 /// One sale: its window and how long an accepted order may stay unpaid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Campaign {
-    /// `[a-z0-9-]{1,64}`.
-    pub id: String,
+    /// Its id.
+    pub id: CampaignId,
     /// The 24-bit number inside order ids.
     pub number: CampaignNo,
     /// Start of the sale, UTC ms; `None` = always open.
@@ -39,13 +37,26 @@ pub struct Campaign {
     pub payment_window_s: u32,
 }
 
+impl Campaign {
+    /// A tenant's campaign for normal checkout, as it is before an operator changes it.
+    pub fn evergreen(tenant: &Tenant) -> Self {
+        Self {
+            id: CampaignId::evergreen(tenant),
+            number: CampaignNo(0),
+            opens_at_ms: None,
+            closes_at_ms: None,
+            payment_window_s: 1800,
+        }
+    }
+}
+
 /// One SKU sold in one campaign.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     /// Its id.
     pub id: OfferId,
-    /// The campaign's id.
-    pub campaign: String,
+    /// The campaign's id, of the same tenant.
+    pub campaign: CampaignId,
     /// The thing sold.
     pub sku: String,
     /// What one unit costs now; an order keeps the price of its first reserve.
@@ -92,7 +103,7 @@ mod tests {
     fn offer() -> Offer {
         Offer {
             id: "a".parse().expect("an id"),
-            campaign: EVERGREEN.into(),
+            campaign: CampaignId::evergreen(&Tenant::default()),
             sku: "s".into(),
             price: Price { currency: "EUR".into(), minor: 1 },
             allotment: 10,
@@ -111,7 +122,7 @@ mod tests {
             (price, None),
             (Offer { limit_per_buyer: Some(9), ..offer() }, None),
             (Offer { limit_per_buyer: None, ..offer() }, Some(Fixed::Limit)),
-            (Offer { campaign: "c".into(), ..offer() }, Some(Fixed::Campaign)),
+            (Offer { campaign: "c".parse().expect("a name"), ..offer() }, Some(Fixed::Campaign)),
             (Offer { allotment: 11, ..offer() }, Some(Fixed::Allotment)),
             (Offer { buckets: 2, allotment: 11, ..offer() }, Some(Fixed::Buckets)),
         ];

@@ -7,7 +7,8 @@
 use prost::Message;
 
 use crate::frame::Mode;
-use crate::ids::{Buyer, CampaignNo, CellId, IdempotencyKey, OrderId};
+use crate::ids::{CampaignNo, CellId, IdempotencyKey, OrderId};
+use crate::names::Buyer;
 
 /// One line of an order: a cell and how many units of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,9 +101,14 @@ impl Payload {
         if lines.windows(2).any(|p| p[0].cell >= p[1].cell) || lines.iter().any(|l| l.qty == 0) {
             return Err(fail(&"lines are sorted, one per cell, of at least one unit"));
         }
+        // The buyer's tenant is that of the lines: an order has one.
+        let tenant = lines[anchor].cell.offer.tenant();
+        if lines.iter().any(|l| l.cell.offer.tenant() != tenant) {
+            return Err(fail(&"lines of several tenants"));
+        }
         Ok(Self {
             order: OrderId::from_slice(&w.order).map_err(|e| fail(&e))?,
-            buyer: w.buyer.parse().map_err(|e| fail(&e))?,
+            buyer: Buyer::of(&tenant, &w.buyer).map_err(|e| fail(&e))?,
             key: w.key.parse().map_err(|e| fail(&e))?,
             lines,
             anchor,

@@ -175,7 +175,7 @@ async fn create(world: &World, plan: &OfferPlan) -> Result<Vec<CellId>, String> 
     let id: OfferId = plan.name.parse().map_err(|e| text(&e))?;
     let at = |ms: Option<u64>| ms.map(|ms| (START_MS + ms) as i64);
     let campaign = Campaign {
-        id: format!("c-{}", plan.name),
+        id: format!("c-{}", plan.name).parse().map_err(|e| text(&e))?,
         number: CampaignNo(0),
         opens_at_ms: at(plan.window.0),
         closes_at_ms: at(plan.window.1),

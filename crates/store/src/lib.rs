@@ -10,7 +10,7 @@ mod error;
 mod fault;
 pub mod fold;
 mod ladder;
-mod migration;
+mod migrations;
 pub mod port;
 pub mod sql;
 

@@ -89,7 +89,7 @@ impl Site {
         log.init(databases).await.expect("retry partitions");
         let cells = Arc::new(cells::embedded::new(clock.clone()));
         let campaign = Campaign {
-            id: "c".into(),
+            id: "c".parse().expect("a name"),
             number: CampaignNo(0),
             opens_at_ms: None,
             closes_at_ms: None,
@@ -131,7 +131,7 @@ impl Site {
         let id: OfferId = name.parse().expect("an offer id");
         let offer = Offer {
             id: id.clone(),
-            campaign: "c".into(),
+            campaign: "c".parse().expect("a name"),
             sku: name.into(),
             price: Price { currency: "EUR".into(), minor: 250 },
             allotment: units.iter().sum(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use domain::{Campaign, Offer, OfferId};
+use domain::{Campaign, CampaignId, Offer, OfferId, Tenant, names};
 use parking_lot::Mutex;
 use runtime::{Phase, Tasks};
 use store::{Store, StoreError};
@@ -97,7 +97,7 @@ impl CatalogCache {
         if version == self.state.load().version {
             return Ok(());
         }
-        let campaigns: HashMap<String, Campaign> =
+        let campaigns: HashMap<CampaignId, Campaign> =
             self.store.campaigns().await?.into_iter().map(|c| (c.id.clone(), c)).collect();
         let mut offers = HashMap::default();
         for offer in self.store.offers().await? {
@@ -115,9 +115,13 @@ impl CatalogCache {
         self.state.load().offers.get(id).cloned()
     }
 
-    /// The same by the text of a path.
-    pub fn peek_name(&self, id: &str) -> Option<Arc<Known>> {
-        self.state.load().offers.get(id).cloned()
+    /// The same by what a tenant calls it.
+    pub fn peek_name(&self, tenant: &Tenant, name: &str) -> Option<Arc<Known>> {
+        let state = self.state.load();
+        if tenant.is_default() {
+            return if names::is_name(name) { state.offers.get(name).cloned() } else { None };
+        }
+        state.offers.get(&OfferId::of(tenant, name).ok()?).cloned()
     }
 
     /// All offers.

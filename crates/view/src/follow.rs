@@ -110,7 +110,7 @@ impl Follow {
         let (mut prev_seq, mut prev_tok) = (prev.seq, prev.tok);
         let (mut watermark, mut lost) = (prev.seq, 0);
         for chunk in all.chunks(MAX_BATCH) {
-            let entries: Vec<ApplyEntry> = chunk.iter().map(|e| self.entry(e)).collect();
+            let entries: Vec<ApplyEntry> = chunk.iter().map(|e| self.entry(cell, e)).collect();
             let call = ApplyCall { prev_seq, prev_tok, entries };
             match self.cells.apply(cell, call).await? {
                 Applied::Ok { watermark: w, without_hold } => {
@@ -128,8 +128,8 @@ impl Follow {
         Ok(Step::At { watermark, without_hold: lost })
     }
 
-    fn entry(&self, e: &Entry) -> ApplyEntry {
-        let hash = e.buyer.parse().map(|b| self.identity.buyer_hash(&b)).unwrap_or(0);
+    fn entry(&self, cell: &CellId, e: &Entry) -> ApplyEntry {
+        let hash = cell.buyer(&e.buyer).map(|b| self.identity.buyer_hash(&b)).unwrap_or(0);
         ApplyEntry::of(e, hash)
     }
 }

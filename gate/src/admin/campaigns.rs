@@ -1,10 +1,10 @@
 //! Campaigns.
 
-use domain::{Campaign, CampaignNo, Reason, ids};
+use domain::{Campaign, CampaignId, CampaignNo, Reason};
 use serde::Serialize;
 use view::CatalogCache;
 
-use super::{Admin, input};
+use super::{Shop, input};
 use crate::answer::{self, Answer, Problem};
 use crate::when;
 
@@ -19,7 +19,7 @@ struct Body<'a> {
 fn body(c: &Campaign) -> Body<'_> {
     let time = |at: Option<i64>| at.map(|ms| when::show(ms.max(0) as u64));
     Body {
-        campaign: &c.id,
+        campaign: c.id.name(),
         opens_at: time(c.opens_at_ms),
         closes_at: time(c.closes_at_ms),
         payment_window_s: c.payment_window_s,
@@ -27,22 +27,15 @@ fn body(c: &Campaign) -> Body<'_> {
 }
 
 /// `PUT /admin/campaigns/{id}`.
-pub(super) async fn put(admin: &Admin, id: &str, bytes: &[u8]) -> Result<Answer, Problem> {
-    if !ids::is_name(id) {
-        return Err(Problem::new(Reason::BadId));
-    }
+pub(super) async fn put(shop: &Shop<'_>, name: &str, bytes: &[u8]) -> Result<Answer, Problem> {
+    let id = CampaignId::of(shop.tenant, name).map_err(|_| Problem::new(Reason::BadId))?;
     let wire: input::CampaignBody = crate::body::json(bytes)?;
     let (opens_at_ms, closes_at_ms, payment_window_s) = wire.checked()?;
-    let campaign = Campaign {
-        id: id.to_owned(),
-        number: CampaignNo(0),
-        opens_at_ms,
-        closes_at_ms,
-        payment_window_s,
-    };
-    let store = &admin.gate.ports.store;
+    let campaign =
+        Campaign { id, number: CampaignNo(0), opens_at_ms, closes_at_ms, payment_window_s };
+    let store = &shop.gate.ports.store;
     let created = store.put_campaign(&campaign).await.map_err(input::down)?;
-    settled(&admin.gate.catalog).await.map_err(input::down)?;
+    settled(&shop.gate.catalog).await.map_err(input::down)?;
     Ok(answer::json(if created { 201 } else { 200 }, &body(&campaign)))
 }
 

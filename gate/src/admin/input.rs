@@ -1,6 +1,6 @@
 //! Checked input of the admin calls; every bound has a clear detail.
 
-use domain::{CellId, OfferId, Price, Reason, ids};
+use domain::{CampaignId, CellId, OfferId, Price, Reason, Tenant};
 use serde::Deserialize;
 
 use crate::answer::Problem;
@@ -69,11 +69,10 @@ pub(crate) struct OfferBody {
 }
 
 impl OfferBody {
-    /// Checks every bound.
-    pub fn check(&self) -> Result<(), Problem> {
-        if !ids::is_name(&self.campaign) {
-            return Err(Problem::with(Reason::BadId, "campaign: 1 to 64 of a-z, 0-9 and '-'"));
-        }
+    /// The campaign's id, once every bound is checked.
+    pub fn checked(&self, tenant: &Tenant) -> Result<CampaignId, Problem> {
+        let campaign = CampaignId::of(tenant, &self.campaign)
+            .map_err(|_| Problem::with(Reason::BadId, "campaign: 1 to 64 of a-z, 0-9 and '-'"))?;
         if !(1..=128).contains(&self.sku.len()) {
             return Err(malformed("sku is 1 to 128 bytes"));
         }
@@ -87,7 +86,7 @@ impl OfferBody {
             return Err(malformed("limit_per_buyer is at least 1; leave it out for no limit"));
         }
         match self.buckets {
-            None | Some(1) => Ok(()),
+            None | Some(1) => Ok(campaign),
             Some(2..=64) => {
                 Err(malformed("buckets above 1 need rebalancing, which this version does not have"))
             }
@@ -131,14 +130,14 @@ pub(crate) struct ReconcileBody {
     pub dry_run: bool,
 }
 
-/// An offer id of a path.
-pub(crate) fn offer_id(id: &str) -> Result<OfferId, Problem> {
-    id.parse().map_err(|_| Problem::new(Reason::BadId))
+/// An offer of a path or a body.
+pub(crate) fn offer_id(tenant: &Tenant, name: &str) -> Result<OfferId, Problem> {
+    OfferId::of(tenant, name).map_err(|_| Problem::new(Reason::BadId))
 }
 
 /// A cell of a path.
-pub(crate) fn cell_id(id: &str) -> Result<CellId, Problem> {
-    id.parse().map_err(|_| Problem::new(Reason::UnknownCell))
+pub(crate) fn cell_id(tenant: &Tenant, name: &str) -> Result<CellId, Problem> {
+    CellId::of(tenant, name).map_err(|_| Problem::new(Reason::UnknownCell))
 }
 
 /// A failed store call. What the database said is in the log.

@@ -14,6 +14,7 @@ mod tasks;
 
 use std::sync::Arc;
 
+use domain::Tenant;
 use metrics_exporter_prometheus::PrometheusHandle;
 use view::{Follow, Reconcile};
 
@@ -29,6 +30,19 @@ pub struct Admin {
     pub(crate) follow: Follow,
     pub(crate) reconciler: Arc<dyn Reconcile>,
     pub(crate) metrics: PrometheusHandle,
+}
+
+/// The admin listener as an operator of one tenant sees it: names are those of the tenant.
+pub(crate) struct Shop<'a> {
+    admin: &'a Admin,
+    tenant: &'a Tenant,
+}
+
+impl std::ops::Deref for Shop<'_> {
+    type Target = Admin;
+    fn deref(&self) -> &Admin {
+        self.admin
+    }
 }
 
 impl Admin {

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use domain::offer::Fixed;
-use domain::{CellId, Flag, Offer, Reason};
+use domain::{Campaign, CellId, Flag, Offer, Reason};
 use serde::Serialize;
 use store::port::{Change, OfferPut};
 use tokio::time::Instant;
 use view::{Followed, Known};
 
-use super::{Admin, campaigns, input};
+use super::{Shop, campaigns, input};
 use crate::answer::{self, Answer, Problem};
 use crate::failed;
 
@@ -45,9 +45,9 @@ struct Body<'a> {
 }
 
 /// The offer of a path.
-pub(super) async fn known(admin: &Admin, id: &str) -> Result<std::sync::Arc<Known>, Problem> {
-    let id = input::offer_id(id)?;
-    let found = admin.gate.catalog.get(&id).await.map_err(input::down)?;
+pub(super) async fn known(shop: &Shop<'_>, id: &str) -> Result<std::sync::Arc<Known>, Problem> {
+    let id = input::offer_id(shop.tenant, id)?;
+    let found = shop.gate.catalog.get(&id).await.map_err(input::down)?;
     found.ok_or_else(|| Problem::new(Reason::UnknownOffer))
 }
 
@@ -56,20 +56,26 @@ pub(super) fn cells_of(offer: &Offer) -> Vec<CellId> {
 }
 
 /// `PUT /admin/offers/{id}`.
-pub(super) async fn put(admin: &Admin, id: &str, bytes: &[u8]) -> Result<Answer, Problem> {
-    let id = input::offer_id(id)?;
+pub(super) async fn put(shop: &Shop<'_>, id: &str, bytes: &[u8]) -> Result<Answer, Problem> {
+    let id = input::offer_id(shop.tenant, id)?;
     let wire: input::OfferBody = crate::body::json(bytes)?;
-    wire.check()?;
-    let store = &admin.gate.ports.store;
+    let campaign = wire.checked(shop.tenant)?;
+    let store = &shop.gate.ports.store;
     let campaigns = store.campaigns().await.map_err(input::down)?;
-    if !campaigns.iter().any(|c| c.id == wire.campaign) {
-        return Err(Problem::new(Reason::UnknownCampaign));
+    match campaigns.iter().any(|c| c.id == campaign) {
+        true => {}
+        // That of the default tenant is there from the start, any other's from its first offer on.
+        false if campaign.is_evergreen() => {
+            let made = store.put_campaign(&Campaign::evergreen(shop.tenant)).await;
+            made.map_err(input::down)?;
+        }
+        false => return Err(Problem::new(Reason::UnknownCampaign)),
     }
     let old = store.offer(&id).await.map_err(input::down)?.map(|o| o.0);
     let buckets = wire.buckets.map(|b| b as u8);
     let offer = Offer {
         id,
-        campaign: wire.campaign,
+        campaign,
         sku: wire.sku,
         price: wire.price,
         allotment: wire.allotment,
@@ -83,9 +89,9 @@ pub(super) async fn put(admin: &Admin, id: &str, bytes: &[u8]) -> Result<Answer,
         OfferPut::Fixed(what) => return Err(fixed(what)),
     };
     // Also on a change: a create that died half-way is finished by sending it again.
-    stock(admin, &offer).await?;
-    campaigns::settled(&admin.gate.catalog).await.map_err(input::down)?;
-    show(admin, offer.id.as_str(), status).await
+    stock(shop, &offer).await?;
+    campaigns::settled(&shop.gate.catalog).await.map_err(input::down)?;
+    show(shop, offer.id.name(), status).await
 }
 
 /// What may not change: order ids, buckets and the ledger hang on these.
@@ -106,8 +112,8 @@ fn fixed(what: Fixed) -> Problem {
 
 /// Supply entry, flag(open) entry, then the view at once: nothing can be outstanding yet. Of
 /// several calls at once one does it, the others wait for it.
-async fn stock(admin: &Admin, offer: &Offer) -> Result<(), Problem> {
-    let identity = &admin.gate.ports.identity;
+async fn stock(shop: &Shop<'_>, offer: &Offer) -> Result<(), Problem> {
+    let identity = &shop.gate.ports.identity;
     let n = i64::from(offer.buckets);
     let share = |b: i64| offer.allotment / n + i64::from(b < offer.allotment % n);
     let cells: Vec<(CellId, i64)> =
@@ -116,12 +122,12 @@ async fn stock(admin: &Admin, offer: &Offer) -> Result<(), Problem> {
         identity.request_id(&offer.id, "allotment", ""),
         identity.request_id(&offer.id, "open", ""),
     );
-    let store = &admin.gate.ports.store;
+    let store = &shop.gate.ports.store;
     let names: Vec<CellId> = cells.iter().map(|c| c.0.clone()).collect();
     // All cells of an offer are created in one transaction: the first speaks for all. Who created
     // them may be about to load them.
     if store.head(&offer.id.cell(0)).await.map_err(input::down)?.is_some() {
-        return made_by_another(admin, &names).await;
+        return made_by_another(shop, &names).await;
     }
     let reconciler_down = |text: &'static str| {
         move |e| {
@@ -130,24 +136,24 @@ async fn stock(admin: &Admin, offer: &Offer) -> Result<(), Problem> {
         }
     };
     let no_ticket = "the offer exists, its cells do not yet; repeat this";
-    let ticket = admin.reconciler.first_ticket(&names).await.map_err(reconciler_down(no_ticket))?;
-    let Some(ticket) = ticket else { return made_by_another(admin, &names).await };
+    let ticket = shop.reconciler.first_ticket(&names).await.map_err(reconciler_down(no_ticket))?;
+    let Some(ticket) = ticket else { return made_by_another(shop, &names).await };
     let created = store.create_cells(&cells, ids).await.map_err(input::down)?;
     if created.iter().all(|c| c.entries.is_empty()) {
         return Ok(());
     }
     let not_loaded = "the offer exists, its stock will be loaded by the reconciler";
-    admin.reconciler.first_load(&names, &ticket).await.map_err(reconciler_down(not_loaded))
+    shop.reconciler.first_load(&names, &ticket).await.map_err(reconciler_down(not_loaded))
 }
 
 /// How long a call waits for another one that makes the same cells.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-async fn made_by_another(admin: &Admin, cells: &[CellId]) -> Result<(), Problem> {
+async fn made_by_another(shop: &Shop<'_>, cells: &[CellId]) -> Result<(), Problem> {
     let until = Instant::now() + PATIENCE;
     let mut missing = cells;
     while let Some((cell, rest)) = missing.split_first() {
-        let view = admin.gate.ports.cells.snapshot(cell).await.map_err(input::cell_down)?;
+        let view = shop.gate.ports.cells.snapshot(cell).await.map_err(input::cell_down)?;
         if view.is_some() {
             missing = rest;
         } else if Instant::now() > until {
@@ -169,10 +175,10 @@ fn state(flag: Flag) -> &'static str {
 }
 
 /// `GET /admin/offers/{id}`.
-pub(super) async fn show(admin: &Admin, id: &str, status: u16) -> Result<Answer, Problem> {
-    let known = known(admin, id).await?;
+pub(super) async fn show(shop: &Shop<'_>, id: &str, status: u16) -> Result<Answer, Problem> {
+    let known = known(shop, id).await?;
     let offer = &known.offer;
-    let ports = &admin.gate.ports;
+    let ports = &shop.gate.ports;
     let mut cells = Vec::new();
     let mut flag = None;
     for cell in cells_of(offer) {
@@ -180,7 +186,7 @@ pub(super) async fn show(admin: &Admin, id: &str, status: u16) -> Result<Answer,
         let head = ports.store.head(&cell).await.map_err(input::down)?.unwrap_or_default();
         flag = flag.or(view.map(|v| v.totals.open)).or(Some(head.open));
         cells.push(CellBody {
-            cell: cell.to_string(),
+            cell: cell.name(),
             supply: view.map_or(0, |v| v.totals.supply),
             net: view.map_or(0, |v| v.totals.net),
             held: view.map_or(0, |v| v.held),
@@ -195,8 +201,8 @@ pub(super) async fn show(admin: &Admin, id: &str, status: u16) -> Result<Answer,
     }
     let sum = |f: fn(&CellBody) -> i64| cells.iter().map(f).sum::<i64>();
     let body = Body {
-        offer: offer.id.as_str(),
-        campaign: &offer.campaign,
+        offer: offer.id.name(),
+        campaign: offer.campaign.name(),
         sku: &offer.sku,
         price: &offer.price,
         limit_per_buyer: offer.limit_per_buyer,
@@ -211,25 +217,29 @@ pub(super) async fn show(admin: &Admin, id: &str, status: u16) -> Result<Answer,
 }
 
 /// `POST /admin/offers/{id}/{pause,resume,open,close}`.
-pub(super) async fn flag(admin: &Admin, id: &str, verb: &str) -> Result<Answer, Problem> {
-    let known = known(admin, id).await?;
+pub(super) async fn flag(shop: &Shop<'_>, id: &str, verb: &str) -> Result<Answer, Problem> {
+    let known = known(shop, id).await?;
     let (to, from): (Flag, &[Flag]) = match verb {
         "pause" => (Flag::Paused, &[Flag::Open]),
         "resume" => (Flag::Open, &[Flag::Paused]),
         "close" => (Flag::Closed, &[Flag::Open, Flag::Paused]),
         _ => (Flag::Open, &[Flag::Closed, Flag::Paused]),
     };
-    let ports = &admin.gate.ports;
+    let ports = &shop.gate.ports;
     let unique = ports.unique.next().to_string();
     let entry = ports.identity.request_id(&known.offer.id, "flag", &unique);
     let cells = cells_of(&known.offer);
     let change = ports.store.flag(&cells, entry, (to, from), b"").await;
-    obeyed(admin, change.map_err(input::down)?, &cells).await?;
-    show(admin, id, 200).await
+    obeyed(shop, change.map_err(input::down)?, &cells).await?;
+    show(shop, id, 200).await
 }
 
 /// Applies a change to every cell of the offer; 503 until each said OK.
-pub(super) async fn obeyed(admin: &Admin, change: Change, cells: &[CellId]) -> Result<(), Problem> {
+pub(super) async fn obeyed(
+    shop: &Shop<'_>,
+    change: Change,
+    cells: &[CellId],
+) -> Result<(), Problem> {
     match change {
         Change::Done(_) | Change::Refused(_) => {}
         Change::OtherUnits => return Err(Problem::new(Reason::KeyConflict)),
@@ -245,7 +255,7 @@ pub(super) async fn obeyed(admin: &Admin, change: Change, cells: &[CellId]) -> R
         }
     }
     for cell in cells {
-        match admin.follow.catch_up(cell).await {
+        match shop.follow.catch_up(cell).await {
             Followed::Ok { .. } => {}
             Followed::Missing | Followed::Fork | Followed::Unknown => {
                 let text = format!("written, but Redis does not obey yet in {cell}; repeat this");

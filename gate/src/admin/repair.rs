@@ -4,7 +4,7 @@ use domain::Reason;
 use serde::Serialize;
 use view::{Drift, OperateError, Report};
 
-use super::{Admin, input};
+use super::{Shop, input};
 use crate::answer::{self, Answer, Problem};
 use crate::failed;
 
@@ -63,22 +63,22 @@ fn problem(e: OperateError) -> Problem {
 }
 
 /// `POST /admin/reconcile`.
-pub(super) async fn reconcile(admin: &Admin, bytes: &[u8]) -> Result<Answer, Problem> {
+pub(super) async fn reconcile(shop: &Shop<'_>, bytes: &[u8]) -> Result<Answer, Problem> {
     let wire: input::ReconcileBody = match bytes {
         [] => input::ReconcileBody { offer: None, dry_run: false },
         bytes => crate::body::json(bytes)?,
     };
     let offer = match &wire.offer {
-        Some(id) => Some(super::offers::known(admin, id).await?.offer.id.clone()),
+        Some(id) => Some(super::offers::known(shop, id).await?.offer.id.clone()),
         None => None,
     };
-    let report = admin.reconciler.reconcile(offer.as_ref(), wire.dry_run).await.map_err(problem)?;
+    let report = shop.reconciler.reconcile(offer.as_ref(), wire.dry_run).await.map_err(problem)?;
     Ok(answer::raw(200, "application/json", report_json(&report).into()))
 }
 
 /// `POST /admin/cells/{cell}/rebuild`.
-pub(super) async fn rebuild(admin: &Admin, cell: &str) -> Result<Answer, Problem> {
-    let cell = input::cell_id(cell)?;
-    admin.reconciler.rebuild(&cell).await.map_err(problem)?;
-    super::offers::show(admin, cell.offer.as_str(), 200).await
+pub(super) async fn rebuild(shop: &Shop<'_>, cell: &str) -> Result<Answer, Problem> {
+    let cell = input::cell_id(shop.tenant, cell)?;
+    shop.reconciler.rebuild(&cell).await.map_err(problem)?;
+    super::offers::show(shop, cell.offer.name(), 200).await
 }

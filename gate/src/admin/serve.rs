@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use runtime::Phase;
 use tokio::net::TcpListener;
 
-use super::{Admin, campaigns, offers, repair, status, supply, tasks};
+use super::{Admin, Shop, campaigns, offers, repair, status, supply, tasks};
 use crate::answer::{self, Answer, Problem, Reply};
 use crate::auth::{Refused, Role};
 use crate::body;
@@ -101,12 +101,13 @@ async fn call<B>(admin: &Admin, request: Request<B>) -> Result<Answer, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let role = admin.gate.tokens.role(authorization(request.headers())).map_err(|r| match r {
-        Refused::Unauthenticated => Problem::new(Reason::Unauthenticated),
-        Refused::Forbidden => Problem::new(Reason::Forbidden),
-    })?;
+    let who =
+        admin.gate.tokens.operator(authorization(request.headers())).map_err(|r| match r {
+            Refused::Unauthenticated => Problem::new(Reason::Unauthenticated),
+            Refused::Forbidden => Problem::new(Reason::Forbidden),
+        })?;
     let (parts, incoming) = request.into_parts();
-    if role == Role::Viewer && parts.method != Method::GET {
+    if who.role == Role::Viewer && parts.method != Method::GET {
         return Err(Problem::with(Reason::Forbidden, "a viewer may only GET"));
     }
     let limit = Duration::from_secs(5);
@@ -115,27 +116,34 @@ where
     body::check_json(content_type, &bytes)?;
     let path = parts.uri.path();
     let path: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
-    route(admin, (&parts.method, &path), parts.uri.query(), &bytes).await
+    let shop = Shop { admin, tenant: &who.tenant };
+    route(&shop, (&parts.method, &path), parts.uri.query(), &bytes).await
 }
 
 async fn route(
-    admin: &Admin,
+    shop: &Shop<'_>,
     (method, path): (&Method, &[&str]),
     query: Option<&str>,
     bytes: &[u8],
 ) -> Result<Answer, Problem> {
     let ["admin", rest @ ..] = path else { return Err(Problem::new(Reason::UnknownRoute)) };
     strict((method.as_str(), rest), query, bytes)?;
+    let admin = shop.admin;
+    let everybodys = matches!(rest, ["reconcile"] | ["status"] | ["tasks"] | ["parked", ..]);
+    if everybodys && !shop.tenant.is_default() {
+        let text = "this call is about all tenants: it needs an operator of the default one";
+        return Err(Problem::with(Reason::Forbidden, text));
+    }
     match (method.as_str(), rest) {
-        ("PUT", ["campaigns", id]) => campaigns::put(admin, id, bytes).await,
-        ("PUT", ["offers", id]) => offers::put(admin, id, bytes).await,
-        ("GET", ["offers", id]) => offers::show(admin, id, 200).await,
-        ("POST", ["offers", id, "supply"]) => supply::post(admin, id, bytes).await,
+        ("PUT", ["campaigns", id]) => campaigns::put(shop, id, bytes).await,
+        ("PUT", ["offers", id]) => offers::put(shop, id, bytes).await,
+        ("GET", ["offers", id]) => offers::show(shop, id, 200).await,
+        ("POST", ["offers", id, "supply"]) => supply::post(shop, id, bytes).await,
         ("POST", ["offers", id, verb @ ("pause" | "resume" | "open" | "close")]) => {
-            offers::flag(admin, id, verb).await
+            offers::flag(shop, id, verb).await
         }
-        ("POST", ["reconcile"]) => repair::reconcile(admin, bytes).await,
-        ("POST", ["cells", cell, "rebuild"]) => repair::rebuild(admin, cell).await,
+        ("POST", ["reconcile"]) => repair::reconcile(shop, bytes).await,
+        ("POST", ["cells", cell, "rebuild"]) => repair::rebuild(shop, cell).await,
         ("GET", ["status"]) => status::get(admin).await,
         ("GET", ["tasks"]) => tasks::list(admin, query).await,
         ("POST", ["parked", id, "retry"]) => tasks::retry(admin, id).await,

@@ -10,37 +10,37 @@ use domain::{CellId, EntryId, Kind, Nonce, Reason};
 use runtime::mutant::{self, Mutant};
 use store::port::Change;
 
-use super::{Admin, input, offers};
+use super::{Shop, input, offers};
 use crate::answer::{Answer, Problem};
 
 /// `POST /admin/offers/{id}/supply`.
-pub(super) async fn post(admin: &Admin, id: &str, bytes: &[u8]) -> Result<Answer, Problem> {
-    let known = offers::known(admin, id).await?;
+pub(super) async fn post(shop: &Shop<'_>, id: &str, bytes: &[u8]) -> Result<Answer, Problem> {
+    let known = offers::known(shop, id).await?;
     let wire: input::SupplyBody = crate::body::json(bytes)?;
     wire.check()?;
-    let ports = &admin.gate.ports;
+    let ports = &shop.gate.ports;
     let request = ports.identity.request_id(&known.offer.id, "supply", &wire.request_id);
     let cell = known.offer.id.cell(0);
     let change = if wire.units > 0 {
-        add(admin, request, &cell, wire.units).await?
+        add(shop, request, &cell, wire.units).await?
     } else {
-        remove(admin, request, &cell, (-wire.units) as u32).await?
+        remove(shop, request, &cell, (-wire.units) as u32).await?
     };
     let refused = matches!(change, Change::Refused(_));
-    offers::obeyed(admin, change, std::slice::from_ref(&cell)).await?;
+    offers::obeyed(shop, change, std::slice::from_ref(&cell)).await?;
     if refused {
         return Err(too_few());
     }
-    offers::show(admin, id, 200).await
+    offers::show(shop, id, 200).await
 }
 
 async fn add(
-    admin: &Admin,
+    shop: &Shop<'_>,
     request: EntryId,
     cell: &CellId,
     units: i64,
 ) -> Result<Change, Problem> {
-    let store = &admin.gate.ports.store;
+    let store = &shop.gate.ports.store;
     let e = match store.supply(&[(cell.clone(), units)], request).await {
         Err(e) if !e.is_transient() => e,
         done => return done.map_err(input::down),
@@ -60,31 +60,31 @@ fn too_few() -> Problem {
 
 /// Hold, then transfer-out. A repeat finds its verdict first, so that it needs no second hold.
 async fn remove(
-    admin: &Admin,
+    shop: &Shop<'_>,
     request: EntryId,
     cell: &CellId,
     units: u32,
 ) -> Result<Change, Problem> {
-    let ports = &admin.gate.ports;
+    let ports = &shop.gate.ports;
     let found = ports.store.find_verdicts(cell, &[request]).await.map_err(input::down)?;
     let decided = found.first().is_some_and(Option::is_some);
     if !decided && !mutant::on(Mutant::TransferNoHold) {
-        hold(admin, request, cell, units).await?;
+        hold(shop, request, cell, units).await?;
     }
     let change = ports.store.transfer(request, cell, None, units).await;
     let change = change.map_err(input::down)?;
     if matches!(change, Change::OtherUnits) {
         // The ledger rejected the request; folding that in drops the hold.
-        admin.follow.catch_up(cell).await;
+        shop.follow.catch_up(cell).await;
     }
     Ok(change)
 }
 
-async fn hold(admin: &Admin, request: EntryId, cell: &CellId, units: u32) -> Result<(), Problem> {
-    let ports = &admin.gate.ports;
+async fn hold(shop: &Shop<'_>, request: EntryId, cell: &CellId, units: u32) -> Result<(), Problem> {
+    let ports = &shop.gate.ports;
     let transfer = Transfer { from: cell.clone(), to: None, units };
     let nonce = Nonce(ports.unique.next());
-    let call = ReserveCall::transfer(request, nonce, &transfer, admin.gate.reserve.wait);
+    let call = ReserveCall::transfer(request, nonce, &transfer, shop.gate.reserve.wait);
     let down = |text: &str| Problem::with(Reason::DependencyDown, text);
     let reply = ports.cells.reserve(cell, &call).await.map_err(input::cell_down)?;
     if !reply.replicated && reply.results.iter().any(Reserved::is_hold) {

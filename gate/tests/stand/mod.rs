@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cells::script::Call;
 use cells::{CellError, CellResult, Engine, Runner, embedded::Embedded};
-use domain::{Buyer, CellId, Payload};
+use domain::{Buyer, CellId, Payload, Tenant};
 use http_body_util::{BodyExt, Full};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use hyper::{Method, Request};
@@ -21,7 +21,7 @@ use runtime::Config;
 use serde_json::Value;
 use sluicegate_gate as gate;
 use sluicegate_gate::admin::Admin;
-use sluicegate_gate::{Gate, Role};
+use sluicegate_gate::{Gate, Operator, Role};
 use testkit::ports::Site;
 use view::Ports;
 
@@ -166,7 +166,8 @@ impl Stand {
 
     /// An operator's call to this process.
     pub async fn operate_at(&self, at: &Admin, method: Method, path: &str, body: &str) -> Heard {
-        let token = self.gate.tokens().mint_operator(Role::Operator, 3600).unwrap();
+        let who = Operator { role: Role::Operator, tenant: Tenant::default() };
+        let token = self.gate.tokens().mint_operator(&who, 3600).unwrap();
         let request = Request::builder()
             .method(method)
             .uri(path)

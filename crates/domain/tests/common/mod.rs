@@ -1,7 +1,7 @@
 //! Strategies and makers that the domain's tests share.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use domain::{CampaignNo, CellId, Line, OrderId, Payload};
+use domain::{CampaignNo, Line, OfferId, OrderId, Payload, Tenant};
 use proptest::prelude::*;
 use sluicegate_domain as domain;
 
@@ -11,14 +11,19 @@ pub fn order_id() -> impl Strategy<Value = OrderId> {
         .prop_map(|(c, s, k, n)| OrderId::compose(CampaignNo(c), s, k, n))
 }
 
-/// 1 to 20 lines, sorted, one per cell.
+/// The default tenant or another.
+pub fn tenant() -> impl Strategy<Value = Tenant> {
+    "|[a-z0-9-]{1,32}".prop_map(|t| t.parse().unwrap())
+}
+
+/// 1 to 20 lines of a tenant, sorted, one per cell.
 fn lines() -> impl Strategy<Value = Vec<Line>> {
     let one = ("[a-z0-9-]{1,64}", 0u8..64, 1u32.., 0i64..1_000_000_000_000);
-    prop::collection::vec(one, 1..=20).prop_map(|all| {
+    (tenant(), prop::collection::vec(one, 1..=20)).prop_map(|(tenant, all)| {
         let mut lines: Vec<Line> = all
             .into_iter()
             .map(|(offer, bucket, qty, unit_minor)| {
-                let cell: CellId = format!("{offer}.{bucket}").parse().unwrap();
+                let cell = OfferId::of(&tenant, &offer).unwrap().cell(bucket);
                 Line { cell, qty, unit_minor }
             })
             .collect();
@@ -37,7 +42,7 @@ pub fn payload() -> impl Strategy<Value = Payload> {
         let anchor = anchor.index(lines.len());
         Payload {
             order,
-            buyer: buyer.chars().take(32).collect::<String>().parse().unwrap(),
+            buyer: lines[0].cell.buyer(&buyer.chars().take(32).collect::<String>()).unwrap(),
             key: key.parse().unwrap(),
             lines,
             anchor,

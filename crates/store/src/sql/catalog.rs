@@ -13,19 +13,19 @@ use crate::entity::{campaign, meta, offer};
 use crate::error::StoreResult;
 use crate::port::{Catalog, InitOutcome, OfferPut};
 
-fn to_campaign(m: campaign::Model) -> Campaign {
-    Campaign {
-        id: m.id,
+fn to_campaign(db: &Db, m: campaign::Model) -> StoreResult<Campaign> {
+    Ok(Campaign {
+        id: m.id.parse().map_err(|_| db.corrupt(format!("campaign id {:?}", m.id)))?,
         number: CampaignNo(m.number as u32),
         opens_at_ms: m.opens_at,
         closes_at_ms: m.closes_at,
         payment_window_s: m.payment_window_s as u32,
-    }
+    })
 }
 
 fn campaign_row(c: &Campaign, number: i32) -> campaign::ActiveModel {
     campaign::ActiveModel {
-        id: Set(c.id.clone()),
+        id: Set(c.id.as_str().to_owned()),
         number: Set(number),
         opens_at: Set(c.opens_at_ms),
         closes_at: Set(c.closes_at_ms),
@@ -36,7 +36,10 @@ fn campaign_row(c: &Campaign, number: i32) -> campaign::ActiveModel {
 fn to_offer(db: &Db, m: offer::Model) -> StoreResult<Offer> {
     Ok(Offer {
         id: m.id.parse().map_err(|_| db.corrupt(format!("offer id {:?}", m.id)))?,
-        campaign: m.campaign,
+        campaign: m
+            .campaign
+            .parse()
+            .map_err(|_| db.corrupt(format!("offer of {:?}", m.campaign)))?,
         sku: m.sku,
         price: Price { currency: m.currency, minor: m.minor },
         allotment: m.allotment,
@@ -48,7 +51,7 @@ fn to_offer(db: &Db, m: offer::Model) -> StoreResult<Offer> {
 fn offer_row(o: &Offer) -> offer::ActiveModel {
     offer::ActiveModel {
         id: Set(o.id.as_str().to_owned()),
-        campaign: Set(o.campaign.clone()),
+        campaign: Set(o.campaign.as_str().to_owned()),
         sku: Set(o.sku.clone()),
         currency: Set(o.price.currency.clone()),
         minor: Set(o.price.minor),
@@ -170,7 +173,7 @@ async fn one_offer(db: &Db, id: &OfferId) -> StoreResult<Option<(Offer, Campaign
     let Some(c) = c.map_err(|e| db.err(e))? else {
         return Err(db.corrupt(format!("offer {id} names a campaign that does not exist")));
     };
-    Ok(Some((to_offer(db, o)?, to_campaign(c))))
+    Ok(Some((to_offer(db, o)?, to_campaign(db, c)?)))
 }
 
 #[async_trait]
@@ -191,7 +194,9 @@ impl Catalog for SqlStore {
             let page = db.run(|| page_of::<campaign::Entity>(db, campaign::Column::Id, after));
             let page = page.await?;
             let end = (page.len() as u64) < PAGE;
-            all.extend(page.into_iter().map(to_campaign));
+            for m in page {
+                all.push(to_campaign(db, m)?);
+            }
             if end {
                 return Ok(all);
             }

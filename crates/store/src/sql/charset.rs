@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 use super::Db;
 use crate::error::StoreResult;
-use crate::migration::{CHARSET, COLLATION, ENGINE};
+use crate::migrations::{CHARSET, COLLATION, ENGINE};
 
 /// Every table of ours in this database, with what is wrong about it. Columns of bytes have no
 /// collation.

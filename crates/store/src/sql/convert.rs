@@ -3,7 +3,7 @@
 
 use domain::ledger::{Flag, Kind, Tok, Totals};
 use domain::order::{RejectReason, RowStatus};
-use domain::{CellId, Entry, EntryId, OrderId};
+use domain::{Buyer, CellId, Entry, EntryId, OrderId};
 use sea_orm::ActiveValue::Set;
 
 use super::Db;
@@ -36,6 +36,11 @@ pub(crate) fn entry_id(db: &Db, bytes: &[u8]) -> StoreResult<EntryId> {
 
 pub(crate) fn status(db: &Db, n: i8) -> StoreResult<RowStatus> {
     RowStatus::from_number(n).ok_or_else(|| db.corrupt(format!("order status {n}")))
+}
+
+/// A buyer of a table that all tenants share.
+pub(crate) fn buyer(db: &Db, bytes: &[u8]) -> StoreResult<Buyer> {
+    Buyer::from_scoped(bytes).map_err(|e| db.corrupt(format!("orders.buyer: {e}")))
 }
 
 pub(crate) fn reason(db: &Db, text: Option<String>) -> StoreResult<Option<RejectReason>> {

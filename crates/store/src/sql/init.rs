@@ -1,7 +1,7 @@
 //! The idempotent init that every service runs: migrations on every database under a named lock
 //! of database 0, then the identity fingerprint and the shard map.
 
-use domain::{Campaign, CampaignNo, ShardMap, offer::EVERGREEN};
+use domain::{Campaign, ShardMap, Tenant};
 use sea_orm::{
     ActiveValue::Set, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend,
     EntityTrait, QuerySelect, Statement,
@@ -11,7 +11,7 @@ use sea_orm_migration::MigratorTrait;
 use super::{Db, SqlStore, catalog, charset, session};
 use crate::entity::meta;
 use crate::error::{StoreError, StoreResult};
-use crate::migration::Migrator;
+use crate::migrations::Migrator;
 use crate::port::InitOutcome;
 
 pub(super) const CATALOG_VERSION: &str = "catalog_version";
@@ -104,13 +104,7 @@ impl SqlStore {
                 return Ok(InitOutcome::OtherDatabases(databases.unwrap_or(0)));
             }
             fact(db, &tx, CATALOG_VERSION, "1").await?;
-            let evergreen = Campaign {
-                id: EVERGREEN.to_owned(),
-                number: CampaignNo(0),
-                opens_at_ms: None,
-                closes_at_ms: None,
-                payment_window_s: 1800,
-            };
+            let evergreen = Campaign::evergreen(&Tenant::default());
             catalog::insert_campaign_if_absent(db, &tx, &evergreen).await?;
             db.commit(tx).await?;
             Ok(InitOutcome::Ready(ShardMap::clone(&self.map)))

@@ -81,7 +81,7 @@ fn kept(db: &Db, m: orders::Model, more: Vec<order_line::Model>) -> StoreResult<
     };
     let payload = Payload {
         order,
-        buyer: convert::parse(db, m.buyer, "orders.buyer")?,
+        buyer: convert::buyer(db, &m.buyer)?,
         key: convert::parse(db, key, "orders.idem_key")?,
         anchor: cells.iter().position(|c| *c == anchor.cell).unwrap_or(0),
         lines,

@@ -38,7 +38,7 @@ async fn with_lines(db: &Db, row: orders::Model) -> StoreResult<OrderRow> {
     let key = row.idem_key.map(|k| convert::parse(db, k, "orders.idem_key")).transpose()?;
     Ok(OrderRow {
         order: convert::order_id(db, &row.order_id)?,
-        buyer: convert::parse(db, row.buyer, "orders.buyer")?,
+        buyer: convert::buyer(db, &row.buyer)?,
         key,
         status: convert::status(db, row.status)?,
         reason: convert::reason(db, row.reason)?,
@@ -145,7 +145,7 @@ impl Orders for SqlStore {
         let db = self.db(self.db_of_buyer(buyer))?;
         let by = || {
             orders::Column::Buyer
-                .eq(buyer.as_str().as_bytes().to_vec())
+                .eq(buyer.scoped().into_owned())
                 .and(orders::Column::IdemKey.eq(key.as_str().as_bytes().to_vec()))
         };
         db.run(|| one(db, by())).await

@@ -51,7 +51,7 @@ type BuyerKey = (Vec<u8>, Vec<u8>);
 
 fn buyer_key(ask: &RowAsk) -> BuyerKey {
     let p = &ask.payload;
-    (p.buyer.as_str().as_bytes().to_vec(), p.key.as_str().as_bytes().to_vec())
+    (p.buyer.scoped().into_owned(), p.key.as_str().as_bytes().to_vec())
 }
 
 /// Which (buyer, key) pairs are taken, and by which order.
@@ -145,7 +145,7 @@ fn row(ask: &RowAsk, s: &RowState, owns_key: bool, now_ms: i64) -> orders::Activ
     let anchor = p.anchor_line();
     orders::ActiveModel {
         order_id: Set(p.order.0.to_vec()),
-        buyer: Set(p.buyer.as_str().as_bytes().to_vec()),
+        buyer: Set(p.buyer.scoped().into_owned()),
         idem_key: Set(owns_key.then(|| p.key.as_str().as_bytes().to_vec())),
         status: Set(s.status as i8),
         reason: Set(s.reason.map(|r| r.as_str().to_owned())),

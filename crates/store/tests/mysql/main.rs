@@ -8,6 +8,7 @@
     reason = "tasks end with their test, and a step that fails fails it"
 )]
 
+mod migrate;
 mod plans;
 mod server;
 mod texts;

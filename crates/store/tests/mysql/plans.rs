@@ -169,7 +169,7 @@ async fn large(own: &Own, store: &SqlStore) -> CellId {
     own.sql(0, &head).await.unwrap();
     let rows = format!(
         "INSERT INTO orders SELECT UNHEX({id}), CONCAT('buyer-', seq % 100000), \
-         CONCAT('key-', seq), 1, NULL, 1, 'large', 0, 1, 100, 0, 'EUR', 100, '', 1, 1, 1 \
+         CONCAT('key-', seq), 3, NULL, 1, 'large', 0, 1, 100, 0, 'EUR', 100, '', 1, 1, 1 \
          FROM seq_1_to_{ENTRIES}"
     );
     own.sql(0, &rows).await.unwrap();

@@ -9,6 +9,7 @@ use cells::port::{
     ReserveItem, Reserved,
 };
 use domain::ledger::{Draft, Flag};
+use domain::names::{MAX_TENANT, Tenant};
 use domain::{CampaignNo, CellId, HoldState, Kind, Nonce, OrderId, Tok, Totals};
 
 use super::conformance_ledger::{batches, fences, folding, many, tickets};
@@ -113,7 +114,26 @@ pub async fn conformance(cells: &dyn Cells, offer: &(dyn Fn(u32) -> CellId + Syn
     tickets(cells, offer(7)).await;
     batches(cells, offer(8), offer(9)).await;
     many(cells, offer(10)).await;
+    of_a_tenant(cells, offer(11)).await;
     assert!(cells.ping().await);
+}
+
+/// The same name in two tenants is two cells; whose buyer a hold has is the cell's to say.
+async fn of_a_tenant(cells: &dyn Cells, cell: CellId) {
+    let tenant: Tenant = "x".repeat(MAX_TENANT).parse().expect("a tenant");
+    let theirs = CellId::of(&tenant, &cell.name()).expect("a cell");
+    let (id, sub) = (order(1, 1, 1), "ü".repeat(64));
+    for cell in [&cell, &theirs] {
+        let buyer = Some(cell.buyer(&sub).expect("a buyer"));
+        let case = Case::new(cells, cell.clone(), 3, 1).await;
+        assert!(is_new(&case.one(ReserveItem { buyer: buyer.clone(), ..item(id, 1) }).await));
+        let held = cells.find_holds(cell, &[id.into()]).await.expect("find").remove(0);
+        assert_eq!(held.expect("a hold").buyer, buyer);
+        let page = cells.scan_holds(cell, 0, 10).await.expect("scan");
+        assert_eq!(page.items.iter().map(|h| h.buyer.clone()).collect::<Vec<_>>(), [buyer]);
+        let view = cells.snapshot(cell).await.expect("snapshot").expect("a cell");
+        assert_eq!((view.available(), view.holds), (2, 1));
+    }
 }
 
 /// A cell that is not there: every operation says so and changes nothing.

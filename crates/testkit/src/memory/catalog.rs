@@ -1,7 +1,7 @@
 //! The port's `Catalog`.
 
 use async_trait::async_trait;
-use domain::{Campaign, CampaignNo, Offer, OfferId, ShardMap, offer::EVERGREEN};
+use domain::{Campaign, CampaignNo, Offer, OfferId, ShardMap, Tenant};
 use store::port::{Catalog, InitOutcome, OfferPut};
 use store::{StoreError, StoreResult};
 
@@ -22,13 +22,8 @@ fn init(state: &mut State, fingerprint: &str, map: &ShardMap) -> InitOutcome {
         return InitOutcome::OtherIdentity;
     }
     state.catalog_version = state.catalog_version.max(1);
-    state.campaigns.entry(EVERGREEN.to_owned()).or_insert_with(|| Campaign {
-        id: EVERGREEN.to_owned(),
-        number: CampaignNo(0),
-        opens_at_ms: None,
-        closes_at_ms: None,
-        payment_window_s: 1800,
-    });
+    let evergreen = Campaign::evergreen(&Tenant::default());
+    state.campaigns.entry(evergreen.id.clone()).or_insert(evergreen);
     InitOutcome::Ready(map.clone())
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use domain::kept::Kept;
 use domain::ledger::{Class, Draft};
-use domain::{Buyer, Campaign, CellId, Entry, IdempotencyKey, Identity, LogicalShard};
+use domain::{Buyer, Campaign, CampaignId, CellId, Entry, IdempotencyKey, Identity, LogicalShard};
 use domain::{EntryId, Offer, OfferId, OrderId, ShardMap, Totals};
 use parking_lot::Mutex;
 use runtime::Clock;
@@ -40,7 +40,7 @@ pub(super) struct State {
     pub dbs: Vec<Database>,
     pub meta: BTreeMap<String, String>,
     pub catalog_version: u64,
-    pub campaigns: BTreeMap<String, Campaign>,
+    pub campaigns: BTreeMap<CampaignId, Campaign>,
     pub offers: BTreeMap<OfferId, Offer>,
     pub progress: BTreeMap<String, u64>,
     pub barriers: BTreeMap<(String, String), u64>,

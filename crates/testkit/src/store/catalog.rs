@@ -1,10 +1,11 @@
 //! Init, campaigns, offers and the cells of a new offer.
 
 use anyhow::{Context, Result, ensure};
-use domain::offer::{EVERGREEN, Fixed};
-use domain::{Campaign, CampaignNo, Flag, Offer, Price};
+use domain::offer::Fixed;
+use domain::{Buyer, Campaign, CampaignId, CampaignNo, Flag, Offer, OfferId, Price, Tenant};
 use store::port::{InitOutcome, OfferPut};
 
+use super::make::{asks, row};
 use super::{Subject, same};
 
 pub async fn init(s: &Subject) -> Result<()> {
@@ -18,12 +19,12 @@ pub async fn init(s: &Subject) -> Result<()> {
     same((a?, b?), (InitOutcome::Ready(map.clone()), InitOutcome::Ready(map)))?;
     same(s.store.init("0123456789abcdef").await?, InitOutcome::OtherIdentity)?;
     let campaigns = s.store.campaigns().await?;
-    let evergreen = campaigns.iter().find(|c| c.id == EVERGREEN).context("evergreen")?;
+    let evergreen = campaigns.iter().find(|c| c.id.is_evergreen()).context("evergreen")?;
     same(evergreen.number, CampaignNo(0))
 }
 
 pub async fn campaigns_and_offers(s: &Subject) -> Result<()> {
-    let id = format!("{}-campaign", s.tag);
+    let id: CampaignId = format!("{}-campaign", s.tag).parse()?;
     let mut c = Campaign {
         id: id.clone(),
         number: CampaignNo(77),
@@ -59,7 +60,10 @@ pub async fn campaigns_and_offers(s: &Subject) -> Result<()> {
         (Offer { allotment: 7, ..o.clone() }, Fixed::Allotment),
         (Offer { buckets: 9, ..o.clone() }, Fixed::Buckets),
         (Offer { limit_per_buyer: None, ..o.clone() }, Fixed::Limit),
-        (Offer { campaign: EVERGREEN.into(), ..o.clone() }, Fixed::Campaign),
+        (
+            Offer { campaign: CampaignId::evergreen(&Tenant::default()), ..o.clone() },
+            Fixed::Campaign,
+        ),
     ];
     for (other, fixed) in refused {
         same(s.store.put_offer(&other).await?, OfferPut::Fixed(fixed))?;
@@ -70,12 +74,59 @@ pub async fn campaigns_and_offers(s: &Subject) -> Result<()> {
     Ok(())
 }
 
+/// What one tenant calls so is nothing of another's: campaigns, offers, cells, buyers and keys.
+pub async fn names_of_tenants(s: &Subject) -> Result<()> {
+    let longest = |of: char, n: usize| -> String {
+        format!("{of}-{}-{}", s.tag, "x".repeat(n)).chars().take(n).collect()
+    };
+    let name = longest('n', 64);
+    let tenants: [Tenant; 3] =
+        [Tenant::default(), longest('s', 32).parse()?, longest('t', 32).parse()?];
+    let sub = "b".repeat(128);
+    let (mut cells, mut orders) = (Vec::new(), Vec::new());
+    for (n, tenant) in (1u32..).zip(&tenants) {
+        let campaign =
+            Campaign { id: CampaignId::of(tenant, &name)?, ..Campaign::evergreen(tenant) };
+        ensure!(s.store.put_campaign(&campaign).await?, "created");
+        let offer = Offer {
+            id: OfferId::of(tenant, &name)?,
+            campaign: campaign.id,
+            sku: format!("sku of {n}"),
+            price: Price { currency: "EUR".into(), minor: 1 },
+            allotment: i64::from(n),
+            limit_per_buyer: None,
+            buckets: 64,
+        };
+        same(s.store.put_offer(&offer).await?, OfferPut::Created)?;
+        let cell = offer.id.cell(63);
+        let ids = ["s", "f"].map(|what| s.identity.request_id(&offer.id, what, ""));
+        s.store.create_cells(&[(cell.clone(), offer.allotment)], ids.into()).await?;
+        same(s.store.offer(&offer.id).await?.context("the offer")?.0, offer)?;
+        ensure!(s.store.lease(&format!("pause:{cell}"), "conformance", 0).await?, "free");
+        orders.push(s.payload(Buyer::of(tenant, &sub)?, "k".parse()?, std::slice::from_ref(&cell)));
+        cells.push(cell);
+    }
+    for ((cell, order), n) in cells.iter().zip(&orders).zip(1..) {
+        s.store.verdicts(&[asks(cell, std::slice::from_ref(order))]).await?;
+        s.insert(&[row(order)]).await?;
+        let (entries, head) = s.audit(cell).await?;
+        same((head.supply, head.net, entries.len()), (n, 1, 3))?;
+        same(entries[2].buyer.as_str(), &sub)?;
+    }
+    for order in &orders {
+        let found = s.store.order_of_key(&order.buyer, &order.key).await?.context("the row")?;
+        same((found.order, &found.buyer), (order.order, &order.buyer))?;
+        same(&found.lines[0].0, &order.lines[0].cell.offer)?;
+    }
+    Ok(())
+}
+
 /// Of several who create one offer at once, one does; the others hear what is fixed.
 pub async fn offers_made_at_once(s: &Subject) -> Result<()> {
     for n in 0..5 {
         let made = |i: i64| Offer {
             id: s.offer_id(&format!("race-{n}")),
-            campaign: EVERGREEN.into(),
+            campaign: CampaignId::evergreen(&Tenant::default()),
             sku: format!("sku-{i}"),
             price: Price { currency: "EUR".into(), minor: i },
             allotment: 100 + i / 4,

@@ -39,6 +39,7 @@ pub async fn conformance(s: &Subject) -> Result<()> {
     catalog::init(s).await.context("init")?;
     catalog::campaigns_and_offers(s).await.context("campaigns and offers")?;
     catalog::offers_made_at_once(s).await.context("offers made at once")?;
+    catalog::names_of_tenants(s).await.context("names of tenants")?;
     catalog::create_cells(s).await.context("create cells")?;
     verdicts::until_full(s).await.context("verdicts until full")?;
     verdicts::repeated(s).await.context("verdicts repeated")?;

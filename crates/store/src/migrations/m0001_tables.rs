@@ -1,50 +1,29 @@
-//! The tables, for MySQL, MariaDB and SQLite alike. Every database has all of them; the catalog
-//! and the marks live in database 0.
+//! The tables as they first were, for MySQL, MariaDB and SQLite alike. Every database has all of
+//! them; the catalog and the marks live in database 0. Nothing here follows an entity: what a
+//! database was given once stays what it was given.
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, Schema};
+use sea_orm::DbBackend;
 use sea_orm_migration::prelude::*;
 
-use crate::entity::*;
+use super::{CHARSET, COLLATION, ENGINE, NewIndex, Steps, name, several, unique};
 
-/// All migrations, in order.
-pub struct Migrator;
+pub(super) struct Tables;
 
-#[async_trait::async_trait]
-impl MigratorTrait for Migrator {
-    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(First)]
-    }
-}
-
-struct First;
-
-/// What MySQL and MariaDB are told for every table, because the defaults of a server or a database
-/// are anything: a table in latin1 refuses what a JSON text may hold.
-pub(crate) const ENGINE: &str = "InnoDB";
-/// Every text.
-pub(crate) const CHARSET: &str = "utf8mb4";
-/// Texts are equal when their bytes are: `a` is not `A`, nor `ä`.
-pub(crate) const COLLATION: &str = "utf8mb4_bin";
-
-/// Table, index, columns, unique.
-const INDEXES: &[(&str, &str, &[&str], bool)] = &[
-    ("cell", "cell_name", &["cell_id"], true),
-    ("ledger", "ledger_order", &["order_id", "cell_no", "class"], true),
-    ("unrowed", "unrowed_age", &["at_ms"], false),
-    ("orders", "orders_key", &["buyer", "idem_key"], true),
-    ("campaign", "campaign_number", &["number"], true),
-    ("barrier_seen", "barrier_age", &["at_ms"], false),
+const INDEXES: &[NewIndex] = &[
+    unique("cell", "cell_name", &["cell_id"]),
+    unique("ledger", "ledger_order", &["order_id", "cell_no", "class"]),
+    several("unrowed", "unrowed_age", &["at_ms"]),
+    unique("orders", "orders_key", &["buyer", "idem_key"]),
+    unique("campaign", "campaign_number", &["number"]),
+    several("barrier_seen", "barrier_age", &["at_ms"]),
 ];
 
-impl MigrationName for First {
+impl MigrationName for Tables {
     fn name(&self) -> &str {
         "m0001_tables"
     }
 }
 
-fn name(s: &'static str) -> Alias {
-    Alias::new(s)
-}
 fn bytes(s: &'static str, n: u32) -> ColumnDef {
     ColumnDef::new(name(s)).var_binary(n).not_null().take()
 }
@@ -94,14 +73,6 @@ fn plain(t: &'static str, columns: Vec<ColumnDef>) -> TableCreateStatement {
         create.col(c);
     }
     create
-}
-
-fn index(t: &'static str, name_of: &'static str, columns: &[&'static str]) -> IndexCreateStatement {
-    let mut i = Index::create().name(name_of).table(name(t)).take();
-    for c in columns {
-        i.col(name(c));
-    }
-    i
 }
 
 fn cell_tables() -> Vec<TableCreateStatement> {
@@ -230,28 +201,31 @@ fn mark_tables() -> Vec<TableCreateStatement> {
     ]
 }
 
-#[async_trait::async_trait]
-impl MigrationTrait for First {
-    #[expect(elided_lifetimes_in_paths, reason = "the macro's trait has the lifetime late-bound")]
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let schema = Schema::new(manager.get_connection().get_database_backend());
-        let outbox = schema.create_table_from_entity(outbox::Entity).if_not_exists().take();
+impl Steps for Tables {
+    fn tables(&self, backend: DbBackend) -> Vec<TableCreateStatement> {
+        let outbox = vec![
+            ColumnDef::new(name("id"))
+                .big_integer()
+                .not_null()
+                .auto_increment()
+                .primary_key()
+                .take(),
+            ColumnDef::new_with_type(name("order_id"), ColumnType::VarBinary(StringLen::None))
+                .not_null()
+                .take(),
+            ColumnDef::new(name("done")).boolean().not_null().take(),
+        ];
         let tables = cell_tables().into_iter().chain(buyer_tables()).chain(mark_tables());
-        for mut t in tables.chain([outbox]) {
-            if manager.get_database_backend() == DbBackend::MySql {
+        let told = |mut t: TableCreateStatement| {
+            if backend == DbBackend::MySql {
                 t.engine(ENGINE).character_set(CHARSET).collate(COLLATION);
             }
-            manager.create_table(t).await?;
-        }
-        for (t, name, columns, unique) in INDEXES {
-            if !manager.has_index(t, name).await? {
-                let mut i = index(t, name, columns);
-                if *unique {
-                    i.unique();
-                }
-                manager.create_index(i).await?;
-            }
-        }
-        Ok(())
+            t
+        };
+        tables.chain([plain("outbox", outbox)]).map(told).collect()
+    }
+
+    fn indexes(&self) -> &'static [NewIndex] {
+        INDEXES
     }
 }
