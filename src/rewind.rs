@@ -65,7 +65,7 @@ pub(crate) async fn run(mut config: Config, args: &RewindArgs) -> Result<(), Exi
 /// UTC ms of what was given.
 fn since(text: &str, now_ms: u64) -> Result<u64, Exit> {
     let fail = |why: &str| Err(Exit::usage(format!("--since {text}: {why}")));
-    match gate::when::parse(text).map(|ms| ms as u64) {
+    match contract::parse_time(text).map(|ms| ms as u64) {
         None => fail("RFC 3339 with an offset, such as 2026-11-27T09:55:00Z"),
         Some(ms) if ms > now_ms => fail("it is in the future"),
         Some(ms) => Ok(ms),

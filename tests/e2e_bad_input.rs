@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use common::http::{self, Conn, Reply};
 use common::{Dev, Setup, now_s, sign, until};
-use domain::Reason;
+use contract::Reason;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use serde_json::json;
 
@@ -293,15 +293,19 @@ fn routes_and_methods() {
     admin("POST", "/admin/cells/none.0/rebuild", None).problem(Reason::UnknownCell);
     admin("POST", "/admin/cells/x/rebuild", None).problem(Reason::UnknownCell);
     for (method, path, allow) in [
-        ("DELETE", "/admin/offers/demo", "GET, PUT"),
+        ("DELETE", "/admin/offers/demo", "GET, HEAD, PUT"),
         ("GET", "/admin/offers/demo/pause", "POST"),
-        ("PUT", "/admin/status", "GET"),
+        ("PUT", "/admin/status", "GET, HEAD"),
         ("GET", "/admin/reconcile", "POST"),
         ("GET", "/admin/campaigns/x", "PUT"),
     ] {
         let reply = admin(method, path, None);
         reply.problem(Reason::MethodNotAllowed);
         assert_eq!(reply.header("allow"), Some(allow));
+    }
+    for path in ["/admin/offers/demo", "/admin/status", "/admin/tasks", "/openapi.json"] {
+        let (got, head) = (admin("GET", path, None), admin("HEAD", path, None));
+        assert_eq!((head.status, head.body.len()), (got.status, 0), "{path}");
     }
     // What a call does not look at is not there: nobody may take a real run for a dry one.
     let units = json!({"request_id": "r", "units": 1});

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use common::http::{self, Conn};
 use common::{Dev, Setup, until};
-use domain::Reason;
+use contract::Reason;
 use serde_json::{Value, json};
 
 #[test]

@@ -10,7 +10,7 @@ mod common;
 
 use common::Dev;
 use common::http::{self, Conn, Reply};
-use domain::Reason;
+use contract::Reason;
 
 /// A purchase as bytes; `te` is harmless and makes it hyper's.
 fn buy(dev: &Dev, key: &str, metadata: &str, hyper: bool) -> Reply {

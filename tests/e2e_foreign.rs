@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::Dev;
 use common::http::Reply;
-use domain::Reason;
+use contract::Reason;
 
 /// Of an order that is not there, under the same offer as the one that is.
 fn unknown(id: &str) -> String {

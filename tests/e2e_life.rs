@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use common::http::{self, Conn};
 use common::{Dev, Setup, folder, run, sluicegate, until};
-use domain::Reason;
+use contract::Reason;
 use serde_json::json;
 
 /// (buyer, key) -> order id of everything that was answered 202 or 200.

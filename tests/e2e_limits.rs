@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use common::Setup;
 use common::http::{Conn, Reply, head};
-use domain::Reason;
+use contract::Reason;
 
 /// A purchase; `te` is harmless and makes it hyper's.
 fn buy(conn: &mut Conn, offer: &str, token: &str, hyper: bool) -> Reply {

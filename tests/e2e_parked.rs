@@ -12,8 +12,9 @@ mod common;
 use std::fmt::Write;
 
 use common::{Dev, Setup, now_s, until};
+use contract::Reason;
 use domain::frame::{self, Item, Mode, Sealed};
-use domain::{Identity, OrderId, Payload, Reason};
+use domain::{Identity, OrderId, Payload};
 use serde_json::{Value, json};
 use testkit::store::make::one_line;
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use common::h2::{self, frame};
 use common::http::{self, Conn, head};
 use common::{Dev, Setup, until};
-use domain::Reason;
+use contract::Reason;
 
 const BUY: &str = "/v1/offers/demo/orders";
 const OFFER: &str = "GET /v1/offers/demo HTTP/1.1\r\nhost: t\r\n\r\n";

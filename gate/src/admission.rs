@@ -8,8 +8,9 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use contract::{Problem, Reason};
+use domain::Buyer;
 use domain::limit::{Dimension, Rate, charge_all};
-use domain::{Buyer, Reason};
 use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
@@ -18,7 +19,6 @@ use hyper::header::HeaderName;
 use runtime::config::{LimitConfig, LimitsConfig};
 use tokio::time::Instant;
 
-use crate::answer::Problem;
 use crate::keys::Keys;
 use crate::metrics;
 

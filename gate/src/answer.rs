@@ -3,14 +3,15 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use domain::{OrderId, Reason};
+use contract::{Problem, Reason};
 use http_body_util::Full;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
-    WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use hyper::{Response, StatusCode};
 use serde::Serialize;
+
+use crate::metrics::Outcome;
 
 /// A response as HTTP has it.
 pub type Reply = Response<Full<Bytes>>;
@@ -22,6 +23,17 @@ pub(crate) struct Answer {
     /// In the order in which they are sent.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub body: Bytes,
+}
+
+/// An answer and how it counts.
+pub(crate) type Ended = (Answer, Outcome);
+
+/// What a handler comes to; a problem becomes an answer in one place.
+pub(crate) type Handled = Result<Ended, Problem>;
+
+/// How a request ended.
+pub(crate) fn ended(handled: Handled) -> Ended {
+    handled.unwrap_or_else(|p| (problem(&p), Outcome::Problem(p.reason)))
 }
 
 impl Answer {
@@ -43,90 +55,10 @@ impl From<Answer> for Reply {
     }
 }
 
-/// A problem before it is an answer.
-#[derive(Debug, Clone)]
-pub(crate) struct Problem {
-    /// Decides status, type, title and retry.
-    pub reason: Reason,
-    /// For the reader; empty repeats the title.
-    pub detail: String,
-    /// Known once the body was read.
-    pub order: Option<OrderId>,
-    /// Where the order can be asked for.
-    pub self_link: Option<String>,
-    /// Seconds.
-    pub retry_after: Option<u64>,
-    /// More headers.
-    pub headers: Vec<(HeaderName, String)>,
-}
-
-impl Problem {
-    /// With the title as detail.
-    pub fn new(reason: Reason) -> Self {
-        let wait = match reason.status() {
-            503 => Some(1),
-            _ => None,
-        };
-        Self {
-            reason,
-            detail: String::new(),
-            order: None,
-            self_link: None,
-            retry_after: wait,
-            headers: Vec::new(),
-        }
-    }
-    /// With a detail.
-    pub fn with(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { detail: detail.into(), ..Self::new(reason) }
-    }
-    /// About this order.
-    pub fn about(mut self, order: OrderId) -> Self {
-        self.order = Some(order);
-        self
-    }
-    /// The allowed methods of a 405; none for a route that does not exist.
-    pub fn allow(mut self, methods: &'static str) -> Self {
-        if !methods.is_empty() {
-            self.headers.push((ALLOW, methods.to_owned()));
-        }
-        self
-    }
-}
-
-impl From<(Reason, String)> for Problem {
-    fn from((reason, detail): (Reason, String)) -> Self {
-        Problem::with(reason, detail)
-    }
-}
-
-#[derive(Serialize)]
-struct ProblemBody<'a> {
-    r#type: String,
-    title: &'static str,
-    status: u16,
-    detail: &'a str,
-    reason: &'static str,
-    retry: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    order_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    links: Option<Links<'a>>,
-}
-
-/// `links` of orders and problems.
-#[derive(Serialize)]
-pub(crate) struct Links<'a> {
-    /// Where to ask again.
-    #[serde(rename = "self")]
-    pub this: &'a str,
-}
-
 /// A problem as `application/problem+json`.
 pub(crate) fn problem(p: &Problem) -> Answer {
     let r = p.reason;
-    let bare = p.detail.is_empty() && p.order.is_none() && p.self_link.is_none();
-    let body = if bare { bare_body(r) } else { problem_body(p) };
+    let body = if p.is_bare() { bare_body(r) } else { to_bytes(&p.body()) };
     let mut answer = raw(r.status(), "application/problem+json", body);
     let headers = &mut answer.headers;
     if let Some(s) = p.retry_after {
@@ -147,24 +79,9 @@ pub(crate) fn problem(p: &Problem) -> Answer {
 fn bare_body(reason: Reason) -> Bytes {
     static BODIES: OnceLock<Vec<Bytes>> = OnceLock::new();
     let all = BODIES
-        .get_or_init(|| Reason::ALL.iter().map(|r| problem_body(&Problem::new(*r))).collect());
+        .get_or_init(|| Reason::ALL.iter().map(|r| to_bytes(&Problem::new(*r).body())).collect());
     let at = Reason::ALL.iter().position(|r| *r == reason).unwrap_or_default();
     all.get(at).cloned().unwrap_or_default()
-}
-
-fn problem_body(p: &Problem) -> Bytes {
-    let r = p.reason;
-    let body = ProblemBody {
-        r#type: format!("/problems/{}", r.as_str()),
-        title: r.title(),
-        status: r.status(),
-        detail: if p.detail.is_empty() { r.title() } else { &p.detail },
-        reason: r.as_str(),
-        retry: r.retry().as_str(),
-        order_id: p.order.map(|o| o.to_string()),
-        links: p.self_link.as_deref().map(|this| Links { this }),
-    };
-    to_bytes(&body)
 }
 
 /// JSON with a status.

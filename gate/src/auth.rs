@@ -16,7 +16,6 @@ use runtime::config::AuthConfig;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::body;
 use crate::remembered::{LEEWAY_S, Remembered};
 
 /// Audience of operators' tokens.
@@ -29,7 +28,7 @@ const MAX_TOKEN: usize = 4096;
 struct Said {
     alg: Algorithm,
     /// Extensions that must be understood: none is.
-    #[serde(default, deserialize_with = "body::present")]
+    #[serde(default, deserialize_with = "contract::present")]
     crit: Option<IgnoredAny>,
 }
 
@@ -296,7 +295,7 @@ impl Tokens {
 fn part<T: DeserializeOwned>(text: &str) -> Option<T> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
     let mut d = serde_json::Deserializer::from_slice(&bytes);
-    let value = body::object(&mut d).ok()?;
+    let value = contract::object(&mut d).ok()?;
     d.end().ok().map(|()| value)
 }
 

@@ -5,17 +5,17 @@
 //! because the order id depends on it (`metadata.rs`).
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use domain::{IdempotencyKey, Reason};
+use contract::Reason;
+use contract::buyers::Purchase;
+use contract::routes::Field;
+use domain::IdempotencyKey;
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use hyper::header::{CONTENT_LENGTH, HeaderMap};
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
 use crate::metadata;
 
@@ -97,28 +97,12 @@ pub(crate) struct BuyBody {
     pub metadata: String,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BuyWire<'a> {
-    #[serde(borrow, default, deserialize_with = "present")]
-    quantity: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    metadata: Option<&'a RawValue>,
-}
-
-/// A field that may be left out, but not be `null`.
-pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    d: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(d).map(Some)
-}
-
 /// Parses the body of a buy; empty means the defaults.
 pub(crate) fn buy(body: &[u8], max_quantity: u32) -> Result<BuyBody, Refusal> {
     if body.is_empty() {
         return Ok(BuyBody { quantity: 1, metadata: String::new() });
     }
-    let wire: BuyWire<'_> = json(body)?;
+    let wire: Purchase<'_> = json(body)?;
     let quantity = wire.quantity.map_or(Ok(1), |q| quantity(q.get(), max_quantity))?;
     let metadata = wire.metadata.map_or(Ok(String::new()), metadata::canonical)?;
     if metadata.len() > MAX_METADATA {
@@ -145,36 +129,21 @@ fn quantity(text: &str, most: u32) -> Result<u32, Refusal> {
 /// Parses a strict JSON object; the detail says where it went wrong.
 pub(crate) fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
     let mut d = serde_json::Deserializer::from_slice(body);
-    let parsed = object(&mut d).and_then(|value| d.end().map(|()| value));
+    let parsed = contract::object(&mut d).and_then(|value| d.end().map(|()| value));
     parsed.or_else(|e| refuse(Reason::Malformed, e.to_string()))
-}
-
-/// A struct from a JSON object only: serde by itself takes a list of its fields as well.
-pub(crate) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Result<T, D::Error> {
-    struct V<T>(std::marker::PhantomData<T>);
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for V<T> {
-        type Value = T;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-        fn visit_map<A: MapAccess<'de>>(self, a: A) -> Result<T, A::Error> {
-            T::deserialize(serde::de::value::MapAccessDeserializer::new(a))
-        }
-    }
-    d.deserialize_any(V(std::marker::PhantomData))
 }
 
 /// The values of a query string; an unknown or doubled name is refused.
 pub(crate) fn query<'a>(
     query: Option<&'a str>,
-    known: &[&'static str],
+    known: &'static [Field],
 ) -> Result<BTreeMap<&'static str, std::borrow::Cow<'a, str>>, Refusal> {
     let mut out = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(query.unwrap_or("").as_bytes()) {
-        let Some(name) = known.iter().find(|k| **k == name) else {
+        let Some(name) = known.iter().map(|k| k.name).find(|k| *k == name) else {
             return refuse(Reason::Malformed, format!("unknown query field {name:?}"));
         };
-        if out.insert(*name, value).is_some() {
+        if out.insert(name, value).is_some() {
             return refuse(Reason::Malformed, format!("query field {name:?} was given twice"));
         }
     }

@@ -9,28 +9,25 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cells::port::{CellError, Mark, Refusal, ReserveItem, Reserved};
+use contract::buyers::{Links, Taken};
+use contract::{Problem, Reason, show_time};
 use domain::frame::{Mode, Sealed};
 use domain::order::RejectReason;
-use domain::{Buyer, HoldState, IdempotencyKey, Kind, Line, Nonce, OrderId, Payload, Reason};
+use domain::{Buyer, HoldState, IdempotencyKey, Kind, Line, Nonce, OrderId, Payload, Status};
 use runtime::mutant::{self, Mutant};
-use serde::Serialize;
 use store::port::OrderRow;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use view::Known;
 
-use crate::answer::{self, Answer, Links, Problem};
+use crate::answer::{self, Answer, Handled};
 use crate::body::BuyBody;
 use crate::emit::{Held, Place, Tell};
 use crate::failed::{self, Down};
 use crate::metrics::Outcome;
-use crate::orders::{self, Money, Stands};
+use crate::orders::{self, Stands};
 use crate::reserve::{Done, Lane};
 use crate::state::Gate;
-use crate::when;
-
-/// An answer and how it counts.
-pub(crate) type Ended = (Answer, Outcome);
 
 /// A request that was read and understood.
 pub(crate) struct Request {
@@ -70,13 +67,13 @@ pub(crate) fn early(
 }
 
 fn not_open(opens: u64, now: u64) -> Problem {
-    let mut p = Problem::with(Reason::NotOpen, format!("opens at {}", when::show(opens)));
+    let mut p = Problem::with(Reason::NotOpen, format!("opens at {}", show_time(opens)));
     p.retry_after = Some(opens.saturating_sub(now).div_ceil(1000).max(1));
     p
 }
 
 /// Buys.
-pub(crate) async fn buy(gate: &Gate, request: Request) -> Ended {
+pub(crate) async fn buy(gate: &Gate, request: Request) -> Handled {
     let offer = &request.known.offer;
     let lines = [(&offer.id, request.body.quantity)];
     let mut content = domain::content(&lines, &request.body.metadata);
@@ -88,7 +85,7 @@ pub(crate) async fn buy(gate: &Gate, request: Request) -> Ended {
     let order = identity.order_id(campaign, &request.buyer, &request.key, &content);
     let Some(place) = gate.emit.place(request.lane.partition) else {
         let p = Problem::with(Reason::Overloaded, "the log's queue is full");
-        return problem(p.about(order));
+        return Err(p.about(order));
     };
     let payload = payload(&request, order);
     let attempt = Attempt {
@@ -120,12 +117,8 @@ fn payload(request: &Request, order: OrderId) -> Payload {
     }
 }
 
-pub(crate) fn problem(p: Problem) -> Ended {
-    (answer::problem(&p), Outcome::Problem(p.reason))
-}
-
 impl Attempt<'_> {
-    async fn run(mut self, mut place: Place) -> Ended {
+    async fn run(mut self, mut place: Place) -> Handled {
         let mut checked = false;
         loop {
             let Some(mut done) = self.reserve(checked, place).await else {
@@ -156,7 +149,7 @@ impl Attempt<'_> {
     /// A buyer who has or had something here: what the database knows of this key, or nothing. The
     /// ledger too: a decided order whose row is still to come must not take a second hold, with
     /// the price of today.
-    async fn returning(&mut self) -> Option<Ended> {
+    async fn returning(&mut self) -> Option<Handled> {
         match self.row_of_key().await {
             Ok(Some(row)) => return Some(self.row_under_key(row)),
             Ok(None) => {}
@@ -209,7 +202,7 @@ impl Attempt<'_> {
         place: Place,
         (mut sealed, replicated): (Sealed, bool),
         (mark, seen): (Mark, Instant),
-    ) -> Ended {
+    ) -> Handled {
         match Payload::decode(&sealed.payload) {
             Ok(first) => self.payload = first,
             Err(e) => tracing::error!(order = %self.order, error = %e, "hold payload"),
@@ -230,7 +223,7 @@ impl Attempt<'_> {
 
     /// What the log said of the frame; nothing, when there was none. A hold that a failover may
     /// lose is no acceptance: its units could be promised again before the ledger decides.
-    async fn told(&self, receipt: Option<bool>, t_ms: u64) -> Ended {
+    async fn told(&self, receipt: Option<bool>, t_ms: u64) -> Handled {
         let receipt = receipt == Some(true);
         if receipt && mutant::on(Mutant::DropOnReceipt) {
             let _ = self
@@ -245,7 +238,7 @@ impl Attempt<'_> {
     }
 
     /// Everything that is neither a hold nor RETURNING.
-    async fn decided(&mut self, result: Reserved) -> Ended {
+    async fn decided(&mut self, result: Reserved) -> Handled {
         match result {
             Reserved::Verdict(_) => self.after_verdict().await,
             Reserved::Fenced => match self.row().await {
@@ -276,7 +269,7 @@ impl Attempt<'_> {
         }
     }
 
-    async fn refused(&mut self, why: Refusal, known_buyer: bool) -> Ended {
+    async fn refused(&mut self, why: Refusal, known_buyer: bool) -> Handled {
         let no = Problem::new(match why {
             Refusal::Closed => Reason::Closed,
             Refusal::Paused => Reason::Paused,
@@ -304,7 +297,7 @@ impl Attempt<'_> {
         }
     }
 
-    async fn after_verdict(&mut self) -> Ended {
+    async fn after_verdict(&mut self) -> Handled {
         if let Ok(Some(row)) = self.row().await {
             return self.replay(&row);
         }
@@ -316,7 +309,7 @@ impl Attempt<'_> {
 
     /// The answer that the ledger's verdict gives; `None` without one. The bytes that are kept with
     /// it are what was promised, also after a price change: from here on they are this attempt's.
-    async fn ledgers_word(&mut self) -> Result<Option<Ended>, Down> {
+    async fn ledgers_word(&mut self) -> Result<Option<Handled>, Down> {
         let (store, cell) = (&self.gate.ports.store, &self.request.lane.cell);
         let found =
             store.find_verdicts(cell, &[self.order.into()]).await.map_err(failed::database)?;
@@ -345,7 +338,7 @@ impl Attempt<'_> {
         Ok(Some(self.verdict_without_row(verdict.kind, kept.mode, kept.sealed.t_ms)))
     }
 
-    fn verdict_without_row(&self, kind: Kind, mode: Mode, t_ms: u64) -> Ended {
+    fn verdict_without_row(&self, kind: Kind, mode: Mode, t_ms: u64) -> Handled {
         match kind {
             Kind::Claim => self.accepted(Some(t_ms)),
             Kind::Reject => self.rejected_without_row(mode, t_ms),
@@ -353,7 +346,7 @@ impl Attempt<'_> {
         }
     }
 
-    fn row_under_key(&self, row: OrderRow) -> Ended {
+    fn row_under_key(&self, row: OrderRow) -> Handled {
         if row.order == self.order { self.replay(&row) } else { self.conflict(row.order) }
     }
 
@@ -366,7 +359,7 @@ impl Attempt<'_> {
         self.gate.ports.store.order_of_key(buyer, key).await.map_err(failed::database)
     }
 
-    fn no_answer(&self, e: &CellError) -> Ended {
+    fn no_answer(&self, e: &CellError) -> Handled {
         let unknown = self.unknown || matches!(e, CellError::Unknown(_));
         if unknown && !mutant::on(Mutant::Indefinite) {
             return self.unconfirmed(None);
@@ -375,55 +368,55 @@ impl Attempt<'_> {
     }
 
     /// A definitive answer, unless an attempt of this request may still become an order.
-    fn shed(&self, p: Problem) -> Ended {
+    fn shed(&self, p: Problem) -> Handled {
         let unknown = self.unknown && !mutant::on(Mutant::Indefinite);
-        if unknown { self.unconfirmed(None) } else { problem(p.about(self.order)) }
+        if unknown { self.unconfirmed(None) } else { Err(p.about(self.order)) }
     }
 
-    fn conflict(&self, first: OrderId) -> Ended {
+    fn conflict(&self, first: OrderId) -> Handled {
         let detail = "this Idempotency-Key was used with other content";
         let mut p = Problem::with(Reason::KeyConflict, detail).about(first);
         p.self_link = Some(format!("/v1/orders/{first}"));
-        problem(p)
+        Err(p)
     }
 
-    fn replay(&self, row: &OrderRow) -> Ended {
+    fn replay(&self, row: &OrderRow) -> Handled {
         orders::of_row(row)
     }
 
-    fn rejected_without_row(&self, mode: Mode, t_ms: u64) -> Ended {
+    fn rejected_without_row(&self, mode: Mode, t_ms: u64) -> Handled {
         let link = self.link(None);
         let stands = Stands::Rejected(RejectReason::of(mode, true));
-        let body = orders::OrderBody::of_payload(&self.payload, (stands, t_ms), &link);
-        (answer::json(200, &body), Outcome::Answered)
+        let body = orders::payload_body(&self.payload, (stands, t_ms), &link);
+        Ok((answer::json(200, &body), Outcome::Answered))
     }
 
-    fn accepted(&self, t_ms: Option<u64>) -> Ended {
+    fn accepted(&self, t_ms: Option<u64>) -> Handled {
         let now_s = (self.gate.ports.clock.now_ms() / 1000) as u32;
         let receipt = self.gate.ports.identity.receipt(self.order, &self.request.buyer, now_s);
         let link = self.link(Some(&receipt));
-        (self.taken("accepted", t_ms, link), Outcome::Accepted)
+        Ok((self.taken(Status::Accepted, t_ms, link), Outcome::Accepted))
     }
 
-    fn unconfirmed(&self, t_ms: Option<u64>) -> Ended {
-        (self.taken("unconfirmed", t_ms, self.link(None)), Outcome::Unconfirmed)
+    fn unconfirmed(&self, t_ms: Option<u64>) -> Handled {
+        Ok((self.taken(Status::Unconfirmed, t_ms, self.link(None)), Outcome::Unconfirmed))
     }
 
     fn link(&self, receipt: Option<&str>) -> String {
         orders::self_link(self.order, self.request.known.offer.id.name(), receipt)
     }
 
-    fn taken(&self, status: &'static str, t_ms: Option<u64>, link: String) -> Answer {
+    fn taken(&self, status: Status, t_ms: Option<u64>, link: String) -> Answer {
         let t_ms = t_ms.or_else(|| self.request.lane.redis_now());
         let p = &self.payload;
         let body = Taken {
-            order_id: self.order.to_string(),
+            order_id: self.order,
             status,
-            offer: self.request.known.offer.id.name(),
+            offer: self.request.known.offer.id.name().into(),
             quantity: p.anchor_line().qty,
-            amount: Money::new(&p.currency, p.amount_minor()),
-            expires_at: t_ms.map(|t| when::show(t + p.window_ms)),
-            links: Links { this: &link },
+            amount: orders::money(&p.currency, p.amount_minor()),
+            expires_at: t_ms.map(|t| show_time(t + p.window_ms)),
+            links: Links { this: link.as_str().into() },
         };
         answer::json(202, &body).at(link)
     }
@@ -431,15 +424,4 @@ impl Attempt<'_> {
 
 fn down(detail: &str) -> Problem {
     Problem::with(Reason::DependencyDown, detail)
-}
-
-#[derive(Serialize)]
-struct Taken<'a> {
-    order_id: String,
-    status: &'static str,
-    offer: &'a str,
-    quantity: u32,
-    amount: Money<'a>,
-    expires_at: Option<String>,
-    links: Links<'a>,
 }

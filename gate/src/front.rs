@@ -16,8 +16,9 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, Bytes, BytesMut};
+use contract::{Buyers, Problem, Reason};
+use domain::Tenant;
 use domain::limit::Dimension;
-use domain::{Reason, Tenant};
 use hyper::header::CONNECTION;
 use runtime::Phase;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,13 +26,12 @@ use tokio::time::Instant;
 
 use crate::admission::Asked;
 use crate::alarm::Alarm;
-use crate::answer::{self, Answer, Problem};
+use crate::answer::{self, Answer};
 use crate::buy;
 use crate::client::{Said, client, is_trusted};
 use crate::http::{self, Arrival};
 use crate::message;
 use crate::metrics::Outcome;
-use crate::route;
 use crate::state::Gate;
 use crate::stream::Conn;
 
@@ -134,11 +134,11 @@ impl Front<'_> {
                 self.out.extend_from_slice(head);
                 self.end(body);
                 let outcome = Outcome::Problem(Reason::SoldOut);
-                self.gate.requests.ended(route::BUY, outcome, began.elapsed().as_secs_f64());
+                self.gate.requests.ended(Some(Buyers::Buy), outcome, began.elapsed().as_secs_f64());
                 return false;
             }
             Some(Err(limited)) => {
-                return self.write(http::end(self.gate, route::BUY, began, buy::problem(limited)));
+                return self.write(http::end(self.gate, Some(Buyers::Buy), began, Err(limited)));
             }
             None => {}
         }
@@ -152,8 +152,8 @@ impl Front<'_> {
             has_query: false,
         };
         let body = ready(Ok(&buffer[plain.head..plain.total]));
-        let ended = http::purchase(self.gate, arrival, &head, body).await;
-        self.write(http::end(self.gate, route::BUY, began, ended))
+        let handled = http::purchase(self.gate, arrival, &head, body).await;
+        self.write(http::end(self.gate, Some(Buyers::Buy), began, handled))
     }
 
     fn client(&self, plain: &Plain, buffer: &[u8]) -> IpAddr {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::Reason;
+use contract::routes::Found;
+use contract::{Buyers, Problem, Reason};
 use domain::limit::Dimension;
 use hyper::body::Body;
 use hyper::header::{CONNECTION, CONTENT_TYPE, FORWARDED, HeaderMap, HeaderValue};
@@ -15,18 +16,14 @@ use runtime::Phase;
 use tokio::time::Instant;
 
 use crate::admission::Asked;
-use crate::answer::{self, Answer, Problem, Reply};
+use crate::answer::{self, Answer, Handled, Reply};
 use crate::auth::Verified;
-use crate::buy::{self, Ended, problem};
+use crate::buy;
 use crate::client::{Said, client};
 use crate::message::{self, Whole, authorization};
 use crate::metrics::Outcome;
-use crate::route::{self, Route};
 use crate::state::Gate;
 use crate::{body, offers, orders};
-
-/// Largest body of a one-line order, bytes.
-const MAX_BODY: usize = 4096;
 
 /// From where a request came, and when.
 #[derive(Clone, Copy)]
@@ -55,7 +52,7 @@ where
         let version = request.version();
         return respond(gate, peer, request.map(|body| Whole { body, version })).await;
     };
-    let mut answer = end(&gate, route::NONE, began, problem(refusal));
+    let mut answer = end(&gate, None, began, Err(refusal));
     if request.version() >= Version::HTTP_2 {
         answer.headers.retain(|(name, _)| name != CONNECTION);
     }
@@ -83,17 +80,20 @@ where
 {
     let began = Instant::now();
     let (parts, incoming) = request.into_parts();
-    let route = route::find(&parts.method, parts.uri.path());
-    let label = route::label(&route);
-    let ended = match route {
-        Ok(Route::Live) => (answer::text(200, "ok\n"), Outcome::Answered),
-        Ok(Route::Ready) => ready(&gate),
-        route => {
+    let found = Buyers::find(parts.method.as_str(), parts.uri.path());
+    let (route, handled) = match found {
+        Found::Route(Buyers::Live, _) => {
+            (Some(Buyers::Live), Ok((answer::text(200, "ok\n"), Outcome::Answered)))
+        }
+        Found::Route(Buyers::Ready, _) => (Some(Buyers::Ready), ready(&gate)),
+        found => {
+            let route = if let Found::Route(route, _) = &found { Some(*route) } else { None };
             let ip = client_of(&gate, peer, &parts.headers);
-            routed(&gate, Arrival { ip, at: began }, (route, &parts, incoming)).await
+            let arrival = Arrival { ip, at: began };
+            (route, routed(&gate, arrival, (found, &parts, incoming)).await)
         }
     };
-    let mut answer = end(&gate, label, began, ended);
+    let mut answer = end(&gate, route, began, handled);
     if parts.method == Method::HEAD {
         answer.body = Bytes::new();
     }
@@ -104,26 +104,22 @@ where
 }
 
 /// Counts a request, and says whether its connection ends with it.
-pub(crate) fn end(
-    gate: &Gate,
-    label: usize,
-    began: Instant,
-    (mut answer, outcome): Ended,
-) -> Answer {
+pub(crate) fn end(gate: &Gate, route: Option<Buyers>, began: Instant, handled: Handled) -> Answer {
+    let (mut answer, outcome) = answer::ended(handled);
     // Of a body that was not read nobody knows where it ends.
     let broken = [Reason::BodyTooLarge, Reason::RequestTimeout].map(Outcome::Problem);
     if gate.tasks.is_at(Phase::NotReady) || broken.contains(&outcome) {
         answer.headers.push((CONNECTION, HeaderValue::from_static("close")));
     }
-    gate.requests.ended(label, outcome, began.elapsed().as_secs_f64());
+    gate.requests.ended(route, outcome, began.elapsed().as_secs_f64());
     answer
 }
 
-fn ready(gate: &Gate) -> Ended {
+fn ready(gate: &Gate) -> Handled {
     if gate.is_ready() {
-        (answer::text(200, "ready\n"), Outcome::Answered)
+        Ok((answer::text(200, "ready\n"), Outcome::Answered))
     } else {
-        problem(Problem::new(not_serving(gate)))
+        Err(Problem::new(not_serving(gate)))
     }
 }
 
@@ -132,18 +128,16 @@ pub(crate) fn not_serving(gate: &Gate) -> Reason {
     if gate.is_open() { Reason::Draining } else { Reason::Starting }
 }
 
-type Routed<'a> = Result<Route<'a>, (Reason, &'static str)>;
-
 async fn routed<B>(
     gate: &Gate,
     arrival: Arrival,
-    (route, parts, incoming): (Routed<'_>, &Parts, B),
-) -> Ended
+    (found, parts, incoming): (Found<'_, Buyers>, &Parts, B),
+) -> Handled
 where
     B: Body<Data = Bytes> + Unpin,
 {
     // Only the way of a purchase has its state in here: this future is moved with each request.
-    if let Ok(Route::Buy(offer)) = route {
+    if let Found::Route(Buyers::Buy, [offer, _]) = found {
         let limit = Duration::from_millis(gate.cfg.body_timeout_ms);
         let keys = parts.headers.get_all("idempotency-key").iter().take(2);
         let keys: Vec<&[u8]> = keys.map(HeaderValue::as_bytes).collect();
@@ -154,31 +148,36 @@ where
             keys: &keys,
             has_query: parts.uri.query().is_some(),
         };
-        let body = body::read(incoming, &parts.headers, MAX_BODY, limit);
+        let most = Buyers::Buy.spec().body.map_or(0, |b| b.most);
+        let body = body::read(incoming, &parts.headers, most, limit);
         return Box::pin(purchase(gate, arrival, &head, body)).await;
     }
-    if let Err(p) = admitted(gate, arrival) {
-        return problem(p);
-    }
+    admitted(gate, arrival)?;
+    let (route, parameters) = match found {
+        Found::Route(route, parameters) => (route, parameters),
+        Found::Methods(allowed) => {
+            return Err(Problem::new(Reason::MethodNotAllowed).allow(allowed));
+        }
+        Found::Nothing => return Err(Problem::new(Reason::UnknownRoute)),
+    };
+    let (name, query) = (parameters[0], parts.uri.query());
     match route {
-        Err((reason, allowed)) => problem(Problem::new(reason).allow(allowed)),
-        Ok(Route::Offer(id)) => {
+        Buyers::Offer => {
             // An offer is shown to anybody; a token says only whose offer is meant.
             let said = authorization(&parts.headers).and_then(|h| gate.tokens.buyer(h));
             let tenant = said.map(|b| b.buyer.tenant().clone()).unwrap_or_default();
-            Box::pin(offers::get(gate, &tenant, id)).await
+            Box::pin(offers::get(gate, &tenant, name)).await
         }
-        Ok(Route::Order(id)) => match buyer(gate, arrival, authorization(&parts.headers)) {
-            Ok(b) => Box::pin(orders::by_id(gate, &b.buyer, id, parts.uri.query())).await,
-            Err(p) => problem(p),
-        },
-        Ok(Route::Orders) => match buyer(gate, arrival, authorization(&parts.headers)) {
-            Ok(b) => Box::pin(orders::by_key(gate, &b.buyer, parts.uri.query())).await,
-            Err(p) => problem(p),
-        },
-        Ok(Route::Buy(_) | Route::Live | Route::Ready) => {
-            problem(Problem::new(Reason::UnknownRoute))
+        Buyers::Order => {
+            let who = buyer(gate, arrival, authorization(&parts.headers))?;
+            Box::pin(orders::by_id(gate, &who.buyer, name, query)).await
         }
+        Buyers::OrderOfKey => {
+            let who = buyer(gate, arrival, authorization(&parts.headers))?;
+            Box::pin(orders::by_key(gate, &who.buyer, query)).await
+        }
+        // These went another way.
+        Buyers::Buy | Buyers::Live | Buyers::Ready => Err(Problem::new(Reason::UnknownRoute)),
     }
 }
 
@@ -214,11 +213,9 @@ pub(crate) async fn purchase<T: AsRef<[u8]>>(
     arrival: Arrival,
     head: &Head<'_>,
     body: impl Future<Output = Result<T, body::Refusal>>,
-) -> Ended {
-    match understand(gate, arrival, head, body).await {
-        Ok(request) => buy::buy(gate, request).await,
-        Err(p) => problem(p),
-    }
+) -> Handled {
+    let request = understand(gate, arrival, head, body).await?;
+    buy::buy(gate, request).await
 }
 
 /// Limits of strangers, token, limits of buyers, the sale's own refusals, then key and body.

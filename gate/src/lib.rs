@@ -27,13 +27,11 @@ mod orders;
 mod proxied;
 mod remembered;
 mod reserve;
-mod route;
 mod serve;
 mod soldout;
 mod state;
 mod stream;
 mod wait;
-pub mod when;
 mod wire;
 
 pub use answer::Reply;

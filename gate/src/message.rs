@@ -7,13 +7,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use domain::Reason;
+use contract::{Problem, Reason};
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::TRANSFER_ENCODING;
 use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use hyper::{Request, Version};
-
-use crate::answer::Problem;
 
 /// Longest head, bytes.
 pub(crate) const MAX_HEAD: usize = 16 * 1024;

@@ -3,13 +3,11 @@
 use std::sync::OnceLock;
 
 use cells::port::CellError;
-use domain::Reason;
+use contract::{Buyers, Reason};
 use metrics::{
     Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
     histogram,
 };
-
-use crate::route::LABELS;
 
 /// Names and help texts.
 pub(crate) fn describe() {
@@ -70,7 +68,8 @@ impl Outcome {
 /// Handles of the request metrics, made when first counted: a look-up in the registry costs more
 /// than a refusal by path.
 pub(crate) struct Requests {
-    routes: [Handles; LABELS.len()],
+    /// By route, and last what is none.
+    routes: [Handles; Buyers::ALL.len() + 1],
 }
 
 struct Handles {
@@ -89,9 +88,10 @@ impl Default for Requests {
 }
 
 impl Requests {
-    /// Counts a request of the route with this place in [`LABELS`].
-    pub fn ended(&self, route: usize, outcome: Outcome, seconds: f64) {
-        let (handles, label) = (&self.routes[route], LABELS[route]);
+    /// Counts a request of a route, or of none.
+    pub fn ended(&self, route: Option<Buyers>, outcome: Outcome, seconds: f64) {
+        let place = route.map_or(Buyers::ALL.len(), |r| r as usize);
+        let (handles, label) = (&self.routes[place], route.map_or("none", |r| r.spec().label));
         let fresh = || {
             let outcome = outcome.label();
             counter!("sluicegate_requests_total", "route" => label, "outcome" => outcome)

@@ -5,19 +5,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Flag, OfferId, Reason, Tenant};
+use contract::buyers::{Offer, OfferState};
+use contract::{Problem, Reason, show_time};
+use domain::{Flag, OfferId, Tenant};
 use parking_lot::Mutex;
-use serde::Serialize;
 use tokio::time::Instant;
 use view::Known;
 
-use crate::answer::{self, Problem};
-use crate::buy::{Ended, problem};
+use crate::answer::{self, Handled};
 use crate::failed::{self, Down};
 use crate::metrics::Outcome;
-use crate::orders::Money;
+use crate::orders;
 use crate::state::Gate;
-use crate::when;
 
 const FRESH: Duration = Duration::from_millis(500);
 
@@ -35,43 +34,27 @@ type Slot = Arc<tokio::sync::Mutex<Option<Stock>>>;
 #[derive(Default)]
 pub(crate) struct Offers(Mutex<HashMap<OfferId, Slot>>);
 
-#[derive(Serialize)]
-struct Body<'a> {
-    offer: &'a str,
-    sku: &'a str,
-    price: Money<'a>,
-    campaign: &'a str,
-    opens_at: Option<String>,
-    closes_at: Option<String>,
-    state: &'static str,
-    remaining: i64,
-    limit_per_buyer: Option<u32>,
-}
-
 /// Answers one offer.
-pub(crate) async fn get(gate: &Gate, tenant: &Tenant, name: &str) -> Ended {
-    let known = match find(gate, tenant, name).await {
-        Ok(known) => known,
-        Err(p) => return problem(p),
-    };
+pub(crate) async fn get(gate: &Gate, tenant: &Tenant, name: &str) -> Handled {
+    let known = find(gate, tenant, name).await?;
     let Some(stock) = stock(gate, &known).await else {
         let text = "the stock of this offer cannot be read now";
-        return problem(Problem::with(Reason::DependencyDown, text));
+        return Err(Problem::with(Reason::DependencyDown, text));
     };
     let (offer, campaign) = (&known.offer, &known.campaign);
-    let time = |at: Option<i64>| at.map(|ms| when::show(ms.max(0) as u64));
-    let body = Body {
-        offer: offer.id.name(),
-        sku: &offer.sku,
-        price: Money::new(&offer.price.currency, offer.price.minor),
-        campaign: campaign.id.name(),
+    let time = |at: Option<i64>| at.map(|ms| show_time(ms.max(0) as u64));
+    let body = Offer {
+        offer: offer.id.name().into(),
+        sku: offer.sku.as_str().into(),
+        price: orders::money(&offer.price.currency, offer.price.minor),
+        campaign: campaign.id.name().into(),
         opens_at: time(campaign.opens_at_ms),
         closes_at: time(campaign.closes_at_ms),
         state: state(&known, &stock),
         remaining: stock.available.max(0),
         limit_per_buyer: offer.limit_per_buyer,
     };
-    (answer::json(200, &body), Outcome::Answered)
+    Ok((answer::json(200, &body), Outcome::Answered))
 }
 
 /// The offer of a path, or why there is none.
@@ -88,19 +71,19 @@ pub(crate) async fn find(gate: &Gate, tenant: &Tenant, name: &str) -> Result<Arc
 }
 
 /// The state of an offer, from its flag, its window and its stock.
-fn state(known: &Known, stock: &Stock) -> &'static str {
+fn state(known: &Known, stock: &Stock) -> OfferState {
     let now = stock.redis_ms as i64;
     let campaign = &known.campaign;
     if stock.flag == Flag::Closed || campaign.closes_at_ms.is_some_and(|at| now >= at) {
-        "closed"
+        OfferState::Closed
     } else if stock.flag == Flag::Paused {
-        "paused"
+        OfferState::Paused
     } else if campaign.opens_at_ms.is_some_and(|at| now < at) {
-        "scheduled"
+        OfferState::Scheduled
     } else if stock.available <= 0 {
-        "sold_out"
+        OfferState::SoldOut
     } else {
-        "open"
+        OfferState::Open
     }
 }
 

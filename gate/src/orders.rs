@@ -8,57 +8,25 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::Duration;
 
+use contract::buyers::{Links, Money, Order, OrderLine};
+use contract::{Buyers, Problem, Reason, show_time};
 use domain::frame::Mode;
 use domain::order::{RejectReason, RowStatus};
-use domain::{Buyer, IdempotencyKey, Kind, OfferId, OrderId, Payload, Reason, Status};
+use domain::{Buyer, IdempotencyKey, Kind, OfferId, OrderId, Payload, Status};
 use runtime::mutant::{self, Mutant};
-use serde::Serialize;
 use serde_json::value::RawValue;
 use store::port::OrderRow;
 use tokio::time::Instant;
 
-use crate::answer::{self, Links, Problem};
+use crate::answer::{self, Handled};
 use crate::body;
-use crate::buy::{Ended, problem};
 use crate::failed::{self, Down};
 use crate::metrics::Outcome;
 use crate::state::Gate;
-use crate::when;
 
 /// An amount of money.
-#[derive(Serialize)]
-pub(crate) struct Money<'a> {
-    currency: &'a str,
-    minor: i64,
-}
-
-impl<'a> Money<'a> {
-    pub fn new(currency: &'a str, minor: i64) -> Self {
-        Self { currency, minor }
-    }
-}
-
-#[derive(Serialize)]
-struct LineBody<'a> {
-    offer: &'a str,
-    quantity: u32,
-    unit_price: Money<'a>,
-}
-
-/// An order as GET shows it.
-#[derive(Serialize)]
-pub(crate) struct OrderBody<'a> {
-    order_id: String,
-    status: &'static str,
-    version: u32,
-    lines: Vec<LineBody<'a>>,
-    amount: Option<Money<'a>>,
-    reason: Option<&'a str>,
-    metadata: Cow<'a, RawValue>,
-    created_at: Option<String>,
-    updated_at: Option<String>,
-    expires_at: Option<String>,
-    links: Links<'a>,
+pub(crate) fn money(currency: &str, minor: i64) -> Money<'_> {
+    Money { currency: currency.into(), minor }
 }
 
 /// Where an order stands that has no row yet.
@@ -90,10 +58,10 @@ impl Stands {
         }
     }
 
-    fn reason(self) -> Option<&'static str> {
+    fn reason(self) -> Option<RejectReason> {
         match self {
             Stands::Unconfirmed | Stands::Accepted => None,
-            Stands::Rejected(why) => Some(why.as_str()),
+            Stands::Rejected(why) => Some(why),
         }
     }
 }
@@ -105,70 +73,68 @@ fn metadata(text: &str) -> Cow<'_, RawValue> {
     }
 }
 
-impl<'a> OrderBody<'a> {
-    /// From its row.
-    pub fn of_row(row: &'a OrderRow, link: &'a str) -> OrderBody<'a> {
-        let line = |l: &'a (OfferId, u8, u32, i64)| LineBody {
-            offer: l.0.name(),
-            quantity: l.2,
-            unit_price: Money::new(&row.currency, l.3),
-        };
-        OrderBody {
-            order_id: row.order.to_string(),
-            status: row.status.as_str(),
-            version: row.version,
-            lines: row.lines.iter().map(line).collect(),
-            amount: Some(Money::new(&row.currency, row.amount)),
-            reason: row.reason.map(RejectReason::as_str),
-            metadata: metadata(&row.metadata),
-            created_at: Some(when::show(row.created_at)),
-            updated_at: Some(when::show(row.updated_at)),
-            expires_at: Some(when::show(row.expires_at)),
-            links: Links { this: link },
-        }
+/// An order as its row has it.
+fn row_body<'a>(row: &'a OrderRow, link: &'a str) -> Order<'a> {
+    let line = |l: &'a (OfferId, u8, u32, i64)| OrderLine {
+        offer: l.0.name().into(),
+        quantity: l.2,
+        unit_price: money(&row.currency, l.3),
+    };
+    Order {
+        order_id: row.order,
+        status: Status::Row(row.status),
+        version: row.version,
+        lines: row.lines.iter().map(line).collect(),
+        amount: Some(money(&row.currency, row.amount)),
+        reason: row.reason,
+        metadata: metadata(&row.metadata),
+        created_at: Some(show_time(row.created_at)),
+        updated_at: Some(show_time(row.updated_at)),
+        expires_at: Some(show_time(row.expires_at)),
+        links: Links { this: link.into() },
     }
+}
 
-    /// Before there is a row, from what a hold or a verdict carries.
-    pub fn of_payload(
-        p: &'a Payload,
-        (stands, t_ms): (Stands, u64),
-        link: &'a str,
-    ) -> OrderBody<'a> {
-        let line = |l: &'a domain::Line| LineBody {
-            offer: l.cell.offer.name(),
-            quantity: l.qty,
-            unit_price: Money::new(&p.currency, l.unit_minor),
-        };
-        OrderBody {
-            order_id: p.order.to_string(),
-            status: stands.status().as_str(),
-            version: 0,
-            lines: p.lines.iter().map(line).collect(),
-            amount: Some(Money::new(&p.currency, p.amount_minor())),
-            reason: stands.reason(),
-            metadata: metadata(&p.metadata),
-            created_at: Some(when::show(t_ms)),
-            updated_at: Some(when::show(t_ms)),
-            expires_at: Some(when::show(t_ms + p.window_ms)),
-            links: Links { this: link },
-        }
+/// An order before there is a row, from what a hold or a verdict carries.
+pub(crate) fn payload_body<'a>(
+    p: &'a Payload,
+    (stands, t_ms): (Stands, u64),
+    link: &'a str,
+) -> Order<'a> {
+    let line = |l: &'a domain::Line| OrderLine {
+        offer: l.cell.offer.name().into(),
+        quantity: l.qty,
+        unit_price: money(&p.currency, l.unit_minor),
+    };
+    Order {
+        order_id: p.order,
+        status: stands.status(),
+        version: 0,
+        lines: p.lines.iter().map(line).collect(),
+        amount: Some(money(&p.currency, p.amount_minor())),
+        reason: stands.reason(),
+        metadata: metadata(&p.metadata),
+        created_at: Some(show_time(t_ms)),
+        updated_at: Some(show_time(t_ms)),
+        expires_at: Some(show_time(t_ms + p.window_ms)),
+        links: Links { this: link.into() },
     }
+}
 
-    /// Known by its receipt alone.
-    fn bare(order: OrderId, link: &'a str) -> OrderBody<'a> {
-        OrderBody {
-            order_id: order.to_string(),
-            status: Status::Accepted.as_str(),
-            version: 0,
-            lines: Vec::new(),
-            amount: None,
-            reason: None,
-            metadata: metadata("{}"),
-            created_at: None,
-            updated_at: None,
-            expires_at: None,
-            links: Links { this: link },
-        }
+/// An order that is known by its receipt alone.
+fn bare_body(order: OrderId, link: &str) -> Order<'_> {
+    Order {
+        order_id: order,
+        status: Status::Accepted,
+        version: 0,
+        lines: Vec::new(),
+        amount: None,
+        reason: None,
+        metadata: metadata("{}"),
+        created_at: None,
+        updated_at: None,
+        expires_at: None,
+        links: Links { this: link.into() },
     }
 }
 
@@ -185,17 +151,17 @@ pub(crate) fn self_link(order: OrderId, offer: &str, receipt: Option<&str>) -> S
 }
 
 /// An order that has its row.
-pub(crate) fn of_row(row: &OrderRow) -> Ended {
+pub(crate) fn of_row(row: &OrderRow) -> Handled {
     let link = format!("/v1/orders/{}", row.order);
-    (answer::json(200, &OrderBody::of_row(row, &link)), Outcome::Answered)
+    Ok((answer::json(200, &row_body(row, &link)), Outcome::Answered))
 }
 
-fn unknown() -> Ended {
-    problem(Problem::new(Reason::UnknownOrder))
+fn unknown() -> Problem {
+    Problem::new(Reason::UnknownOrder)
 }
 
-fn down() -> Ended {
-    problem(Problem::with(Reason::DependencyDown, "the order's database does not answer"))
+fn down(Down: Down) -> Problem {
+    Problem::with(Reason::DependencyDown, "the order's database does not answer")
 }
 
 /// "Unknown" is not said sooner than this: a row that is read and belongs to another takes a little
@@ -211,16 +177,10 @@ struct Ask<'a> {
 }
 
 /// `GET /v1/orders/{id}`.
-pub(crate) async fn by_id(gate: &Gate, buyer: &Buyer, id: &str, query: Option<&str>) -> Ended {
-    let fields = match body::query(query, &["offer", "receipt", "wait"]) {
-        Ok(fields) => fields,
-        Err(e) => return problem(e.into()),
-    };
-    let wait = match fields.get("wait").map(|w| body::wait(w)).transpose() {
-        Ok(wait) => wait.unwrap_or(Duration::ZERO),
-        Err(e) => return problem(e.into()),
-    };
-    let Ok(order) = id.parse::<OrderId>() else { return unknown() };
+pub(crate) async fn by_id(gate: &Gate, buyer: &Buyer, id: &str, query: Option<&str>) -> Handled {
+    let fields = body::query(query, Buyers::Order.spec().query)?;
+    let wait = fields.get("wait").map(|w| body::wait(w)).transpose()?.unwrap_or(Duration::ZERO);
+    let order = id.parse().map_err(|_| unknown())?;
     let ask = Ask {
         gate,
         buyer,
@@ -229,26 +189,23 @@ pub(crate) async fn by_id(gate: &Gate, buyer: &Buyer, id: &str, query: Option<&s
         receipt: fields.get("receipt").map(|r| &**r),
     };
     let until = Instant::now() + wait;
-    match ask.row().await {
-        Ok(Some(row)) => return of_row(&row),
-        Ok(None) => {}
-        Err(Down) => return down(),
+    if let Some(row) = ask.row().await.map_err(down)? {
+        return of_row(&row);
     }
     if wait > Duration::ZERO {
         gate.waiters.row(order, until).await;
-        match ask.row().await {
-            Ok(Some(row)) => return of_row(&row),
-            // Another buyer's row has come: not even the time may tell of it.
-            Ok(None) => gate.waiters.nothing(order, until).await,
-            Err(Down) => return down(),
+        if let Some(row) = ask.row().await.map_err(down)? {
+            return of_row(&row);
         }
+        // Another buyer's row has come: not even the time may tell of it.
+        gate.waiters.nothing(order, until).await;
     }
     let from = until.min(Instant::now());
-    let ended = ask.without_row().await;
-    if matches!(ended.1, Outcome::Problem(Reason::UnknownOrder)) {
+    let handled = ask.without_row().await;
+    if handled.as_ref().is_err_and(|p| p.reason == Reason::UnknownOrder) {
         tokio::time::sleep_until(from + UNKNOWN).await;
     }
-    ended
+    handled
 }
 
 /// What an order's cell knows of it.
@@ -267,8 +224,8 @@ impl Ask<'_> {
         Ok(row.filter(|row| row.buyer == *self.buyer))
     }
 
-    async fn without_row(&self) -> Ended {
-        let offer_hint = self.offer.as_ref().map(OfferId::as_str).unwrap_or_default();
+    async fn without_row(&self) -> Handled {
+        let offer_hint = self.offer.as_ref().map(OfferId::name).unwrap_or_default();
         let link = self_link(self.order, offer_hint, self.receipt);
         let receipt = self.receipt.filter(|_| !mutant::on(Mutant::ReceiptIgnored));
         let receipt = receipt.and_then(|token| {
@@ -277,37 +234,37 @@ impl Ask<'_> {
         let found = match self.look().await {
             Ok(found) => found,
             Err(Down) if receipt.is_some() => Found::default(),
-            Err(Down) => return down(),
+            Err(e) => return Err(down(e)),
         };
         if let Some((stands, payload, t_ms)) = found.order {
             let accepted = receipt.is_some() && stands == Stands::Unconfirmed;
             let stands = if accepted { Stands::Accepted } else { stands };
-            let body = OrderBody::of_payload(&payload, (stands, t_ms), &link);
-            return (answer::json(200, &body), Outcome::Answered);
+            let body = payload_body(&payload, (stands, t_ms), &link);
+            return Ok((answer::json(200, &body), Outcome::Answered));
         }
         // Decided between our look at the row and our look at the hold: the row is there now.
         match self.row().await {
             Ok(Some(row)) => return of_row(&row),
             Ok(None) => {}
             Err(Down) if receipt.is_some() => {}
-            Err(Down) => return down(),
+            Err(e) => return Err(down(e)),
         }
         let parked = match self.parked(found.verdict).await {
             Ok(parked) => parked,
             Err(Down) if receipt.is_some() => None,
-            Err(Down) => return down(),
+            Err(e) => return Err(down(e)),
         };
         if let Some((stands, payload, t_ms)) = parked {
-            let body = OrderBody::of_payload(&payload, (stands, t_ms), &link);
-            return (answer::json(200, &body), Outcome::Answered);
+            let body = payload_body(&payload, (stands, t_ms), &link);
+            return Ok((answer::json(200, &body), Outcome::Answered));
         }
-        let Some(accepted_s) = receipt else { return unknown() };
+        let accepted_s = receipt.ok_or_else(unknown)?;
         let now_s = self.gate.ports.clock.now_ms() / 1000;
         if now_s.saturating_sub(u64::from(accepted_s)) > 600 {
             crate::metrics::accepted_missing();
             tracing::error!(order = %self.order, "accepted, but neither row, verdict nor hold");
         }
-        (answer::json(200, &OrderBody::bare(self.order, &link)), Outcome::Answered)
+        Ok((answer::json(200, &bare_body(self.order, &link)), Outcome::Answered))
     }
 
     /// This buyer's order that waits for a person: nothing else may know it. It was accepted,
@@ -377,34 +334,22 @@ impl Ask<'_> {
 }
 
 /// `GET /v1/orders?idempotency_key=K`.
-pub(crate) async fn by_key(gate: &Gate, buyer: &Buyer, query: Option<&str>) -> Ended {
-    let fields = match body::query(query, &["idempotency_key", "offer"]) {
-        Ok(fields) => fields,
-        Err(e) => return problem(e.into()),
-    };
+pub(crate) async fn by_key(gate: &Gate, buyer: &Buyer, query: Option<&str>) -> Handled {
+    let fields = body::query(query, Buyers::OrderOfKey.spec().query)?;
     let key = fields.get("idempotency_key").and_then(|k| k.parse().ok());
-    let Some(key) = key else {
+    let key = key.ok_or_else(|| {
         let text = "idempotency_key is needed: 1 to 128 visible ASCII characters";
-        return problem(Problem::with(Reason::Malformed, text));
-    };
-    let offer = match fields.get("offer").map(|o| OfferId::of(buyer.tenant(), o)).transpose() {
-        Ok(offer) => offer,
-        Err(_) => return problem(Problem::new(Reason::BadId)),
-    };
-    match gate.ports.store.order_of_key(buyer, &key).await.map_err(failed::database) {
-        Ok(Some(row)) => return of_row(&row),
-        Ok(None) => {}
-        Err(Down) => return down(),
+        Problem::with(Reason::Malformed, text)
+    })?;
+    let offer = fields.get("offer").map(|o| OfferId::of(buyer.tenant(), o)).transpose();
+    let offer = offer.map_err(|_| Problem::new(Reason::BadId))?;
+    let row = gate.ports.store.order_of_key(buyer, &key).await.map_err(failed::database);
+    if let Some(row) = row.map_err(down)? {
+        return of_row(&row);
     }
-    let Some(offer) = offer else { return unknown() };
-    match under_key(gate, buyer, &key, &offer).await {
-        Ok(Some(order)) => {
-            let ask = Ask { gate, buyer, order, offer: Some(offer), receipt: None };
-            ask.without_row().await
-        }
-        Ok(None) => unknown(),
-        Err(Down) => down(),
-    }
+    let offer = offer.ok_or_else(unknown)?;
+    let order = under_key(gate, buyer, &key, &offer).await.map_err(down)?.ok_or_else(unknown)?;
+    Ask { gate, buyer, order, offer: Some(offer), receipt: None }.without_row().await
 }
 
 /// The order of a key that has no row yet: what its cell holds or decided lately, or its ledger.

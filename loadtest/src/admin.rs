@@ -6,49 +6,29 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use contract::ProblemBody;
+use contract::buyers::Money;
+use contract::operators::{OfferSettings, OfferStock, Status};
 use http_body_util::Full;
 use runtime::Tasks;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::client::{Conn, Target};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An offer as `GET /admin/offers/{id}` shows it; unknown fields are left alone.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub(crate) struct OfferView {
-    pub available: i64,
-    pub cells: Vec<CellRow>,
+/// An offer as `GET /admin/offers/{id}` shows it.
+pub(crate) type OfferView = OfferStock<'static>;
+
+/// Claimed minus released units, as the database has them.
+pub(crate) fn ledger_net(view: &OfferView) -> i64 {
+    view.cells.iter().map(|c| c.ledger_net).sum()
 }
 
-/// One cell of it.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub(crate) struct CellRow {
-    pub cell: String,
-    pub supply: i64,
-    pub net: i64,
-    pub held: i64,
-    pub available: i64,
-    pub watermark: u64,
-    pub holds: u64,
-    pub ledger_supply: i64,
-    pub ledger_net: i64,
-    pub ledger_seq: u64,
-    #[serde(default)]
-    pub missing: bool,
-}
-
-impl OfferView {
-    /// Claimed minus released units, as the database has them.
-    pub fn ledger_net(&self) -> i64 {
-        self.cells.iter().map(|c| c.ledger_net).sum()
-    }
-    /// True when every cell's view is the whole ledger and nothing is held.
-    pub fn is_quiet(&self) -> bool {
-        let quiet = |c: &CellRow| !c.missing && c.holds == 0 && c.watermark == c.ledger_seq;
-        self.cells.iter().all(quiet)
-    }
+/// True when every cell's view is the whole ledger and nothing is held.
+pub(crate) fn is_quiet(view: &OfferView) -> bool {
+    view.cells.iter().all(|c| !c.missing && c.holds == 0 && c.watermark == c.ledger_seq)
 }
 
 /// What a new offer is made of.
@@ -72,82 +52,101 @@ impl Admin {
         Self { conn: tokio::sync::Mutex::new(Conn::new(target, tasks)), url, token }
     }
 
-    async fn call(&self, method: &str, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+    /// The body of an answer; a problem is an error with its detail.
+    async fn call(
+        &self,
+        (method, path): (&str, &str),
+        body: Option<&impl Serialize>,
+    ) -> anyhow::Result<Bytes> {
         let mut conn = self.conn.lock().await;
         let request = conn.request(method, path, &self.token);
         let request = match body {
             Some(body) => request
                 .header("content-type", "application/json")
-                .body(Full::new(Bytes::from(body.to_string())))?,
+                .body(Full::new(Bytes::from(serde_json::to_vec(body)?)))?,
             None => request.body(Full::default())?,
         };
         let reply = conn
             .send(request, TIMEOUT)
             .await
             .with_context(|| format!("no answer from the admin listener at {}", self.url))?;
-        let value: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
         match reply.status {
-            200..=299 => Ok(value),
+            200..=299 => Ok(reply.body),
             401 | 403 => bail!(
                 "the admin listener at {} refuses the token ({}): admin.token must be the running \
                  deployment's; with `sluicegate dev` give the same --data-dir",
                 self.url,
                 reply.status
             ),
-            status => bail!(
-                "{method} {path}: {status} {}",
-                value["detail"].as_str().or(value["reason"].as_str()).unwrap_or("")
-            ),
+            status => {
+                let problem: Option<ProblemBody<'_>> = serde_json::from_slice(&reply.body).ok();
+                let detail = problem.map(|p| p.detail.into_owned()).unwrap_or_default();
+                bail!("{method} {path}: {status} {detail}")
+            }
         }
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let body = self.call(("GET", path), None::<&()>).await?;
+        serde_json::from_slice(&body).with_context(|| format!("GET {path} answered something else"))
     }
 
     /// Makes the offer; open at once.
     pub async fn create(&self, offer: &NewOffer<'_>) -> anyhow::Result<()> {
-        let mut body = json!({
-            "campaign": "evergreen",
-            "sku": "LOADTEST",
-            "price": {"currency": "EUR", "minor": 100},
-            "allotment": offer.units,
-        });
-        if let Some(buckets) = offer.buckets {
-            body["buckets"] = buckets.into();
-        }
-        if let Some(limit) = offer.limit_per_buyer {
-            body["limit_per_buyer"] = limit.into();
-        }
-        self.call("PUT", &format!("/admin/offers/{}", offer.id), Some(body)).await.map(|_| ())
+        let body = OfferSettings {
+            campaign: "evergreen".into(),
+            sku: "LOADTEST".into(),
+            price: Money { currency: "EUR".into(), minor: 100 },
+            allotment: offer.units.try_into().context("more units than an offer may have")?,
+            limit_per_buyer: offer.limit_per_buyer,
+            buckets: offer.buckets.map(u16::from),
+        };
+        let path = format!("/admin/offers/{}", offer.id);
+        self.call(("PUT", &path), Some(&body)).await.map(drop)
     }
 
     /// The offer now.
     pub async fn view(&self, offer: &str) -> anyhow::Result<OfferView> {
-        let value = self.call("GET", &format!("/admin/offers/{offer}"), None).await?;
-        serde_json::from_value(value).context("GET /admin/offers answered something else")
+        self.get(&format!("/admin/offers/{offer}")).await
     }
 
-    /// Frames that no writer has finished; 0 when the listener does not say.
+    /// Frames that no writer has finished.
     pub async fn backlog(&self) -> anyhow::Result<u64> {
-        let value = self.call("GET", "/admin/status", None).await?;
-        Ok(value["backlog_frames"].as_u64().unwrap_or(0))
+        self.get("/admin/status").await.map(|status: Status| status.backlog_frames)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use contract::operators::CellStock;
 
     #[test]
     fn quiet_means_applied_and_nothing_held() {
-        let cell = |watermark, holds, missing| CellRow {
-            watermark,
-            holds,
-            missing,
-            ledger_seq: 5,
-            ..CellRow::default()
+        let quiet = |watermark, holds, missing| {
+            let ledger_seq = 5;
+            let cell = CellStock { watermark, holds, missing, ledger_seq, ..CellStock::default() };
+            is_quiet(&view(vec![cell]))
         };
-        let quiet = |c| OfferView { cells: vec![c], ..OfferView::default() }.is_quiet();
-        assert!(quiet(cell(5, 0, false)));
-        assert!(!quiet(cell(4, 0, false)));
-        assert!(!quiet(cell(5, 1, false)));
-        assert!(!quiet(cell(5, 0, true)));
+        assert!(quiet(5, 0, false));
+        assert!(!quiet(4, 0, false));
+        assert!(!quiet(5, 1, false));
+        assert!(!quiet(5, 0, true));
+    }
+
+    fn view(cells: Vec<CellStock>) -> OfferView {
+        OfferView {
+            offer: "load".into(),
+            campaign: "evergreen".into(),
+            sku: "LOADTEST".into(),
+            price: Money { currency: "EUR".into(), minor: 100 },
+            limit_per_buyer: None,
+            state: domain::Flag::Open,
+            supply: 0,
+            net: 0,
+            held: 0,
+            available: 0,
+            cells,
+        }
     }
 }

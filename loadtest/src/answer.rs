@@ -6,9 +6,10 @@
 
 use std::borrow::Cow;
 
-use domain::outcome::Retry;
-use domain::{OrderId, Reason, Status};
-use serde::Deserialize;
+use contract::buyers::{Order, Taken};
+use contract::{ProblemBody, Reason, Retry};
+use domain::order::RejectReason;
+use domain::{OrderId, Status};
 
 /// How one attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,7 +76,7 @@ pub(crate) struct Answer {
     /// Where to ask what became of it.
     pub link: Option<String>,
     /// Why a decided order was rejected.
-    pub reason: Option<String>,
+    pub reason: Option<RejectReason>,
     /// Seconds.
     pub retry_after: Option<u64>,
 }
@@ -87,41 +88,43 @@ impl Answer {
     }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Wire {
-    order_id: Option<String>,
-    status: serde_json::Value,
-    reason: Option<String>,
-    links: Links,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Links {
-    #[serde(rename = "self")]
-    this: Option<String>,
-}
-
-/// Reads an answer to a purchase or to a look at an order.
+/// Reads an answer to a purchase or to a look at an order. What is not of the contract, such as a
+/// promise that names no order, is odd.
 pub(crate) fn read(status: u16, retry_after: Option<u64>, body: &[u8]) -> Answer {
-    let wire: Wire = serde_json::from_slice(body).unwrap_or_default();
-    let order = wire.order_id.as_deref().and_then(|id| id.parse().ok());
-    let text = wire.status.as_str().and_then(Status::parse);
-    let outcome = match (status, text) {
-        // An answer that promises an order must name it.
-        (202, Some(Status::Accepted)) if order.is_some() => Outcome::Accepted,
-        (202, Some(Status::Unconfirmed)) if order.is_some() => Outcome::Unconfirmed,
-        (200, Some(s)) if order.is_some() => Outcome::Decided(s),
-        (400..=599, _) => problem(status, wire.reason.as_deref()),
-        _ => Outcome::Odd(status),
+    let read = match status {
+        202 => taken(body),
+        200 => decided(body),
+        400..=599 => refused(status, body),
+        _ => None,
     };
-    Answer { outcome, order, link: wire.links.this, reason: wire.reason, retry_after }
+    let answer = read.unwrap_or_else(|| Answer::none(Outcome::Odd(status)));
+    Answer { retry_after, ..answer }
 }
 
-fn problem(status: u16, reason: Option<&str>) -> Outcome {
-    let known = Reason::ALL.iter().find(|r| Some(r.as_str()) == reason && r.status() == status);
-    known.map_or(Outcome::Odd(status), |r| Outcome::Refused(*r))
+fn taken(body: &[u8]) -> Option<Answer> {
+    let taken: Taken<'_> = serde_json::from_slice(body).ok()?;
+    let outcome = match taken.status {
+        Status::Accepted => Outcome::Accepted,
+        Status::Unconfirmed => Outcome::Unconfirmed,
+        Status::Row(_) => return None,
+    };
+    let link = Some(taken.links.this.into_owned());
+    Some(Answer { order: Some(taken.order_id), link, ..Answer::none(outcome) })
+}
+
+fn decided(body: &[u8]) -> Option<Answer> {
+    let order: Order<'_> = serde_json::from_slice(body).ok()?;
+    let answer = Answer::none(Outcome::Decided(order.status));
+    let link = Some(order.links.this.into_owned());
+    Some(Answer { order: Some(order.order_id), link, reason: order.reason, ..answer })
+}
+
+fn refused(status: u16, body: &[u8]) -> Option<Answer> {
+    let problem: ProblemBody<'_> = serde_json::from_slice(body).ok()?;
+    let of_table = problem.reason.status() == status;
+    let link = problem.links.map(|l| l.this.into_owned());
+    let answer = Answer::none(Outcome::Refused(problem.reason));
+    of_table.then_some(Answer { order: problem.order_id, link, ..answer })
 }
 
 #[cfg(test)]
@@ -135,23 +138,44 @@ mod tests {
         read(status, None, body.as_bytes()).outcome
     }
 
+    const PRICE: &str = r#"{"currency":"EUR","minor":1}"#;
+
+    fn taken(status: &str) -> String {
+        format!(
+            r#"{{"order_id":"{ID}","status":"{status}","offer":"shoe","quantity":1,
+                "amount":{PRICE},"expires_at":null,"links":{{"self":"/x"}}}}"#
+        )
+    }
+
+    fn order(status: &str, reason: &str) -> String {
+        format!(
+            r#"{{"order_id":"{ID}","status":"{status}","version":1,"lines":[],"amount":{PRICE},
+                "reason":{reason},"metadata":{{}},"created_at":null,"updated_at":null,
+                "expires_at":null,"links":{{"self":"/x"}},"of_a_later_version":[1]}}"#
+        )
+    }
+
     #[test]
     fn every_answer_of_the_contract_has_its_outcome() {
-        let accepted =
-            format!(r#"{{"order_id":"{ID}","status":"accepted","links":{{"self":"/x"}}}}"#);
-        let read = read(202, None, accepted.as_bytes());
-        assert_eq!(read.outcome, Outcome::Accepted);
+        let accepted = read(202, None, taken("accepted").as_bytes());
+        assert_eq!(accepted.outcome, Outcome::Accepted);
         assert_eq!(
-            (read.order.unwrap().to_string(), read.link.as_deref()),
+            (accepted.order.unwrap().to_string(), accepted.link.as_deref()),
             (ID.into(), Some("/x"))
         );
+        assert_eq!(outcome(202, &taken("unconfirmed")), Outcome::Unconfirmed);
+        assert_eq!(outcome(202, &taken("pending")), Outcome::Odd(202));
         assert_eq!(outcome(202, r#"{"status":"accepted"}"#), Outcome::Odd(202));
-        let pending = format!(r#"{{"order_id":"{ID}","status":"pending"}}"#);
-        assert_eq!(outcome(200, &pending), Outcome::Decided(Status::Row(RowStatus::Pending)));
-        let sold = r#"{"status":409,"reason":"sold_out","retry":"same_key"}"#;
-        assert_eq!(outcome(409, sold), Outcome::Refused(Reason::SoldOut));
+        let pending = Outcome::Decided(Status::Row(RowStatus::Pending));
+        assert_eq!(outcome(200, &order("pending", "null")), pending);
+        let rejected = read(200, None, order("rejected", "\"sold_out\"").as_bytes());
+        assert_eq!(rejected.reason, Some(RejectReason::SoldOut));
+        assert_eq!(outcome(200, &order("gone", "null")), Outcome::Odd(200));
+        let problem = serde_json::to_string(&contract::Problem::new(Reason::SoldOut).body());
+        let sold = problem.unwrap();
+        assert_eq!(outcome(409, &sold), Outcome::Refused(Reason::SoldOut));
         assert_eq!(outcome(502, "<html>"), Outcome::Odd(502));
-        assert_eq!(outcome(500, sold), Outcome::Odd(500));
+        assert_eq!(outcome(500, &sold), Outcome::Odd(500));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::admin::ledger_net;
 use crate::crowd::Crowd;
 use crate::stats::Counts;
 
@@ -99,7 +100,7 @@ pub(crate) async fn sample(crowd: Arc<Crowd>) -> Infallible {
     loop {
         ticks.tick().await;
         if let Ok(view) = crowd.ground.admin.view(&crowd.ground.offer).await {
-            let net = view.ledger_net() - crowd.ground.before.ledger_net();
+            let net = ledger_net(&view) - ledger_net(&crowd.ground.before);
             crowd.stats.persisted(crowd.now_us(), net);
         }
     }

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use domain::order::RejectReason;
 use http_body_util::Full;
 use runtime::Tasks;
 use tokio::time::Instant;
 
-use crate::admin::OfferView;
+use crate::admin::{OfferView, is_quiet};
 use crate::answer::{self, Outcome};
 use crate::client::Conn;
 use crate::crowd::Crowd;
@@ -73,7 +74,7 @@ async fn look(crowd: &Crowd) -> anyhow::Result<(OfferView, String)> {
             why.push(format!("{}: {} holds, watermark {w} of {head}", c.cell, c.holds));
         }
     }
-    debug_assert_eq!(view.is_quiet(), why.is_empty());
+    debug_assert_eq!(is_quiet(&view), why.is_empty());
     if backlog > 0 {
         why.push(format!("{backlog} frames in the log"));
     }
@@ -158,7 +159,7 @@ impl Work {
                     (Outcome::Decided(s), Some(order)) => {
                         fate = Fate::Order(order, s, answer.reason)
                     }
-                    (Outcome::Refused(domain::Reason::UnknownOrder), _) => fate = Fate::None,
+                    (Outcome::Refused(contract::Reason::UnknownOrder), _) => fate = Fate::None,
                     _ => {}
                 }
             }
@@ -180,7 +181,7 @@ impl Work {
         }
         let names = &self.crowd.ground.names;
         let (order_id, reason) = match fate {
-            Fate::Order(id, _, reason) => (Some(id.to_string()), reason.as_deref()),
+            Fate::Order(id, _, reason) => (Some(id.to_string()), reason.map(RejectReason::as_str)),
             Fate::None | Fate::Unknown => (None, None),
         };
         self.crowd.history.write(&Event::Read {

@@ -171,7 +171,7 @@ impl Stats {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::Reason;
+    use contract::Reason;
 
     #[test]
     fn latency_counts_from_the_intended_start() {

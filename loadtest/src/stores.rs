@@ -12,7 +12,9 @@ use runtime::Config;
 use store::port::{Catalog, Ledger, Orders};
 use store::{SqlStore, StoreConfig};
 
-use crate::admin::{CellRow, OfferView};
+use contract::operators::CellStock;
+
+use crate::admin::OfferView;
 use crate::crowd::Crowd;
 use crate::evidence::{CellFacts, CellLedger, Facts, Row, View, claims};
 
@@ -224,7 +226,7 @@ async fn all_buyers(cells: &dyn Cells, cell: &CellId) -> anyhow::Result<HashMap<
 }
 
 /// The view as the admin listener showed it.
-pub(crate) fn shown(row: &CellRow) -> Option<View> {
+pub(crate) fn shown(row: &CellStock) -> Option<View> {
     (!row.missing).then(|| View {
         supply: row.supply,
         net: row.net,

@@ -2,7 +2,9 @@
 //!
 //! A track only grows: an answer is never forgotten because a later one looks better.
 
-use domain::{OrderId, Reason, Status};
+use contract::Reason;
+use domain::order::RejectReason;
+use domain::{OrderId, Status};
 
 use crate::answer::{Answer, Outcome};
 
@@ -10,7 +12,7 @@ use crate::answer::{Answer, Outcome};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// The API shows it so; with the reason of a rejection.
-    Order(OrderId, Status, Option<String>),
+    Order(OrderId, Status, Option<RejectReason>),
     /// 404: there is none.
     None,
     /// No answer before the deadline.

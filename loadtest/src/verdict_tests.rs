@@ -3,9 +3,10 @@
 use super::*;
 use crate::answer::{Answer, Outcome};
 use crate::evidence::{CellLedger, Row, claims};
+use contract::Reason;
+use domain::Kind;
 use domain::ledger::Draft;
 use domain::order::{RejectReason, RowStatus};
-use domain::{Kind, Reason};
 
 const CELL: &str = "load.0";
 

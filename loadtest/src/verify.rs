@@ -5,7 +5,6 @@
 //! allows that) and the view is what the admin listener shows. Nothing is written anywhere.
 
 use anyhow::{Context, bail};
-use domain::order::RejectReason;
 use domain::{Status, Totals};
 use runtime::Config;
 
@@ -69,8 +68,7 @@ fn from_api(crowd: &Crowd, view: &OfferView, facts: &mut Facts) {
         if let Some(fate) = &track.fate
             && let Fate::Order(order, Status::Row(status), reason) = fate
         {
-            let reason = reason.as_deref().and_then(RejectReason::parse);
-            facts.rows.insert(*order, Row { status: *status, reason, key: String::new() });
+            facts.rows.insert(*order, Row { status: *status, reason: *reason, key: String::new() });
         }
     }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::contract_check;
+
 /// An answer.
 #[derive(Debug, Clone)]
 pub struct Reply {
@@ -43,7 +45,7 @@ impl Reply {
 
     /// Checks a whole problem: status, media type, fields, retry.
     #[track_caller]
-    pub fn problem(&self, reason: domain::Reason) -> Value {
+    pub fn problem(&self, reason: contract::Reason) -> Value {
         let body = self.json();
         assert_eq!(body["reason"], reason.as_str(), "{} {body}", self.status);
         assert_eq!(self.status, reason.status(), "{body}");
@@ -80,7 +82,9 @@ impl Conn {
     pub fn get(to: SocketAddr, path: &str) -> io::Result<Reply> {
         let mut conn = Conn::open(to)?;
         conn.send(format!("GET {path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n"))?;
-        conn.reply()
+        let reply = conn.reply()?;
+        contract_check::check(("GET", path), &reply);
+        Ok(reply)
     }
 
     /// Sends bytes as they are.
@@ -113,6 +117,9 @@ impl Conn {
         if method != "HEAD" && status >= 200 {
             reply.body = vec![0; length];
             self.reader.read_exact(&mut reply.body)?;
+            if reply.header("content-type") == Some("application/problem+json") {
+                contract_check::problem(&reply);
+            }
         }
         Ok(reply)
     }
@@ -187,5 +194,7 @@ pub fn try_call(
     bytes.extend_from_slice(body.unwrap_or_default());
     // A refusal may come, and the connection close, before all of a body was sent.
     let _ = conn.send(&bytes);
-    conn.reply_to(method)
+    let reply = conn.reply_to(method)?;
+    contract_check::check((method, path), &reply);
+    Ok(reply)
 }

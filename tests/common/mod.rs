@@ -5,6 +5,7 @@
 //! audit and shows the log instead. Everything has a deadline; nothing touches a shared server.
 #![allow(dead_code, clippy::print_stderr, reason = "each test binary uses its part")]
 
+mod contract_check;
 pub mod h2;
 pub mod http;
 

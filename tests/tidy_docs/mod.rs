@@ -18,14 +18,14 @@ fn table(path: &str) -> Vec<String> {
 
 #[test]
 fn reasons_are_documented() {
-    let row = |r: &domain::Reason| {
+    let row = |r: &contract::Reason| {
         let (name, retry) = (r.as_str(), r.retry().as_str());
         format!("| `{name}` | {} | `{retry}` | {} |", r.status(), r.title())
     };
-    let want: Vec<String> = domain::Reason::ALL.iter().map(row).collect();
+    let want: Vec<String> = contract::Reason::ALL.iter().map(row).collect();
     assert_eq!(table("docs/reasons.md"), want, "docs/reasons.md should be:\n{}", want.join("\n"));
-    let names: BTreeSet<_> = domain::Reason::ALL.iter().map(|r| r.as_str()).collect();
-    assert_eq!(names.len(), domain::Reason::ALL.len(), "a code stands for one reason");
+    let names: BTreeSet<_> = contract::Reason::ALL.iter().map(|r| r.as_str()).collect();
+    assert_eq!(names.len(), contract::Reason::ALL.len(), "a code stands for one reason");
 }
 
 /// The least rights that operators are told are those that the secure stack is tested with.

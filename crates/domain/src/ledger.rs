@@ -99,9 +99,19 @@ pub enum Flag {
 }
 
 impl Flag {
+    /// All, in the order of their numbers.
+    pub const ALL: [Flag; 3] = [Flag::Closed, Flag::Open, Flag::Paused];
+    /// The name in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Flag::Closed => "closed",
+            Flag::Open => "open",
+            Flag::Paused => "paused",
+        }
+    }
     /// The inverse of `as i8`.
     pub fn from_number(n: i64) -> Option<Flag> {
-        [Flag::Closed, Flag::Open, Flag::Paused].into_iter().find(|f| i64::from(*f as i8) == n)
+        Flag::ALL.into_iter().find(|f| i64::from(*f as i8) == n)
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::{Buyer, CampaignNo, IdempotencyKey, Reason};
+use contract::Reason;
+use domain::{Buyer, CampaignNo, IdempotencyKey};
 use http_body_util::{BodyExt, Full};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use hyper::{Method, Request};

@@ -1,25 +1,16 @@
 //! Campaigns.
 
-use domain::{Campaign, CampaignId, CampaignNo, Reason};
-use serde::Serialize;
+use contract::{Problem, Reason, operators as wire, show_time};
+use domain::{Campaign, CampaignId, CampaignNo};
 use view::CatalogCache;
 
 use super::{Shop, input};
-use crate::answer::{self, Answer, Problem};
-use crate::when;
+use crate::answer::{self, Answer};
 
-#[derive(Serialize)]
-struct Body<'a> {
-    campaign: &'a str,
-    opens_at: Option<String>,
-    closes_at: Option<String>,
-    payment_window_s: u32,
-}
-
-fn body(c: &Campaign) -> Body<'_> {
-    let time = |at: Option<i64>| at.map(|ms| when::show(ms.max(0) as u64));
-    Body {
-        campaign: c.id.name(),
+fn body(c: &Campaign) -> wire::Campaign<'_> {
+    let time = |at: Option<i64>| at.map(|ms| show_time(ms.max(0) as u64));
+    wire::Campaign {
+        campaign: c.id.name().into(),
         opens_at: time(c.opens_at_ms),
         closes_at: time(c.closes_at_ms),
         payment_window_s: c.payment_window_s,
@@ -29,8 +20,8 @@ fn body(c: &Campaign) -> Body<'_> {
 /// `PUT /admin/campaigns/{id}`.
 pub(super) async fn put(shop: &Shop<'_>, name: &str, bytes: &[u8]) -> Result<Answer, Problem> {
     let id = CampaignId::of(shop.tenant, name).map_err(|_| Problem::new(Reason::BadId))?;
-    let wire: input::CampaignBody = crate::body::json(bytes)?;
-    let (opens_at_ms, closes_at_ms, payment_window_s) = wire.checked()?;
+    let wire: wire::CampaignSettings = crate::body::json(bytes)?;
+    let (opens_at_ms, closes_at_ms, payment_window_s) = input::campaign(&wire)?;
     let campaign =
         Campaign { id, number: CampaignNo(0), opens_at_ms, closes_at_ms, payment_window_s };
     let store = &shop.gate.ports.store;

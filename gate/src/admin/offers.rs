@@ -2,47 +2,17 @@
 
 use std::time::Duration;
 
+use contract::operators::{CellStock, OfferSettings, OfferStock};
+use contract::{Problem, Reason};
 use domain::offer::Fixed;
-use domain::{Campaign, CellId, Flag, Offer, Reason};
-use serde::Serialize;
+use domain::{Campaign, CellId, Flag, Offer};
 use store::port::{Change, OfferPut};
 use tokio::time::Instant;
 use view::{Followed, Known};
 
 use super::{Shop, campaigns, input};
-use crate::answer::{self, Answer, Problem};
-use crate::failed;
-
-#[derive(Serialize)]
-struct CellBody {
-    cell: String,
-    supply: i64,
-    net: i64,
-    held: i64,
-    available: i64,
-    watermark: u64,
-    holds: u64,
-    ledger_supply: i64,
-    ledger_net: i64,
-    ledger_seq: u64,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    missing: bool,
-}
-
-#[derive(Serialize)]
-struct Body<'a> {
-    offer: &'a str,
-    campaign: &'a str,
-    sku: &'a str,
-    price: &'a domain::Price,
-    limit_per_buyer: Option<u32>,
-    state: &'static str,
-    supply: i64,
-    net: i64,
-    held: i64,
-    available: i64,
-    cells: Vec<CellBody>,
-}
+use crate::answer::{self, Answer};
+use crate::{failed, orders};
 
 /// The offer of a path.
 pub(super) async fn known(shop: &Shop<'_>, id: &str) -> Result<std::sync::Arc<Known>, Problem> {
@@ -58,8 +28,8 @@ pub(super) fn cells_of(offer: &Offer) -> Vec<CellId> {
 /// `PUT /admin/offers/{id}`.
 pub(super) async fn put(shop: &Shop<'_>, id: &str, bytes: &[u8]) -> Result<Answer, Problem> {
     let id = input::offer_id(shop.tenant, id)?;
-    let wire: input::OfferBody = crate::body::json(bytes)?;
-    let campaign = wire.checked(shop.tenant)?;
+    let wire: OfferSettings<'_> = crate::body::json(bytes)?;
+    let campaign = input::offer(&wire, shop.tenant)?;
     let store = &shop.gate.ports.store;
     let campaigns = store.campaigns().await.map_err(input::down)?;
     match campaigns.iter().any(|c| c.id == campaign) {
@@ -76,8 +46,8 @@ pub(super) async fn put(shop: &Shop<'_>, id: &str, bytes: &[u8]) -> Result<Answe
     let offer = Offer {
         id,
         campaign,
-        sku: wire.sku,
-        price: wire.price,
+        price: input::price(&wire.price),
+        sku: wire.sku.into_owned(),
         allotment: wire.allotment,
         limit_per_buyer: wire.limit_per_buyer,
         // Left out, it is what it is.
@@ -166,14 +136,6 @@ async fn made_by_another(shop: &Shop<'_>, cells: &[CellId]) -> Result<(), Proble
     Ok(())
 }
 
-fn state(flag: Flag) -> &'static str {
-    match flag {
-        Flag::Open => "open",
-        Flag::Paused => "paused",
-        Flag::Closed => "closed",
-    }
-}
-
 /// `GET /admin/offers/{id}`.
 pub(super) async fn show(shop: &Shop<'_>, id: &str, status: u16) -> Result<Answer, Problem> {
     let known = known(shop, id).await?;
@@ -185,7 +147,7 @@ pub(super) async fn show(shop: &Shop<'_>, id: &str, status: u16) -> Result<Answe
         let view = ports.cells.snapshot(&cell).await.map_err(input::cell_down)?;
         let head = ports.store.head(&cell).await.map_err(input::down)?.unwrap_or_default();
         flag = flag.or(view.map(|v| v.totals.open)).or(Some(head.open));
-        cells.push(CellBody {
+        cells.push(CellStock {
             cell: cell.name(),
             supply: view.map_or(0, |v| v.totals.supply),
             net: view.map_or(0, |v| v.totals.net),
@@ -199,14 +161,14 @@ pub(super) async fn show(shop: &Shop<'_>, id: &str, status: u16) -> Result<Answe
             missing: view.is_none(),
         });
     }
-    let sum = |f: fn(&CellBody) -> i64| cells.iter().map(f).sum::<i64>();
-    let body = Body {
-        offer: offer.id.name(),
-        campaign: offer.campaign.name(),
-        sku: &offer.sku,
-        price: &offer.price,
+    let sum = |f: fn(&CellStock) -> i64| cells.iter().map(f).sum::<i64>();
+    let body = OfferStock {
+        offer: offer.id.name().into(),
+        campaign: offer.campaign.name().into(),
+        sku: offer.sku.as_str().into(),
+        price: orders::money(&offer.price.currency, offer.price.minor),
         limit_per_buyer: offer.limit_per_buyer,
-        state: state(flag.unwrap_or_default()),
+        state: flag.unwrap_or_default(),
         supply: sum(|c| c.supply),
         net: sum(|c| c.net),
         held: sum(|c| c.held),
@@ -217,14 +179,13 @@ pub(super) async fn show(shop: &Shop<'_>, id: &str, status: u16) -> Result<Answe
 }
 
 /// `POST /admin/offers/{id}/{pause,resume,open,close}`.
-pub(super) async fn flag(shop: &Shop<'_>, id: &str, verb: &str) -> Result<Answer, Problem> {
+/// Moves an offer's flag: to what, and from what it may.
+pub(super) async fn flag(
+    shop: &Shop<'_>,
+    id: &str,
+    (to, from): (Flag, &[Flag]),
+) -> Result<Answer, Problem> {
     let known = known(shop, id).await?;
-    let (to, from): (Flag, &[Flag]) = match verb {
-        "pause" => (Flag::Paused, &[Flag::Open]),
-        "resume" => (Flag::Open, &[Flag::Paused]),
-        "close" => (Flag::Closed, &[Flag::Open, Flag::Paused]),
-        _ => (Flag::Open, &[Flag::Closed, Flag::Paused]),
-    };
     let ports = &shop.gate.ports;
     let unique = ports.unique.next().to_string();
     let entry = ports.identity.request_id(&known.offer.id, "flag", &unique);
@@ -246,7 +207,7 @@ pub(super) async fn obeyed(
         Change::Illegal(now) => {
             return Err(Problem::with(
                 Reason::IllegalTransition,
-                format!("the offer is {}", state(now)),
+                format!("the offer is {}", now.as_str()),
             ));
         }
         Change::NoCell => {

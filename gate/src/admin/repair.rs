@@ -1,52 +1,31 @@
 //! Reconcile and rebuild, on behalf of an operator.
 
-use domain::Reason;
-use serde::Serialize;
+use contract::{Problem, Reason, operators as wire};
 use view::{Drift, OperateError, Report};
 
 use super::{Shop, input};
-use crate::answer::{self, Answer, Problem};
+use crate::answer::{self, Answer};
 use crate::failed;
 
-#[derive(Serialize)]
-struct DriftBody<'a> {
-    cell: String,
-    kind: &'static str,
-    ledger: &'a str,
-    redis: &'a str,
-    repair: &'static str,
-    applied: bool,
-}
-
-#[derive(Serialize)]
-struct ReportBody<'a> {
-    cells: u64,
-    compared: u64,
-    rows: u64,
-    drift: Vec<DriftBody<'a>>,
-    #[serde(skip_serializing_if = "<[u16]>::is_empty")]
-    unread_databases: &'a [u16],
-}
-
-fn drift(d: &Drift) -> DriftBody<'_> {
-    DriftBody {
+fn drift(d: &Drift) -> wire::Drift<'_> {
+    wire::Drift {
         cell: d.cell.to_string(),
-        kind: d.kind.as_str(),
-        ledger: &d.ledger,
-        redis: &d.redis,
-        repair: d.repair.as_str(),
+        kind: d.kind.as_str().into(),
+        ledger: d.ledger.as_str().into(),
+        redis: d.redis.as_str().into(),
+        repair: d.repair.as_str().into(),
         applied: d.applied,
     }
 }
 
 /// A report as JSON text, the same over HTTP and from `reconciler --once`.
 pub fn report_json(report: &Report) -> String {
-    let body = ReportBody {
+    let body = wire::Report {
         cells: report.cells,
         compared: report.compared,
         rows: report.rows,
         drift: report.drift.iter().map(drift).collect(),
-        unread_databases: &report.unread,
+        unread_databases: report.unread.clone(),
     };
     serde_json::to_string_pretty(&body).unwrap_or_default()
 }
@@ -64,8 +43,8 @@ fn problem(e: OperateError) -> Problem {
 
 /// `POST /admin/reconcile`.
 pub(super) async fn reconcile(shop: &Shop<'_>, bytes: &[u8]) -> Result<Answer, Problem> {
-    let wire: input::ReconcileBody = match bytes {
-        [] => input::ReconcileBody { offer: None, dry_run: false },
+    let wire: wire::Reconcile = match bytes {
+        [] => wire::Reconcile::default(),
         bytes => crate::body::json(bytes)?,
     };
     let offer = match &wire.offer {

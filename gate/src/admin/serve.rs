@@ -1,25 +1,29 @@
 //! The listener of the operators: routes, roles, answers.
 
 use std::convert::Infallible;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::Reason;
+use contract::routes::{Found, Who};
+use contract::{Operators, Problem, Reason};
+use domain::Flag;
+use hyper::Request;
 use hyper::body::Body;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Method, Request};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use runtime::Phase;
 use tokio::net::TcpListener;
 
 use super::{Admin, Shop, campaigns, offers, repair, status, supply, tasks};
-use crate::answer::{self, Answer, Problem, Reply};
-use crate::auth::{Refused, Role};
+use crate::answer::{self, Answer, Reply};
+use crate::auth::{Operator, Refused, Role};
 use crate::body;
 use crate::message::{self, Whole, authorization};
 use crate::stream::Conn;
 
+/// The most bytes of a body that nobody takes.
 const MAX_BODY: usize = 64 * 1024;
 
 /// Serves until `ClosePools`, so that metrics can be read during a drain.
@@ -76,107 +80,105 @@ pub async fn respond<B>(admin: Admin, request: Request<B>) -> Reply
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let answer = match probe(&admin, request.uri().path()) {
-        Some(_) if ![Method::GET, Method::HEAD].contains(request.method()) => {
-            Err(Problem::new(Reason::MethodNotAllowed).allow("GET, HEAD"))
+    let found = Operators::find(request.method().as_str(), request.uri().path());
+    let answer = match found {
+        Found::Route(route, _) if route.spec().who == Who::Probe => Ok(probe(&admin, route)),
+        Found::Route(route, parameters) => {
+            let name = parameters[0].to_owned();
+            call(&admin, (route, &name), request).await
         }
-        Some(answer) => Ok(answer),
-        None => call(&admin, request).await,
+        Found::Methods(allowed) => known(&admin, request.headers())
+            .and(Err(Problem::new(Reason::MethodNotAllowed).allow(allowed))),
+        Found::Nothing => {
+            known(&admin, request.headers()).and(Err(Problem::new(Reason::UnknownRoute)))
+        }
     };
     answer.unwrap_or_else(|p| answer::problem(&p)).into()
 }
 
 /// What needs no token.
-fn probe(admin: &Admin, path: &str) -> Option<Answer> {
-    match path {
-        "/livez" => Some(answer::text(200, "ok\n")),
-        "/readyz" if admin.gate.is_ready() => Some(answer::text(200, "ready\n")),
-        "/readyz" => Some(answer::problem(&Problem::new(crate::http::not_serving(&admin.gate)))),
-        "/metrics" => Some(answer::text(200, admin.metrics.render())),
-        _ => None,
+fn probe(admin: &Admin, route: Operators) -> Answer {
+    match route {
+        Operators::Live => answer::text(200, "ok\n"),
+        Operators::Metrics => answer::text(200, admin.metrics.render()),
+        Operators::OpenApi => answer::raw(200, "application/json", document()),
+        _ if admin.gate.is_ready() => answer::text(200, "ready\n"),
+        _ => answer::problem(&Problem::new(crate::http::not_serving(&admin.gate))),
     }
 }
 
-async fn call<B>(admin: &Admin, request: Request<B>) -> Result<Answer, Problem>
+fn document() -> Bytes {
+    static DOCUMENT: OnceLock<Bytes> = OnceLock::new();
+    DOCUMENT.get_or_init(|| contract::json().into()).clone()
+}
+
+/// The operator that a request is from.
+fn known(admin: &Admin, headers: &HeaderMap) -> Result<Operator, Problem> {
+    admin.gate.tokens.operator(authorization(headers)).map_err(|r| match r {
+        Refused::Unauthenticated => Problem::new(Reason::Unauthenticated),
+        Refused::Forbidden => Problem::new(Reason::Forbidden),
+    })
+}
+
+async fn call<B>(
+    admin: &Admin,
+    (route, name): (Operators, &str),
+    request: Request<B>,
+) -> Result<Answer, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let who =
-        admin.gate.tokens.operator(authorization(request.headers())).map_err(|r| match r {
-            Refused::Unauthenticated => Problem::new(Reason::Unauthenticated),
-            Refused::Forbidden => Problem::new(Reason::Forbidden),
-        })?;
-    let (parts, incoming) = request.into_parts();
-    if who.role == Role::Viewer && parts.method != Method::GET {
+    let who = known(admin, request.headers())?;
+    let spec = route.spec();
+    if who.role == Role::Viewer && spec.method != "GET" {
         return Err(Problem::with(Reason::Forbidden, "a viewer may only GET"));
     }
-    let limit = Duration::from_secs(5);
-    let bytes = body::read(incoming, &parts.headers, MAX_BODY, limit).await?;
-    let content_type = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    body::check_json(content_type, &bytes)?;
-    let path = parts.uri.path();
-    let path: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
-    let shop = Shop { admin, tenant: &who.tenant };
-    route(&shop, (&parts.method, &path), parts.uri.query(), &bytes).await
-}
-
-async fn route(
-    shop: &Shop<'_>,
-    (method, path): (&Method, &[&str]),
-    query: Option<&str>,
-    bytes: &[u8],
-) -> Result<Answer, Problem> {
-    let ["admin", rest @ ..] = path else { return Err(Problem::new(Reason::UnknownRoute)) };
-    strict((method.as_str(), rest), query, bytes)?;
-    let admin = shop.admin;
-    let everybodys = matches!(rest, ["reconcile"] | ["status"] | ["tasks"] | ["parked", ..]);
-    if everybodys && !shop.tenant.is_default() {
+    if spec.who == Who::Deployment && !who.tenant.is_default() {
         let text = "this call is about all tenants: it needs an operator of the default one";
         return Err(Problem::with(Reason::Forbidden, text));
     }
-    match (method.as_str(), rest) {
-        ("PUT", ["campaigns", id]) => campaigns::put(shop, id, bytes).await,
-        ("PUT", ["offers", id]) => offers::put(shop, id, bytes).await,
-        ("GET", ["offers", id]) => offers::show(shop, id, 200).await,
-        ("POST", ["offers", id, "supply"]) => supply::post(shop, id, bytes).await,
-        ("POST", ["offers", id, verb @ ("pause" | "resume" | "open" | "close")]) => {
-            offers::flag(shop, id, verb).await
-        }
-        ("POST", ["reconcile"]) => repair::reconcile(shop, bytes).await,
-        ("POST", ["cells", cell, "rebuild"]) => repair::rebuild(shop, cell).await,
-        ("GET", ["status"]) => status::get(admin).await,
-        ("GET", ["tasks"]) => tasks::list(admin, query).await,
-        ("POST", ["parked", id, "retry"]) => tasks::retry(admin, id).await,
-        // `strict` has refused it.
-        (_, _) => Err(Problem::new(Reason::UnknownRoute)),
-    }
-}
-
-/// Refuses other routes and methods, and what a call would not look at: a `?dry_run=true` that
-/// nobody reads is a real run.
-fn strict(
-    (method, path): (&str, &[&str]),
-    query: Option<&str>,
-    bytes: &[u8],
-) -> Result<(), Problem> {
-    let allow = match path {
-        ["campaigns", _] => "PUT",
-        ["offers", _] => "GET, PUT",
-        ["offers", _, "supply" | "pause" | "resume" | "open" | "close"] => "POST",
-        ["reconcile"] | ["cells", _, "rebuild"] => "POST",
-        ["status"] | ["tasks"] => "GET",
-        ["parked", _, "retry"] => "POST",
-        _ => return Err(Problem::new(Reason::UnknownRoute)),
-    };
-    if !allow.split(", ").any(|m| m == method) {
-        return Err(Problem::new(Reason::MethodNotAllowed).allow(allow));
-    }
-    if !matches!(path, ["tasks"]) {
-        body::query(query, &[])?;
-    }
-    let reads_body = method == "PUT" || matches!(path, ["offers", _, "supply"] | ["reconcile"]);
-    if !reads_body && !bytes.is_empty() {
+    let (parts, incoming) = request.into_parts();
+    let limit = Duration::from_secs(5);
+    let most = spec.body.map_or(MAX_BODY, |b| b.most);
+    let bytes = body::read(incoming, &parts.headers, most, limit).await?;
+    let content_type = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    body::check_json(content_type, &bytes)?;
+    // What a call would not look at is refused: a `?dry_run=true` that nobody reads is a real run.
+    body::query(parts.uri.query(), spec.query)?;
+    if spec.body.is_none() && !bytes.is_empty() {
         return Err(Problem::with(Reason::Malformed, "this call takes no body"));
     }
-    Ok(())
+    let shop = Shop { admin, tenant: &who.tenant };
+    handle(&shop, (route, name), parts.uri.query(), &bytes).await
+}
+
+async fn handle(
+    shop: &Shop<'_>,
+    (route, name): (Operators, &str),
+    query: Option<&str>,
+    bytes: &[u8],
+) -> Result<Answer, Problem> {
+    match route {
+        Operators::PutCampaign => campaigns::put(shop, name, bytes).await,
+        Operators::PutOffer => offers::put(shop, name, bytes).await,
+        Operators::GetOffer => offers::show(shop, name, 200).await,
+        Operators::Supply => supply::post(shop, name, bytes).await,
+        Operators::Pause => offers::flag(shop, name, (Flag::Paused, &[Flag::Open])).await,
+        Operators::Resume => offers::flag(shop, name, (Flag::Open, &[Flag::Paused])).await,
+        Operators::Close => {
+            offers::flag(shop, name, (Flag::Closed, &[Flag::Open, Flag::Paused])).await
+        }
+        Operators::Open => {
+            offers::flag(shop, name, (Flag::Open, &[Flag::Closed, Flag::Paused])).await
+        }
+        Operators::Reconcile => repair::reconcile(shop, bytes).await,
+        Operators::Rebuild => repair::rebuild(shop, name).await,
+        Operators::Status => status::get(shop).await,
+        Operators::ListTasks => tasks::list(shop, query).await,
+        Operators::RetryParked => tasks::retry(shop, name).await,
+        // They were answered without a token.
+        Operators::Live | Operators::Ready | Operators::Metrics | Operators::OpenApi => {
+            Ok(probe(shop, route))
+        }
+    }
 }

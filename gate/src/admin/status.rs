@@ -1,30 +1,12 @@
 //! `GET /admin/status`: how far behind the writers are, what waits for a person, which database
 //! answers.
 
-use serde::Serialize;
+use contract::Problem;
+use contract::operators::{Shard, Status};
 
 use super::{Admin, input};
-use crate::answer::{self, Answer, Problem};
+use crate::answer::{self, Answer};
 use crate::failed;
-
-#[derive(Serialize)]
-struct Shard {
-    shard: u16,
-    healthy: bool,
-}
-
-#[derive(Serialize)]
-struct Body {
-    lag_ms: u64,
-    backlog_frames: u64,
-    oldest_hold_ms: u64,
-    holds_overdue: u64,
-    parked_orders: u64,
-    parked_frames: u64,
-    apply_without_hold: u64,
-    cells_diverged: u64,
-    shards: Vec<Shard>,
-}
 
 /// Answers also while parts are down: a part that does not answer shows as 0 or unhealthy.
 pub(super) async fn get(admin: &Admin) -> Result<Answer, Problem> {
@@ -36,7 +18,7 @@ pub(super) async fn get(admin: &Admin) -> Result<Answer, Problem> {
     let holds = admin.reconciler.holds();
     let (parked_orders, parked_frames) = ports.store.parked_counts().await.map_err(input::down)?;
     let backlog_frames = ports.log.backlog().await.map_err(failed::log).unwrap_or(0);
-    let body = Body {
+    let body = Status {
         lag_ms: if backlog_frames == 0 { 0 } else { lag(admin).await },
         backlog_frames,
         oldest_hold_ms: holds.oldest_ms,

@@ -5,19 +5,21 @@
 //! promised. A coordinator that dies after the hold is finished by the relay with the same id.
 
 use cells::port::{Refusal, ReserveCall, Reserved};
+use contract::operators::Supply;
+use contract::{Problem, Reason};
 use domain::supply::Transfer;
-use domain::{CellId, EntryId, Kind, Nonce, Reason};
+use domain::{CellId, EntryId, Kind, Nonce};
 use runtime::mutant::{self, Mutant};
 use store::port::Change;
 
 use super::{Shop, input, offers};
-use crate::answer::{Answer, Problem};
+use crate::answer::Answer;
 
 /// `POST /admin/offers/{id}/supply`.
 pub(super) async fn post(shop: &Shop<'_>, id: &str, bytes: &[u8]) -> Result<Answer, Problem> {
     let known = offers::known(shop, id).await?;
-    let wire: input::SupplyBody = crate::body::json(bytes)?;
-    wire.check()?;
+    let wire: Supply<'_> = crate::body::json(bytes)?;
+    input::supply(&wire)?;
     let ports = &shop.gate.ports;
     let request = ports.identity.request_id(&known.offer.id, "supply", &wire.request_id);
     let cell = known.offer.id.cell(0);

@@ -1,13 +1,14 @@
 //! What waits for a person: parked orders and frames, listed and given back to the log.
 
+use contract::operators::{Task, Tasks};
+use contract::{Operators, Problem, Reason};
 use domain::frame::{self, Item};
-use domain::{OrderId, Payload, Reason};
+use domain::{OrderId, Payload};
 use orderlog::port::Partition;
-use serde::Serialize;
 use store::port::{Parked, ParkedFrame, ParkedOrder};
 
 use super::{Admin, input};
-use crate::answer::{self, Answer, Problem};
+use crate::answer::{self, Answer};
 use crate::body;
 
 /// Tasks of one page unless told otherwise, and at most.
@@ -17,32 +18,14 @@ const MOST: u64 = 100;
 const ORDER: &str = "parked_order";
 const FRAME: &str = "parked_frame";
 
-#[derive(Serialize)]
-struct Task {
-    id: String,
-    kind: &'static str,
-    /// The order, or the partition of a frame.
-    subject: String,
-    why: String,
-    state: &'static str,
-    /// How often it was parked.
-    times: u32,
-}
-
-#[derive(Serialize)]
-struct Page {
-    tasks: Vec<Task>,
-    next_cursor: Option<String>,
-}
-
-fn of_order(ParkedOrder { order, reason: why, times }: ParkedOrder) -> Task {
+fn of_order(ParkedOrder { order, reason: why, times }: ParkedOrder) -> Task<'static> {
     let id = order.to_string();
-    Task { subject: id.clone(), id, kind: ORDER, why, state: "open", times }
+    Task { subject: id.clone(), id, kind: ORDER.into(), why, state: "open".into(), times }
 }
 
-fn of_frame(f: ParkedFrame) -> Task {
+fn of_frame(f: ParkedFrame) -> Task<'static> {
     let (id, subject) = (f.id, f.partition);
-    Task { id, subject, kind: FRAME, why: f.reason, state: "open", times: f.times }
+    Task { id, subject, kind: FRAME.into(), why: f.reason, state: "open".into(), times: f.times }
 }
 
 /// What a list asks for, checked.
@@ -74,7 +57,7 @@ impl Id {
 
 impl Wanted {
     fn of(query: Option<&str>) -> Result<Option<Self>, Problem> {
-        let fields = body::query(query, &["kind", "state", "cursor", "limit"])?;
+        let fields = body::query(query, Operators::ListTasks.spec().query)?;
         let get = |name| fields.get(name).map(|v| v.as_ref());
         let (orders, frames) = match get("kind") {
             None => (true, true),
@@ -105,7 +88,7 @@ impl Wanted {
 
 /// `GET /admin/tasks`: orders by id, then frames by id.
 pub(super) async fn list(admin: &Admin, query: Option<&str>) -> Result<Answer, Problem> {
-    let mut page = Page { tasks: Vec::new(), next_cursor: None };
+    let mut page = Tasks::default();
     let Some(wanted) = Wanted::of(query)? else { return Ok(answer::json(200, &page)) };
     let store = &admin.gate.ports.store;
     let down = input::down;
@@ -140,11 +123,11 @@ pub(super) async fn retry(admin: &Admin, id: &str) -> Result<Answer, Problem> {
         Id::Order(order) => retry_order(admin, order).await?,
         Id::Frame(id) => retry_frame(admin, &id).await?,
     };
-    tracing::info!(id = task.id, kind = task.kind, "given back to the log");
-    Ok(answer::json(200, &Task { state: "retried", ..task }))
+    tracing::info!(id = task.id, kind = &*task.kind, "given back to the log");
+    Ok(answer::json(200, &Task { state: "retried".into(), ..task }))
 }
 
-async fn retry_order(admin: &Admin, order: OrderId) -> Result<Task, Problem> {
+async fn retry_order(admin: &Admin, order: OrderId) -> Result<Task<'static>, Problem> {
     let ports = &admin.gate.ports;
     let found = ports.store.parked(order).await.map_err(input::down)?;
     let parked = found.ok_or_else(|| Problem::new(Reason::UnknownTask))?;
@@ -161,7 +144,7 @@ async fn retry_order(admin: &Admin, order: OrderId) -> Result<Task, Problem> {
     Ok(of_order(ParkedOrder { order, reason, times }))
 }
 
-async fn retry_frame(admin: &Admin, id: &str) -> Result<Task, Problem> {
+async fn retry_frame(admin: &Admin, id: &str) -> Result<Task<'static>, Problem> {
     let ports = &admin.gate.ports;
     let found = ports.store.parked_frame(id).await.map_err(input::down)?;
     let parked = found.ok_or_else(|| Problem::new(Reason::UnknownTask))?;

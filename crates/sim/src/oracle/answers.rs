@@ -1,6 +1,7 @@
 //! Every answer to a client, against what the client was told before (PROTOCOL 6.1, 6.3).
 
-use domain::{Buyer, IdempotencyKey, OrderId, Reason};
+use contract::Reason;
+use domain::{Buyer, IdempotencyKey, OrderId};
 
 use super::{Facts, Oracle};
 use crate::world::World;

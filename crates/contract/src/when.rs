@@ -5,7 +5,7 @@ use time::format_description::well_known::Rfc3339;
 
 /// UTC milliseconds as text; empty after the year 9999. Each answer has one: digit by digit, the
 /// library's formatter costs ten times as much.
-pub(crate) fn show(ms: u64) -> String {
+pub fn show(ms: u64) -> String {
     let at =
         i64::try_from(ms / 1000).ok().and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok());
     let Some((year, month, day)) = at.map(|t| t.to_calendar_date()) else { return String::new() };

@@ -15,6 +15,8 @@ pub enum Retry {
 }
 
 impl Retry {
+    /// All of them.
+    pub const ALL: [Retry; 3] = [Retry::SameKey, Retry::NewRequest, Retry::No];
     /// The name in the API.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,0 +1,251 @@
+//! What operators send and get.
+
+use std::borrow::Cow;
+
+use domain::Flag;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::buyers::Money;
+use crate::strict::{object, present};
+use crate::words::{described, word};
+
+/// When a campaign sells, and how long its orders may stay unpaid.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignSettings {
+    /// RFC 3339, before `closes_at`; left out or `null`: always open.
+    #[serde(default)]
+    #[schema(format = DateTime)]
+    pub opens_at: Option<String>,
+    /// RFC 3339; left out or `null`: never closes.
+    #[serde(default)]
+    #[schema(format = DateTime)]
+    pub closes_at: Option<String>,
+    /// Seconds, 1 to 2,592,000 (30 days); 1,800 when left out.
+    #[serde(default = "half_an_hour")]
+    #[schema(required = false, minimum = 1, maximum = 2_592_000)]
+    pub payment_window_s: u64,
+}
+
+fn half_an_hour() -> u64 {
+    1800
+}
+
+/// A campaign.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Campaign<'a> {
+    /// Its name.
+    pub campaign: Cow<'a, str>,
+    /// When it begins; `null` for always.
+    #[schema(required, format = DateTime)]
+    pub opens_at: Option<String>,
+    /// When it ends; `null` for never.
+    #[schema(required, format = DateTime)]
+    pub closes_at: Option<String>,
+    /// Seconds an order may stay unpaid.
+    pub payment_window_s: u32,
+}
+
+/// What an offer is.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OfferSettings<'a> {
+    /// The sale it is part of, fixed at creation; `evergreen` always exists.
+    pub campaign: Cow<'a, str>,
+    /// The thing sold, 1 to 128 bytes.
+    #[schema(min_length = 1, max_length = 128)]
+    pub sku: Cow<'a, str>,
+    /// What one unit costs: 0 to 10^12 minor units. An order keeps the price of its first reserve.
+    #[serde(deserialize_with = "object")]
+    pub price: Money<'a>,
+    /// Units at creation, 0 to 10^12, fixed; more or less of them later through supply.
+    #[schema(minimum = 0, maximum = 1_000_000_000_000_i64)]
+    pub allotment: i64,
+    /// The most units of one buyer, at least 1; left out: no limit. Whether there is one is fixed.
+    #[serde(default, deserialize_with = "present")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u32, required = false, nullable = false, minimum = 1)]
+    pub limit_per_buyer: Option<u32>,
+    /// Slices of the allotment, fixed at creation; only 1 in this version.
+    #[serde(default, deserialize_with = "present")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u16, required = false, nullable = false, minimum = 1, maximum = 1)]
+    pub buckets: Option<u16>,
+}
+
+/// One cell of an offer: the first numbers as Redis has them, `ledger_*` from the database.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct CellStock {
+    /// Its name.
+    pub cell: String,
+    /// Units that were given to it.
+    pub supply: i64,
+    /// Units claimed and not given back.
+    pub net: i64,
+    /// Units set aside for orders whose entry is not applied yet.
+    pub held: i64,
+    /// Units that can be bought.
+    pub available: i64,
+    /// The last ledger entry that Redis has.
+    pub watermark: u64,
+    /// Orders with held units.
+    pub holds: u64,
+    /// `supply` of the ledger.
+    pub ledger_supply: i64,
+    /// `net` of the ledger.
+    pub ledger_net: i64,
+    /// The last entry of the ledger.
+    pub ledger_seq: u64,
+    /// True when Redis does not have the cell.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub missing: bool,
+}
+
+/// An offer, as operators see it. The sums are over its cells.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct OfferStock<'a> {
+    /// Its name.
+    pub offer: Cow<'a, str>,
+    /// The sale it is part of.
+    pub campaign: Cow<'a, str>,
+    /// The thing sold.
+    pub sku: Cow<'a, str>,
+    /// What one unit costs now.
+    pub price: Money<'a>,
+    /// The most units of one buyer; `null` for no limit.
+    #[schema(required)]
+    pub limit_per_buyer: Option<u32>,
+    /// Whether it is on sale, apart from its campaign's window.
+    #[serde(with = "word")]
+    #[schema(schema_with = described::<Flag>)]
+    pub state: Flag,
+    /// Units that were given to it.
+    pub supply: i64,
+    /// Units claimed and not given back.
+    pub net: i64,
+    /// Units set aside.
+    pub held: i64,
+    /// Units that can be bought.
+    pub available: i64,
+    /// One per bucket.
+    pub cells: Vec<CellStock>,
+}
+
+/// Units that come, or go off sale.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Supply<'a> {
+    /// 1 to 128 visible ASCII characters; the same again changes nothing.
+    #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
+    pub request_id: Cow<'a, str>,
+    /// At most 10^12, not 0. Negative: taken off sale, all or nothing, at most 4,294,967,295.
+    #[schema(minimum = -4_294_967_295_i64, maximum = 1_000_000_000_000_i64)]
+    pub units: i64,
+}
+
+/// What to compare.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reconcile {
+    /// One offer; left out or `null`: all.
+    #[serde(default)]
+    pub offer: Option<String>,
+    /// Only tell.
+    #[serde(default)]
+    #[schema(required = false)]
+    pub dry_run: bool,
+}
+
+/// Something in which Redis, ledger and rows differ.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Drift<'a> {
+    /// Where.
+    pub cell: String,
+    /// What is wrong.
+    pub kind: Cow<'a, str>,
+    /// What the ledger says.
+    pub ledger: Cow<'a, str>,
+    /// What Redis or the row says.
+    pub redis: Cow<'a, str>,
+    /// What is done about it.
+    pub repair: Cow<'a, str>,
+    /// True when it was.
+    pub applied: bool,
+}
+
+/// What was compared and found.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Report<'a> {
+    /// Cells there are.
+    pub cells: u64,
+    /// Cells that could be compared.
+    pub compared: u64,
+    /// Rows of orders that were compared.
+    pub rows: u64,
+    /// What differs.
+    pub drift: Vec<Drift<'a>>,
+    /// Databases that did not answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub unread_databases: Vec<u16>,
+}
+
+/// A database.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Shard {
+    /// Its number.
+    pub shard: u16,
+    /// True when it answers.
+    pub healthy: bool,
+}
+
+/// How far behind the writers are, what waits for a person, which database answers.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    /// Age of the oldest frame that is not finished, ms.
+    pub lag_ms: u64,
+    /// Frames that are not finished.
+    pub backlog_frames: u64,
+    /// Age of the oldest hold, ms.
+    pub oldest_hold_ms: u64,
+    /// Holds that should have been folded in or relayed by now.
+    pub holds_overdue: u64,
+    /// Orders that wait for a person.
+    pub parked_orders: u64,
+    /// Frames that wait for a person.
+    pub parked_frames: u64,
+    /// Verdicts whose hold was gone: Redis lost data.
+    pub apply_without_hold: u64,
+    /// Cells that differ from their ledger.
+    pub cells_diverged: u64,
+    /// All databases.
+    pub shards: Vec<Shard>,
+}
+
+/// Something that waits for a person.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Task<'a> {
+    /// What `retry` takes.
+    pub id: String,
+    /// `parked_order` or `parked_frame`.
+    pub kind: Cow<'a, str>,
+    /// The order, or the partition of a frame.
+    pub subject: String,
+    /// Why it was parked.
+    pub why: String,
+    /// `open`, or `retried` once it was given back to the log.
+    pub state: Cow<'a, str>,
+    /// How often it was parked.
+    pub times: u32,
+}
+
+/// A page of tasks.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct Tasks<'a> {
+    /// Orders by id, then frames by id.
+    pub tasks: Vec<Task<'a>>,
+    /// `cursor` of the next page; `null` on the last.
+    #[schema(required)]
+    pub next_cursor: Option<String>,
+}

@@ -1,0 +1,194 @@
+//! The operators' listener.
+
+use super::{Answers, Field, Shape, Takes, Who, routes};
+use crate::operators::{
+    Campaign, CampaignSettings, OfferSettings, OfferStock, Reconcile, Report, Status, Supply, Task,
+    Tasks,
+};
+use crate::reason::Reason;
+
+/// The most bytes of a body.
+const MOST: usize = 64 * 1024;
+
+const fn takes(shape: Shape, is_required: bool) -> Option<Takes> {
+    Some(Takes { most: MOST, is_required, shape })
+}
+
+const fn field(name: &'static str, about: &'static str, pattern: &'static str) -> Field {
+    Field { name, about, pattern, is_required: false }
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// What a change of an offer's flag answers.
+const OBEYED: &[Answers] =
+    &[Answers::json::<OfferStock<'static>>(200, "Every cell obeys; also when it was so before.")];
+
+/// What a change of an offer's flag refuses.
+const FLAG: &[Reason] = &[Reason::BadId, Reason::UnknownOffer, Reason::IllegalTransition];
+
+/// A frame's hash or an order's id.
+const ID: &str = "^([0-9a-f]{64}|\
+    [0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})$";
+
+routes! {
+    /// Calls of the operators' listener.
+    Operators {
+        /// Makes or changes a campaign.
+        PutCampaign = PUT "/admin/campaigns/{campaign}" {
+            label: "campaign",
+            who: Who::Operator,
+            body: takes(Shape::of::<CampaignSettings>(), true),
+            answers: &[
+                Answers::json::<Campaign<'static>>(201, "It is new."),
+                Answers::json::<Campaign<'static>>(200, "It was changed."),
+            ],
+            refuses: &[Reason::BadId],
+        }
+        /// Shows an offer with its cells.
+        GetOffer = GET "/admin/offers/{offer}" {
+            label: "offer",
+            who: Who::Operator,
+            answers: &[Answers::json::<OfferStock<'static>>(200, "The offer.")],
+            refuses: &[Reason::BadId, Reason::UnknownOffer],
+        }
+        /// Makes or changes an offer.
+        ///
+        /// A new one is open; its campaign's window decides when it sells. Sending it again
+        /// finishes a creation that died half-way.
+        PutOffer = PUT "/admin/offers/{offer}" {
+            label: "offer",
+            who: Who::Operator,
+            body: takes(Shape::of::<OfferSettings<'static>>(), true),
+            answers: &[
+                Answers::json::<OfferStock<'static>>(201, "It is new."),
+                Answers::json::<OfferStock<'static>>(200, "It was changed."),
+            ],
+            refuses: &[
+                Reason::BadId,
+                Reason::UnknownOffer,
+                Reason::UnknownCampaign,
+                Reason::BucketsFixed,
+                Reason::AllotmentFixed,
+                Reason::IllegalTransition,
+            ],
+        }
+        /// Gives units to an offer, or takes unsold ones off sale.
+        Supply = POST "/admin/offers/{offer}/supply" {
+            label: "supply",
+            who: Who::Operator,
+            body: takes(Shape::of::<Supply<'static>>(), true),
+            answers: &[Answers::json::<OfferStock<'static>>(
+                200,
+                "It is done, now or by the same `request_id` before.",
+            )],
+            refuses: &[
+                Reason::BadId,
+                Reason::UnknownOffer,
+                Reason::IllegalTransition,
+                Reason::UnitsNotAvailable,
+                Reason::KeyConflict,
+            ],
+        }
+        /// Stops the sale of an offer for a while.
+        Pause = POST "/admin/offers/{offer}/pause" {
+            label: "flag",
+            who: Who::Operator,
+            answers: OBEYED,
+            refuses: FLAG,
+        }
+        /// Ends a pause.
+        Resume = POST "/admin/offers/{offer}/resume" {
+            label: "flag",
+            who: Who::Operator,
+            answers: OBEYED,
+            refuses: FLAG,
+        }
+        /// Ends the sale of an offer.
+        Close = POST "/admin/offers/{offer}/close" {
+            label: "flag",
+            who: Who::Operator,
+            answers: OBEYED,
+            refuses: FLAG,
+        }
+        /// Opens an offer that is paused or closed.
+        Open = POST "/admin/offers/{offer}/open" {
+            label: "flag",
+            who: Who::Operator,
+            answers: OBEYED,
+            refuses: FLAG,
+        }
+        /// Compares Redis, ledger and rows, and repairs what differs.
+        Reconcile = POST "/admin/reconcile" {
+            label: "reconcile",
+            who: Who::Deployment,
+            body: takes(Shape::of::<Reconcile>(), false),
+            answers: &[Answers::json::<Report<'static>>(200, "What was found and done.")],
+            refuses: &[Reason::BadId, Reason::UnknownOffer, Reason::UnknownCell],
+        }
+        /// Builds a cell of Redis anew from its ledger.
+        Rebuild = POST "/admin/cells/{cell}/rebuild" {
+            label: "rebuild",
+            who: Who::Operator,
+            answers: &[Answers::json::<OfferStock<'static>>(200, "It is done.")],
+            refuses: &[Reason::UnknownOffer, Reason::UnknownCell],
+        }
+        /// Tells how far behind the writers are, what waits for a person, which database answers.
+        Status = GET "/admin/status" {
+            label: "status",
+            who: Who::Deployment,
+            answers: &[Answers::json::<Status>(200, "Also while parts are down.")],
+        }
+        /// Lists what waits for a person.
+        ListTasks = GET "/admin/tasks" {
+            label: "tasks",
+            who: Who::Deployment,
+            query: &[
+                field("kind", "Only these.", "^(parked_order|parked_frame)$"),
+                field("state", "Only these; what is no longer open is not kept.",
+                    "^(open|retried|resolved)$"),
+                field("cursor", "`next_cursor` of the page before.",
+                    ID),
+                field("limit", "Tasks of a page, 1 to 100; 50 when left out.",
+                    "^([1-9][0-9]?|100)$"),
+            ],
+            answers: &[Answers::json::<Tasks<'static>>(200, "A page of them.")],
+        }
+        /// Gives a parked order or frame back to the log.
+        RetryParked = POST "/admin/parked/{id}/retry" {
+            label: "retry",
+            who: Who::Deployment,
+            answers: &[Answers::json::<Task<'static>>(200, "It is in the log.")],
+            refuses: &[Reason::UnknownTask, Reason::IllegalTransition],
+        }
+        /// Tells whether the process lives.
+        Live = GET "/livez" {
+            label: "probe",
+            who: Who::Probe,
+            answers: &[Answers::text(200, TEXT, "It does.")],
+        }
+        /// Tells whether requests are served now; for balancers.
+        Ready = GET "/readyz" {
+            label: "probe",
+            who: Who::Probe,
+            answers: &[Answers::text(200, TEXT, "They are.")],
+            refuses: &[Reason::Starting, Reason::Draining],
+        }
+        /// Shows the metrics.
+        Metrics = GET "/metrics" {
+            label: "probe",
+            who: Who::Probe,
+            answers: &[Answers::text(200, TEXT, "In the text format of Prometheus.")],
+        }
+        /// Shows this document.
+        OpenApi = GET "/openapi.json" {
+            label: "probe",
+            who: Who::Probe,
+            answers: &[Answers {
+                status: 200,
+                when: "OpenAPI 3.1.",
+                content: super::Content::Text("application/json"),
+            }],
+        }
+    }
+}
