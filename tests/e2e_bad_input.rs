@@ -351,6 +351,8 @@ fn operators_input() {
         ("limit_per_buyer", json!(0)),
         ("limit_per_buyer", json!(null)),
         ("limit_per_buyer", json!(-1)),
+        ("limit_per_buyer", json!(2_147_483_648_u32)),
+        ("limit_per_buyer", json!(1.5)),
         ("buckets", json!(0)),
         ("buckets", json!(65)),
         ("price", json!({"currency": "eur", "minor": 1})),

@@ -116,10 +116,15 @@ fn quantity(text: &str, most: u32) -> Result<u32, Refusal> {
     if let Some(n) = text.parse::<u32>().ok().filter(|n| (1..=most).contains(n)) {
         return Ok(n);
     }
+    // To JSON `2` and `2.0` are one number.
+    if let Some(n) = text.parse().ok().and_then(contract::whole)
+        && (1..=i64::from(most)).contains(&n)
+    {
+        return Ok(n as u32);
+    }
     let digits = text.strip_prefix('-').unwrap_or(text);
     let integer = digits.bytes().all(|b| b.is_ascii_digit());
-    // Nothing after the point is left of a number of this size.
-    if integer || text.parse::<f64>().is_ok_and(|n| n.abs() >= 9.2e18) {
+    if integer || text.parse::<f64>().is_ok_and(|n| n.fract() == 0.0 || n.is_infinite()) {
         refuse(Reason::BadQuantity, format!("quantity is 1 to {most}"))
     } else {
         refuse(Reason::Malformed, "quantity is an integer")
@@ -176,7 +181,22 @@ mod tests {
     fn quantities() {
         assert_eq!(buy(b"", 100).unwrap().quantity, 1);
         assert_eq!(buy(b"{\"quantity\":100}", 100).unwrap().quantity, 100);
-        for out in ["0", "-1", "101", "99999999999999999999999", "1e30", "-0", "1e400"] {
+        for two in ["2", "2.0", "2e0", "0.2E1"] {
+            let body = format!("{{\"quantity\":{two}}}");
+            assert_eq!(buy(body.as_bytes(), 100).unwrap().quantity, 2, "{two}");
+        }
+        for out in [
+            "0",
+            "-1",
+            "101",
+            "99999999999999999999999",
+            "1e30",
+            "-0",
+            "1e400",
+            "101.0",
+            "0.0",
+            "-2.0",
+        ] {
             let body = format!("{{\"quantity\":{out}}}");
             assert_eq!(reason(&body), Some(Reason::BadQuantity), "{out}");
         }

@@ -7,8 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use contract::ProblemBody;
-use contract::buyers::Money;
-use contract::operators::{OfferSettings, OfferStock, Status};
+use contract::operators::{OfferSettings, OfferStock, Price, Status};
 use http_body_util::Full;
 use runtime::Tasks;
 use serde::Serialize;
@@ -96,7 +95,7 @@ impl Admin {
         let body = OfferSettings {
             campaign: "evergreen".into(),
             sku: "LOADTEST".into(),
-            price: Money { currency: "EUR".into(), minor: 100 },
+            price: Price { currency: "EUR".into(), minor: 100 },
             allotment: offer.units.try_into().context("more units than an offer may have")?,
             limit_per_buyer: offer.limit_per_buyer,
             buckets: offer.buckets.map(u16::from),
@@ -119,6 +118,7 @@ impl Admin {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use contract::buyers::Money;
     use contract::operators::CellStock;
 
     #[test]

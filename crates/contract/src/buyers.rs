@@ -14,9 +14,8 @@ use utoipa::ToSchema;
 use crate::strict::present;
 use crate::words::{described, described_or_null, text, word, word_or_null};
 
-/// An amount of money, or a price.
+/// An amount of money.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Money<'a> {
     /// ISO 4217.
     #[schema(pattern = "^[A-Z]{3}$")]

@@ -19,5 +19,5 @@ pub use openapi::{document, json};
 pub use problem::{Problem, ProblemBody};
 pub use reason::{Reason, Retry};
 pub use routes::{Buyers, Operators};
-pub use strict::{object, present};
+pub use strict::{object, present, whole};
 pub use when::{parse as parse_time, show as show_time};

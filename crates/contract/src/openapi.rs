@@ -12,8 +12,8 @@ use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, Ref, Schema, Typ
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
-    Content, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, RefOr, Required,
-    ServerBuilder,
+    ContactBuilder, Content, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder,
+    RefOr, Required, ServerBuilder,
 };
 
 use crate::problem::ProblemBody;
@@ -52,6 +52,7 @@ pub fn document() -> OpenApi {
                 .title("Sluicegate")
                 .version(env!("CARGO_PKG_VERSION"))
                 .description(Some(ABOUT))
+                .contact(Some(ContactBuilder::new().name(Some("The maintainers")).build()))
                 .license(Some(
                     LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build(),
                 ))

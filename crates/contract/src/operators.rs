@@ -5,9 +5,12 @@ use std::borrow::Cow;
 use domain::Flag;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{
+    KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
+};
 
 use crate::buyers::Money;
-use crate::strict::{object, present};
+use crate::strict::{integer, object, present_integer};
 use crate::words::{described, word};
 
 /// When a campaign sells, and how long its orders may stay unpaid.
@@ -23,7 +26,7 @@ pub struct CampaignSettings {
     #[schema(format = DateTime)]
     pub closes_at: Option<String>,
     /// Seconds, 1 to 2,592,000 (30 days); 1,800 when left out.
-    #[serde(default = "half_an_hour")]
+    #[serde(default = "half_an_hour", deserialize_with = "integer")]
     #[schema(required = false, minimum = 1, maximum = 2_592_000)]
     pub payment_window_s: u64,
 }
@@ -47,28 +50,49 @@ pub struct Campaign<'a> {
     pub payment_window_s: u32,
 }
 
+/// A price.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Price<'a> {
+    /// ISO 4217.
+    #[schema(pattern = "^[A-Z]{3}$")]
+    pub currency: Cow<'a, str>,
+    /// In minor units, 0 to 10^12.
+    #[serde(deserialize_with = "integer")]
+    #[schema(minimum = 0, maximum = 1_000_000_000_000_i64)]
+    pub minor: i64,
+}
+
 /// What an offer is.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OfferSettings<'a> {
     /// The sale it is part of, fixed at creation; `evergreen` always exists.
+    #[schema(pattern = "^[a-z0-9-]{1,64}$")]
     pub campaign: Cow<'a, str>,
-    /// The thing sold, 1 to 128 bytes.
+    /// The thing sold, 1 to 128 characters.
     #[schema(min_length = 1, max_length = 128)]
     pub sku: Cow<'a, str>,
-    /// What one unit costs: 0 to 10^12 minor units. An order keeps the price of its first reserve.
+    /// What one unit costs. An order keeps the price of its first reserve.
     #[serde(deserialize_with = "object")]
-    pub price: Money<'a>,
+    pub price: Price<'a>,
     /// Units at creation, 0 to 10^12, fixed; more or less of them later through supply.
+    #[serde(deserialize_with = "integer")]
     #[schema(minimum = 0, maximum = 1_000_000_000_000_i64)]
     pub allotment: i64,
-    /// The most units of one buyer, at least 1; left out: no limit. Whether there is one is fixed.
-    #[serde(default, deserialize_with = "present")]
+    /// The most units of one buyer; left out: no limit. Whether there is one is fixed.
+    #[serde(default, deserialize_with = "present_integer")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = u32, required = false, nullable = false, minimum = 1)]
+    #[schema(
+        value_type = u32,
+        required = false,
+        nullable = false,
+        minimum = 1,
+        maximum = 2_147_483_647
+    )]
     pub limit_per_buyer: Option<u32>,
     /// Slices of the allotment, fixed at creation; only 1 in this version.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present_integer")]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u16, required = false, nullable = false, minimum = 1, maximum = 1)]
     pub buckets: Option<u16>,
@@ -140,9 +164,25 @@ pub struct Supply<'a> {
     #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub request_id: Cow<'a, str>,
     /// At most 10^12, not 0. Negative: taken off sale, all or nothing, at most 4,294,967,295.
-    #[schema(minimum = -4_294_967_295_i64, maximum = 1_000_000_000_000_i64)]
+    #[serde(deserialize_with = "integer")]
+    #[schema(schema_with = some_units)]
     pub units: i64,
 }
+
+/// Neither 0 nor beyond what a call may move.
+fn some_units() -> Schema {
+    let range = |from: i64, to: i64| {
+        let of = ObjectBuilder::new().schema_type(Type::Integer).format(Some(INT64));
+        of.minimum(Some(from)).maximum(Some(to))
+    };
+    let both = OneOfBuilder::new().item(range(1, MOST)).item(range(-i64::from(u32::MAX), -1));
+    Schema::OneOf(both.build())
+}
+
+const INT64: SchemaFormat = SchemaFormat::KnownFormat(KnownFormat::Int64);
+
+/// The most units of an offer.
+const MOST: i64 = 1_000_000_000_000;
 
 /// What to compare.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -150,6 +190,7 @@ pub struct Supply<'a> {
 pub struct Reconcile {
     /// One offer; left out or `null`: all.
     #[serde(default)]
+    #[schema(pattern = "^[a-z0-9-]{1,64}$")]
     pub offer: Option<String>,
     /// Only tell.
     #[serde(default)]

@@ -1,7 +1,6 @@
 //! Checked input of the admin calls; every bound has a clear detail.
 
-use contract::buyers::Money;
-use contract::operators::{CampaignSettings, OfferSettings, Supply};
+use contract::operators::{self, CampaignSettings, OfferSettings, Supply};
 use contract::{Problem, Reason, parse_time};
 use domain::{CampaignId, CellId, OfferId, Price, Tenant};
 
@@ -41,8 +40,8 @@ pub(crate) type Window = (Option<i64>, Option<i64>, u32);
 pub(crate) fn offer(wire: &OfferSettings<'_>, tenant: &Tenant) -> Result<CampaignId, Problem> {
     let campaign = CampaignId::of(tenant, &wire.campaign)
         .map_err(|_| Problem::with(Reason::BadId, "campaign: 1 to 64 of a-z, 0-9 and '-'"))?;
-    if !(1..=128).contains(&wire.sku.len()) {
-        return Err(malformed("sku is 1 to 128 bytes"));
+    if !(1..=128).contains(&wire.sku.chars().count()) {
+        return Err(malformed("sku is 1 to 128 characters"));
     }
     if !price(&wire.price).is_valid() {
         return Err(malformed("price: an ISO currency and 0 to 10^12 minor units"));
@@ -50,8 +49,9 @@ pub(crate) fn offer(wire: &OfferSettings<'_>, tenant: &Tenant) -> Result<Campaig
     if !(0..=MAX_UNITS).contains(&wire.allotment) {
         return Err(malformed("allotment is 0 to 10^12"));
     }
-    if wire.limit_per_buyer == Some(0) {
-        return Err(malformed("limit_per_buyer is at least 1; leave it out for no limit"));
+    if wire.limit_per_buyer.is_some_and(|n| !(1..=i32::MAX as u32).contains(&n)) {
+        let text = "limit_per_buyer is 1 to 2147483647; leave it out for no limit";
+        return Err(malformed(text));
     }
     match wire.buckets {
         None | Some(1) => Ok(campaign),
@@ -63,7 +63,7 @@ pub(crate) fn offer(wire: &OfferSettings<'_>, tenant: &Tenant) -> Result<Campaig
 }
 
 /// As the catalog has it.
-pub(crate) fn price(wire: &Money<'_>) -> Price {
+pub(crate) fn price(wire: &operators::Price<'_>) -> Price {
     Price { currency: wire.currency.clone().into_owned(), minor: wire.minor }
 }
 

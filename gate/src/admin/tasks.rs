@@ -66,11 +66,11 @@ impl Wanted {
             Some(_) => return Err(input::malformed(format!("kind is {ORDER} or {FRAME}"))),
         };
         // What is given back, or decided by a person, is not kept: only open tasks are listed.
-        match get("state") {
-            None | Some("open") => {}
-            Some("resolved" | "retried") => return Ok(None),
+        let is_kept = match get("state") {
+            None | Some("open") => true,
+            Some("resolved" | "retried") => false,
             Some(_) => return Err(input::malformed("state is open, retried or resolved")),
-        }
+        };
         let limit = match get("limit").map(str::parse) {
             None => PAGE,
             Some(Ok(n @ 1..=MOST)) => n,
@@ -82,7 +82,7 @@ impl Wanted {
                 Id::parse(text).ok_or_else(|| input::malformed("cursor: take it as it came"))?,
             ),
         };
-        Ok(Some(Self { orders, frames, limit, after }))
+        Ok(is_kept.then_some(Self { orders, frames, limit, after }))
     }
 }
 
@@ -187,8 +187,16 @@ mod tests {
         assert_eq!((wanted.orders, wanted.frames, wanted.limit), (false, true, 100));
         assert_eq!(wanted.after, Some(Id::Frame(hash)));
         assert!(Wanted::of(Some("state=resolved")).unwrap().is_none());
-        for bad in ["limit=0", "limit=101", "limit=x", "kind=refund", "state=x", "cursor=1", "x=1"]
-        {
+        for bad in [
+            "state=retried&limit=",
+            "limit=0",
+            "limit=101",
+            "limit=x",
+            "kind=refund",
+            "state=x",
+            "cursor=1",
+            "x=1",
+        ] {
             let refused = Wanted::of(Some(bad)).err().map(|p| p.reason);
             assert_eq!(refused, Some(Reason::Malformed), "{bad}");
         }

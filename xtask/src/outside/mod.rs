@@ -1,8 +1,11 @@
 //! `cargo xtask outside`: suites that others wrote, against the product on its embedded default.
 //!
-//! h2spec comes from the Go module proxy, h2load and slowhttptest are packages. What is known to
-//! fail stands in a list with its reason; anything else that fails, and anything of the list that
-//! does not fail any more, is a failure.
+//! h2spec comes from the Go module proxy, h2load and slowhttptest are packages, schemathesis and
+//! spectral come from the registries of their languages. What is known to fail stands in a list
+//! with its reason; anything else that fails, and anything of the list that does not fail any more,
+//! is a failure.
+
+mod api;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -18,8 +21,13 @@ use crate::stack::layout;
 use crate::{cargo, install};
 
 /// Which package brings which program.
-const TOOLS: [(&str, &str); 3] =
-    [("h2load", "nghttp2-client"), ("slowhttptest", "slowhttptest"), ("go", "golang-go")];
+const TOOLS: [(&str, &str); 5] = [
+    ("h2load", "nghttp2-client"),
+    ("slowhttptest", "slowhttptest"),
+    ("go", "golang-go"),
+    ("python3", "python3-venv"),
+    ("npm", "npm"),
+];
 
 const H2SPEC: &str = "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible";
 
@@ -57,6 +65,7 @@ pub fn run(base: u16) -> Result<u8> {
     let folder = layout::workspace_root().join("target/outside");
     fs::create_dir_all(&folder).context("cannot create target/outside")?;
     let h2spec = h2spec(&folder, &progress)?;
+    let api = api::Tools::install(&folder, &progress)?;
     progress.say("cargo", "building the product");
     let built = match cargo::build()? {
         Ok(built) => built,
@@ -72,8 +81,9 @@ pub fn run(base: u16) -> Result<u8> {
         };
         failed += u8::from(word != "ok");
         progress.say("outside", &format!("{name}: {word}"));
-        table.push_str(&format!("{name:<24} {word:<7} {said}\n"));
+        table.push_str(&format!("{name:<26} {word:<7} {said}\n"));
     };
+    note("spectral", api.lint());
     note("h2spec", conformance(&h2spec, product.gate));
     for (name, args) in LOADS {
         note(name, load(args, product.gate));
@@ -81,6 +91,7 @@ pub fn run(base: u16) -> Result<u8> {
     for (name, args) in SLOW {
         note(name, slow(args, &product));
     }
+    api.fuzz(&product, |name, said| note(name, said));
     note("the product after it", product.ready().map(|()| "serves".to_owned()));
     drop(product);
     for (section, number, why) in KNOWN {
@@ -141,12 +152,12 @@ impl Product {
         get(self.admin, "/readyz").map(drop)
     }
 
-    /// A buyer's token, as the product printed it when it started.
-    fn token(&self) -> Result<String> {
+    /// A token, as the product printed it when it started.
+    fn token(&self, of: &str) -> Result<String> {
         let log = fs::read_to_string(&self.log).context("cannot read the product's log")?;
-        let line = log.lines().find(|l| l.trim_start().starts_with("token of buyer"));
+        let line = log.lines().find(|l| l.trim_start().starts_with(of));
         let token = line.and_then(|l| l.split_whitespace().last()).map(str::to_owned);
-        token.context("the product printed no buyer's token")
+        token.with_context(|| format!("the product printed no {of}"))
     }
 
     /// Open connections of the buyers' listener, as the product counts them.
@@ -246,7 +257,7 @@ fn slow(args: &[&str], product: &Product) -> Result<String> {
     command.arg(format!("http://{}{path}", product.gate)).args(args);
     if bodies {
         // Without a token nobody would wait for the body; the program has no flag for more headers.
-        let token = product.token()?;
+        let token = product.token("token of buyer")?;
         let more = format!("authorization: Bearer {token}\r\nidempotency-key: slow");
         command.arg("-f").arg(format!("application/json\r\n{more}"));
     }
