@@ -1,8 +1,8 @@
 //! `sluicegate admin`: init and tokens.
 
 use domain::{Buyer, Tenant};
-use gate::{Operator, Role, Tokens};
 use runtime::{Config, Tasks, clock};
+use web::{Operator, Role, Tokens};
 
 use crate::Exit;
 use crate::cli::{AdminCommand, TokenArgs};

@@ -180,7 +180,7 @@ async fn demo_offer(ports: &Ports) -> Result<(), Exit> {
     Ok(())
 }
 
-fn print_block(config: &Config, tokens: &gate::Tokens) {
+fn print_block(config: &Config, tokens: &web::Tokens) {
     let gate = &config.gate.listen;
     let admin = &config.admin.listen;
     let day = 86_400;

@@ -23,7 +23,7 @@ pub(crate) async fn here(config: &Config, ports: Ports, args: &ReconcilerArgs) -
     let reconciler = Reconciler::new(ports, (&config.reconciler).into(), &config.publish);
     let report = reconciler.reconcile(offer.as_ref(), args.dry_run).await;
     let report = report.map_err(|e| Exit::unavailable(e.to_string()))?;
-    runtime::say!("{}", gate::admin::report_json(&report));
+    runtime::say!("{}", desk::report_json(&report));
     verdict(report.has_open_drift(), !report.is_bad())
 }
 

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gate::{Gate, GateListener, admin};
+use desk::Desk;
+use gate::Gate;
 use metrics_exporter_prometheus::PrometheusHandle;
 use reconciler::Reconciler;
-use runtime::{Config, Phase, Tasks, probe, tasks, telemetry};
+use runtime::probe::Ready;
+use runtime::{Config, Phase, Tasks, tasks, telemetry};
 use tokio::net::TcpListener;
 use view::{Ports, Reconcile};
+use web::Probes;
 
 use crate::cli::{ReconcilerArgs, ReconcilerCommand};
 use crate::wire::{self, RedisClient};
@@ -22,7 +25,11 @@ pub(crate) fn begin(config: &Config, tasks: &Tasks) -> Result<PrometheusHandle, 
 
 /// Binds a listener; a port in use is one clear line.
 pub(crate) async fn bind(key: &str, address: &str) -> Result<TcpListener, Exit> {
-    gate::bind(address).await.map_err(|e| Exit::unavailable(format!("{key} = {e}")))
+    web::bind(address).await.map_err(|e| Exit::unavailable(format!("{key} = {e}")))
+}
+
+fn probes(tasks: &Tasks, ready: &Ready, metrics: PrometheusHandle) -> Probes {
+    Probes { tasks: tasks.clone(), ready: ready.clone(), metrics }
 }
 
 fn not_embedded(config: &Config, service: &str) -> Result<(), Exit> {
@@ -59,11 +66,14 @@ pub(crate) async fn start_gate(
     (reconciler, handle): (Arc<Reconciler>, PrometheusHandle),
 ) -> Result<Arc<Gate>, Exit> {
     let log = ports.log.clone();
-    let gate = Gate::new(config, ports, tasks).map_err(|e| Exit::usage(e.0))?;
+    let gate = Gate::new(config, ports.clone(), tasks).map_err(|e| Exit::usage(e.0))?;
     gate.start().await.map_err(|e| Exit::unavailable(e.0))?;
-    GateListener::new(gate.clone(), buyers).spawn();
+    gate::listen(&gate, buyers);
     let reconciler: Arc<dyn Reconcile> = reconciler;
-    admin::spawn(admin::Admin::new(gate.clone(), reconciler, handle), operators);
+    let probes = probes(tasks, gate.ready(), handle);
+    let known = (gate.catalog().clone(), gate.tokens().clone());
+    let desk = Desk::new(ports, known, probes, reconciler, gate.wait());
+    desk::listen(&desk, operators, config.admin.max_connections);
     // A topic without its durable subscription forgets what it takes: not a single order before.
     while let Err(e) = log.ready().await {
         tracing::warn!(error = %e, "not ready: the log");
@@ -126,7 +136,7 @@ pub(crate) async fn writer(config: Config) -> Result<(), Exit> {
     let handle = begin(&config, &tasks)?;
     let ports = wire::ports(&config, &tasks, RedisClient::Tools).await?;
     let ready = writer::spawn(&tasks, &ports, &(&config.writer).into());
-    probe::serve(&tasks, listener, ready, handle);
+    probes(&tasks, &ready, handle).spawn(listener);
     runtime::say!("writer, probes on {}", config.writer.listen);
     until_end(&config, &tasks, None).await
 }
@@ -151,7 +161,7 @@ pub(crate) async fn reconciler(mut config: Config, args: &ReconcilerArgs) -> Res
     let handle = begin(&config, &tasks)?;
     let ports = wire::ports(&config, &tasks, RedisClient::Tools).await?;
     let reconciler = Reconciler::new(ports, (&config.reconciler).into(), &config.publish);
-    probe::serve(&tasks, listener, reconciler.ready(), handle);
+    probes(&tasks, &reconciler.ready(), handle).spawn(listener);
     reconciler.spawn(&tasks);
     runtime::say!("reconciler, probes on {}", config.reconciler.listen);
     until_end(&config, &tasks, None).await

@@ -71,7 +71,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Exit> {
     let file = |key: &'static str| move |e: String| Exit::usage(format!("{key}: {e}"));
     runtime::telemetry::filter(&config.telemetry).map_err(Exit::usage)?;
     let clock = clock::system_clock();
-    gate::Tokens::new(&config.auth, &config.admin.token, clock.clone()).map_err(Exit::usage)?;
+    web::Tokens::new(&config.auth, &config.admin.token, clock.clone()).map_err(Exit::usage)?;
     config.store.secret().read().map_err(file("store.password_file"))?;
     store(config, &clock)?;
     config.cells.secret().read().map_err(file("cells.password_file"))?;

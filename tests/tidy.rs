@@ -130,15 +130,17 @@ fn urls_name_nobodys_server() {
 
 /// Every member and what it may use, without the common first part of their names. What a test
 /// uses is no arrow of the product.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("domain", &[]),
     ("runtime", &[]),
     ("contract", &["domain"]),
+    ("web", &["contract", "domain", "runtime"]),
     ("log", &["runtime"]),
     ("lua", &["domain", "runtime"]),
     ("store", &["domain", "runtime"]),
     ("view", &["domain", "log", "lua", "runtime", "store"]),
-    ("gate", &["contract", "domain", "log", "lua", "runtime", "store", "view"]),
+    ("gate", &["contract", "domain", "log", "lua", "runtime", "store", "view", "web"]),
+    ("desk", &["contract", "domain", "log", "lua", "runtime", "store", "view", "web"]),
     ("writer", &["domain", "log", "lua", "runtime", "store", "view"]),
     ("reconciler", &["domain", "log", "lua", "runtime", "store", "view"]),
     ("loadtest", &["contract", "domain", "lua", "runtime", "store"]),
@@ -146,6 +148,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
         "sluicegate",
         &[
             "contract",
+            "desk",
             "domain",
             "gate",
             "loadtest",
@@ -155,6 +158,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "runtime",
             "store",
             "view",
+            "web",
             "writer",
         ],
     ),
@@ -165,6 +169,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
         "sim",
         &[
             "contract",
+            "desk",
             "domain",
             "gate",
             "log",
@@ -174,6 +179,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "store",
             "testkit",
             "view",
+            "web",
             "writer",
         ],
     ),
@@ -190,6 +196,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "store",
             "testkit",
             "view",
+            "web",
             "writer",
         ],
     ),

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use domain::Buyer;
-use gate::Tokens;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use web::Tokens;
 
 /// How a measurement is made.
 #[derive(Debug, Clone, Copy)]

@@ -13,13 +13,13 @@ use domain::frame::{self, Item, Mode, Sealed};
 use domain::{
     Buyer, CampaignNo, HoldState, IdempotencyKey, Line, Nonce, OfferId, OrderId, Payload,
 };
-use gate::Tokens;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use orderlog::port::{LogError, Partition};
 use runtime::Config;
 use view::Ports;
+use web::Tokens;
 
 use crate::reference::{Buy, serve};
 use crate::stand::Stand;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{CampaignId, Identity, Offer, OfferId, Price, Tenant};
-use gate::{Gate, GateListener};
+use gate::Gate;
 use orderlog::port::{Consumer, LogError, OrderLog, Partition, Reader};
 use reconciler::Reconciler;
 use runtime::{Config, Phase, Tasks};
@@ -124,9 +124,9 @@ impl Stand {
             Reconciler::new(ports.clone(), (&config.reconciler).into(), &config.publish);
         let gate = Gate::new(config, ports.clone(), &tasks)?;
         gate.start().await?;
-        let listener = gate::bind("127.0.0.1:0").await?;
+        let listener = web::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        GateListener::new(gate.clone(), listener).spawn();
+        gate::listen(&gate, listener);
         gate.set_ready();
         Ok(Self { address, ports, gate, reconciler, tasks })
     }

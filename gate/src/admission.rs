@@ -19,6 +19,8 @@ use hyper::header::HeaderName;
 use runtime::config::{LimitConfig, LimitsConfig};
 use tokio::time::Instant;
 
+use web::client::prefix;
+
 use crate::keys::Keys;
 use crate::metrics;
 
@@ -130,17 +132,6 @@ fn keyed(
         metrics::keys_forgotten(dimension.as_str(), charged.forgotten);
     }
     charged.result.map_err(|wait| (limit.per_second, wait))
-}
-
-/// Who counts as one address: an IPv4 address as it is, an IPv6 address by its /64.
-pub(crate) fn prefix(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-        }
-        v4 @ IpAddr::V4(_) => v4,
-    }
 }
 
 fn limited(name: &str, per_second: u32, wait: Duration) -> Problem {

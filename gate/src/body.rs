@@ -1,82 +1,20 @@
-//! Reading a request: the body under its limits, strict JSON, the idempotency key, the query.
+//! Reading a purchase: its idempotency key, its body, and how long somebody waits for an order.
 //!
-//! Unknown and duplicate fields are refused, also inside `metadata`; nesting is bounded by the
-//! parser (128). What two clients write differently but mean the same has one canonical form,
-//! because the order id depends on it (`metadata.rs`).
+//! What two clients write differently but mean the same has one canonical form, because the order
+//! id depends on it (`metadata.rs`). Unknown and duplicate fields are refused inside `metadata`
+//! too.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use contract::Reason;
 use contract::buyers::Purchase;
-use contract::routes::Field;
 use domain::IdempotencyKey;
-use http_body_util::BodyExt;
-use hyper::body::Body;
-use hyper::header::{CONTENT_LENGTH, HeaderMap};
-use serde::Deserialize;
+use web::body::{Refusal, json, refuse};
 
 use crate::metadata;
 
-/// A refusal with its detail.
-pub(crate) type Refusal = (Reason, String);
-
 /// Largest canonical metadata, bytes.
 const MAX_METADATA: usize = 1024;
-
-pub(crate) fn refuse<T>(reason: Reason, detail: impl Into<String>) -> Result<T, Refusal> {
-    Err((reason, detail.into()))
-}
-
-/// Reads a body of at most `most` bytes within `limit`.
-pub(crate) async fn read<B: Body<Data = Bytes> + Unpin>(
-    mut body: B,
-    headers: &HeaderMap,
-    most: usize,
-    limit: Duration,
-) -> Result<Bytes, Refusal> {
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
-    }
-    let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    let too_large = || refuse(Reason::BodyTooLarge, format!("at most {most} bytes"));
-    if announced.is_some_and(|n| n > most as u64) {
-        return too_large();
-    }
-    let until = tokio::time::Instant::now() + limit;
-    let mut all = BytesMut::new();
-    loop {
-        let frame = match tokio::time::timeout_at(until, body.frame()).await {
-            Err(_) => return refuse(Reason::RequestTimeout, "the body did not arrive in time"),
-            Ok(None) => return Ok(all.freeze()),
-            Ok(Some(Err(_))) => return refuse(Reason::Malformed, "the body broke off"),
-            Ok(Some(Ok(frame))) => frame,
-        };
-        let Ok(data) = frame.into_data() else { continue };
-        if all.len() + data.len() > most {
-            return too_large();
-        }
-        if all.is_empty() && body.is_end_stream() {
-            return Ok(data);
-        }
-        all.extend_from_slice(&data);
-    }
-}
-
-/// A non-empty body must say that it is JSON.
-pub(crate) fn check_json(content_type: Option<&[u8]>, body: &[u8]) -> Result<(), Refusal> {
-    if body.is_empty() {
-        return Ok(());
-    }
-    let value = content_type.and_then(|v| std::str::from_utf8(v).ok()).unwrap_or("");
-    let media = value.split(';').next().unwrap_or("").trim();
-    if media.eq_ignore_ascii_case("application/json") {
-        Ok(())
-    } else {
-        refuse(Reason::UnsupportedMediaType, "a body needs Content-Type: application/json")
-    }
-}
 
 /// The key of a request that has these `Idempotency-Key` headers.
 pub(crate) fn idempotency_key(headers: &[&[u8]]) -> Result<IdempotencyKey, Refusal> {
@@ -129,30 +67,6 @@ fn quantity(text: &str, most: u32) -> Result<u32, Refusal> {
     } else {
         refuse(Reason::Malformed, "quantity is an integer")
     }
-}
-
-/// Parses a strict JSON object; the detail says where it went wrong.
-pub(crate) fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
-    let mut d = serde_json::Deserializer::from_slice(body);
-    let parsed = contract::object(&mut d).and_then(|value| d.end().map(|()| value));
-    parsed.or_else(|e| refuse(Reason::Malformed, e.to_string()))
-}
-
-/// The values of a query string; an unknown or doubled name is refused.
-pub(crate) fn query<'a>(
-    query: Option<&'a str>,
-    known: &'static [Field],
-) -> Result<BTreeMap<&'static str, std::borrow::Cow<'a, str>>, Refusal> {
-    let mut out = BTreeMap::new();
-    for (name, value) in form_urlencoded::parse(query.unwrap_or("").as_bytes()) {
-        let Some(name) = known.iter().map(|k| k.name).find(|k| *k == name) else {
-            return refuse(Reason::Malformed, format!("unknown query field {name:?}"));
-        };
-        if out.insert(name, value).is_some() {
-            return refuse(Reason::Malformed, format!("query field {name:?} was given twice"));
-        }
-    }
-    Ok(out)
 }
 
 /// `500ms` or `5s`; more than 30 s counts as 30 s.

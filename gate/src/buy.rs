@@ -9,21 +9,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cells::port::{CellError, Mark, Refusal, ReserveItem, Reserved};
-use contract::buyers::{Links, Taken};
+use contract::buyers::{Links, Money, Taken};
 use contract::{Problem, Reason, show_time};
 use domain::frame::{Mode, Sealed};
 use domain::order::RejectReason;
-use domain::{Buyer, HoldState, IdempotencyKey, Kind, Line, Nonce, OrderId, Payload, Status};
+use domain::{HoldState, IdempotencyKey, Kind, Line, Nonce, OrderId, Payload, Status};
 use runtime::mutant::{self, Mutant};
 use store::port::OrderRow;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use view::Known;
+use view::failed::{self, Down};
+use web::answer::{self, Answer};
 
-use crate::answer::{self, Answer, Handled};
+use crate::admitted::Admitted;
+use crate::answer::Handled;
 use crate::body::BuyBody;
 use crate::emit::{Held, Place, Tell};
-use crate::failed::{self, Down};
 use crate::metrics::Outcome;
 use crate::orders::{self, Stands};
 use crate::reserve::{Done, Lane};
@@ -34,9 +36,7 @@ pub(crate) struct Request {
     pub known: Arc<Known>,
     /// The buyer's cell.
     pub lane: Arc<Lane>,
-    pub buyer: Buyer,
-    /// [`domain::Identity::buyer_hash`] of the buyer.
-    pub buyer_hash: u64,
+    pub who: Admitted,
     pub key: IdempotencyKey,
     pub body: BuyBody,
 }
@@ -82,7 +82,7 @@ pub(crate) async fn buy(gate: &Gate, request: Request) -> Handled {
     }
     let campaign = request.known.campaign.number;
     let identity = &gate.ports.identity;
-    let order = identity.order_id(campaign, &request.buyer, &request.key, &content);
+    let order = identity.order_id(campaign, request.who.buyer(), &request.key, &content);
     let Some(place) = gate.emit.place(request.lane.partition) else {
         let p = Problem::with(Reason::Overloaded, "the log's queue is full");
         return Err(p.about(order));
@@ -106,7 +106,7 @@ fn payload(request: &Request, order: OrderId) -> Payload {
     let line = Line { cell, qty: request.body.quantity, unit_minor: offer.price.minor };
     Payload {
         order,
-        buyer: request.buyer.clone(),
+        buyer: request.who.buyer().clone(),
         key: request.key.clone(),
         lines: vec![line],
         anchor: 0,
@@ -167,8 +167,8 @@ impl Attempt<'_> {
     async fn reserve(&self, checked: bool, place: Place) -> Option<Done> {
         let item = ReserveItem {
             id: self.order.into(),
-            buyer: Some(self.request.buyer.clone()),
-            buyer_hash: self.request.buyer_hash,
+            buyer: Some(self.request.who.buyer().clone()),
+            buyer_hash: self.request.who.hash(&self.gate.ports.identity),
             qty: self.request.body.quantity,
             nonce: self.nonce,
             state: HoldState::Sealed,
@@ -355,7 +355,7 @@ impl Attempt<'_> {
     }
 
     async fn row_of_key(&self) -> Result<Option<OrderRow>, Down> {
-        let (buyer, key) = (&self.request.buyer, &self.request.key);
+        let (buyer, key) = (self.request.who.buyer(), &self.request.key);
         self.gate.ports.store.order_of_key(buyer, key).await.map_err(failed::database)
     }
 
@@ -393,7 +393,7 @@ impl Attempt<'_> {
 
     fn accepted(&self, t_ms: Option<u64>) -> Handled {
         let now_s = (self.gate.ports.clock.now_ms() / 1000) as u32;
-        let receipt = self.gate.ports.identity.receipt(self.order, &self.request.buyer, now_s);
+        let receipt = self.gate.ports.identity.receipt(self.order, self.request.who.buyer(), now_s);
         let link = self.link(Some(&receipt));
         Ok((self.taken(Status::Accepted, t_ms, link), Outcome::Accepted))
     }
@@ -414,7 +414,7 @@ impl Attempt<'_> {
             status,
             offer: self.request.known.offer.id.name().into(),
             quantity: p.anchor_line().qty,
-            amount: orders::money(&p.currency, p.amount_minor()),
+            amount: Money::new(&p.currency, p.amount_minor()),
             expires_at: t_ms.map(|t| show_time(t + p.window_ms)),
             links: Links { this: link.as_str().into() },
         };

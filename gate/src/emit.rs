@@ -169,12 +169,12 @@ impl Emit {
             Ok(Ok(())) => true,
             Ok(Err(e)) => {
                 crate::metrics::publish_failed();
-                crate::failed::log(e);
+                view::failed::log(e);
                 false
             }
             Err(_) => {
                 crate::metrics::publish_failed();
-                crate::failed::log(LogError::Unknown(
+                view::failed::log(LogError::Unknown(
                     Partition::Main(partition),
                     "no answer in time".into(),
                 ));

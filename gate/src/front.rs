@@ -11,7 +11,7 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
@@ -21,22 +21,22 @@ use domain::Tenant;
 use domain::limit::Dimension;
 use hyper::header::CONNECTION;
 use runtime::Phase;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
+use web::alarm::Alarm;
+use web::answer::{self, Answer};
+use web::client::{Said, client, is_trusted};
+use web::{Conn, message};
 
 use crate::admission::Asked;
-use crate::alarm::Alarm;
-use crate::answer::{self, Answer};
+use crate::admitted::Arrival;
 use crate::buy;
-use crate::client::{Said, client, is_trusted};
-use crate::http::{self, Arrival};
-use crate::message;
+use crate::http;
 use crate::metrics::Outcome;
 use crate::state::Gate;
-use crate::stream::Conn;
 
-/// The most that is read at once; a longer request is hyper's.
-const READ: usize = 4096;
+/// What answers usually have room in.
+const ROOM: usize = 4096;
 /// Headers of a plain request; more are hyper's.
 const HEADERS: usize = 24;
 
@@ -54,43 +54,56 @@ struct Plain {
     total: usize,
 }
 
-/// Serves purchases until something else comes: `Some` is what was read of it. `None` when the
-/// connection has ended.
-pub(crate) async fn serve(gate: &Arc<Gate>, peer: IpAddr, conn: &mut Conn) -> Option<BytesMut> {
-    let mut buffer = BytesMut::with_capacity(READ);
+/// Serves purchases until something else comes: true when the connection goes on with that, which
+/// lies ahead in it; false when it has ended.
+pub(crate) async fn serve(gate: &Gate, peer: IpAddr, conn: &mut Conn) -> bool {
+    match purchases(gate, peer, conn).await {
+        Some(rest) => {
+            conn.ahead = rest;
+            true
+        }
+        None => false,
+    }
+}
+
+/// What was read of something else; `None` when the connection has ended.
+async fn purchases(gate: &Gate, peer: IpAddr, conn: &mut Conn) -> Option<BytesMut> {
+    let mut buffer = std::mem::take(&mut conn.ahead);
     let mut front = Front {
         gate,
         peer,
         is_trusted: is_trusted(&gate.cfg.trusted_proxies, peer),
-        out: Vec::with_capacity(READ),
+        out: Vec::with_capacity(ROOM),
         date: Date::default(),
     };
     let limit = Duration::from_millis(gate.cfg.header_timeout_ms);
     let alarm = Alarm::new(limit);
     let mut stop = gate.tasks.watch(Phase::StopAccept);
-    let mut asked = false;
+    // What came with the connection is served first.
+    let (mut asked, mut ahead) = (false, !buffer.is_empty());
     loop {
-        let mut late = alarm.until((Instant::now() + limit).into_std());
-        let mut woken = false;
-        let read = poll_fn(|cx| {
-            if stop.is_reached(cx) {
-                return Poll::Ready(0);
+        if !std::mem::take(&mut ahead) {
+            let mut late = alarm.until((Instant::now() + limit).into_std());
+            let mut woken = false;
+            let read = poll_fn(|cx| {
+                if stop.is_reached(cx) {
+                    return Poll::Ready(0);
+                }
+                let read = pin!(conn.read_on(&mut buffer)).poll(cx);
+                if let Poll::Ready(read) = read {
+                    return Poll::Ready(read.unwrap_or_default());
+                }
+                // The alarm, too, has the waker until it goes off.
+                let ask = woken || !asked || alarm.has_gone_off();
+                (asked, woken) = (true, true);
+                if ask && Pin::new(&mut late).poll(cx).is_ready() {
+                    return Poll::Ready(0);
+                }
+                Poll::Pending
+            });
+            if read.await == 0 {
+                return None;
             }
-            buffer.reserve(READ);
-            let read = pin!(conn.stream.read_buf(&mut buffer)).poll(cx);
-            if let Poll::Ready(read) = read {
-                return Poll::Ready(read.unwrap_or_default());
-            }
-            // The alarm, too, has the waker until it goes off.
-            let ask = woken || !asked || alarm.has_gone_off();
-            (asked, woken) = (true, true);
-            if ask && Pin::new(&mut late).poll(cx).is_ready() {
-                return Poll::Ready(0);
-            }
-            Poll::Pending
-        });
-        if read.await == 0 {
-            return None;
         }
         let began = Instant::now();
         while !buffer.is_empty() {

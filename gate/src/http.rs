@@ -2,35 +2,29 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use contract::routes::Found;
 use contract::{Buyers, Problem, Reason};
-use domain::limit::Dimension;
-use hyper::body::Body;
+use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, CONTENT_TYPE, FORWARDED, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Version};
+use hyper::{Method, Request};
 use runtime::Phase;
 use tokio::time::Instant;
+use web::answer::{self, Answer, Reply};
+use web::body::{self as read, Refusal};
+use web::client::{Said, client};
+use web::message::{Whole, authorization};
+use web::{Conn, Service};
 
-use crate::admission::Asked;
-use crate::answer::{self, Answer, Handled, Reply};
-use crate::auth::Verified;
-use crate::buy;
-use crate::client::{Said, client};
-use crate::message::{self, Whole, authorization};
-use crate::metrics::Outcome;
+use crate::admitted::{Arrival, Stranger};
+use crate::answer::{Handled, ended};
+use crate::metrics::{self, Outcome};
 use crate::state::Gate;
-use crate::{body, offers, orders};
-
-/// From where a request came, and when.
-#[derive(Clone, Copy)]
-pub(crate) struct Arrival {
-    pub ip: IpAddr,
-    pub at: Instant,
-}
+use crate::{body, buy, front, offers, orders};
 
 /// What a purchase says before its body.
 pub(crate) struct Head<'a> {
@@ -42,21 +36,28 @@ pub(crate) struct Head<'a> {
     pub has_query: bool,
 }
 
-/// Answers what came over a socket, if it is a message at all.
-pub(crate) async fn received<B>(gate: Arc<Gate>, peer: IpAddr, request: Request<B>) -> Reply
-where
-    B: Body<Data = Bytes> + Unpin,
-{
-    let began = Instant::now();
-    let Err(refusal) = message::check(&request) else {
-        let version = request.version();
-        return respond(gate, peer, request.map(|body| Whole { body, version })).await;
-    };
-    let mut answer = end(&gate, None, began, Err(refusal));
-    if request.version() >= Version::HTTP_2 {
-        answer.headers.retain(|(name, _)| name != CONNECTION);
+impl Service for Gate {
+    fn connections(&self, change: i64) {
+        metrics::connections(change as f64);
+        self.connections.fetch_add(change as isize, Ordering::Relaxed);
     }
-    answer.into()
+
+    fn refused(&self, bound: &'static str) {
+        metrics::connection_refused(bound);
+    }
+
+    async fn first(&self, from: IpAddr, conn: &mut Conn) -> bool {
+        // Purchases first; from something else on the connection is hyper's.
+        front::serve(self, from, conn).await
+    }
+
+    async fn answer(self: Arc<Self>, from: IpAddr, request: Request<Whole<Incoming>>) -> Reply {
+        respond(self, from, request).await
+    }
+
+    fn malformed(&self, problem: Problem) -> Reply {
+        end(self, None, Instant::now(), Err(problem)).into()
+    }
 }
 
 /// Whose request it is.
@@ -97,15 +98,12 @@ where
     if parts.method == Method::HEAD {
         answer.body = Bytes::new();
     }
-    if parts.version >= Version::HTTP_2 {
-        answer.headers.retain(|(name, _)| name != CONNECTION);
-    }
     answer.into()
 }
 
 /// Counts a request, and says whether its connection ends with it.
 pub(crate) fn end(gate: &Gate, route: Option<Buyers>, began: Instant, handled: Handled) -> Answer {
-    let (mut answer, outcome) = answer::ended(handled);
+    let (mut answer, outcome) = ended(handled);
     // Of a body that was not read nobody knows where it ends.
     let broken = [Reason::BodyTooLarge, Reason::RequestTimeout].map(Outcome::Problem);
     if gate.tasks.is_at(Phase::NotReady) || broken.contains(&outcome) {
@@ -119,13 +117,8 @@ fn ready(gate: &Gate) -> Handled {
     if gate.is_ready() {
         Ok((answer::text(200, "ready\n"), Outcome::Answered))
     } else {
-        Err(Problem::new(not_serving(gate)))
+        Err(Problem::new(gate.not_serving()))
     }
-}
-
-/// Why requests are not served now.
-pub(crate) fn not_serving(gate: &Gate) -> Reason {
-    if gate.is_open() { Reason::Draining } else { Reason::Starting }
 }
 
 async fn routed<B>(
@@ -149,10 +142,10 @@ where
             has_query: parts.uri.query().is_some(),
         };
         let most = Buyers::Buy.spec().body.map_or(0, |b| b.most);
-        let body = body::read(incoming, &parts.headers, most, limit);
+        let body = read::read(incoming, &parts.headers, most, limit);
         return Box::pin(purchase(gate, arrival, &head, body)).await;
     }
-    admitted(gate, arrival)?;
+    let stranger = Stranger::new(gate, arrival)?;
     let (route, parameters) = match found {
         Found::Route(route, parameters) => (route, parameters),
         Found::Methods(allowed) => {
@@ -169,42 +162,16 @@ where
             Box::pin(offers::get(gate, &tenant, name)).await
         }
         Buyers::Order => {
-            let who = buyer(gate, arrival, authorization(&parts.headers))?;
-            Box::pin(orders::by_id(gate, &who.buyer, name, query)).await
+            let who = stranger.buyer(gate, authorization(&parts.headers))?;
+            Box::pin(orders::by_id(gate, &who, name, query)).await
         }
         Buyers::OrderOfKey => {
-            let who = buyer(gate, arrival, authorization(&parts.headers))?;
-            Box::pin(orders::by_key(gate, &who.buyer, query)).await
+            let who = stranger.buyer(gate, authorization(&parts.headers))?;
+            Box::pin(orders::by_key(gate, &who, query)).await
         }
         // These went another way.
         Buyers::Buy | Buyers::Live | Buyers::Ready => Err(Problem::new(Reason::UnknownRoute)),
     }
-}
-
-/// What every request is asked first.
-fn admitted(gate: &Gate, arrival: Arrival) -> Result<(), Problem> {
-    if !gate.is_open() || gate.tasks.is_at(Phase::FlushLog) {
-        return Err(Problem::new(not_serving(gate)));
-    }
-    let asked = Asked { ip: arrival.ip, tenant: "", buyer: "", offer: "" };
-    gate.admission.admit(Dimension::STRANGER, &asked, arrival.at)
-}
-
-/// The buyer of a request that is about no offer, within the own limit.
-fn buyer(
-    gate: &Gate,
-    arrival: Arrival,
-    authorization: Option<&[u8]>,
-) -> Result<Arc<Verified>, Problem> {
-    let verified = verified(gate, authorization)?;
-    let asked = Asked::by(&verified.buyer, arrival.ip, "");
-    gate.admission.admit(Dimension::BUYER, &asked, arrival.at)?;
-    Ok(verified)
-}
-
-fn verified(gate: &Gate, authorization: Option<&[u8]>) -> Result<Arc<Verified>, Problem> {
-    let refused = || Problem::with(Reason::Unauthenticated, "send a valid Bearer token");
-    authorization.and_then(|h| gate.tokens.buyer(h)).ok_or_else(refused)
 }
 
 /// A purchase; its body is asked for when everything before it is right.
@@ -212,7 +179,7 @@ pub(crate) async fn purchase<T: AsRef<[u8]>>(
     gate: &Gate,
     arrival: Arrival,
     head: &Head<'_>,
-    body: impl Future<Output = Result<T, body::Refusal>>,
+    body: impl Future<Output = Result<T, Refusal>>,
 ) -> Handled {
     let request = understand(gate, arrival, head, body).await?;
     buy::buy(gate, request).await
@@ -223,17 +190,13 @@ async fn understand<T: AsRef<[u8]>>(
     gate: &Gate,
     arrival: Arrival,
     head: &Head<'_>,
-    body: impl Future<Output = Result<T, body::Refusal>>,
+    body: impl Future<Output = Result<T, Refusal>>,
 ) -> Result<buy::Request, Problem> {
-    admitted(gate, arrival)?;
-    let verified = verified(gate, head.authorization)?;
-    let buyer = verified.buyer.clone();
-    let asked = Asked::by(&buyer, arrival.ip, head.offer);
-    gate.admission.admit(Dimension::PURCHASE, &asked, arrival.at)?;
-    let known = offers::find(gate, buyer.tenant(), head.offer).await?;
-    let lane = gate.reserve.lane(&gate.cell_of(&known.offer, &buyer));
-    let buyer_hash = verified.hash(&gate.ports.identity);
-    if let Some(refusal) = buy::early(&known, &lane, || buyer_hash) {
+    let stranger = Stranger::new(gate, arrival)?;
+    let who = stranger.buyer_of(gate, head.authorization, head.offer)?;
+    let known = offers::find(gate, who.buyer().tenant(), head.offer).await?;
+    let lane = gate.reserve.lane(&gate.cell_of(&known.offer, who.buyer()));
+    if let Some(refusal) = buy::early(&known, &lane, || who.hash(&gate.ports.identity)) {
         return Err(refusal);
     }
     if head.has_query {
@@ -241,7 +204,7 @@ async fn understand<T: AsRef<[u8]>>(
     }
     let key = body::idempotency_key(head.keys)?;
     let bytes = body.await?;
-    body::check_json(head.content_type, bytes.as_ref())?;
+    read::check_json(head.content_type, bytes.as_ref())?;
     let body = body::buy(bytes.as_ref(), gate.cfg.max_quantity)?;
-    Ok(buy::Request { known, lane, buyer, buyer_hash, key, body })
+    Ok(buy::Request { known, lane, who, key, body })
 }

@@ -6,36 +6,25 @@
 //! under the rules of PROTOCOL 6.3. Deliberately absent: any write to a database on the buyers'
 //! side.
 
-pub mod admin;
 mod admission;
-mod alarm;
+mod admitted;
 mod answer;
-mod auth;
 mod body;
 mod buy;
-mod client;
 mod emit;
-mod failed;
 mod front;
 mod http;
 mod keys;
-mod message;
 mod metadata;
 mod metrics;
 mod offers;
 mod orders;
-mod proxied;
-mod remembered;
 mod reserve;
 mod serve;
 mod soldout;
 mod state;
-mod stream;
 mod wait;
-mod wire;
 
-pub use answer::Reply;
-pub use auth::{Claims, Operator, Role, Tokens, Verified};
 pub use http::respond;
-pub use serve::{GateListener, bind};
+pub use serve::listen;
 pub use state::{Gate, Starting};

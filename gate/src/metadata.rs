@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::body::{Refusal, refuse};
+use web::body::{Refusal, refuse};
 
 /// Values inside of each other, the object itself included.
 const MAX_DEPTH: usize = 126;

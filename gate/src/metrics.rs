@@ -134,9 +134,6 @@ pub(crate) fn connections(delta: f64) {
 pub(crate) fn connection_refused(why: &'static str) {
     counter!("sluicegate_connections_refused_total", "why" => why).increment(1);
 }
-pub(crate) fn dependency_failed(dependency: &'static str) {
-    counter!("sluicegate_dependency_errors_total", "dependency" => dependency).increment(1);
-}
 pub(crate) fn keys_forgotten(limit: &'static str, n: usize) {
     counter!("sluicegate_limit_keys_forgotten_total", "limit" => limit).increment(n as u64);
 }

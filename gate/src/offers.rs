@@ -5,17 +5,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contract::buyers::{Offer, OfferState};
+use contract::buyers::{Money, Offer, OfferState};
 use contract::{Problem, Reason, show_time};
 use domain::{Flag, OfferId, Tenant};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use view::Known;
+use view::failed::{self, Down};
+use web::answer;
 
-use crate::answer::{self, Handled};
-use crate::failed::{self, Down};
+use crate::answer::Handled;
 use crate::metrics::Outcome;
-use crate::orders;
 use crate::state::Gate;
 
 const FRESH: Duration = Duration::from_millis(500);
@@ -46,7 +46,7 @@ pub(crate) async fn get(gate: &Gate, tenant: &Tenant, name: &str) -> Handled {
     let body = Offer {
         offer: offer.id.name().into(),
         sku: offer.sku.as_str().into(),
-        price: orders::money(&offer.price.currency, offer.price.minor),
+        price: Money::new(&offer.price.currency, offer.price.minor),
         campaign: campaign.id.name().into(),
         opens_at: time(campaign.opens_at_ms),
         closes_at: time(campaign.closes_at_ms),

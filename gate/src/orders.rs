@@ -17,17 +17,14 @@ use runtime::mutant::{self, Mutant};
 use serde_json::value::RawValue;
 use store::port::OrderRow;
 use tokio::time::Instant;
+use view::failed::{self, Down};
+use web::{answer, body as read};
 
-use crate::answer::{self, Handled};
+use crate::admitted::Admitted;
+use crate::answer::Handled;
 use crate::body;
-use crate::failed::{self, Down};
 use crate::metrics::Outcome;
 use crate::state::Gate;
-
-/// An amount of money.
-pub(crate) fn money(currency: &str, minor: i64) -> Money<'_> {
-    Money { currency: currency.into(), minor }
-}
 
 /// Where an order stands that has no row yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,14 +75,14 @@ fn row_body<'a>(row: &'a OrderRow, link: &'a str) -> Order<'a> {
     let line = |l: &'a (OfferId, u8, u32, i64)| OrderLine {
         offer: l.0.name().into(),
         quantity: l.2,
-        unit_price: money(&row.currency, l.3),
+        unit_price: Money::new(&row.currency, l.3),
     };
     Order {
         order_id: row.order,
         status: Status::Row(row.status),
         version: row.version,
         lines: row.lines.iter().map(line).collect(),
-        amount: Some(money(&row.currency, row.amount)),
+        amount: Some(Money::new(&row.currency, row.amount)),
         reason: row.reason,
         metadata: metadata(&row.metadata),
         created_at: Some(show_time(row.created_at)),
@@ -104,14 +101,14 @@ pub(crate) fn payload_body<'a>(
     let line = |l: &'a domain::Line| OrderLine {
         offer: l.cell.offer.name().into(),
         quantity: l.qty,
-        unit_price: money(&p.currency, l.unit_minor),
+        unit_price: Money::new(&p.currency, l.unit_minor),
     };
     Order {
         order_id: p.order,
         status: stands.status(),
         version: 0,
         lines: p.lines.iter().map(line).collect(),
-        amount: Some(money(&p.currency, p.amount_minor())),
+        amount: Some(Money::new(&p.currency, p.amount_minor())),
         reason: stands.reason(),
         metadata: metadata(&p.metadata),
         created_at: Some(show_time(t_ms)),
@@ -177,8 +174,9 @@ struct Ask<'a> {
 }
 
 /// `GET /v1/orders/{id}`.
-pub(crate) async fn by_id(gate: &Gate, buyer: &Buyer, id: &str, query: Option<&str>) -> Handled {
-    let fields = body::query(query, Buyers::Order.spec().query)?;
+pub(crate) async fn by_id(gate: &Gate, who: &Admitted, id: &str, query: Option<&str>) -> Handled {
+    let buyer = who.buyer();
+    let fields = read::query(query, Buyers::Order.spec().query)?;
     let wait = fields.get("wait").map(|w| body::wait(w)).transpose()?.unwrap_or(Duration::ZERO);
     let order = id.parse().map_err(|_| unknown())?;
     let ask = Ask {
@@ -334,8 +332,9 @@ impl Ask<'_> {
 }
 
 /// `GET /v1/orders?idempotency_key=K`.
-pub(crate) async fn by_key(gate: &Gate, buyer: &Buyer, query: Option<&str>) -> Handled {
-    let fields = body::query(query, Buyers::OrderOfKey.spec().query)?;
+pub(crate) async fn by_key(gate: &Gate, who: &Admitted, query: Option<&str>) -> Handled {
+    let buyer = who.buyer();
+    let fields = read::query(query, Buyers::OrderOfKey.spec().query)?;
     let key = fields.get("idempotency_key").and_then(|k| k.parse().ok());
     let key = key.ok_or_else(|| {
         let text = "idempotency_key is needed: 1 to 128 visible ASCII characters";

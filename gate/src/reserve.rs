@@ -284,7 +284,7 @@ impl Reserve {
             };
             unknown |= matches!(error, CellError::Unknown(_));
             crate::metrics::reserve_error(&error);
-            crate::failed::redis(error.clone());
+            view::failed::redis(error.clone());
             if attempt >= ATTEMPTS || !error.is_transient() {
                 return (Err(error), unknown, sent);
             }

@@ -86,7 +86,7 @@ impl SoldOut {
             }
             Ok(None) => {}
             // Everybody goes the long way, which is slower and as right.
-            Err(e) => drop(crate::failed::redis(e)),
+            Err(e) => drop(view::failed::redis(e)),
         }
     }
 }

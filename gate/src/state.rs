@@ -1,15 +1,18 @@
 //! The gate's state: ports, combiners, caches. One per process, shared by all connections.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicIsize, Ordering};
 
+use cells::port::Wait;
+use contract::Reason;
 use domain::{CellId, Offer};
 use runtime::config::GateConfig;
+use runtime::probe::Ready;
 use runtime::{Config, Phase, Tasks};
 use view::{CatalogCache, Ports};
+use web::Tokens;
 
 use crate::admission::Admission;
-use crate::auth::Tokens;
 use crate::emit::Emit;
 use crate::offers::Offers;
 use crate::reserve::Reserve;
@@ -25,7 +28,7 @@ pub struct Gate {
     pub(crate) cfg: GateConfig,
     pub(crate) ports: Ports,
     pub(crate) tasks: Tasks,
-    pub(crate) tokens: Tokens,
+    pub(crate) tokens: Arc<Tokens>,
     pub(crate) admission: Admission,
     pub(crate) catalog: Arc<CatalogCache>,
     pub(crate) reserve: Arc<Reserve>,
@@ -33,8 +36,8 @@ pub struct Gate {
     pub(crate) offers: Offers,
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) requests: crate::metrics::Requests,
-    pub(crate) connections: std::sync::atomic::AtomicUsize,
-    ready: AtomicBool,
+    pub(crate) connections: AtomicIsize,
+    ready: Ready,
 }
 
 impl Gate {
@@ -56,7 +59,7 @@ impl Gate {
         let waiters = Waiters::new(ports.store.clone(), config.gate.max_waiters);
         Ok(Arc::new(Self {
             cfg: config.gate.clone(),
-            tokens,
+            tokens: Arc::new(tokens),
             admission: Admission::new(&config.limits),
             reserve: Arc::new(reserve),
             emit,
@@ -67,7 +70,7 @@ impl Gate {
             ports,
             tasks: tasks.clone(),
             connections: Default::default(),
-            ready: AtomicBool::new(false),
+            ready: Ready::default(),
         }))
     }
 
@@ -81,7 +84,7 @@ impl Gate {
 
     /// From now on requests are served.
     pub fn set_ready(&self) {
-        self.ready.store(true, Ordering::Release);
+        self.ready.set(true);
     }
 
     /// True while requests are served and more should come.
@@ -89,13 +92,33 @@ impl Gate {
         self.is_open() && self.tasks.phase() == Phase::Running
     }
 
+    /// Why requests are not served now.
+    pub(crate) fn not_serving(&self) -> Reason {
+        if self.is_open() { Reason::Draining } else { Reason::Starting }
+    }
+
     pub(crate) fn is_open(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
+        self.ready.get()
     }
 
     /// The tokens of this deployment.
-    pub fn tokens(&self) -> &Tokens {
+    pub fn tokens(&self) -> &Arc<Tokens> {
         &self.tokens
+    }
+
+    /// What it knows of offers.
+    pub fn catalog(&self) -> &Arc<CatalogCache> {
+        &self.catalog
+    }
+
+    /// What a hold waits for before it is taken for one; `None`: nothing.
+    pub fn wait(&self) -> Option<Wait> {
+        self.reserve.wait
+    }
+
+    /// Whether it is ready.
+    pub fn ready(&self) -> &Ready {
+        &self.ready
     }
 
     /// True while buyers are connected.

@@ -100,7 +100,7 @@ impl Waiters {
         }
         for (db, orders) in by_db {
             for piece in orders.chunks(PIECE) {
-                let states = self.store.statuses(db, piece).await.map_err(crate::failed::database);
+                let states = self.store.statuses(db, piece).await.map_err(view::failed::database);
                 let Ok(states) = states else { continue };
                 let waiting = self.waiting.lock();
                 for state in states.into_iter().flatten() {

@@ -36,7 +36,7 @@ pub(crate) fn row(status: &'static str) {
     counter!("sluicegate_writer_rows_total", "status" => status).increment(1);
 }
 pub(crate) fn without_hold(n: u32) {
-    counter!("sluicegate_apply_without_hold_total").increment(u64::from(n));
+    view::count_without_hold(n);
 }
 pub(crate) fn apply_failed() {
     counter!("sluicegate_writer_apply_failures_total").increment(1);

@@ -25,6 +25,13 @@ pub struct Money<'a> {
     pub minor: i64,
 }
 
+impl<'a> Money<'a> {
+    /// That many minor units of a currency.
+    pub fn new(currency: &'a str, minor: i64) -> Self {
+        Self { currency: currency.into(), minor }
+    }
+}
+
 /// Where to go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Links<'a> {

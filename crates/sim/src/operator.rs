@@ -107,7 +107,7 @@ async fn call(
     world.tell("operator", || format!("{method} {path} at gate-{gate}"));
     let served = async {
         node.running().await;
-        let answer = gate::admin::respond(admin, request).await;
+        let answer = desk::respond(&admin, request).await;
         node.running().await;
         answer
     };

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::cells::Engine;
+use desk::Desk;
 use gate::Gate;
-use gate::admin::Admin;
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
 use reconciler::Reconciler;
 use runtime::{Config, Tasks};
 use view::Ports;
+use web::Probes;
 
 use crate::cells::NodeRunner;
 use crate::log::NodeLog;
@@ -63,7 +64,7 @@ struct Process {
     node: Arc<Node>,
     /// The operators' reconciler in a gate: the same process, told apart by what it may do.
     desk: Option<Arc<Node>>,
-    gate: Option<(Arc<Gate>, Admin)>,
+    gate: Option<(Arc<Gate>, Arc<Desk>)>,
 }
 
 /// All processes of a schedule.
@@ -124,7 +125,7 @@ impl Fleet {
         node: &Node,
         ports: &Ports,
         tasks: &Tasks,
-    ) -> Option<(Arc<Gate>, Admin, Arc<Node>)> {
+    ) -> Option<(Arc<Gate>, Arc<Desk>, Arc<Node>)> {
         let gate = match Gate::new(&self.config, ports.clone(), tasks) {
             Ok(gate) => gate,
             Err(e) => {
@@ -134,7 +135,10 @@ impl Fleet {
         };
         let desk = Node::new(&self.world, Role::Reconciler, DESK + node.index, node.life);
         let mended = self.reconciler(&crate::process::ports(&desk));
-        let admin = Admin::new(gate.clone(), mended, self.metrics.clone());
+        let (tasks, ready) = (tasks.clone(), gate.ready().clone());
+        let probes = Probes { tasks, ready, metrics: self.metrics.clone() };
+        let known = (gate.catalog().clone(), gate.tokens().clone());
+        let admin = Desk::new(ports.clone(), known, probes, mended, gate.wait());
         let starting = gate.clone();
         spawn(async move {
             while starting.start().await.is_err() {
@@ -158,7 +162,7 @@ impl Fleet {
     }
 
     /// A living gate.
-    pub fn gate(&self, index: u64) -> Option<(Arc<Node>, Arc<Gate>, Admin)> {
+    pub fn gate(&self, index: u64) -> Option<(Arc<Node>, Arc<Gate>, Arc<Desk>)> {
         let cast = self.cast.lock();
         let p = cast.get(&(Role::Gate, index)).filter(|p| !p.node.is_dead())?;
         p.gate.clone().map(|(gate, admin)| (p.node.clone(), gate, admin))

@@ -65,7 +65,7 @@ impl Lab {
         let redis = Arc::new(Redis::new(&|s| plant.edit(s))?);
         plant.check()?;
         let clock = Arc::new(Still);
-        let tokens = gate::Tokens::new(&config.auth, ADMIN_TOKEN, clock)?;
+        let tokens = web::Tokens::new(&config.auth, ADMIN_TOKEN, clock)?;
         let mint = |n: u64| {
             let buyer: Buyer = format!("b{n}").parse().map_err(|e| format!("{e}"))?;
             let token = tokens.mint_buyer(&buyer, 86_400).ok_or("no secret to sign with")?;

@@ -5,11 +5,14 @@
 //! each other; what two of them need lives here.
 
 mod catalog;
+pub mod failed;
 mod follow;
+mod lost;
 mod operate;
 mod ports;
 
 pub use catalog::{CatalogCache, Known, POLL};
 pub use follow::{Follow, Followed};
+pub use lost::{count_without_hold, without_hold};
 pub use operate::{Drift, HoldStatus, OperateError, Reconcile, Report};
 pub use ports::Ports;

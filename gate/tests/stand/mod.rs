@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cells::script::Call;
 use cells::{CellError, CellResult, Engine, Runner, embedded::Embedded};
+use desk::Desk;
 use domain::{Buyer, CellId, Payload, Tenant};
 use http_body_util::{BodyExt, Full};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
@@ -20,10 +21,10 @@ use reconciler::{Reconciler, Settings};
 use runtime::Config;
 use serde_json::Value;
 use sluicegate_gate as gate;
-use sluicegate_gate::admin::Admin;
-use sluicegate_gate::{Gate, Operator, Role};
+use sluicegate_gate::Gate;
 use testkit::ports::Site;
 use view::Ports;
+use web::{Operator, Probes, Role};
 
 const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -46,20 +47,24 @@ impl Heard {
 pub struct Stand {
     pub site: Site,
     pub gate: Arc<Gate>,
-    pub admin: Admin,
+    pub admin: Arc<Desk>,
 }
 
-async fn gate_over(site: &Site, ports: Ports) -> (Arc<Gate>, Admin) {
+async fn gate_over(site: &Site, ports: Ports) -> (Arc<Gate>, Arc<Desk>) {
     let metrics = metrics();
     let mut config = Config::default();
     config.auth.hs256_secret = "a secret of at least 32 characters".to_owned();
     config.admin.token = "operators-of-the-tests".to_owned();
     let settings: Settings = (&config.reconciler).into();
     let reconciler = Reconciler::new(site.ports.clone(), settings, &config.publish);
-    let gate = Gate::new(&config, ports, &site.tasks).unwrap();
+    let gate = Gate::new(&config, ports.clone(), &site.tasks).unwrap();
     gate.start().await.unwrap();
     gate.set_ready();
-    (gate.clone(), Admin::new(gate, reconciler, metrics))
+    let (tasks, ready) = (site.tasks.clone(), gate.ready().clone());
+    let known = (gate.catalog().clone(), gate.tokens().clone());
+    let probes = Probes { tasks, ready, metrics };
+    let desk = Desk::new(ports, known, probes, reconciler, gate.wait());
+    (gate, desk)
 }
 
 /// Cells whose scripts can be made to fail in any way, also by a panic.
@@ -108,7 +113,7 @@ impl Stand {
     }
 
     /// Another process's admin listener.
-    pub async fn another(&self) -> Admin {
+    pub async fn another(&self) -> Arc<Desk> {
         gate_over(&self.site, self.site.ports.clone()).await.1
     }
 
@@ -165,7 +170,7 @@ impl Stand {
     }
 
     /// An operator's call to this process.
-    pub async fn operate_at(&self, at: &Admin, method: Method, path: &str, body: &str) -> Heard {
+    pub async fn operate_at(&self, at: &Desk, method: Method, path: &str, body: &str) -> Heard {
         let who = Operator { role: Role::Operator, tenant: Tenant::default() };
         let token = self.gate.tokens().mint_operator(&who, 3600).unwrap();
         let request = Request::builder()
@@ -175,7 +180,7 @@ impl Stand {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
             .unwrap();
-        heard(gate::admin::respond(at.clone(), request).await).await
+        heard(desk::respond(at, request).await).await
     }
 
     async fn ask(&self, request: Request<Full<Bytes>>) -> Heard {
@@ -215,7 +220,7 @@ impl Stand {
     }
 }
 
-async fn heard(reply: gate::Reply) -> Heard {
+async fn heard(reply: web::answer::Reply) -> Heard {
     let (parts, body) = reply.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
     Heard {

@@ -110,13 +110,15 @@ impl Default for AuthConfig {
 pub struct AdminConfig {
     /// Address and port.
     pub listen: String,
+    /// The most connections at once.
+    pub max_connections: usize,
     /// The operators' bearer token, at least 16 characters; `dev` makes one when empty.
     pub token: String,
 }
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:9090".into(), token: String::new() }
+        Self { listen: "127.0.0.1:9090".into(), max_connections: 256, token: String::new() }
     }
 }
 

@@ -25,6 +25,7 @@ fn gate(c: &Config) -> Vec<Row> {
     vec![
         ("auth.remembered_tokens", c.auth.remembered_tokens as u64, 8, 16_777_216),
         ("gate.max_connections", g.max_connections as u64, 1, 10_000_000),
+        ("admin.max_connections", c.admin.max_connections as u64, 1, 1_000_000),
         ("gate.max_connections_per_ip", g.max_connections_per_ip as u64, 1, 10_000_000),
         ("gate.max_streams", g.max_streams.into(), 100, 10_000),
         ("gate.max_quantity", g.max_quantity.into(), 1, 1_000_000),

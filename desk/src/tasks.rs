@@ -7,9 +7,9 @@ use domain::{OrderId, Payload};
 use orderlog::port::Partition;
 use store::port::{Parked, ParkedFrame, ParkedOrder};
 
-use super::{Admin, input};
-use crate::answer::{self, Answer};
-use crate::body;
+use super::{Desk, input};
+use web::answer::{self, Answer};
+use web::body;
 
 /// Tasks of one page unless told otherwise, and at most.
 const PAGE: u64 = 50;
@@ -87,10 +87,10 @@ impl Wanted {
 }
 
 /// `GET /admin/tasks`: orders by id, then frames by id.
-pub(super) async fn list(admin: &Admin, query: Option<&str>) -> Result<Answer, Problem> {
+pub(super) async fn list(desk: &Desk, query: Option<&str>) -> Result<Answer, Problem> {
     let mut page = Tasks::default();
     let Some(wanted) = Wanted::of(query)? else { return Ok(answer::json(200, &page)) };
-    let store = &admin.gate.ports.store;
+    let store = &desk.ports.store;
     let down = input::down;
     let after_order = match &wanted.after {
         Some(Id::Order(id)) => Some(*id),
@@ -118,17 +118,17 @@ pub(super) async fn list(admin: &Admin, query: Option<&str>) -> Result<Answer, P
 
 /// `POST /admin/parked/{id}/retry`: its bytes go into the log once more, then it is forgotten. If
 /// the reason has not gone, the writer parks it again, and it stays.
-pub(super) async fn retry(admin: &Admin, id: &str) -> Result<Answer, Problem> {
+pub(super) async fn retry(desk: &Desk, id: &str) -> Result<Answer, Problem> {
     let task = match Id::parse(id).ok_or_else(|| Problem::new(Reason::UnknownTask))? {
-        Id::Order(order) => retry_order(admin, order).await?,
-        Id::Frame(id) => retry_frame(admin, &id).await?,
+        Id::Order(order) => retry_order(desk, order).await?,
+        Id::Frame(id) => retry_frame(desk, &id).await?,
     };
     tracing::info!(id = task.id, kind = &*task.kind, "given back to the log");
     Ok(answer::json(200, &Task { state: "retried".into(), ..task }))
 }
 
-async fn retry_order(admin: &Admin, order: OrderId) -> Result<Task<'static>, Problem> {
-    let ports = &admin.gate.ports;
+async fn retry_order(desk: &Desk, order: OrderId) -> Result<Task<'static>, Problem> {
+    let ports = &desk.ports;
     let found = ports.store.parked(order).await.map_err(input::down)?;
     let parked = found.ok_or_else(|| Problem::new(Reason::UnknownTask))?;
     let payload = Payload::decode(&parked.sealed.payload);
@@ -138,26 +138,26 @@ async fn retry_order(admin: &Admin, order: OrderId) -> Result<Task<'static>, Pro
     let home = domain::home(&payload, &ports.identity, ports.log.partitions());
     // As it came: what was asked to be rejected is asked so again.
     let frame = frame::encode(&[Item::Order(parked.mode, parked.sealed.clone())]);
-    publish(admin, Partition::Main(home), frame).await?;
+    publish(desk, Partition::Main(home), frame).await?;
     ports.store.unpark(order, parked.times).await.map_err(input::down)?;
     let Parked { order, reason, times, .. } = parked;
     Ok(of_order(ParkedOrder { order, reason, times }))
 }
 
-async fn retry_frame(admin: &Admin, id: &str) -> Result<Task<'static>, Problem> {
-    let ports = &admin.gate.ports;
+async fn retry_frame(desk: &Desk, id: &str) -> Result<Task<'static>, Problem> {
+    let ports = &desk.ports;
     let found = ports.store.parked_frame(id).await.map_err(input::down)?;
     let parked = found.ok_or_else(|| Problem::new(Reason::UnknownTask))?;
     let to = parked.partition.parse().map_err(|()| {
         Problem::with(Reason::IllegalTransition, format!("no partition {:?}", parked.partition))
     })?;
-    publish(admin, to, parked.frame.clone()).await?;
+    publish(desk, to, parked.frame.clone()).await?;
     ports.store.unpark_frame(id, parked.times).await.map_err(input::down)?;
     Ok(of_frame(parked))
 }
 
-async fn publish(admin: &Admin, to: Partition, frame: bytes::Bytes) -> Result<(), Problem> {
-    let receipt = admin.gate.ports.log.publish(to, frame).await;
+async fn publish(desk: &Desk, to: Partition, frame: bytes::Bytes) -> Result<(), Problem> {
+    let receipt = desk.ports.log.publish(to, frame).await;
     receipt.map_err(|e| {
         tracing::warn!(partition = %to, error = %e, "a parked frame was not taken");
         Problem::with(Reason::DependencyDown, "the log gave no receipt; repeat")

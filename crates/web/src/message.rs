@@ -14,10 +14,10 @@ use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, He
 use hyper::{Request, Version};
 
 /// Longest head, bytes.
-pub(crate) const MAX_HEAD: usize = 16 * 1024;
+pub const MAX_HEAD: usize = 16 * 1024;
 
 /// Refuses what must not be read on; the connection ends with the refusal.
-pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Problem> {
+pub fn check<B>(request: &Request<B>) -> Result<(), Problem> {
     let found = if head_bytes(request) > MAX_HEAD {
         Err((Reason::HeadersTooLarge, format!("a head has at most {MAX_HEAD} bytes")))
     } else {
@@ -63,7 +63,7 @@ fn host<B>(request: &Request<B>) -> Result<(), &'static str> {
 }
 
 /// `uri-host [":" port]`; empty where there is none.
-pub(crate) fn is_host(value: &[u8]) -> bool {
+pub fn is_host(value: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(value) else { return false };
     let (is_name, port) = match text.strip_prefix('[').map(|rest| rest.split_once(']')) {
         Some(None) => return false,
@@ -118,7 +118,7 @@ fn media<B>(request: &Request<B>) -> Result<(), &'static str> {
 }
 
 /// The one `Authorization`; two are as good as none.
-pub(crate) fn authorization(headers: &HeaderMap) -> Option<&[u8]> {
+pub fn authorization(headers: &HeaderMap) -> Option<&[u8]> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let first = all.next()?;
     all.next().is_none().then(|| first.as_bytes())
@@ -126,13 +126,16 @@ pub(crate) fn authorization(headers: &HeaderMap) -> Option<&[u8]> {
 
 /// A body that may not have trailers over HTTP/2: the library does not tell whether there were
 /// pseudo-headers among them, which are not allowed there, and no request of ours has any.
-pub(crate) struct Whole<B> {
+pub struct Whole<B> {
+    /// As the library has it.
     pub body: B,
+    /// Of its request.
     pub version: Version,
 }
 
 /// Why a body broke off.
-pub(crate) struct Broken;
+#[derive(Debug)]
+pub struct Broken;
 
 impl<B: Body<Data = Bytes> + Unpin> Body for Whole<B> {
     type Data = Bytes;

@@ -1,7 +1,7 @@
 //! The listener of the operators: routes, roles, answers.
 
-use std::convert::Infallible;
-use std::sync::OnceLock;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,102 +9,67 @@ use contract::routes::{Found, Who};
 use contract::{Operators, Problem, Reason};
 use domain::Flag;
 use hyper::Request;
-use hyper::body::Body;
+use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use runtime::Phase;
 use tokio::net::TcpListener;
+use web::answer::{self, Answer, Reply};
+use web::message::{Whole, authorization};
+use web::{Bounds, Listener, Operator, Refused, Role, Service, body};
 
-use super::{Admin, Shop, campaigns, offers, repair, status, supply, tasks};
-use crate::answer::{self, Answer, Reply};
-use crate::auth::{Operator, Refused, Role};
-use crate::body;
-use crate::message::{self, Whole, authorization};
-use crate::stream::Conn;
+use super::{Desk, Shop, campaigns, offers, repair, status, supply, tasks};
 
 /// The most bytes of a body that nobody takes.
 const MAX_BODY: usize = 64 * 1024;
 
-/// Serves until `ClosePools`, so that metrics can be read during a drain.
-pub fn spawn(admin: Admin, listener: TcpListener) {
-    let tasks = admin.gate.tasks.clone();
-    tasks.clone().spawn("admin listener", async move {
-        while let Some(accepted) = tasks.unless(Phase::ClosePools, listener.accept()).await {
-            let Ok((stream, _)) = accepted else {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            };
-            let (admin, t, cfg) = (admin.clone(), tasks.clone(), admin.gate.cfg.clone());
-            tasks.spawn_replaceable("operator connection", async move {
-                let service = service_fn(move |r| {
-                    let answer = received(admin.clone(), r);
-                    async move { Ok::<_, Infallible>(answer.await) }
-                });
-                let stream = Conn::new(stream, &cfg, &t);
-                let conn = hyper::server::conn::http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(Duration::from_secs(5))
-                    .half_close(true)
-                    .serve_connection(TokioIo::new(stream), service);
-                let mut conn = std::pin::pin!(conn);
-                tokio::select! {
-                    done = conn.as_mut() => drop(done),
-                    () = t.reached(Phase::ClosePools) => {
-                        conn.as_mut().graceful_shutdown();
-                        let _ = conn.await;
-                    }
-                }
-            });
-        }
-    });
+/// Serves operators until `ClosePools`, so that metrics can be read during a drain.
+pub fn listen(desk: &Arc<Desk>, listener: TcpListener, max_connections: usize) {
+    let bounds = Bounds::of_operators(max_connections);
+    Listener::spawn("desk listener", listener, bounds, (desk.clone(), &desk.probes.tasks));
 }
 
-/// Answers what came over a socket, if it is a message at all.
-async fn received<B>(admin: Admin, request: Request<B>) -> Reply
-where
-    B: Body<Data = Bytes> + Unpin,
-{
-    match message::check(&request) {
-        Ok(()) => {
-            let version = request.version();
-            respond(admin, request.map(|body| Whole { body, version })).await
-        }
-        Err(p) => answer::problem(&p).into(),
+impl Service for Desk {
+    async fn answer(self: Arc<Self>, _: IpAddr, request: Request<Whole<Incoming>>) -> Reply {
+        respond(&self, request).await
+    }
+
+    fn malformed(&self, problem: Problem) -> Reply {
+        answer::problem(&problem).into()
     }
 }
 
 /// Answers one request of the operators' listener: what its sockets call, and what a caller in the
 /// same process may call with a body that is already there.
-pub async fn respond<B>(admin: Admin, request: Request<B>) -> Reply
+pub async fn respond<B>(desk: &Desk, request: Request<B>) -> Reply
 where
     B: Body<Data = Bytes> + Unpin,
 {
     let found = Operators::find(request.method().as_str(), request.uri().path());
     let answer = match found {
-        Found::Route(route, _) if route.spec().who == Who::Probe => Ok(probe(&admin, route)),
+        Found::Route(route, _) if route.spec().who == Who::Probe => Ok(probe(desk, route)),
         Found::Route(route, parameters) => {
             let name = parameters[0].to_owned();
-            call(&admin, (route, &name), request).await
+            call(desk, (route, &name), request).await
         }
-        Found::Methods(allowed) => known(&admin, request.headers())
-            .and(Err(Problem::new(Reason::MethodNotAllowed).allow(allowed))),
+        Found::Methods(allowed) => {
+            let refused = Err(Problem::new(Reason::MethodNotAllowed).allow(allowed));
+            // Of what needs no token, anybody may know the methods.
+            let get = Operators::find("GET", request.uri().path());
+            match get {
+                Found::Route(route, _) if route.spec().who == Who::Probe => refused,
+                _ => known(desk, request.headers()).and(refused),
+            }
+        }
         Found::Nothing => {
-            known(&admin, request.headers()).and(Err(Problem::new(Reason::UnknownRoute)))
+            known(desk, request.headers()).and(Err(Problem::new(Reason::UnknownRoute)))
         }
     };
     answer.unwrap_or_else(|p| answer::problem(&p)).into()
 }
 
 /// What needs no token.
-fn probe(admin: &Admin, route: Operators) -> Answer {
-    match route {
-        Operators::Live => answer::text(200, "ok\n"),
-        Operators::Metrics => answer::text(200, admin.metrics.render()),
-        Operators::OpenApi => answer::raw(200, "application/json", document()),
-        _ if admin.gate.is_ready() => answer::text(200, "ready\n"),
-        _ => answer::problem(&Problem::new(crate::http::not_serving(&admin.gate))),
-    }
+fn probe(desk: &Desk, route: Operators) -> Answer {
+    let document = || answer::raw(200, "application/json", document());
+    desk.probes.answer(route).unwrap_or_else(document)
 }
 
 fn document() -> Bytes {
@@ -113,22 +78,22 @@ fn document() -> Bytes {
 }
 
 /// The operator that a request is from.
-fn known(admin: &Admin, headers: &HeaderMap) -> Result<Operator, Problem> {
-    admin.gate.tokens.operator(authorization(headers)).map_err(|r| match r {
+fn known(desk: &Desk, headers: &HeaderMap) -> Result<Operator, Problem> {
+    desk.tokens.operator(authorization(headers)).map_err(|r| match r {
         Refused::Unauthenticated => Problem::new(Reason::Unauthenticated),
         Refused::Forbidden => Problem::new(Reason::Forbidden),
     })
 }
 
 async fn call<B>(
-    admin: &Admin,
+    desk: &Desk,
     (route, name): (Operators, &str),
     request: Request<B>,
 ) -> Result<Answer, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let who = known(admin, request.headers())?;
+    let who = known(desk, request.headers())?;
     let spec = route.spec();
     if who.role == Role::Viewer && spec.method != "GET" {
         return Err(Problem::with(Reason::Forbidden, "a viewer may only GET"));
@@ -148,7 +113,7 @@ where
     if spec.body.is_none() && !bytes.is_empty() {
         return Err(Problem::with(Reason::Malformed, "this call takes no body"));
     }
-    let shop = Shop { admin, tenant: &who.tenant };
+    let shop = Shop { desk, tenant: &who.tenant };
     handle(&shop, (route, name), parts.uri.query(), &bytes).await
 }
 

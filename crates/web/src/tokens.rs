@@ -149,12 +149,13 @@ pub struct Verified {
 }
 
 impl Verified {
-    pub(crate) fn new(buyer: Buyer) -> Self {
+    /// A buyer whose token was verified elsewhere.
+    pub fn new(buyer: Buyer) -> Self {
         Self { buyer, hash: OnceLock::new() }
     }
 
     /// [`Identity::buyer_hash`], made once for as long as the token is remembered.
-    pub(crate) fn hash(&self, identity: &Identity) -> u64 {
+    pub fn hash(&self, identity: &Identity) -> u64 {
         *self.hash.get_or_init(|| identity.buyer_hash(&self.buyer))
     }
 }
@@ -220,7 +221,7 @@ impl Tokens {
     }
 
     /// The same, of a token that was verified before and is still remembered and valid.
-    pub(crate) fn remembered(&self, header: &[u8]) -> Option<Arc<Verified>> {
+    pub fn remembered(&self, header: &[u8]) -> Option<Arc<Verified>> {
         self.seen.find(self.seen.hashed(bearer(header)?), self.clock.now_ms() / 1000)?
     }
 

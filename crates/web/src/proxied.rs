@@ -1,15 +1,15 @@
 //! The PROXY protocol, versions 1 and 2, of connections that come from trusted proxies.
 //!
-//! The header is looked at before it is taken, so that not a byte of what follows it is lost. A
+//! The header is taken out of what was read ahead, so that not a byte of what follows it is lost. A
 //! trusted proxy's connection without one is closed, as the protocol demands: nothing is guessed.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
+use bytes::Buf;
 use ppp::{HeaderResult, PartialResult, v1, v2};
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
+
+use crate::stream::Conn;
 
 /// The longest header that is taken, with its extensions.
 const MOST: usize = 2048;
@@ -26,26 +26,21 @@ enum Source {
 }
 
 /// Takes the header; `None` when there is none, it is malformed, or it does not come in time.
-pub(crate) async fn source(
-    stream: &mut TcpStream,
-    proxy: IpAddr,
-    until: Instant,
-) -> Option<IpAddr> {
-    let mut buffer = [0u8; MOST];
+pub(crate) async fn source(conn: &mut Conn, proxy: IpAddr, until: Instant) -> Option<IpAddr> {
     loop {
-        let n = timeout_at(until, stream.peek(&mut buffer)).await.ok()?.ok()?;
-        match header(&buffer[..n]) {
-            Some((length, source)) => {
-                let read = stream.read_exact(&mut buffer[..length]);
-                timeout_at(until, read).await.ok()?.ok()?;
-                return Some(match source {
-                    Source::Proxy => proxy,
-                    Source::Client(ip) => ip.to_canonical(),
-                });
-            }
-            None if n == 0 || n == MOST || !may_become_one(&buffer[..n]) => return None,
-            // A part of it: peek would answer at once with the same bytes.
-            None => timeout_at(until, sleep(Duration::from_millis(5))).await.ok()?,
+        let bytes = &conn.ahead[..conn.ahead.len().min(MOST)];
+        if let Some((length, source)) = header(bytes) {
+            conn.ahead.advance(length);
+            return Some(match source {
+                Source::Proxy => proxy,
+                Source::Client(ip) => ip.to_canonical(),
+            });
+        }
+        if bytes.len() == MOST || !may_become_one(bytes) {
+            return None;
+        }
+        if timeout_at(until, conn.look_ahead()).await.ok()?.ok()? == 0 {
+            return None;
         }
     }
 }

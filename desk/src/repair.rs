@@ -4,8 +4,8 @@ use contract::{Problem, Reason, operators as wire};
 use view::{Drift, OperateError, Report};
 
 use super::{Shop, input};
-use crate::answer::{self, Answer};
-use crate::failed;
+use view::failed;
+use web::answer::{self, Answer};
 
 fn drift(d: &Drift) -> wire::Drift<'_> {
     wire::Drift {
@@ -45,7 +45,7 @@ fn problem(e: OperateError) -> Problem {
 pub(super) async fn reconcile(shop: &Shop<'_>, bytes: &[u8]) -> Result<Answer, Problem> {
     let wire: wire::Reconcile = match bytes {
         [] => wire::Reconcile::default(),
-        bytes => crate::body::json(bytes)?,
+        bytes => web::body::json(bytes)?,
     };
     let offer = match &wire.offer {
         Some(id) => Some(super::offers::known(shop, id).await?.offer.id.clone()),

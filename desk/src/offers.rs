@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use contract::buyers::Money;
 use contract::operators::{CellStock, OfferSettings, OfferStock};
 use contract::{Problem, Reason};
 use domain::offer::Fixed;
@@ -11,13 +12,13 @@ use tokio::time::Instant;
 use view::{Followed, Known};
 
 use super::{Shop, campaigns, input};
-use crate::answer::{self, Answer};
-use crate::{failed, orders};
+use view::failed;
+use web::answer::{self, Answer};
 
 /// The offer of a path.
 pub(super) async fn known(shop: &Shop<'_>, id: &str) -> Result<std::sync::Arc<Known>, Problem> {
     let id = input::offer_id(shop.tenant, id)?;
-    let found = shop.gate.catalog.get(&id).await.map_err(input::down)?;
+    let found = shop.catalog.get(&id).await.map_err(input::down)?;
     found.ok_or_else(|| Problem::new(Reason::UnknownOffer))
 }
 
@@ -28,9 +29,9 @@ pub(super) fn cells_of(offer: &Offer) -> Vec<CellId> {
 /// `PUT /admin/offers/{id}`.
 pub(super) async fn put(shop: &Shop<'_>, id: &str, bytes: &[u8]) -> Result<Answer, Problem> {
     let id = input::offer_id(shop.tenant, id)?;
-    let wire: OfferSettings<'_> = crate::body::json(bytes)?;
+    let wire: OfferSettings<'_> = web::body::json(bytes)?;
     let campaign = input::offer(&wire, shop.tenant)?;
-    let store = &shop.gate.ports.store;
+    let store = &shop.ports.store;
     let campaigns = store.campaigns().await.map_err(input::down)?;
     match campaigns.iter().any(|c| c.id == campaign) {
         true => {}
@@ -60,7 +61,7 @@ pub(super) async fn put(shop: &Shop<'_>, id: &str, bytes: &[u8]) -> Result<Answe
     };
     // Also on a change: a create that died half-way is finished by sending it again.
     stock(shop, &offer).await?;
-    campaigns::settled(&shop.gate.catalog).await.map_err(input::down)?;
+    campaigns::settled(&shop.catalog).await.map_err(input::down)?;
     show(shop, offer.id.name(), status).await
 }
 
@@ -83,7 +84,7 @@ fn fixed(what: Fixed) -> Problem {
 /// Supply entry, flag(open) entry, then the view at once: nothing can be outstanding yet. Of
 /// several calls at once one does it, the others wait for it.
 async fn stock(shop: &Shop<'_>, offer: &Offer) -> Result<(), Problem> {
-    let identity = &shop.gate.ports.identity;
+    let identity = &shop.ports.identity;
     let n = i64::from(offer.buckets);
     let share = |b: i64| offer.allotment / n + i64::from(b < offer.allotment % n);
     let cells: Vec<(CellId, i64)> =
@@ -92,7 +93,7 @@ async fn stock(shop: &Shop<'_>, offer: &Offer) -> Result<(), Problem> {
         identity.request_id(&offer.id, "allotment", ""),
         identity.request_id(&offer.id, "open", ""),
     );
-    let store = &shop.gate.ports.store;
+    let store = &shop.ports.store;
     let names: Vec<CellId> = cells.iter().map(|c| c.0.clone()).collect();
     // All cells of an offer are created in one transaction: the first speaks for all. Who created
     // them may be about to load them.
@@ -123,7 +124,7 @@ async fn made_by_another(shop: &Shop<'_>, cells: &[CellId]) -> Result<(), Proble
     let until = Instant::now() + PATIENCE;
     let mut missing = cells;
     while let Some((cell, rest)) = missing.split_first() {
-        let view = shop.gate.ports.cells.snapshot(cell).await.map_err(input::cell_down)?;
+        let view = shop.ports.cells.snapshot(cell).await.map_err(input::cell_down)?;
         if view.is_some() {
             missing = rest;
         } else if Instant::now() > until {
@@ -140,7 +141,7 @@ async fn made_by_another(shop: &Shop<'_>, cells: &[CellId]) -> Result<(), Proble
 pub(super) async fn show(shop: &Shop<'_>, id: &str, status: u16) -> Result<Answer, Problem> {
     let known = known(shop, id).await?;
     let offer = &known.offer;
-    let ports = &shop.gate.ports;
+    let ports = &shop.ports;
     let mut cells = Vec::new();
     let mut flag = None;
     for cell in cells_of(offer) {
@@ -166,7 +167,7 @@ pub(super) async fn show(shop: &Shop<'_>, id: &str, status: u16) -> Result<Answe
         offer: offer.id.name().into(),
         campaign: offer.campaign.name().into(),
         sku: offer.sku.as_str().into(),
-        price: orders::money(&offer.price.currency, offer.price.minor),
+        price: Money::new(&offer.price.currency, offer.price.minor),
         limit_per_buyer: offer.limit_per_buyer,
         state: flag.unwrap_or_default(),
         supply: sum(|c| c.supply),
@@ -186,7 +187,7 @@ pub(super) async fn flag(
     (to, from): (Flag, &[Flag]),
 ) -> Result<Answer, Problem> {
     let known = known(shop, id).await?;
-    let ports = &shop.gate.ports;
+    let ports = &shop.ports;
     let unique = ports.unique.next().to_string();
     let entry = ports.identity.request_id(&known.offer.id, "flag", &unique);
     let cells = cells_of(&known.offer);

@@ -12,18 +12,31 @@ use runtime::config::Network;
 
 /// The lines of both headers, in the order in which they came.
 #[derive(Default)]
-pub(crate) struct Said<'a> {
+pub struct Said<'a> {
+    /// `X-Forwarded-For`.
     pub x_forwarded_for: Vec<&'a [u8]>,
+    /// `Forwarded`.
     pub forwarded: Vec<&'a [u8]>,
 }
 
 /// True when what this address says about others is believed.
-pub(crate) fn is_trusted(trusted: &[Network], ip: IpAddr) -> bool {
+pub fn is_trusted(trusted: &[Network], ip: IpAddr) -> bool {
     trusted.iter().any(|net| net.contains(ip))
 }
 
+/// Who counts as one address: an IPv4 address as it is, an IPv6 address by its /64.
+pub fn prefix(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
 /// The address of the client of a request that came from `peer`.
-pub(crate) fn client(trusted: &[Network], peer: IpAddr, said: &Said<'_>) -> IpAddr {
+pub fn client(trusted: &[Network], peer: IpAddr, said: &Said<'_>) -> IpAddr {
     if !is_trusted(trusted, peer) {
         return peer;
     }

@@ -16,7 +16,7 @@ use tokio::time::Sleep;
 
 /// One connection's timer.
 #[derive(Clone)]
-pub(crate) struct Alarm(Arc<Mutex<Pin<Box<Sleep>>>>);
+pub struct Alarm(Arc<Mutex<Pin<Box<Sleep>>>>);
 
 impl Alarm {
     /// For deadlines that are at least `timeout` away when they are asked for.
@@ -50,7 +50,7 @@ impl hyper::rt::Timer for Alarm {
 }
 
 /// See [`Alarm::until`].
-pub(crate) struct Until {
+pub struct Until {
     alarm: Alarm,
     deadline: Instant,
 }

@@ -5,7 +5,7 @@ use domain::{Campaign, CampaignId, CampaignNo};
 use view::CatalogCache;
 
 use super::{Shop, input};
-use crate::answer::{self, Answer};
+use web::answer::{self, Answer};
 
 fn body(c: &Campaign) -> wire::Campaign<'_> {
     let time = |at: Option<i64>| at.map(|ms| show_time(ms.max(0) as u64));
@@ -20,13 +20,13 @@ fn body(c: &Campaign) -> wire::Campaign<'_> {
 /// `PUT /admin/campaigns/{id}`.
 pub(super) async fn put(shop: &Shop<'_>, name: &str, bytes: &[u8]) -> Result<Answer, Problem> {
     let id = CampaignId::of(shop.tenant, name).map_err(|_| Problem::new(Reason::BadId))?;
-    let wire: wire::CampaignSettings = crate::body::json(bytes)?;
+    let wire: wire::CampaignSettings = web::body::json(bytes)?;
     let (opens_at_ms, closes_at_ms, payment_window_s) = input::campaign(&wire)?;
     let campaign =
         Campaign { id, number: CampaignNo(0), opens_at_ms, closes_at_ms, payment_window_s };
-    let store = &shop.gate.ports.store;
+    let store = &shop.ports.store;
     let created = store.put_campaign(&campaign).await.map_err(input::down)?;
-    settled(&shop.gate.catalog).await.map_err(input::down)?;
+    settled(&shop.catalog).await.map_err(input::down)?;
     Ok(answer::json(if created { 201 } else { 200 }, &body(&campaign)))
 }
 

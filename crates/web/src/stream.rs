@@ -11,18 +11,36 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use runtime::config::GateConfig;
 use runtime::{Phase, Tasks, Watch};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use crate::listener::Bounds;
 use crate::wire::Wire;
 
-/// Gives `read` first, then what the socket gives.
-pub(crate) struct Conn {
-    pub read: BytesMut,
-    pub stream: TcpStream,
+/// What a connection runs over: anything that reads and writes.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {
+    /// The connection is of no use any more: what the system keeps for its client goes as well,
+    /// which it would keep for minutes.
+    fn give_up(&self);
+}
+
+impl Io for TcpStream {
+    fn give_up(&self) {
+        // Without it the system only takes longer.
+        let _ = socket2::SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+}
+
+/// What was read at once when nobody says how much.
+const READ: usize = 4096;
+
+/// Gives what was read ahead first, then what the client sends.
+pub struct Conn {
+    /// Read ahead, and not given to anybody yet.
+    pub ahead: BytesMut,
+    io: Box<dyn Io>,
     patience: Patience,
     /// Since when there are bytes that the socket does not take.
     blocked: Option<Instant>,
@@ -66,17 +84,29 @@ impl Patience {
 }
 
 impl Conn {
-    pub fn new(stream: TcpStream, cfg: &GateConfig, tasks: &Tasks) -> Self {
+    /// Over a connection that nobody has read from.
+    pub fn new(io: Box<dyn Io>, bounds: &Bounds, tasks: &Tasks) -> Self {
         let patience = Patience {
-            limit: Duration::from_millis(cfg.write_timeout_ms),
-            drain: Duration::from_millis(cfg.drain_ms / 4),
+            limit: bounds.write_timeout,
+            drain: bounds.drain / 4,
             tasks: tasks.clone(),
             stop: None,
             sleep: None,
         };
-        let time = Duration::from_millis(cfg.body_timeout_ms);
-        let linger = Linger { time, bytes: cfg.linger_bytes, until: None };
-        Self { read: BytesMut::new(), stream, patience, blocked: None, wire: None, linger }
+        let linger = Linger { time: bounds.body_timeout, bytes: bounds.linger_bytes, until: None };
+        Self { ahead: BytesMut::new(), io, patience, blocked: None, wire: None, linger }
+    }
+
+    /// Reads on into a buffer, past what was read ahead; 0 when the client has ended.
+    pub async fn read_on(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+        buffer.reserve(READ);
+        self.io.read_buf(buffer).await
+    }
+
+    /// Reads ahead; 0 when the client has ended.
+    pub async fn look_ahead(&mut self) -> io::Result<usize> {
+        self.ahead.reserve(READ);
+        self.io.read_buf(&mut self.ahead).await
     }
 
     /// From here on it is HTTP/2.
@@ -84,10 +114,9 @@ impl Conn {
         self.wire = Some(Wire::new());
     }
 
-    /// The error of a client that does not read. What the socket has of it goes as well: the
-    /// system would keep it for minutes.
+    /// The error of a client that does not read.
     fn give_up(&self) -> io::Error {
-        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        self.io.give_up();
         io::Error::new(io::ErrorKind::TimedOut, "the client does not read")
     }
 
@@ -104,14 +133,15 @@ impl AsyncRead for Conn {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.read.is_empty() {
-            let n = self.read.len().min(into.remaining());
-            into.put_slice(&self.read[..n]);
-            self.read.advance(n);
-            return Poll::Ready(Ok(()));
-        }
         let had = into.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, into);
+        let read = if self.ahead.is_empty() {
+            Pin::new(&mut self.io).poll_read(cx, into)
+        } else {
+            let n = self.ahead.len().min(into.remaining());
+            into.put_slice(&self.ahead[..n]);
+            self.ahead.advance(n);
+            Poll::Ready(Ok(()))
+        };
         if let Some(wire) = &mut self.wire {
             wire.came(&into.filled()[had..]);
             if self.owes_too_long(cx) {
@@ -128,7 +158,7 @@ impl AsyncWrite for Conn {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(cx, data) else {
+        let Poll::Ready(written) = Pin::new(&mut self.io).poll_write(cx, data) else {
             let since = *self.blocked.get_or_insert_with(Instant::now);
             if self.patience.is_over(since, cx) {
                 return Poll::Ready(Err(self.give_up()));
@@ -145,7 +175,7 @@ impl AsyncWrite for Conn {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
         // Whoever flushes has given all it had.
         self.blocked = None;
         Poll::Ready(Ok(()))
@@ -156,7 +186,7 @@ impl AsyncWrite for Conn {
         let until = match me.linger.until {
             Some(until) => until,
             None => {
-                ready!(Pin::new(&mut me.stream).poll_shutdown(cx))?;
+                ready!(Pin::new(&mut me.io).poll_shutdown(cx))?;
                 *me.linger.until.insert(Instant::now() + me.linger.time)
             }
         };
@@ -166,7 +196,7 @@ impl AsyncWrite for Conn {
         let mut space = [0; 4096];
         while me.linger.bytes > 0 {
             let mut into = ReadBuf::new(&mut space);
-            let read = Pin::new(&mut me.stream).poll_read(cx, &mut into);
+            let read = Pin::new(&mut me.io).poll_read(cx, &mut into);
             match (read, into.filled().len()) {
                 (Poll::Pending, _) if me.patience.is_past(until, cx) => break,
                 (Poll::Pending, _) => return Poll::Pending,

@@ -13,14 +13,14 @@ use runtime::mutant::{self, Mutant};
 use store::port::Change;
 
 use super::{Shop, input, offers};
-use crate::answer::Answer;
+use web::answer::Answer;
 
 /// `POST /admin/offers/{id}/supply`.
 pub(super) async fn post(shop: &Shop<'_>, id: &str, bytes: &[u8]) -> Result<Answer, Problem> {
     let known = offers::known(shop, id).await?;
-    let wire: Supply<'_> = crate::body::json(bytes)?;
+    let wire: Supply<'_> = web::body::json(bytes)?;
     input::supply(&wire)?;
-    let ports = &shop.gate.ports;
+    let ports = &shop.ports;
     let request = ports.identity.request_id(&known.offer.id, "supply", &wire.request_id);
     let cell = known.offer.id.cell(0);
     let change = if wire.units > 0 {
@@ -42,7 +42,7 @@ async fn add(
     cell: &CellId,
     units: i64,
 ) -> Result<Change, Problem> {
-    let store = &shop.gate.ports.store;
+    let store = &shop.ports.store;
     let e = match store.supply(&[(cell.clone(), units)], request).await {
         Err(e) if !e.is_transient() => e,
         done => return done.map_err(input::down),
@@ -67,7 +67,7 @@ async fn remove(
     cell: &CellId,
     units: u32,
 ) -> Result<Change, Problem> {
-    let ports = &shop.gate.ports;
+    let ports = &shop.ports;
     let found = ports.store.find_verdicts(cell, &[request]).await.map_err(input::down)?;
     let decided = found.first().is_some_and(Option::is_some);
     if !decided && !mutant::on(Mutant::TransferNoHold) {
@@ -83,10 +83,10 @@ async fn remove(
 }
 
 async fn hold(shop: &Shop<'_>, request: EntryId, cell: &CellId, units: u32) -> Result<(), Problem> {
-    let ports = &shop.gate.ports;
+    let ports = &shop.ports;
     let transfer = Transfer { from: cell.clone(), to: None, units };
     let nonce = Nonce(ports.unique.next());
-    let call = ReserveCall::transfer(request, nonce, &transfer, shop.gate.reserve.wait);
+    let call = ReserveCall::transfer(request, nonce, &transfer, shop.wait);
     let down = |text: &str| Problem::with(Reason::DependencyDown, text);
     let reply = ports.cells.reserve(cell, &call).await.map_err(input::cell_down)?;
     if !reply.replicated && reply.results.iter().any(Reserved::is_hold) {

@@ -4,7 +4,7 @@ use contract::operators::{self, CampaignSettings, OfferSettings, Supply};
 use contract::{Problem, Reason, parse_time};
 use domain::{CampaignId, CellId, OfferId, Price, Tenant};
 
-use crate::failed;
+use view::failed;
 
 /// The most units of one supply call or allotment.
 pub(crate) const MAX_UNITS: i64 = domain::ledger::MAX_UNITS;

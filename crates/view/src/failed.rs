@@ -5,18 +5,21 @@
 use cells::port::CellError;
 use runtime::seldom::{Seldom, Subject};
 use store::StoreError;
-use view::OperateError;
 
-use crate::metrics;
+use crate::operate::OperateError;
 
 /// A dependency failed, and it was logged and counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Down;
+pub struct Down;
 
 static SAID: Seldom = Seldom::new();
 
+fn count(part: &'static str) {
+    metrics::counter!("sluicegate_dependency_errors_total", "dependency" => part).increment(1);
+}
+
 fn failed(subject: Subject, error: &dyn std::fmt::Display) -> Down {
-    metrics::dependency_failed(subject.0);
+    count(subject.0);
     if let Some(left_out) = SAID.due(subject) {
         let (part, number) = subject;
         tracing::warn!(part, number, %error, left_out, "a call failed");
@@ -25,28 +28,28 @@ fn failed(subject: Subject, error: &dyn std::fmt::Display) -> Down {
 }
 
 /// A database call failed.
-pub(crate) fn database(e: StoreError) -> Down {
+pub fn database(e: StoreError) -> Down {
     failed(("database", e.db()), &e)
 }
 
 /// A call of a cell failed.
-pub(crate) fn redis(e: CellError) -> Down {
+pub fn redis(e: CellError) -> Down {
     failed(("redis", 0), &e)
 }
 
 /// Bytes that were read are no payload of ours.
-pub(crate) fn payload(e: domain::order::PayloadError) -> Down {
+pub fn payload(e: domain::order::PayloadError) -> Down {
     tracing::error!(error = %e, "a kept payload cannot be read");
-    metrics::dependency_failed("database");
+    count("database");
     Down
 }
 
 /// The reconciler of this process could not do what it was asked.
-pub(crate) fn reconciler(e: OperateError) -> Down {
+pub fn reconciler(e: OperateError) -> Down {
     failed(("reconciler", 0), &e)
 }
 
 /// The log gave no receipt or no answer.
-pub(crate) fn log(e: orderlog::port::LogError) -> Down {
+pub fn log(e: orderlog::port::LogError) -> Down {
     failed(("log", 0), &e)
 }

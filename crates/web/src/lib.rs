@@ -1,0 +1,20 @@
+//! HTTP, without a word of the sale: one bounded listener for buyers, operators and probes over
+//! anything that reads and writes; strict reading of messages, bodies, queries and tokens; answers.
+
+pub mod alarm;
+pub mod answer;
+pub mod body;
+pub mod client;
+mod listener;
+pub mod message;
+mod probes;
+mod proxied;
+mod remembered;
+mod stream;
+mod tokens;
+mod wire;
+
+pub use listener::{Bounds, Listener, Service, bind};
+pub use probes::Probes;
+pub use stream::{Conn, Io};
+pub use tokens::{ADMIN_AUDIENCE, Audience, Claims, Operator, Refused, Role, Tokens, Verified};

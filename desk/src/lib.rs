@@ -1,0 +1,63 @@
+//! The operators' desk: campaigns, offers, supply, flags, reconcile, rebuild, status, tasks.
+//!
+//! Loopback by default; every call but the probes needs an operator's token, a viewer may only
+//! GET. Changes go to the ledger first and answer once the views obey (PROTOCOL 6.8).
+
+mod campaigns;
+mod input;
+mod offers;
+mod repair;
+mod serve;
+mod status;
+mod supply;
+mod tasks;
+
+use std::sync::Arc;
+
+use cells::port::Wait;
+use domain::Tenant;
+use view::{CatalogCache, Follow, Ports, Reconcile};
+use web::{Probes, Tokens};
+
+pub use repair::report_json;
+pub use serve::{listen, respond};
+
+/// What the desk works with.
+pub struct Desk {
+    ports: Ports,
+    catalog: Arc<CatalogCache>,
+    tokens: Arc<Tokens>,
+    probes: Probes,
+    follow: Follow,
+    reconciler: Arc<dyn Reconcile>,
+    /// What a hold of units that leave waits for; `None`: nothing.
+    wait: Option<Wait>,
+}
+
+impl Desk {
+    /// Over the ports of a process, with what that process knows of offers, whose tokens open what,
+    /// and who compares and rebuilds. Units that leave an offer wait for replicas as holds do.
+    pub fn new(
+        ports: Ports,
+        (catalog, tokens): (Arc<CatalogCache>, Arc<Tokens>),
+        probes: Probes,
+        reconciler: Arc<dyn Reconcile>,
+        wait: Option<Wait>,
+    ) -> Arc<Self> {
+        let follow = Follow::new(&ports);
+        Arc::new(Self { ports, catalog, tokens, probes, follow, reconciler, wait })
+    }
+}
+
+/// The desk as an operator of one tenant sees it: names are those of the tenant.
+pub(crate) struct Shop<'a> {
+    desk: &'a Desk,
+    tenant: &'a Tenant,
+}
+
+impl std::ops::Deref for Shop<'_> {
+    type Target = Desk;
+    fn deref(&self) -> &Desk {
+        self.desk
+    }
+}
