@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use contract::ProblemBody;
+use contract::operators::{self, Report};
 use domain::OfferId;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
@@ -48,20 +50,19 @@ fn verdict(open_drift: bool, whole: bool) -> Result<(), Exit> {
 
 /// The embedded cells live in the running process: ask its admin listener.
 pub(crate) async fn over_http(config: &Config, args: &ReconcilerArgs) -> Result<(), Exit> {
-    let body = serde_json::json!({ "offer": args.offer, "dry_run": args.dry_run });
-    let body =
-        if args.offer.is_some() { body } else { serde_json::json!({ "dry_run": args.dry_run }) };
-    let (status, text) = post(config, "/admin/reconcile", body.to_string()).await?;
-    let report: serde_json::Value =
-        serde_json::from_str(&text).map_err(|e| Exit::unavailable(e.to_string()))?;
-    let Some(drift) = report["drift"].as_array() else {
-        let why = report["detail"].as_str().or(report["reason"].as_str()).unwrap_or(&text);
-        let line = format!("the admin listener answered {status}: {why}");
+    let asked = operators::Reconcile { offer: args.offer.clone(), dry_run: args.dry_run };
+    let fail = |e: serde_json::Error| Exit::unavailable(e.to_string());
+    let body = serde_json::to_string(&asked).map_err(fail)?;
+    let (status, text) = post(config, "/admin/reconcile", body).await?;
+    if status != 200 {
+        let problem: ProblemBody<'_> = serde_json::from_str(&text).map_err(fail)?;
+        let line = format!("the admin listener answered {status}: {}", problem.detail);
         return Err(if status < 500 { Exit::usage(line) } else { Exit::unavailable(line) });
-    };
+    }
+    let report: Report<'_> = serde_json::from_str(&text).map_err(fail)?;
     runtime::say!("{text}");
-    let unrepaired = drift.iter().any(|d| d["applied"] != true);
-    let whole = report["cells"] == report["compared"] && report["unread_databases"].is_null();
+    let unrepaired = report.drift.iter().any(|d| !d.applied);
+    let whole = report.cells == report.compared && report.unread_databases.is_empty();
     verdict(unrepaired, whole)
 }
 

@@ -1,18 +1,17 @@
 //! Campaigns.
 
-use contract::{Problem, Reason, operators as wire, show_time};
+use contract::{Problem, Reason, operators as wire, show_bound};
 use domain::{Campaign, CampaignId, CampaignNo};
 use view::CatalogCache;
-
-use super::{Shop, input};
 use web::answer::{self, Answer};
 
+use super::{Shop, input};
+
 fn body(c: &Campaign) -> wire::Campaign<'_> {
-    let time = |at: Option<i64>| at.map(|ms| show_time(ms.max(0) as u64));
     wire::Campaign {
         campaign: c.id.name().into(),
-        opens_at: time(c.opens_at_ms),
-        closes_at: time(c.closes_at_ms),
+        opens_at: show_bound(c.opens_at_ms),
+        closes_at: show_bound(c.closes_at_ms),
         payment_window_s: c.payment_window_s,
     }
 }

@@ -3,7 +3,6 @@
 use contract::operators::{self, CampaignSettings, OfferSettings, Supply};
 use contract::{Problem, Reason, parse_time};
 use domain::{CampaignId, CellId, OfferId, Price, Tenant};
-
 use view::failed;
 
 /// The most units of one supply call or allotment.

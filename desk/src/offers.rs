@@ -9,11 +9,11 @@ use domain::offer::Fixed;
 use domain::{Campaign, CellId, Flag, Offer};
 use store::port::{Change, OfferPut};
 use tokio::time::Instant;
+use view::failed;
 use view::{Followed, Known};
+use web::answer::{self, Answer};
 
 use super::{Shop, campaigns, input};
-use view::failed;
-use web::answer::{self, Answer};
 
 /// The offer of a path.
 pub(super) async fn known(shop: &Shop<'_>, id: &str) -> Result<std::sync::Arc<Known>, Problem> {

@@ -1,11 +1,11 @@
 //! Reconcile and rebuild, on behalf of an operator.
 
 use contract::{Problem, Reason, operators as wire};
+use view::failed;
 use view::{Drift, OperateError, Report};
+use web::answer::{self, Answer};
 
 use super::{Shop, input};
-use view::failed;
-use web::answer::{self, Answer};
 
 fn drift(d: &Drift) -> wire::Drift<'_> {
     wire::Drift {

@@ -53,10 +53,11 @@ where
         Found::Methods(allowed) => {
             let refused = Err(Problem::new(Reason::MethodNotAllowed).allow(allowed));
             // Of what needs no token, anybody may know the methods.
-            let get = Operators::find("GET", request.uri().path());
-            match get {
-                Found::Route(route, _) if route.spec().who == Who::Probe => refused,
-                _ => known(desk, request.headers()).and(refused),
+            let get = Operators::find("GET", request.uri().path()).route();
+            if get.is_some_and(|route| route.spec().who == Who::Probe) {
+                refused
+            } else {
+                known(desk, request.headers()).and(refused)
             }
         }
         Found::Nothing => {

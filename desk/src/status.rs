@@ -3,10 +3,10 @@
 
 use contract::Problem;
 use contract::operators::{Shard, Status};
-
-use super::{Desk, input};
 use view::failed;
 use web::answer::{self, Answer};
+
+use super::{Desk, input};
 
 /// Answers also while parts are down: a part that does not answer shows as 0 or unhealthy.
 pub(super) async fn get(desk: &Desk) -> Result<Answer, Problem> {

@@ -11,9 +11,9 @@ use domain::supply::Transfer;
 use domain::{CellId, EntryId, Kind, Nonce};
 use runtime::mutant::{self, Mutant};
 use store::port::Change;
+use web::answer::Answer;
 
 use super::{Shop, input, offers};
-use web::answer::Answer;
 
 /// `POST /admin/offers/{id}/supply`.
 pub(super) async fn post(shop: &Shop<'_>, id: &str, bytes: &[u8]) -> Result<Answer, Problem> {

@@ -6,10 +6,10 @@ use domain::frame::{self, Item};
 use domain::{OrderId, Payload};
 use orderlog::port::Partition;
 use store::port::{Parked, ParkedFrame, ParkedOrder};
-
-use super::{Desk, input};
 use web::answer::{self, Answer};
 use web::body;
+
+use super::{Desk, input};
 
 /// Tasks of one page unless told otherwise, and at most.
 const PAGE: u64 = 50;

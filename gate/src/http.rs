@@ -88,7 +88,7 @@ where
         }
         Found::Route(Buyers::Ready, _) => (Some(Buyers::Ready), ready(&gate)),
         found => {
-            let route = if let Found::Route(route, _) = &found { Some(*route) } else { None };
+            let route = found.route();
             let ip = client_of(&gate, peer, &parts.headers);
             let arrival = Arrival { ip, at: began };
             (route, routed(&gate, arrival, (found, &parts, incoming)).await)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::buyers::{Money, Offer, OfferState};
-use contract::{Problem, Reason, show_time};
+use contract::{Problem, Reason, show_bound};
 use domain::{Flag, OfferId, Tenant};
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -42,14 +42,13 @@ pub(crate) async fn get(gate: &Gate, tenant: &Tenant, name: &str) -> Handled {
         return Err(Problem::with(Reason::DependencyDown, text));
     };
     let (offer, campaign) = (&known.offer, &known.campaign);
-    let time = |at: Option<i64>| at.map(|ms| show_time(ms.max(0) as u64));
     let body = Offer {
         offer: offer.id.name().into(),
         sku: offer.sku.as_str().into(),
         price: Money::new(&offer.price.currency, offer.price.minor),
         campaign: campaign.id.name().into(),
-        opens_at: time(campaign.opens_at_ms),
-        closes_at: time(campaign.closes_at_ms),
+        opens_at: show_bound(campaign.opens_at_ms),
+        closes_at: show_bound(campaign.closes_at_ms),
         state: state(&known, &stock),
         remaining: stock.available.max(0),
         limit_per_buyer: offer.limit_per_buyer,

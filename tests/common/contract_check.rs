@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use contract::routes::{Content, Found, Spec};
+use contract::routes::{Content, Spec};
 use contract::{Buyers, Operators, Reason};
 use serde_json::{Value, json};
 
@@ -50,15 +50,9 @@ pub fn check((method, target): (&str, &str), reply: &Reply) {
     let path = target.split('?').next().unwrap();
     let of_operators = ["/admin", "/metrics", "/openapi"].iter().any(|p| path.starts_with(p));
     let spec = if of_operators {
-        match Operators::find(method, path) {
-            Found::Route(route, _) => Some(route.spec()),
-            Found::Methods(_) | Found::Nothing => None,
-        }
+        Operators::find(method, path).route().map(Operators::spec)
     } else {
-        match Buyers::find(method, path) {
-            Found::Route(route, _) => Some(route.spec()),
-            Found::Methods(_) | Found::Nothing => None,
-        }
+        Buyers::find(method, path).route().map(Buyers::spec)
     };
     // What never became a request is answered bare.
     let is_bare = reply.body.is_empty() && reply.header("content-type").is_none();

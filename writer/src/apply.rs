@@ -44,7 +44,7 @@ impl Processor {
     async fn apply_cell(&self, list: &[Appended]) {
         for appended in list {
             match self.follow.apply(appended).await {
-                Followed::Ok { without_hold, .. } => metrics::without_hold(without_hold),
+                Followed::Ok { without_hold, .. } => view::count_without_hold(without_hold),
                 Followed::Missing | Followed::Fork | Followed::Unknown => metrics::apply_failed(),
             }
         }

@@ -35,9 +35,6 @@ pub(crate) fn redelivered() {
 pub(crate) fn row(status: &'static str) {
     counter!("sluicegate_writer_rows_total", "status" => status).increment(1);
 }
-pub(crate) fn without_hold(n: u32) {
-    view::count_without_hold(n);
-}
 pub(crate) fn apply_failed() {
     counter!("sluicegate_writer_apply_failures_total").increment(1);
 }

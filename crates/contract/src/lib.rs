@@ -20,4 +20,4 @@ pub use problem::{Problem, ProblemBody};
 pub use reason::{Reason, Retry};
 pub use routes::{Buyers, Operators};
 pub use strict::{object, present, whole};
-pub use when::{parse as parse_time, show as show_time};
+pub use when::{parse as parse_time, show as show_time, show_bound};

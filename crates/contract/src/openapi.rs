@@ -18,7 +18,7 @@ use utoipa::openapi::{
 
 use crate::problem::ProblemBody;
 use crate::reason::Reason;
-use crate::routes::{self, Answers, Buyers, Field, Operators, Shape, Spec, Who};
+use crate::routes::{self, Answers, Buyers, Field, NAME, Operators, Shape, Spec, Who};
 
 /// The document of both listeners.
 pub fn document() -> OpenApi {
@@ -161,7 +161,6 @@ fn parameters(path: &str) -> impl Iterator<Item = &str> {
 }
 
 fn in_path(name: &str) -> Field {
-    const NAME: &str = "^[a-z0-9-]{1,64}$";
     let (name, about, pattern) = match name {
         "offer" => ("offer", "An offer's name.", NAME),
         "campaign" => ("campaign", "A campaign's name.", NAME),

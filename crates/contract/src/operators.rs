@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use domain::Flag;
+use domain::ledger::MAX_UNITS;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{
@@ -175,14 +176,11 @@ fn some_units() -> Schema {
         let of = ObjectBuilder::new().schema_type(Type::Integer).format(Some(INT64));
         of.minimum(Some(from)).maximum(Some(to))
     };
-    let both = OneOfBuilder::new().item(range(1, MOST)).item(range(-i64::from(u32::MAX), -1));
+    let both = OneOfBuilder::new().item(range(1, MAX_UNITS)).item(range(-i64::from(u32::MAX), -1));
     Schema::OneOf(both.build())
 }
 
 const INT64: SchemaFormat = SchemaFormat::KnownFormat(KnownFormat::Int64);
-
-/// The most units of an offer.
-const MOST: i64 = 1_000_000_000_000;
 
 /// What to compare.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]

@@ -30,6 +30,11 @@ pub fn show(ms: u64) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
+/// A bound of a campaign's window; `None` for none.
+pub fn show_bound(at: Option<i64>) -> Option<String> {
+    at.map(|ms| show(ms.max(0) as u64))
+}
+
 /// 9999-12-31T23:59:59.999Z, the last time that RFC 3339 can write in UTC.
 const LAST: i64 = 253_402_300_799_999;
 

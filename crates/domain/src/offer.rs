@@ -4,8 +4,7 @@ use crate::ids::CampaignNo;
 use crate::names::{CampaignId, OfferId, Tenant};
 
 /// Money for one unit: minor units of an ISO 4217 currency.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Price {
     /// Three upper-case letters.
     pub currency: String,

@@ -57,23 +57,26 @@ fn the_home_of_an_order_is_fixed() {
     assert_eq!(domain::home(&cart, &identity, 0), 0);
 }
 
+/// What depends on the secret, of an order of the key `k-1`.
+fn keyed(identity: &Identity, buyer: &Buyer, offer: &OfferId) -> String {
+    let order = identity.order_id(CampaignNo(7), buyer, &"k-1".parse().unwrap(), b"content");
+    format!(
+        "{} {} {} {} {} {} {}",
+        order,
+        identity.receipt(order, buyer, 1_700_000_000),
+        identity.offer_shard(offer).0,
+        identity.bucket(buyer, 64),
+        identity.buyer_hash(buyer),
+        identity.offer_home(offer, 256),
+        common::hex(&identity.request_id(offer, "supply", "r").0),
+    )
+}
+
 #[test]
 fn the_keyed_functions_are_fixed() {
     let identity = Identity::new(b"0123456789abcdef");
-    let (buyer, key): (Buyer, _) = ("ann".parse().unwrap(), "k-1".parse().unwrap());
-    let order = identity.order_id(CampaignNo(7), &buyer, &key, b"content");
-    let offer = "shoe".parse().unwrap();
-    let got = format!(
-        "{} {} {} {} {} {} {} {}",
-        identity.fingerprint_hex(),
-        order,
-        identity.receipt(order, &buyer, 1_700_000_000),
-        identity.offer_shard(&offer).0,
-        identity.bucket(&buyer, 64),
-        identity.buyer_hash(&buyer),
-        identity.offer_home(&offer, 256),
-        common::hex(&identity.request_id(&offer, "supply", "r").0),
-    );
+    let (buyer, offer) = ("ann".parse().unwrap(), "shoe".parse().unwrap());
+    let got = format!("{} {}", identity.fingerprint_hex(), keyed(&identity, &buyer, &offer));
     assert_eq!(got, GOLDEN_IDENTITY, "stored ids hang on these; they never change");
 }
 
@@ -84,19 +87,11 @@ fn what_hangs_on_a_tenant_is_fixed() {
     let offer = OfferId::of(&acme, "shoe").unwrap();
     let campaign = CampaignId::evergreen(&acme);
     let buyer = Buyer::of(&acme, "ann").unwrap();
-    let key = "k-1".parse().unwrap();
-    let order = identity.order_id(CampaignNo(7), &buyer, &key, b"content");
     let got = format!(
-        "{offer} {campaign} {} {} {} {} {} {} {} {} {} {}",
+        "{offer} {campaign} {} {} {} {}",
         offer.cell(63),
         common::hex(&buyer.scoped()),
-        order,
-        identity.receipt(order, &buyer, 1_700_000_000),
-        identity.offer_shard(&offer).0,
-        identity.bucket(&buyer, 64),
-        identity.buyer_hash(&buyer),
-        identity.offer_home(&offer, 256),
-        common::hex(&identity.request_id(&offer, "supply", "r").0),
+        keyed(&identity, &buyer, &offer),
         common::hex(&domain::content(&[(&offer, 1)], "{}")),
     );
     assert_eq!(got, GOLDEN_TENANT, "stored ids hang on these; they never change");

@@ -18,12 +18,17 @@ fn count(part: &'static str) {
     metrics::counter!("sluicegate_dependency_errors_total", "dependency" => part).increment(1);
 }
 
-fn failed(subject: Subject, error: &dyn std::fmt::Display) -> Down {
+/// Counts a failure and, when it is due, says what it means and why.
+pub(crate) fn note(said: &Seldom, subject: Subject, (what, error): (&str, &dyn std::fmt::Display)) {
     count(subject.0);
-    if let Some(left_out) = SAID.due(subject) {
+    if let Some(left_out) = said.due(subject) {
         let (part, number) = subject;
-        tracing::warn!(part, number, %error, left_out, "a call failed");
+        tracing::warn!(part, number, %error, left_out, "{what}");
     }
+}
+
+fn failed(subject: Subject, error: &dyn std::fmt::Display) -> Down {
+    note(&SAID, subject, ("a call failed", error));
     Down
 }
 

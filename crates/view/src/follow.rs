@@ -12,6 +12,8 @@ use runtime::seldom::{Seldom, Subject};
 use store::port::Appended;
 use store::{Store, StoreError};
 
+use crate::failed;
+
 /// How far following got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Followed {
@@ -141,20 +143,16 @@ enum Step {
 }
 
 fn unknown(e: &CellError) -> Followed {
-    failed(("redis", 0), e)
+    not_followed(("redis", 0), e)
 }
 
 fn no_database(e: &StoreError) -> Followed {
-    failed(("database", e.db()), e)
+    not_followed(("database", e.db()), e)
 }
 
 /// Who follows hears only that it did not work; why is counted, and in the log once a second.
-fn failed(subject: Subject, error: &dyn std::fmt::Display) -> Followed {
+fn not_followed(subject: Subject, error: &dyn std::fmt::Display) -> Followed {
     static SAID: Seldom = Seldom::new();
-    metrics::counter!("sluicegate_dependency_errors_total", "dependency" => subject.0).increment(1);
-    if let Some(left_out) = SAID.due(subject) {
-        let (part, number) = subject;
-        tracing::warn!(part, number, %error, left_out, "a ledger could not be followed");
-    }
+    failed::note(&SAID, subject, ("a ledger could not be followed", error));
     Followed::Unknown
 }

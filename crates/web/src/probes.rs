@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use contract::routes::Found;
 use contract::{Operators, Problem, Reason};
 use hyper::Request;
 use hyper::body::Incoming;
@@ -63,10 +62,8 @@ impl Probes {
 
 impl Service for Probes {
     async fn answer(self: Arc<Self>, _: IpAddr, request: Request<Whole<Incoming>>) -> Reply {
-        let found = match Operators::find(request.method().as_str(), request.uri().path()) {
-            Found::Route(route, _) => Probes::answer(&self, route),
-            Found::Methods(_) | Found::Nothing => None,
-        };
+        let found = Operators::find(request.method().as_str(), request.uri().path());
+        let found = found.route().and_then(|route| Probes::answer(&self, route));
         let unknown = || answer::problem(&Problem::new(Reason::UnknownRoute));
         found.unwrap_or_else(unknown).into()
     }

@@ -1,6 +1,6 @@
 //! The buyers' listener.
 
-use super::{Answers, Field, Shape, Takes, Who, routes};
+use super::{Answers, Field, LIVES, NAME, SERVES, SERVES_NOT, Shape, Takes, Who, routes};
 use crate::buyers::{Offer, Order, Purchase, Taken};
 use crate::reason::Reason;
 
@@ -14,12 +14,8 @@ const KEY: Field = Field {
 };
 
 /// An offer's name.
-const OFFER: Field = Field {
-    name: "offer",
-    about: "The offer of the order; finds one that has no row yet.",
-    pattern: "^[a-z0-9-]{1,64}$",
-    is_required: false,
-};
+const OFFER: Field =
+    Field::optional("offer", "The offer of the order; finds one that has no row yet.", NAME);
 
 routes! {
     /// Calls of the buyers' listener.
@@ -71,19 +67,17 @@ routes! {
             who: Who::Buyer,
             query: &[
                 OFFER,
-                Field {
-                    name: "receipt",
-                    about: "From `links.self` of an accepted order: proves that it was accepted.",
-                    pattern: "",
-                    is_required: false,
-                },
-                Field {
-                    name: "wait",
-                    about: "How long to wait until it is decided, such as `500ms` or `5s`; more \
-                            than 30 s is 30 s.",
-                    pattern: "^[0-9]+(ms|s)$",
-                    is_required: false,
-                },
+                Field::optional(
+                    "receipt",
+                    "From `links.self` of an accepted order: proves that it was accepted.",
+                    "",
+                ),
+                Field::optional(
+                    "wait",
+                    "How long to wait until it is decided, such as `500ms` or `5s`; more than 30 \
+                     s is 30 s.",
+                    "^[0-9]+(ms|s)$",
+                ),
             ],
             answers: &[Answers::json::<Order<'static>>(200, "The order.")],
             refuses: &[Reason::UnknownOrder],
@@ -100,16 +94,14 @@ routes! {
         Live = GET "/livez" {
             label: "probe",
             who: Who::Probe,
-            answers: &[Answers::text(200, TEXT, "It does.")],
+            answers: LIVES,
         }
         /// Tells whether requests are served now; for balancers.
         Ready = GET "/readyz" {
             label: "probe",
             who: Who::Probe,
-            answers: &[Answers::text(200, TEXT, "They are.")],
-            refuses: &[Reason::Starting, Reason::Draining],
+            answers: SERVES,
+            refuses: SERVES_NOT,
         }
     }
 }
-
-const TEXT: &str = "text/plain; charset=utf-8";

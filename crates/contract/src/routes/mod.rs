@@ -106,6 +106,23 @@ pub struct Field {
     pub is_required: bool,
 }
 
+impl Field {
+    /// One that may be left out.
+    const fn optional(name: &'static str, about: &'static str, pattern: &'static str) -> Self {
+        Self { name, about, pattern, is_required: false }
+    }
+}
+
+/// Names of offers and campaigns.
+pub(crate) const NAME: &str = "^[a-z0-9-]{1,64}$";
+
+/// What a probe answers in.
+const TEXT: &str = "text/plain; charset=utf-8";
+/// Both listeners tell whether the process lives, and whether requests are served now.
+const LIVES: &[Answers] = &[Answers::text(200, TEXT, "It does.")];
+const SERVES: &[Answers] = &[Answers::text(200, TEXT, "They are.")];
+const SERVES_NOT: &[Reason] = &[Reason::Starting, Reason::Draining];
+
 /// All about one route.
 #[derive(Clone, Copy)]
 pub struct Spec {
@@ -214,6 +231,16 @@ pub enum Found<'a, R> {
     Methods(String),
     /// None.
     Nothing,
+}
+
+impl<R: Copy> Found<'_, R> {
+    /// The route, if there is one.
+    pub fn route(&self) -> Option<R> {
+        match self {
+            Found::Route(route, _) => Some(*route),
+            Found::Methods(_) | Found::Nothing => None,
+        }
+    }
 }
 
 /// Looks a route up; the first that fits.

@@ -1,6 +1,6 @@
 //! The operators' listener.
 
-use super::{Answers, Field, Shape, Takes, Who, routes};
+use super::{Answers, Field, LIVES, SERVES, SERVES_NOT, Shape, TEXT, Takes, Who, routes};
 use crate::operators::{
     Campaign, CampaignSettings, OfferSettings, OfferStock, Reconcile, Report, Status, Supply, Task,
     Tasks,
@@ -13,12 +13,6 @@ const MOST: usize = 64 * 1024;
 const fn takes(shape: Shape, is_required: bool) -> Option<Takes> {
     Some(Takes { most: MOST, is_required, shape })
 }
-
-const fn field(name: &'static str, about: &'static str, pattern: &'static str) -> Field {
-    Field { name, about, pattern, is_required: false }
-}
-
-const TEXT: &str = "text/plain; charset=utf-8";
 
 /// What a change of an offer's flag answers.
 const OBEYED: &[Answers] =
@@ -144,12 +138,12 @@ routes! {
             label: "tasks",
             who: Who::Deployment,
             query: &[
-                field("kind", "Only these.", "^(parked_order|parked_frame)$"),
-                field("state", "Only these; what is no longer open is not kept.",
+                Field::optional("kind", "Only these.", "^(parked_order|parked_frame)$"),
+                Field::optional("state", "Only these; what is no longer open is not kept.",
                     "^(open|retried|resolved)$"),
-                field("cursor", "`next_cursor` of the page before.",
+                Field::optional("cursor", "`next_cursor` of the page before.",
                     ID),
-                field("limit", "Tasks of a page, 1 to 100; 50 when left out.",
+                Field::optional("limit", "Tasks of a page, 1 to 100; 50 when left out.",
                     "^([1-9][0-9]?|100)$"),
             ],
             answers: &[Answers::json::<Tasks<'static>>(200, "A page of them.")],
@@ -165,14 +159,14 @@ routes! {
         Live = GET "/livez" {
             label: "probe",
             who: Who::Probe,
-            answers: &[Answers::text(200, TEXT, "It does.")],
+            answers: LIVES,
         }
         /// Tells whether requests are served now; for balancers.
         Ready = GET "/readyz" {
             label: "probe",
             who: Who::Probe,
-            answers: &[Answers::text(200, TEXT, "They are.")],
-            refuses: &[Reason::Starting, Reason::Draining],
+            answers: SERVES,
+            refuses: SERVES_NOT,
         }
         /// Shows the metrics.
         Metrics = GET "/metrics" {
