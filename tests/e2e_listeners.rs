@@ -66,21 +66,26 @@ fn http2_is_told_by_its_preface_however_it_comes() {
 
 #[test]
 fn operators_have_bounds_too() {
-    let dev = Setup::new().set("admin.max_connections=3").start();
+    let dev = Setup::new().set("admin.max_connections=4").start();
     let get = || Conn::get(dev.admin, "/livez").is_ok_and(|r| r.status == 200);
     assert!(get());
     // Whoever says nothing has a place until the head is due.
-    let silent: Vec<Conn> = (0..3).map(|_| Conn::open(dev.admin).unwrap()).collect();
+    let silent: Vec<Conn> = (0..4).map(|_| Conn::open(dev.admin).unwrap()).collect();
     until("the places to be taken", || (!get()).then_some(()));
     drop(silent);
-    until("a place", || get().then_some(()));
     // A client that goes on sending and never reads loses its place as well.
-    let mut deaf: Vec<Conn> = (0..3).map(|_| Conn::open(dev.admin).unwrap()).collect();
     let token = dev.secret("admin_token").to_owned();
     let ask = format!("{}\r\n", head("GET", "/metrics", Some(&token), &[]));
-    for conn in &mut deaf {
-        conn.stream().set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    let mut deaf = Vec::new();
+    until("the deaf to have all places", || {
+        let mut conn = Conn::open(dev.admin).unwrap();
+        conn.stream().set_write_timeout(Some(Duration::from_millis(100))).unwrap();
         while conn.send(&ask).is_ok() {}
-    }
+        deaf.push(conn);
+        (!get()).then_some(())
+    });
     until("a place again", || get().then_some(()));
+    // The audit needs places too.
+    drop(deaf);
+    until("all places", || (0..20).all(|_| get()).then_some(()));
 }
