@@ -65,9 +65,21 @@ fn run_tests(config: &Path, args: &[String]) -> Result<u8> {
 /// empty. `docs/faults.md` has the long runs.
 const SMOKE: [&str; 4] = ["--schedules", "5", "--first-seed", "6"];
 
-/// Each planted fault at its recorded seed.
-const MUTANTS: [&str; 8] =
-    ["test", "--quiet", "-p", "sluicegate-sim", "--features", "mutants", "--test", "mutants"];
+/// Each planted fault at its recorded seed. The whole workspace is named, so that what it stands on
+/// is compiled as for the tests, once.
+const MUTANTS: [&str; 7] = [
+    "test",
+    "--quiet",
+    "--workspace",
+    "--features",
+    "sluicegate/pulsar,sluicegate-chaos/pulsar,sluicegate-sim/mutants",
+    "--test",
+    "mutants",
+];
+
+/// The simulator of `ci`, from the build of the tests: with its checks of overflows, and without
+/// compiling everything once more. `cargo xtask sim` has the long runs.
+const SIMULATED: [&str; 2] = ["--schedules", "10000"];
 
 /// `cargo xtask soak`: the same program, for long.
 pub fn soak(base: u16, minutes: u64) -> Result<u8> {
@@ -90,7 +102,7 @@ pub fn ci(base: u16) -> Result<u8> {
         ("fmt", Box::new(|| cargo(&["fmt", "--all", "--check"], None))),
         ("clippy", Box::new(move || cargo(&clippy, None))),
         ("default", Box::new(|| cargo(&DEFAULT, None))),
-        ("simulator", Box::new(|| sim(&[]))),
+        ("simulator", Box::new(simulator)),
         ("mutants", Box::new(|| cargo(&MUTANTS, None))),
         ("stack up", Box::new(move || stack::up(base, &progress).map(|_| 0))),
         ("secure up", Box::new(move || stack::up_secure(base + SECURE, &progress).map(|_| 0))),
@@ -122,7 +134,8 @@ pub fn ci(base: u16) -> Result<u8> {
 }
 
 /// The build of the embedded default, with neither Redis nor Pulsar compiled in, refuses both.
-const DEFAULT: [&str; 5] = ["test", "--quiet", "--test", "e2e_life", "without_the_feature"];
+const DEFAULT: [&str; 6] =
+    ["test", "--quiet", "--workspace", "--test", "e2e_life", "without_the_feature"];
 
 /// Licences, sources and doubled crates; the list of advisories is not on every machine.
 const DENY: [&str; 5] = ["deny", "check", "bans", "licenses", "sources"];
@@ -135,6 +148,17 @@ fn has_deny() -> bool {
 
 /// A step of `ci`: its name and what returns its exit code.
 type Step<'a> = (&'a str, Box<dyn Fn() -> Result<u8> + 'a>);
+
+/// The simulator's step of `ci`.
+fn simulator() -> Result<u8> {
+    let built = match build()? {
+        Ok(built) => built,
+        Err(code) => return Ok(code),
+    };
+    let mut sim = Command::new(built.join("sluicegate-sim"));
+    sim.args(SIMULATED);
+    run(sim, None, "sluicegate-sim")
+}
 
 /// `cargo xtask sim`: 20,000 schedules unless told otherwise.
 pub fn sim(args: &[String]) -> Result<u8> {
