@@ -19,8 +19,11 @@ use crate::{Exit, dev};
 
 /// Logs and metrics; once per process.
 pub(crate) fn begin(config: &Config, tasks: &Tasks) -> Result<PrometheusHandle, Exit> {
+    // Metrics first: lines of the log that are lost are counted.
+    let parts = [gate::METRICS, writer::METRICS, reconciler::METRICS, view::METRICS];
+    let metrics = telemetry::metrics(tasks, &parts).map_err(Exit::unavailable)?;
     telemetry::logs(&config.telemetry).map_err(Exit::usage)?;
-    telemetry::metrics(tasks).map_err(Exit::unavailable)
+    Ok(metrics)
 }
 
 /// Binds a listener; a port in use is one clear line.

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use web::client::prefix;
 
 use crate::keys::Keys;
-use crate::metrics;
+use crate::metrics::METRICS;
 
 /// The limits of one gate.
 pub(crate) struct Admission {
@@ -129,7 +129,7 @@ fn keyed(
     let Some((limit, keys)) = limit else { return Ok(()) };
     let charged = keys.charge(key, limit.rate, now);
     if charged.forgotten > 0 {
-        metrics::keys_forgotten(dimension.as_str(), charged.forgotten);
+        METRICS.keys_forgotten.of(dimension).increment(charged.forgotten as u64);
     }
     charged.result.map_err(|wait| (limit.per_second, wait))
 }

@@ -18,6 +18,7 @@ use runtime::{Tasks, caught};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
+use crate::metrics::METRICS;
 use crate::reserve::Done;
 
 /// A place in a partition's queue; held until the receipt.
@@ -148,7 +149,7 @@ impl Emit {
             }
             let Some(next) = waiting.pop_front() else { break };
             if next.until(self.cfg.max_age_ms) < now && !mutant::on(Mutant::MaxAgeIgnored) {
-                crate::metrics::too_old();
+                METRICS.too_old.increment(1);
                 next.tell.receipt(false);
                 continue;
             }
@@ -162,18 +163,18 @@ impl Emit {
         let items: Vec<Item> =
             batch.iter().map(|w| Item::Order(Mode::Full, w.sealed.clone())).collect();
         let frame = frame::encode(&items);
-        crate::metrics::frame(items.len());
+        METRICS.frame_orders.record(items.len() as f64);
         let publish = self.log.publish(Partition::Main(partition), frame);
         let limit = Duration::from_millis(self.cfg.timeout_ms);
         let receipt = match tokio::time::timeout(limit, publish).await {
             Ok(Ok(())) => true,
             Ok(Err(e)) => {
-                crate::metrics::publish_failed();
+                METRICS.publish_failures.increment(1);
                 view::failed::log(e);
                 false
             }
             Err(_) => {
-                crate::metrics::publish_failed();
+                METRICS.publish_failures.increment(1);
                 view::failed::log(LogError::Unknown(
                     Partition::Main(partition),
                     "no answer in time".into(),

@@ -32,7 +32,7 @@ use crate::admission::Asked;
 use crate::admitted::Arrival;
 use crate::buy;
 use crate::http;
-use crate::metrics::Outcome;
+use crate::metrics::{self, Outcome};
 use crate::state::Gate;
 
 /// What answers usually have room in.
@@ -147,7 +147,7 @@ impl Front<'_> {
                 self.out.extend_from_slice(head);
                 self.end(body);
                 let outcome = Outcome::Problem(Reason::SoldOut);
-                self.gate.requests.ended(Some(Buyers::Buy), outcome, began.elapsed().as_secs_f64());
+                metrics::ended(Some(Buyers::Buy), outcome, began);
                 return false;
             }
             Some(Err(limited)) => {

@@ -18,11 +18,11 @@ use web::answer::{self, Answer, Reply};
 use web::body::{self as read, Refusal};
 use web::client::{Said, client};
 use web::message::{Whole, authorization};
-use web::{Conn, Service};
+use web::{Bound, Conn, Service};
 
 use crate::admitted::{Arrival, Stranger};
 use crate::answer::{Handled, ended};
-use crate::metrics::{self, Outcome};
+use crate::metrics::{self, METRICS, Outcome};
 use crate::state::Gate;
 use crate::{body, buy, front, offers, orders};
 
@@ -38,12 +38,12 @@ pub(crate) struct Head<'a> {
 
 impl Service for Gate {
     fn connections(&self, change: i64) {
-        metrics::connections(change as f64);
+        METRICS.connections.increment(change as f64);
         self.connections.fetch_add(change as isize, Ordering::Relaxed);
     }
 
-    fn refused(&self, bound: &'static str) {
-        metrics::connection_refused(bound);
+    fn refused(&self, bound: Bound) {
+        METRICS.connections_refused.of(bound).increment(1);
     }
 
     async fn first(&self, from: IpAddr, conn: &mut Conn) -> bool {
@@ -109,7 +109,7 @@ pub(crate) fn end(gate: &Gate, route: Option<Buyers>, began: Instant, handled: H
     if gate.tasks.is_at(Phase::NotReady) || broken.contains(&outcome) {
         answer.headers.push((CONNECTION, HeaderValue::from_static("close")));
     }
-    gate.requests.ended(route, outcome, began.elapsed().as_secs_f64());
+    metrics::ended(route, outcome, began);
     answer
 }
 

@@ -28,3 +28,6 @@ mod wait;
 pub use http::respond;
 pub use serve::listen;
 pub use state::{Gate, Starting};
+
+/// What the gate counts, for the recorder and for `docs/metrics.md`.
+pub const METRICS: &[runtime::meter::Described] = metrics::GateMetrics::DESCRIBED;

@@ -1,35 +1,10 @@
-//! The gate's metrics: names, help, and one function per thing that is counted.
-
-use std::sync::OnceLock;
+//! What the gate counts.
 
 use cells::port::CellError;
 use contract::{Buyers, Reason};
-use metrics::{
-    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
-    histogram,
-};
-
-/// Names and help texts.
-pub(crate) fn describe() {
-    describe_counter!("sluicegate_requests_total", "Finished requests by route and outcome");
-    describe_histogram!("sluicegate_reserve_batch_size", "Orders per reserve call");
-    describe_counter!("sluicegate_reserve_errors_total", "Reserve calls without an answer");
-    let help = "Reserve calls whose holds fewer than `reserve.wait_replicas` replicas had in time";
-    describe_counter!("sluicegate_reserve_not_replicated_total", help);
-    describe_histogram!("sluicegate_frame_orders_size", "Orders per frame");
-    describe_counter!("sluicegate_publish_failures_total", "Frames without a receipt");
-    describe_counter!("sluicegate_publish_too_old_total", "Orders left to the relay by age");
-    describe_counter!("sluicegate_accepted_missing_total", "Receipts without order (INV-7 alarm)");
-    describe_gauge!("sluicegate_connections", "Open connections of the buyers' listener");
-    describe_counter!("sluicegate_connections_refused_total", "Connections over a bound");
-    let help = "Calls of a database, of Redis, of the log or of the reconciler that failed";
-    describe_counter!("sluicegate_dependency_errors_total", help);
-    let help = "Keys of a limit that were not idle and had to go (`limits.max_keys`)";
-    describe_counter!("sluicegate_limit_keys_forgotten_total", help);
-    let help = "From the request's head to its answer";
-    describe_histogram!("sluicegate_request_seconds", Unit::Seconds, help);
-    describe_gauge!("sluicegate_shutdown_phase", "0 running to 6 done");
-}
+use domain::limit::Dimension;
+use tokio::time::Instant;
+use web::Bound;
 
 /// How a request ended, for the label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +20,7 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    fn label(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Outcome::Accepted => "accepted",
             Outcome::Unconfirmed => "unconfirmed",
@@ -53,87 +28,82 @@ impl Outcome {
             Outcome::Problem(r) => r.as_str(),
         }
     }
+}
 
-    /// Its place in a row of [`Requests`].
-    fn index(self) -> usize {
-        match self {
-            Outcome::Accepted => 0,
-            Outcome::Unconfirmed => 1,
-            Outcome::Answered => 2,
-            Outcome::Problem(r) => 3 + r as usize,
+/// A route, or what is none.
+pub(crate) type Route = Option<Buyers>;
+
+fn route(route: Route) -> &'static str {
+    route.map_or("none", |r| r.spec().label)
+}
+
+/// How a reserve call failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failed {
+    /// Nobody knows whether it ran.
+    Unknown,
+    /// It did not run.
+    NotSent,
+    /// The cell is not what it should be.
+    Broken,
+}
+
+impl From<&CellError> for Failed {
+    fn from(e: &CellError) -> Self {
+        match e {
+            CellError::Unknown(_) => Failed::Unknown,
+            CellError::NotSent(..) => Failed::NotSent,
+            CellError::Broken(..) => Failed::Broken,
         }
     }
 }
 
-/// Handles of the request metrics, made when first counted: a look-up in the registry costs more
-/// than a refusal by path.
-pub(crate) struct Requests {
-    /// By route, and last what is none.
-    routes: [Handles; Buyers::ALL.len() + 1],
-}
-
-struct Handles {
-    by_outcome: Box<[OnceLock<Counter>]>,
-    seconds: OnceLock<Histogram>,
-}
-
-impl Default for Requests {
-    fn default() -> Self {
-        let routes = std::array::from_fn(|_| Handles {
-            by_outcome: (0..3 + Reason::ALL.len()).map(|_| OnceLock::new()).collect(),
-            seconds: OnceLock::new(),
-        });
-        Self { routes }
+impl Failed {
+    fn as_str(self) -> &'static str {
+        match self {
+            Failed::Unknown => "unknown",
+            Failed::NotSent => "not_sent",
+            Failed::Broken => "broken",
+        }
     }
 }
 
-impl Requests {
-    /// Counts a request of a route, or of none.
-    pub fn ended(&self, route: Option<Buyers>, outcome: Outcome, seconds: f64) {
-        let place = route.map_or(Buyers::ALL.len(), |r| r as usize);
-        let (handles, label) = (&self.routes[place], route.map_or("none", |r| r.spec().label));
-        let fresh = || {
-            let outcome = outcome.label();
-            counter!("sluicegate_requests_total", "route" => label, "outcome" => outcome)
-        };
-        handles.by_outcome[outcome.index()].get_or_init(fresh).increment(1);
-        let fresh = || histogram!("sluicegate_request_seconds", "route" => label);
-        handles.seconds.get_or_init(fresh).record(seconds);
+runtime::metrics! {
+    /// What the gate counts.
+    pub(crate) static METRICS: GateMetrics {
+        /// Finished requests by route and outcome
+        requests: Counter "sluicegate_requests_total"
+            by route: Route = route, outcome: Outcome = Outcome::as_str,
+        /// From the request's head to its answer
+        request_seconds: Histogram "sluicegate_request_seconds" by route: Route = route,
+        /// Open connections of the buyers' listener
+        connections: Gauge "sluicegate_connections",
+        /// Connections over a bound
+        connections_refused: Counter "sluicegate_connections_refused_total"
+            by why: Bound = Bound::as_str,
+        /// Keys of a limit that were not idle and had to go (`limits.max_keys`)
+        keys_forgotten: Counter "sluicegate_limit_keys_forgotten_total"
+            by limit: Dimension = Dimension::as_str,
+        /// Orders per reserve call
+        reserve_batch: Histogram "sluicegate_reserve_batch_size",
+        /// Reserve calls without an answer
+        reserve_errors: Counter "sluicegate_reserve_errors_total"
+            by kind: Failed = Failed::as_str,
+        /// Reserve calls whose holds fewer than `reserve.wait_replicas` replicas had in time
+        not_replicated: Counter "sluicegate_reserve_not_replicated_total",
+        /// Orders per frame
+        frame_orders: Histogram "sluicegate_frame_orders_size",
+        /// Frames without a receipt
+        publish_failures: Counter "sluicegate_publish_failures_total",
+        /// Orders left to the relay by age
+        too_old: Counter "sluicegate_publish_too_old_total",
+        /// Receipts without order (INV-7 alarm)
+        accepted_missing: Counter "sluicegate_accepted_missing_total",
     }
 }
 
-pub(crate) fn reserve_batch(n: usize) {
-    histogram!("sluicegate_reserve_batch_size").record(n as f64);
-}
-pub(crate) fn reserve_error(e: &CellError) {
-    let kind = match e {
-        CellError::Unknown(_) => "unknown",
-        CellError::NotSent(..) => "not_sent",
-        CellError::Broken(..) => "broken",
-    };
-    counter!("sluicegate_reserve_errors_total", "kind" => kind).increment(1);
-}
-pub(crate) fn not_replicated() {
-    counter!("sluicegate_reserve_not_replicated_total").increment(1);
-}
-pub(crate) fn frame(orders: usize) {
-    histogram!("sluicegate_frame_orders_size").record(orders as f64);
-}
-pub(crate) fn publish_failed() {
-    counter!("sluicegate_publish_failures_total").increment(1);
-}
-pub(crate) fn too_old() {
-    counter!("sluicegate_publish_too_old_total").increment(1);
-}
-pub(crate) fn accepted_missing() {
-    counter!("sluicegate_accepted_missing_total").increment(1);
-}
-pub(crate) fn connections(delta: f64) {
-    gauge!("sluicegate_connections").increment(delta);
-}
-pub(crate) fn connection_refused(why: &'static str) {
-    counter!("sluicegate_connections_refused_total", "why" => why).increment(1);
-}
-pub(crate) fn keys_forgotten(limit: &'static str, n: usize) {
-    counter!("sluicegate_limit_keys_forgotten_total", "limit" => limit).increment(n as u64);
+/// Counts a request that ended.
+pub(crate) fn ended(route: Route, outcome: Outcome, began: Instant) {
+    METRICS.requests.of((route, outcome)).increment(1);
+    METRICS.request_seconds.of(route).record(began.elapsed().as_secs_f64());
 }

@@ -23,7 +23,7 @@ use web::{answer, body as read};
 use crate::admitted::Admitted;
 use crate::answer::Handled;
 use crate::body;
-use crate::metrics::Outcome;
+use crate::metrics::{METRICS, Outcome};
 use crate::state::Gate;
 
 /// Where an order stands that has no row yet.
@@ -259,7 +259,7 @@ impl Ask<'_> {
         let accepted_s = receipt.ok_or_else(unknown)?;
         let now_s = self.gate.ports.clock.now_ms() / 1000;
         if now_s.saturating_sub(u64::from(accepted_s)) > 600 {
-            crate::metrics::accepted_missing();
+            METRICS.accepted_missing.increment(1);
             tracing::error!(order = %self.order, "accepted, but neither row, verdict nor hold");
         }
         Ok((answer::json(200, &bare_body(self.order, &link)), Outcome::Answered))

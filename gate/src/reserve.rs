@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use view::Known;
 
 use crate::emit::{Emit, Held, Place, Tell};
+use crate::metrics::METRICS;
 use crate::soldout::SoldOut;
 
 /// What became of one reserve.
@@ -224,7 +225,7 @@ impl Reserve {
     async fn call(&self, lane: &Arc<Lane>, known: &Known, batch: Vec<Waiting>) {
         let (items, callers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|w| (w.item, w.caller)).unzip();
-        crate::metrics::reserve_batch(items.len());
+        METRICS.reserve_batch.record(items.len() as f64);
         let window = |at: Option<i64>| at.unwrap_or(0).max(0) as u64;
         let deadline_ms = lane.redis_now().map_or(0, |now| now + self.cfg.budget_ms);
         let call = ReserveCall {
@@ -245,7 +246,7 @@ impl Reserve {
                 *lane.clock.lock() = Some((reply.mark.redis_ms, Instant::now()));
                 self.note_stock(lane, &reply.mark, &reply.results);
                 if !reply.replicated && reply.results.iter().any(Reserved::is_hold) {
-                    crate::metrics::not_replicated();
+                    METRICS.not_replicated.increment(1);
                 }
                 let mut held = Vec::new();
                 for ((caller, item), result) in
@@ -283,7 +284,7 @@ impl Reserve {
                 Err(e) => e,
             };
             unknown |= matches!(error, CellError::Unknown(_));
-            crate::metrics::reserve_error(&error);
+            METRICS.reserve_errors.of((&error).into()).increment(1);
             view::failed::redis(error.clone());
             if attempt >= ATTEMPTS || !error.is_transient() {
                 return (Err(error), unknown, sent);

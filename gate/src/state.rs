@@ -35,7 +35,6 @@ pub struct Gate {
     pub(crate) emit: Arc<Emit>,
     pub(crate) offers: Offers,
     pub(crate) waiters: Arc<Waiters>,
-    pub(crate) requests: crate::metrics::Requests,
     pub(crate) connections: AtomicIsize,
     ready: Ready,
 }
@@ -43,7 +42,6 @@ pub struct Gate {
 impl Gate {
     /// Makes a gate over its ports; it answers `starting` until [`Gate::set_ready`].
     pub fn new(config: &Config, ports: Ports, tasks: &Tasks) -> Result<Arc<Self>, Starting> {
-        crate::metrics::describe();
         let clock = ports.clock.clone();
         let tokens = Tokens::new(&config.auth, &config.admin.token, clock).map_err(Starting)?;
         let catalog = CatalogCache::new(ports.store.clone());
@@ -65,7 +63,6 @@ impl Gate {
             emit,
             offers: Offers::default(),
             waiters,
-            requests: Default::default(),
             catalog,
             ports,
             tasks: tasks.clone(),

@@ -11,7 +11,8 @@ use domain::CellId;
 use runtime::mutant::{self, Mutant};
 use tokio::sync::Notify;
 
-use crate::{Reconciler, metrics};
+use crate::Reconciler;
+use crate::metrics::METRICS;
 
 /// Rounds without asking after a lease was given up: each other process asks in between.
 const REST: u32 = 2;
@@ -139,7 +140,7 @@ impl Reconciler {
         if !over || mutant::on(Mutant::LeaseKept) {
             return;
         }
-        metrics::gave_up();
+        METRICS.gave_up.increment(1);
         tracing::warn!(db, "rounds without progress: another reconciler may have this database");
         // A lease of no length is free again; one that stays runs out, nobody renews it.
         if let Err(e) = self.ports.store.lease(&lease_of(db), &self.holder, 0).await {

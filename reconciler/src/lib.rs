@@ -35,6 +35,9 @@ use store::port::UnrowedRange;
 use tokio::time::Instant;
 use view::{Follow, HoldStatus, OperateError, Ports, Reconcile, Report};
 
+/// What the reconciler counts, for the recorder and for `docs/metrics.md`.
+pub const METRICS: &[runtime::meter::Described] = metrics::ReconcilerMetrics::DESCRIBED;
+
 /// What a reconciler needs to know besides its ports.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -102,7 +105,6 @@ pub struct Reconciler {
 impl Reconciler {
     /// Over its ports; `publish` tells how long a gate may take to publish a hold.
     pub fn new(ports: Ports, settings: Settings, publish: &PublishConfig) -> Arc<Self> {
-        metrics::describe();
         let max_age = Duration::from_millis(publish.max_age_ms);
         let publish_timeout = Duration::from_millis(publish.timeout_ms);
         let relayed = relayed::Relayed::new(settings.relay_most, ports.store.databases());

@@ -1,62 +1,83 @@
-//! The reconciler's metrics.
+//! What the reconciler counts and shows.
+
+use std::convert::identity;
 
 use domain::drift::{DriftKind, Repair};
-use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 use crate::check::Compared;
 
-pub(crate) fn describe() {
-    describe_counter!("sluicegate_reconciler_passes_total", "Finished passes over a database");
-    describe_counter!("sluicegate_drift_total", "Differences found between Redis and the ledger");
-    let help = "Broken invariants found in a cell, by id; see docs/operations.md";
-    describe_counter!("sluicegate_invariant_violations_total", help);
-    describe_counter!("sluicegate_repairs_total", "Repairs made");
-    describe_counter!("sluicegate_relayed_total", "Orders published again from a hold");
-    describe_counter!("sluicegate_swept_total", "Orders published again from a verdict");
-    describe_counter!("sluicegate_resolved_total", "Phantom holds dropped");
-    let help = "Leases given up after rounds without progress";
-    describe_counter!("sluicegate_reconciler_gave_up_total", help);
-    let help = "Comparisons of held and b left out because the cell is too large";
-    describe_counter!("sluicegate_cells_too_large_total", help);
-    describe_gauge!("sluicegate_oldest_hold_seconds", "Age of the oldest hold");
-    describe_gauge!("sluicegate_holds_overdue", "Holds older than reconciler.relay_after_ms");
-    describe_gauge!("sluicegate_cells_diverged", "Cells whose view is not the ledger's");
-    describe_gauge!("sluicegate_units", "Units of the cells of this process's last pass, by state");
-    let help = "Ledger entries that the furthest view is behind its ledger";
-    describe_gauge!("sluicegate_watermark_lag_entries", help);
+/// A part of a cell's units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// What was put in.
+    Supply,
+    /// What is sold.
+    Net,
+    /// What is on hold.
+    Held,
+    /// What is on sale.
+    Available,
 }
 
-pub(crate) fn pass() {
-    counter!("sluicegate_reconciler_passes_total").increment(1);
-}
-pub(crate) fn drift(kind: DriftKind) {
-    counter!("sluicegate_drift_total", "kind" => kind.as_str()).increment(1);
-    if let Some(id) = kind.invariant() {
-        counter!("sluicegate_invariant_violations_total", "id" => id).increment(1);
+impl Part {
+    fn as_str(self) -> &'static str {
+        match self {
+            Part::Supply => "supply",
+            Part::Net => "net",
+            Part::Held => "held",
+            Part::Available => "available",
+        }
     }
 }
-pub(crate) fn repaired(repair: Repair) {
-    counter!("sluicegate_repairs_total", "repair" => repair.as_str()).increment(1);
+
+runtime::metrics! {
+    /// What the reconciler counts and shows.
+    pub(crate) static METRICS: ReconcilerMetrics {
+        /// Finished passes over a database
+        passes: Counter "sluicegate_reconciler_passes_total",
+        /// Differences found between Redis and the ledger
+        drift: Counter "sluicegate_drift_total" by kind: DriftKind = DriftKind::as_str,
+        /// Broken invariants found in a cell, by id; see docs/operations.md
+        violations: Counter "sluicegate_invariant_violations_total"
+            by id: &'static str = identity,
+        /// Repairs made
+        repairs: Counter "sluicegate_repairs_total" by repair: Repair = Repair::as_str,
+        /// Orders published again from a hold
+        relayed: Counter "sluicegate_relayed_total",
+        /// Orders published again from a verdict
+        swept: Counter "sluicegate_swept_total",
+        /// Phantom holds dropped
+        resolved: Counter "sluicegate_resolved_total",
+        /// Leases given up after rounds without progress
+        gave_up: Counter "sluicegate_reconciler_gave_up_total",
+        /// Comparisons of held and b left out because the cell is too large
+        too_large: Counter "sluicegate_cells_too_large_total",
+        /// Age of the oldest hold
+        oldest_hold: Gauge "sluicegate_oldest_hold_seconds",
+        /// Holds older than reconciler.relay_after_ms
+        holds_overdue: Gauge "sluicegate_holds_overdue",
+        /// Cells whose view is not the ledger's
+        cells_diverged: Gauge "sluicegate_cells_diverged",
+        /// Units of the cells of this process's last pass, by state
+        units: Gauge "sluicegate_units" by state: Part = Part::as_str,
+        /// Ledger entries that the furthest view is behind its ledger
+        watermark_lag: Gauge "sluicegate_watermark_lag_entries",
+    }
 }
-pub(crate) fn gave_up() {
-    counter!("sluicegate_reconciler_gave_up_total").increment(1);
+
+/// Counts a difference, and the invariant that it breaks.
+pub(crate) fn drift(kind: DriftKind) {
+    METRICS.drift.of(kind).increment(1);
+    if let Some(id) = kind.invariant() {
+        METRICS.violations.of(id).increment(1);
+    }
 }
-pub(crate) fn too_large() {
-    counter!("sluicegate_cells_too_large_total").increment(1);
-}
-pub(crate) fn relayed(n: usize) {
-    counter!("sluicegate_relayed_total").increment(n as u64);
-}
-pub(crate) fn swept(n: usize) {
-    counter!("sluicegate_swept_total").increment(n as u64);
-}
-pub(crate) fn resolved(n: u32) {
-    counter!("sluicegate_resolved_total").increment(u64::from(n));
-}
+
+/// Shows how holds and cells are.
 pub(crate) fn holds(status: &view::HoldStatus) {
-    gauge!("sluicegate_oldest_hold_seconds").set(status.oldest_ms as f64 / 1000.0);
-    gauge!("sluicegate_holds_overdue").set(status.overdue as f64);
-    gauge!("sluicegate_cells_diverged").set(status.diverged as f64);
+    METRICS.oldest_hold.set(status.oldest_ms as f64 / 1000.0);
+    METRICS.holds_overdue.set(status.overdue as f64);
+    METRICS.cells_diverged.set(status.diverged as f64);
 }
 
 /// What the cells of a pass hold together, from their views.
@@ -84,10 +105,15 @@ impl Units {
     /// Shows them.
     pub fn show(&self) {
         let Self { supply, net, held, available, lag } = *self;
-        let states = [("supply", supply), ("net", net), ("held", held), ("available", available)];
-        for (state, units) in states {
-            gauge!("sluicegate_units", "state" => state).set(units as f64);
+        let parts = [
+            (Part::Supply, supply),
+            (Part::Net, net),
+            (Part::Held, held),
+            (Part::Available, available),
+        ];
+        for (part, units) in parts {
+            METRICS.units.of(part).set(units as f64);
         }
-        gauge!("sluicegate_watermark_lag_entries").set(lag as f64);
+        METRICS.watermark_lag.set(lag as f64);
     }
 }

@@ -12,7 +12,7 @@ use view::{Drift, Followed, HoldStatus, OperateError, Report};
 use crate::check::Compared;
 use crate::horizon::Horizon;
 use crate::lead::{Claim, Turn, lease_of};
-use crate::metrics::{self, Units};
+use crate::metrics::{self, METRICS, Units};
 use crate::rebuild::Built;
 use crate::rows::Which;
 use crate::{Reconciler, down};
@@ -143,7 +143,7 @@ impl Reconciler {
             tracing::debug!(db, error = %e, "rows are looked at in the next pass");
             out.whole = false;
         }
-        metrics::pass();
+        METRICS.passes.increment(1);
         out
     }
 
@@ -177,7 +177,9 @@ impl Reconciler {
             Ok(Built { cells: built, elsewhere }) => {
                 let elsewhere = elsewhere.len();
                 tracing::info!(cells = built.len(), elsewhere, "built");
-                built.iter().for_each(|_| metrics::repaired(DriftKind::Missing.repair()));
+                built
+                    .iter()
+                    .for_each(|_| METRICS.repairs.of(DriftKind::Missing.repair()).increment(1));
             }
             Err(e) => tracing::warn!(error = %e, "not built, the next pass tries again"),
         }
@@ -322,7 +324,7 @@ impl Reconciler {
     fn note(&self, compared: &Compared, cell: &CellId, kind: DriftKind, applied: bool) -> Drift {
         metrics::drift(kind);
         if applied {
-            metrics::repaired(kind.repair());
+            METRICS.repairs.of(kind.repair()).increment(1);
         }
         let drift = compared.drift(cell, kind, applied);
         if kind == DriftKind::Missing {

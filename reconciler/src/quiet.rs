@@ -15,7 +15,8 @@ use store::fold::{buyer_units, moves};
 use store::port::Moved;
 use view::{Drift, OperateError};
 
-use crate::{Reconciler, down, metrics};
+use crate::metrics::METRICS;
+use crate::{Reconciler, down};
 
 /// Buyers per scan call.
 const PAGE: u32 = 500;
@@ -108,7 +109,7 @@ impl Reconciler {
             // Every buyer with a field in b has an entry or a hold, or had a hold.
             let size = before.totals.seq + before.holds;
             if size > self.settings.compare_most {
-                metrics::too_large();
+                METRICS.too_large.increment(1);
                 tracing::debug!(%cell, size, "too large: held and b are not compared");
                 return Ok(None);
             }
@@ -191,7 +192,7 @@ impl Reconciler {
                 }
             }
             if holds.len() > CROWD {
-                metrics::too_large();
+                METRICS.too_large.increment(1);
                 return Ok(false);
             }
         }
@@ -205,7 +206,7 @@ impl Reconciler {
         })
         .await?;
         if crowd {
-            metrics::too_large();
+            METRICS.too_large.increment(1);
             return Ok(false);
         }
         if !self.stood_still(cell, before).await? {

@@ -18,8 +18,9 @@ use tokio::time::Instant;
 use view::{HoldStatus, OperateError};
 
 use crate::horizon::{Horizon, age};
+use crate::metrics::METRICS;
 use crate::relayed::Dbs;
-use crate::{Reconciler, down, metrics};
+use crate::{Reconciler, down};
 
 /// What a walk over holds does with them.
 struct Walk<'a> {
@@ -153,7 +154,8 @@ impl Reconciler {
             return Ok(());
         }
         let list: Vec<(EntryId, u64)> = decided.iter().map(|(o, v)| (*o, v.seq)).collect();
-        metrics::resolved(self.ports.cells.resolve(cell, &list).await.map_err(down)?);
+        let resolved = self.ports.cells.resolve(cell, &list).await.map_err(down)?;
+        METRICS.resolved.increment(resolved.into());
         Ok(())
     }
 
@@ -181,7 +183,7 @@ impl Reconciler {
         }
         if !items.is_empty() {
             self.publish(items, Some(seen)).await?;
-            metrics::relayed(orders.len());
+            METRICS.relayed.increment(orders.len() as u64);
             self.remember(cell, &orders).await;
         }
         for hold in transfers {

@@ -17,6 +17,7 @@ use store::port::{KeptRow, MAX_ORDERS};
 use tokio::time::Instant;
 use view::{Drift, OperateError, Report};
 
+use crate::metrics::METRICS;
 use crate::{Reconciler, down, metrics};
 
 /// Pages of a scheduled pass over a database.
@@ -135,7 +136,7 @@ impl Reconciler {
         let applied = !dry_run && self.repair_rows(kind, rows).await?;
         metrics::drift(kind);
         if applied {
-            metrics::repaired(kind.repair());
+            METRICS.repairs.of(kind.repair()).increment(1);
         }
         let names: Vec<String> = ids.iter().take(NAMED).map(OrderId::to_string).collect();
         let more = if ids.len() > NAMED { ", ..." } else { "" };

@@ -16,7 +16,8 @@ use store::port::{RowState, UnrowedRange};
 use view::OperateError;
 
 use crate::horizon::Horizon;
-use crate::{Reconciler, down, metrics};
+use crate::metrics::METRICS;
+use crate::{Reconciler, down};
 
 /// No time of a range lies behind it.
 const FAR: u64 = u64::MAX >> 1;
@@ -204,7 +205,7 @@ impl Reconciler {
         if all.is_empty() {
             return Ok(());
         }
-        metrics::swept(all.len());
+        METRICS.swept.increment(all.len() as u64);
         let items = all.into_iter().map(|a| (a.home, Item::Order(a.mode, a.sealed))).collect();
         self.publish(items, None).await
     }

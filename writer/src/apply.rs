@@ -13,7 +13,7 @@ use view::Followed;
 
 use crate::batch::Flow;
 use crate::lines::Decided;
-use crate::metrics;
+use crate::metrics::METRICS;
 use crate::process::Processor;
 
 impl Processor {
@@ -45,7 +45,9 @@ impl Processor {
         for appended in list {
             match self.follow.apply(appended).await {
                 Followed::Ok { without_hold, .. } => view::count_without_hold(without_hold),
-                Followed::Missing | Followed::Fork | Followed::Unknown => metrics::apply_failed(),
+                Followed::Missing | Followed::Fork | Followed::Unknown => {
+                    METRICS.apply_failures.increment(1)
+                }
             }
         }
     }
@@ -56,7 +58,7 @@ impl Processor {
         }
         for piece in list.chunks(MAX_BATCH) {
             if self.ports.cells.resolve(cell, piece).await.is_err() {
-                metrics::apply_failed();
+                METRICS.apply_failures.increment(1);
             }
         }
     }

@@ -12,7 +12,7 @@ use orderlog::port::Partition;
 use parking_lot::Mutex;
 use runtime::probe::Ready;
 
-use crate::metrics;
+use crate::metrics::METRICS;
 
 /// The longest term is this many times the first.
 const LONGEST: u32 = 16;
@@ -51,7 +51,7 @@ impl Health {
         let done = change(all.entry(p).or_default());
         let good = |one: &One| one.taken && !one.newer && one.fruitless < self.most;
         self.ready.set(all.values().all(good));
-        metrics::newer(all.values().filter(|one| one.newer).count());
+        METRICS.partitions_newer.set(all.values().filter(|one| one.newer).count() as f64);
         done
     }
 
@@ -76,7 +76,7 @@ impl Health {
             over
         });
         if over {
-            metrics::gave_up();
+            METRICS.gave_up.increment(1);
         }
         over
     }

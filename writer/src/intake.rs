@@ -16,9 +16,10 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use view::Ports;
 
+use crate::Settings;
 use crate::health::Health;
+use crate::metrics::METRICS;
 use crate::process::{Outcome, Processor};
-use crate::{Settings, metrics};
 
 /// How often progress is stored, at most.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
@@ -177,7 +178,7 @@ impl Intake {
             batch.truncate(finished);
             let now = self.ports.clock.now_ms();
             for d in &batch {
-                metrics::lag(now.saturating_sub(d.published_ms));
+                METRICS.lag.record(now.saturating_sub(d.published_ms) as f64 / 1000.0);
                 progress.until = progress.until.max(frame::tick(&d.frame).unwrap_or(0));
             }
             let ids = batch.into_iter().map(|d| d.id).collect();

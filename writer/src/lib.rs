@@ -34,6 +34,9 @@ use health::Health;
 pub use process::{Outcome, Processor};
 pub use rewind::{Rewind, RewindError, Rewound};
 
+/// What the writer counts, for the recorder and for `docs/metrics.md`.
+pub const METRICS: &[runtime::meter::Described] = metrics::WriterMetrics::DESCRIBED;
+
 /// What a writer needs to know besides its ports.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -61,7 +64,6 @@ impl From<&WriterConfig> for Settings {
 /// Starts one consumer per main partition and per retry partition; they end at `FlushLog`,
 /// each after its batch. The answer says whether all partitions make progress.
 pub fn spawn(tasks: &Tasks, ports: &Ports, settings: &Settings) -> Ready {
-    metrics::describe();
     let mains = (0..ports.log.partitions()).map(Partition::Main);
     let retries = (0..ports.store.databases()).map(Partition::Retry);
     // One processor: what one partition learns of a silent database, all know.

@@ -13,7 +13,7 @@ use futures::future::{BoxFuture, join_all};
 use store::port::{Ask, CellAsks, CellVerdicts, MAX_CELLS, MAX_ORDERS, Skipped, UnrowedRange};
 
 use crate::batch::{Flow, Stop};
-use crate::metrics;
+use crate::metrics::METRICS;
 use crate::process::Processor;
 
 /// One line of one flow: indexes into the batch.
@@ -165,7 +165,7 @@ fn asks(group: &[Want], flows: &[Flow]) -> Vec<CellAsks> {
 /// What becomes of orders whose cell was left out of its transaction: they wait, unless there is
 /// nothing to wait for.
 fn skipped(cell: &CellId, db: u16, why: Skipped) -> Stop {
-    metrics::skipped(why);
+    METRICS.skipped_cells.of(why).increment(1);
     match why {
         Skipped::NoCell => Stop::Poison(format!("the ledger has no cell {cell}")),
         Skipped::Busy | Skipped::Broken => {
@@ -202,9 +202,9 @@ fn settle(flows: &mut [Flow], part: Part, out: &mut Decided) {
             flows[want.flow].verdicts[want.line] = Some(*verdict);
             members.push(want.flow);
             if verdict.fresh {
-                metrics::verdict(verdict.kind);
+                METRICS.verdicts.of(verdict.kind).increment(1);
             } else {
-                metrics::redelivered();
+                METRICS.redelivered.increment(1);
                 out.old.push((cell.cell.clone(), want.flow, verdict.seq));
             }
         }

@@ -5,7 +5,7 @@ use orderlog::port::Partition;
 use store::StoreResult;
 
 use crate::batch::{Flow, Stop};
-use crate::metrics;
+use crate::metrics::{METRICS, Parked};
 use crate::process::Processor;
 
 impl Processor {
@@ -16,7 +16,7 @@ impl Processor {
                 tracing::error!(order = %flow.order(), why, "parked an order");
                 let park = || self.ports.store.park(flow.order(), why, (flow.mode, &flow.sealed));
                 self.patiently(0, park).await?;
-                metrics::parked("order");
+                METRICS.parked.of(Parked::Order).increment(1);
             }
         }
         Ok(())
@@ -32,7 +32,7 @@ impl Processor {
             tracing::error!(partition = %here, why, bytes = frame.len(), "parked a frame");
             let partition = here.to_string();
             self.patiently(0, || self.ports.store.park_frame(&partition, why, frame)).await?;
-            metrics::parked("frame");
+            METRICS.parked.of(Parked::Frame).increment(1);
         }
         Ok(())
     }

@@ -10,8 +10,9 @@ use view::{Follow, Ports};
 
 use crate::Settings;
 use crate::batch::{Batch, Stop};
+use crate::metrics::METRICS;
 use crate::patience::Silent;
-use crate::{metrics, retry};
+use crate::retry;
 
 /// Runs the steps over its ports. Cheap to clone.
 #[derive(Clone)]
@@ -47,7 +48,7 @@ impl Processor {
         if mutant::on(Mutant::BarrierEarly) {
             self.mark(here, &batch.barriers).await;
         }
-        metrics::batch(batch.flows.len());
+        METRICS.batch_orders.record(batch.flows.len() as f64);
         let flows = &mut batch.flows;
         let decided = self.decide(flows).await;
         let released = self.write_rows(flows).await;

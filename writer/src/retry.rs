@@ -11,7 +11,7 @@ use orderlog::port::{LogError, Partition};
 use runtime::mutant::{self, Mutant};
 
 use crate::batch::{Flow, Stop};
-use crate::metrics;
+use crate::metrics::METRICS;
 use crate::process::Processor;
 
 /// True when an order that waits for `db` may leave `here`.
@@ -39,7 +39,7 @@ impl Processor {
             for frame in frame::pack(&items) {
                 self.ports.log.publish(Partition::Retry(db), frame).await?;
             }
-            metrics::retried(items.len());
+            METRICS.retried.increment(items.len() as u64);
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use store::port::{Appended, MAX_ORDERS, RowAsk, RowState};
 
 use crate::batch::{Flow, Stop};
 use crate::lines::{Decided, reject_reason};
-use crate::metrics;
+use crate::metrics::METRICS;
 use crate::process::Processor;
 
 impl Processor {
@@ -116,7 +116,7 @@ fn ask(flow: &Flow) -> RowAsk {
 
 fn note(flow: &Flow, i: usize, row: &RowState, dead: &mut BTreeMap<CellId, Vec<(usize, OrderId)>>) {
     if row.fresh {
-        metrics::row(row.status.as_str());
+        METRICS.rows.of(row.status).increment(1);
     }
     if row.status != RowStatus::Rejected || mutant::on(Mutant::NoRelease) {
         return;

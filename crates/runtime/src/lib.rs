@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod meter;
 pub mod mutant;
 
 pub mod probe;

@@ -16,6 +16,8 @@ use futures::FutureExt;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use crate::telemetry::METRICS;
+
 /// A phase, looked at from one task again and again: the first look leaves the task's waker, each
 /// later one is a load.
 pub struct Watch {
@@ -68,7 +70,7 @@ pub async fn caught<T>(name: &'static str, work: impl Future<Output = T>) -> Opt
     // Nothing behind a panic is seen again but through locks that guard whole values.
     let done = AssertUnwindSafe(work).catch_unwind().await;
     if done.is_err() {
-        metrics::counter!("sluicegate_task_panics_total", "task" => name).increment(1);
+        METRICS.task_panics.of(name).increment(1);
         tracing::error!(task = name, "a task panicked; this is a bug");
     }
     done.ok()
@@ -176,7 +178,7 @@ impl Tasks {
             later
         });
         if moved {
-            metrics::gauge!("sluicegate_shutdown_phase").set(f64::from(phase as u8));
+            METRICS.shutdown_phase.set(f64::from(phase as u8));
             tracing::info!(?phase, "shutdown");
         }
     }

@@ -5,6 +5,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, TelemetryConfig};
+use crate::meter::Described;
 use crate::tasks::{Phase, Tasks};
 use crate::tell::Log;
 
@@ -35,18 +36,32 @@ pub fn logs(cfg: &TelemetryConfig) -> Result<(), String> {
     done.map_err(|e| e.to_string())
 }
 
-/// Installs the metrics recorder and its upkeep; once per process.
-pub fn metrics(tasks: &Tasks) -> Result<PrometheusHandle, String> {
+crate::metrics! {
+    /// What every process counts.
+    pub(crate) static METRICS: ProcessMetrics {
+        /// 0 running to 6 done
+        shutdown_phase: Gauge "sluicegate_shutdown_phase",
+        /// Tasks that panicked; every one is a bug
+        task_panics: Counter "sluicegate_task_panics_total"
+            by task: &'static str = std::convert::identity,
+        /// Lines of the log that standard error did not take: a full disk, a closed pipe
+        log_lines_lost: Counter "sluicegate_log_lines_lost_total",
+    }
+}
+
+/// What every process counts, for `docs/metrics.md`.
+pub const DESCRIBED: &[Described] = ProcessMetrics::DESCRIBED;
+
+/// Installs the metrics recorder with what the parts of this process count, and its upkeep; once
+/// per process, and before anything is counted: a handle that was made earlier counts nothing.
+pub fn metrics(tasks: &Tasks, parts: &[&[Described]]) -> Result<PrometheusHandle, String> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &LATENCY)
         .and_then(|b| b.set_buckets_for_metric(Matcher::Suffix("_size".into()), &SIZES))
         .map_err(|e| e.to_string())?
         .install_recorder()
         .map_err(|e| e.to_string())?;
-    let help = "Tasks that panicked; every one is a bug";
-    metrics::describe_counter!("sluicegate_task_panics_total", help);
-    let help = "Lines of the log that standard error did not take: a full disk, a closed pipe";
-    metrics::describe_counter!("sluicegate_log_lines_lost_total", help);
+    parts.iter().copied().flatten().chain(DESCRIBED).for_each(Described::tell);
     let (upkeep, stop) = (handle.clone(), tasks.clone());
     tasks.spawn_loop("metrics upkeep", move || {
         let (upkeep, stop) = (upkeep.clone(), stop.clone());

@@ -5,6 +5,8 @@
 use std::fmt::Arguments;
 use std::io::{self, Write};
 
+use crate::telemetry::METRICS;
+
 /// A line for people on standard output.
 #[macro_export]
 macro_rules! say {
@@ -43,7 +45,7 @@ pub(crate) struct Log;
 impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if io::stderr().write_all(line).is_err() {
-            metrics::counter!("sluicegate_log_lines_lost_total").increment(1);
+            METRICS.log_lines_lost.increment(1);
         }
         Ok(line.len())
     }

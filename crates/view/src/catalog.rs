@@ -15,6 +15,8 @@ use runtime::{Phase, Tasks};
 use store::{Store, StoreError};
 use tokio::time::Instant;
 
+use crate::metrics::METRICS;
+
 /// How often the version is asked for.
 pub const POLL: Duration = Duration::from_millis(250);
 /// How long "no such offer" is believed.
@@ -58,8 +60,6 @@ impl CatalogCache {
 
     /// Polls until `ClosePools`.
     pub fn spawn(self: &Arc<Self>, tasks: &Tasks) {
-        let help = "Reads of the catalog that failed; the last one stays in force";
-        metrics::describe_counter!("sluicegate_catalog_errors_total", help);
         let (me, t) = (self.clone(), tasks.clone());
         tasks.spawn_loop("catalog", move || {
             let (me, t) = (me.clone(), t.clone());
@@ -70,7 +70,7 @@ impl CatalogCache {
     async fn poll(&self, t: &Tasks) {
         while t.unless(Phase::ClosePools, tokio::time::sleep(POLL)).await.is_some() {
             if let Err(e) = self.refresh().await {
-                metrics::counter!("sluicegate_catalog_errors_total").increment(1);
+                METRICS.catalog_errors.increment(1);
                 tracing::warn!(error = %e, "the catalog stays as it was");
             }
         }

@@ -6,6 +6,7 @@ use cells::port::CellError;
 use runtime::seldom::{Seldom, Subject};
 use store::StoreError;
 
+use crate::metrics::METRICS;
 use crate::operate::OperateError;
 
 /// A dependency failed, and it was logged and counted.
@@ -15,7 +16,7 @@ pub struct Down;
 static SAID: Seldom = Seldom::new();
 
 fn count(part: &'static str) {
-    metrics::counter!("sluicegate_dependency_errors_total", "dependency" => part).increment(1);
+    METRICS.dependency_errors.of(part).increment(1);
 }
 
 /// Counts a failure and, when it is due, says what it means and why.

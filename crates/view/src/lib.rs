@@ -8,6 +8,7 @@ mod catalog;
 pub mod failed;
 mod follow;
 mod lost;
+mod metrics;
 mod operate;
 mod ports;
 
@@ -16,3 +17,6 @@ pub use follow::{Follow, Followed};
 pub use lost::{count_without_hold, without_hold};
 pub use operate::{Drift, HoldStatus, OperateError, Reconcile, Report};
 pub use ports::Ports;
+
+/// What whoever follows a ledger or reads the catalog counts, for the recorder and the documents.
+pub const METRICS: &[runtime::meter::Described] = metrics::ViewMetrics::DESCRIBED;

@@ -2,12 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::metrics::METRICS;
+
 static WITHOUT_HOLD: AtomicU64 = AtomicU64::new(0);
 
 /// Counts some.
 pub fn count_without_hold(n: u32) {
     WITHOUT_HOLD.fetch_add(n.into(), Ordering::Relaxed);
-    metrics::counter!("sluicegate_apply_without_hold_total").increment(n.into());
+    METRICS.apply_without_hold.increment(n.into());
 }
 
 /// How many there were since this process began.

@@ -14,7 +14,7 @@ mod stream;
 mod tokens;
 mod wire;
 
-pub use listener::{Bounds, Listener, Service, bind};
+pub use listener::{Bound, Bounds, Listener, Service, bind};
 pub use probes::Probes;
 pub use stream::{Conn, Io};
 pub use tokens::{ADMIN_AUDIENCE, Audience, Claims, Operator, Refused, Role, Tokens, Verified};

@@ -115,12 +115,34 @@ impl Bounds {
     }
 }
 
+/// Why a connection was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// There are as many connections as the listener may have.
+    All,
+    /// There are as many of its address.
+    Ip,
+    /// A trusted proxy did not say for whom it speaks.
+    Proxy,
+}
+
+impl Bound {
+    /// Name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Bound::All => "all",
+            Bound::Ip => "ip",
+            Bound::Proxy => "proxy",
+        }
+    }
+}
+
 /// Who answers what comes over a listener.
 pub trait Service: Send + Sync + 'static {
     /// A connection has come (1) or gone (-1).
     fn connections(&self, _change: i64) {}
-    /// A connection was refused: `all`, `ip` or `proxy`.
-    fn refused(&self, _bound: &'static str) {}
+    /// A connection was refused.
+    fn refused(&self, _bound: Bound) {}
     /// Serves an HTTP/1.1 connection before the library sees it. True when it goes on there, with
     /// [`Conn::ahead`] first.
     fn first(&self, _from: IpAddr, _conn: &mut Conn) -> impl Future<Output = bool> + Send {
@@ -167,11 +189,11 @@ struct Counted<S: Service> {
 
 impl<S: Service> Counted<S> {
     /// Takes a place, and one of the address's; `Err` is the bound that is reached.
-    fn new(of: &Listener<S>, ip: Option<IpAddr>) -> Result<Self, &'static str> {
+    fn new(of: &Listener<S>, ip: Option<IpAddr>) -> Result<Self, Bound> {
         {
             let mut open = of.open.lock();
             if open.all >= of.bounds.max_connections {
-                return Err("all");
+                return Err(Bound::All);
             }
             open.all += 1;
         }
@@ -184,12 +206,12 @@ impl<S: Service> Counted<S> {
     }
 
     /// Takes one of an address's places.
-    fn take_share(&mut self, ip: IpAddr) -> Result<(), &'static str> {
+    fn take_share(&mut self, ip: IpAddr) -> Result<(), Bound> {
         let ip = prefix(ip);
         let mut open = self.of.open.lock();
         let of_ip = open.by_ip.entry(ip).or_default();
         if *of_ip >= self.of.bounds.max_connections_per_ip {
-            return Err("ip");
+            return Err(Bound::Ip);
         }
         *of_ip += 1;
         self.share = Some(ip);
@@ -259,7 +281,7 @@ impl<S: Service> Listener<S> {
             let mut from = ip;
             if trusted && me.bounds.proxy_protocol {
                 let Some(source) = proxied::source(&mut conn, ip, until).await else {
-                    return me.service.refused("proxy");
+                    return me.service.refused(Bound::Proxy);
                 };
                 let named = !is_trusted(&me.bounds.trusted_proxies, source);
                 if named && let Err(bound) = counted.take_share(source) {
