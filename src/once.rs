@@ -5,13 +5,13 @@ use std::time::Duration;
 use contract::ProblemBody;
 use contract::operators::{self, Report};
 use domain::OfferId;
-use http_body_util::{BodyExt, Full};
-use hyper::Request;
+use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
 use reconciler::Reconciler;
 use runtime::Config;
+use runtime::tls::Files;
 use view::{Ports, Reconcile};
+use web::Client;
 
 use crate::Exit;
 use crate::cli::ReconcilerArgs;
@@ -74,26 +74,12 @@ async fn post(config: &Config, path: &str, body: String) -> Result<(u16, String)
              running process: start `sluicegate dev`"
         ))
     };
-    let stream = tokio::net::TcpStream::connect(address).await.map_err(|e| fail(&e))?;
-    let (mut send, conn) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| fail(&e))?;
-    let request = Request::post(path)
-        .header("host", address.as_str())
-        .header("authorization", format!("Bearer {}", config.admin.token))
+    let client = Client::new(address, &Files::default()).map_err(|e| fail(&e))?;
+    let request = client
+        .request_as(&config.admin.token, "POST", path)
         .header("content-type", "application/json")
         .body(Full::new(Bytes::from(body)))
         .map_err(|e| fail(&e))?;
-    let exchange = async {
-        let answer = send.send_request(request).await.map_err(|e| fail(&e))?;
-        let status = answer.status().as_u16();
-        let bytes = answer.into_body().collect().await.map_err(|e| fail(&e))?.to_bytes();
-        Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
-    };
-    let both = async {
-        tokio::select! {
-            done = exchange => done,
-            _ = conn => Err(fail(&"the connection broke off")),
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(300), both).await.map_err(|e| fail(&e))?
+    let reply = client.send(request, Duration::from_secs(300)).await.map_err(|e| fail(&e))?;
+    Ok((reply.status.as_u16(), String::from_utf8_lossy(&reply.body).into_owned()))
 }

@@ -135,7 +135,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("runtime", &[]),
     ("contract", &["domain"]),
     ("web", &["contract", "domain", "runtime"]),
-    ("log", &["runtime"]),
+    ("log", &["runtime", "web"]),
     ("lua", &["domain", "runtime"]),
     ("store", &["domain", "runtime"]),
     ("view", &["domain", "log", "lua", "runtime", "store"]),
@@ -143,7 +143,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("desk", &["contract", "domain", "log", "lua", "runtime", "store", "view", "web"]),
     ("writer", &["domain", "log", "lua", "runtime", "store", "view"]),
     ("reconciler", &["domain", "log", "lua", "runtime", "store", "view"]),
-    ("loadtest", &["contract", "domain", "lua", "runtime", "store"]),
+    ("loadtest", &["contract", "domain", "lua", "runtime", "store", "web"]),
     (
         "sluicegate",
         &[

@@ -9,11 +9,9 @@ use bytes::Bytes;
 use contract::ProblemBody;
 use contract::operators::{OfferSettings, OfferStock, Price, Status};
 use http_body_util::Full;
-use runtime::Tasks;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-
-use crate::client::{Conn, Target};
+use web::Client;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -40,15 +38,13 @@ pub(crate) struct NewOffer<'a> {
 
 /// A connection to the admin listener.
 pub(crate) struct Admin {
-    conn: tokio::sync::Mutex<Conn>,
-    url: String,
+    listener: Client,
     token: String,
 }
 
 impl Admin {
-    pub fn new(target: Target, token: String, tasks: Tasks) -> Self {
-        let url = format!("http://{}", target.authority);
-        Self { conn: tokio::sync::Mutex::new(Conn::new(target, tasks)), url, token }
+    pub fn new(listener: Client, token: String) -> Self {
+        Self { listener, token }
     }
 
     /// The body of an answer; a problem is an error with its detail.
@@ -57,24 +53,23 @@ impl Admin {
         (method, path): (&str, &str),
         body: Option<&impl Serialize>,
     ) -> anyhow::Result<Bytes> {
-        let mut conn = self.conn.lock().await;
-        let request = conn.request(method, path, &self.token);
+        let request = self.listener.request_as(&self.token, method, path);
         let request = match body {
             Some(body) => request
                 .header("content-type", "application/json")
                 .body(Full::new(Bytes::from(serde_json::to_vec(body)?)))?,
             None => request.body(Full::default())?,
         };
-        let reply = conn
-            .send(request, TIMEOUT)
-            .await
-            .with_context(|| format!("no answer from the admin listener at {}", self.url))?;
-        match reply.status {
+        let reply =
+            self.listener.send(request, TIMEOUT).await.with_context(|| {
+                format!("no answer from the admin listener at {}", self.listener)
+            })?;
+        match reply.status.as_u16() {
             200..=299 => Ok(reply.body),
             401 | 403 => bail!(
                 "the admin listener at {} refuses the token ({}): admin.token must be the running \
                  deployment's; with `sluicegate dev` give the same --data-dir",
-                self.url,
+                self.listener,
                 reply.status
             ),
             status => {

@@ -10,6 +10,8 @@ use contract::buyers::{Order, Taken};
 use contract::{ProblemBody, Reason, Retry};
 use domain::order::RejectReason;
 use domain::{OrderId, Status};
+use hyper::header::RETRY_AFTER;
+use web::Reply;
 
 /// How one attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -90,15 +92,20 @@ impl Answer {
 
 /// Reads an answer to a purchase or to a look at an order. What is not of the contract, such as a
 /// promise that names no order, is odd.
-pub(crate) fn read(status: u16, retry_after: Option<u64>, body: &[u8]) -> Answer {
+pub(crate) fn of(reply: &Reply) -> Answer {
+    let retry_after = reply.headers.get(RETRY_AFTER);
+    let retry_after = retry_after.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+    Answer { retry_after, ..read(reply.status.as_u16(), &reply.body) }
+}
+
+fn read(status: u16, body: &[u8]) -> Answer {
     let read = match status {
         202 => taken(body),
         200 => decided(body),
         400..=599 => refused(status, body),
         _ => None,
     };
-    let answer = read.unwrap_or_else(|| Answer::none(Outcome::Odd(status)));
-    Answer { retry_after, ..answer }
+    read.unwrap_or_else(|| Answer::none(Outcome::Odd(status)))
 }
 
 fn taken(body: &[u8]) -> Option<Answer> {
@@ -135,7 +142,7 @@ mod tests {
     const ID: &str = "00000000-0000-8000-8000-000000000001";
 
     fn outcome(status: u16, body: &str) -> Outcome {
-        read(status, None, body.as_bytes()).outcome
+        read(status, body.as_bytes()).outcome
     }
 
     const PRICE: &str = r#"{"currency":"EUR","minor":1}"#;
@@ -157,7 +164,7 @@ mod tests {
 
     #[test]
     fn every_answer_of_the_contract_has_its_outcome() {
-        let accepted = read(202, None, taken("accepted").as_bytes());
+        let accepted = read(202, taken("accepted").as_bytes());
         assert_eq!(accepted.outcome, Outcome::Accepted);
         assert_eq!(
             (accepted.order.unwrap().to_string(), accepted.link.as_deref()),
@@ -168,7 +175,7 @@ mod tests {
         assert_eq!(outcome(202, r#"{"status":"accepted"}"#), Outcome::Odd(202));
         let pending = Outcome::Decided(Status::Row(RowStatus::Pending));
         assert_eq!(outcome(200, &order("pending", "null")), pending);
-        let rejected = read(200, None, order("rejected", "\"sold_out\"").as_bytes());
+        let rejected = read(200, order("rejected", "\"sold_out\"").as_bytes());
         assert_eq!(rejected.reason, Some(RejectReason::SoldOut));
         assert_eq!(outcome(200, &order("gone", "null")), Outcome::Odd(200));
         let problem = serde_json::to_string(&contract::Problem::new(Reason::SoldOut).body());

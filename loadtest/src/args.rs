@@ -87,12 +87,16 @@ pub struct LoadtestArgs {
     /// script that breaks something and has it repaired, such as a rewind. Ctrl-C ends the wait.
     #[arg(long, value_name = "FILE")]
     pub settle_after: Option<PathBuf>,
-    /// The gate, http://host:port; `gate.listen` of the configuration when left out.
+    /// The gate, http://host:port or https://host:port; `gate.listen` of the configuration when
+    /// left out.
     #[arg(long, value_name = "URL")]
     pub gate: Option<String>,
-    /// The admin listener, http://host:port; `admin.listen` when left out.
+    /// The admin listener, in the same way; `admin.listen` when left out.
     #[arg(long, value_name = "URL")]
     pub admin: Option<String>,
+    /// Whom https trusts, PEM; whom browsers trust when left out.
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
     /// Buys this existing offer, which nobody else may buy meanwhile; when left out, a new one is
     /// made in the campaign `evergreen`.
     #[arg(long, value_name = "ID")]

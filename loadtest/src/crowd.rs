@@ -14,9 +14,9 @@ use parking_lot::Mutex;
 use runtime::Tasks;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use web::{Client, SendError};
 
 use crate::answer::{self, Answer, Outcome};
-use crate::client::{Conn, SendError};
 use crate::history::{Event, History};
 use crate::plan::{self, Job, Jobs};
 use crate::setup::Ground;
@@ -71,11 +71,11 @@ impl Crowd {
         self.start.elapsed().as_micros() as u64
     }
 
-    fn request(&self, conn: &Conn, job: &Job) -> Option<Request<Full<Bytes>>> {
+    fn request(&self, gate: &Client, job: &Job) -> Option<Request<Full<Bytes>>> {
         let names = &self.ground.names;
         let token = self.ground.minter.mint(&names.buyer(job.track));
-        let request = conn
-            .request("POST", &self.path, &token)
+        let request = gate
+            .request_as(&token, "POST", &self.path)
             .header("idempotency-key", names.key(job.track))
             .header("content-type", "application/json");
         request.body(Full::new(self.body.clone())).ok()
@@ -136,18 +136,18 @@ impl Crowd {
     }
 
     async fn connection(&self) {
-        let mut conn = Conn::new(self.ground.gate.clone(), self.ground.tasks.clone());
+        let gate = self.ground.gate.alone();
         while let Some(job) = self.jobs.take() {
             // Made before it is due, so that signing does not count as latency.
-            let Some(request) = self.request(&conn, &job) else {
+            let Some(request) = self.request(&gate, &job) else {
                 return;
             };
             if !self.until(job.due_us).await {
                 return;
             }
             self.begin(&job);
-            let answer = match conn.send(request, self.bounds.timeout).await {
-                Ok(reply) => answer::read(reply.status, reply.retry_after, &reply.body),
+            let answer = match gate.send(request, self.bounds.timeout).await {
+                Ok(reply) => answer::of(&reply),
                 Err(SendError::NotSent(_)) => Answer::none(Outcome::NotSent),
                 Err(SendError::NoAnswer(_)) => Answer::none(Outcome::NoAnswer),
             };

@@ -9,7 +9,6 @@
 mod admin;
 mod answer;
 mod args;
-mod client;
 mod crowd;
 mod evidence;
 mod history;
@@ -70,7 +69,7 @@ pub async fn run(config: &Config, args: LoadtestArgs) -> anyhow::Result<bool> {
     let summary = Summary {
         run: crowd.ground.names.run.clone(),
         offer: crowd.ground.offer.clone(),
-        gate: crowd.ground.gate.authority.clone(),
+        gate: crowd.ground.gate.to_string(),
         started_ms,
         seconds,
         requests: args.requests,
@@ -149,10 +148,10 @@ async fn send_and_settle(crowd: &Arc<Crowd>, args: &LoadtestArgs) -> (f64, settl
         }
     };
     say(format!(
-        "{} requests at {}/s to http://{}, offer {} ({} units available), seed {}",
+        "{} requests at {}/s to {}, offer {} ({} units available), seed {}",
         args.requests,
         args.rate,
-        crowd.ground.gate.authority,
+        crowd.ground.gate,
         crowd.ground.offer,
         crowd.ground.before.available,
         crowd.ground.seed,

@@ -12,10 +12,10 @@ use domain::order::RejectReason;
 use http_body_util::Full;
 use runtime::Tasks;
 use tokio::time::Instant;
+use web::Client;
 
 use crate::admin::{OfferView, is_quiet};
 use crate::answer::{self, Outcome};
-use crate::client::Conn;
 use crate::crowd::Crowd;
 use crate::history::Event;
 use crate::track::Fate;
@@ -116,9 +116,9 @@ struct Work {
 
 impl Work {
     async fn reader(&self) {
-        let mut conn = Conn::new(self.crowd.ground.gate.clone(), self.crowd.ground.tasks.clone());
+        let gate = self.crowd.ground.gate.alone();
         while let Some(&track) = self.ask.get(self.next.fetch_add(1, Ordering::Relaxed)) {
-            let fate = self.fate(&mut conn, track).await;
+            let fate = self.fate(&gate, track).await;
             self.write(track, &fate);
             self.crowd.tracks[track as usize].lock().fate = Some(fate);
             if self.gone.load(Ordering::Relaxed) {
@@ -143,18 +143,18 @@ impl Work {
         (format!("{path}{sign}wait=1s"), !t.promised.is_empty())
     }
 
-    async fn fate(&self, conn: &mut Conn, track: u32) -> Fate {
+    async fn fate(&self, gate: &Client, track: u32) -> Fate {
         let names = &self.crowd.ground.names;
         let token = self.crowd.ground.minter.mint(&names.buyer(track));
         let (path, promised) = self.path(track);
         let mut fate = Fate::Unknown;
         loop {
-            let request = conn.request("GET", &path, &token).body(Full::default());
+            let request = gate.request_as(&token, "GET", &path).body(Full::default());
             let Ok(request) = request else {
                 return Fate::Unknown;
             };
-            if let Ok(reply) = conn.send(request, Duration::from_secs(10)).await {
-                let answer = answer::read(reply.status, None, &reply.body);
+            if let Ok(reply) = gate.send(request, Duration::from_secs(10)).await {
+                let answer = answer::of(&reply);
                 match (answer.outcome, answer.order) {
                     (Outcome::Decided(s), Some(order)) => {
                         fate = Fate::Order(order, s, answer.reason)

@@ -3,18 +3,18 @@
 //! Every way in which this can fail says what to do about it.
 
 use anyhow::{Context, anyhow, bail};
-use bytes::Bytes;
 use http_body_util::Full;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rand::Rng;
-use runtime::{Clock, Config, Tasks};
+use runtime::tls::Files;
+use runtime::{Clock, Config};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
+use web::Client;
 
 use crate::admin::{Admin, NewOffer, OfferView};
 use crate::args::LoadtestArgs;
-use crate::client::{Conn, Target};
 
 /// A run that cannot be made as it was asked for; nothing is wrong with a server.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +94,7 @@ impl Names {
 
 /// Everything a run needs to know before the first request.
 pub(crate) struct Ground {
-    pub gate: Target,
+    pub gate: Client,
     pub admin: Admin,
     pub minter: Minter,
     pub names: Names,
@@ -105,15 +105,15 @@ pub(crate) struct Ground {
     /// The offer before the first request.
     pub before: OfferView,
     pub clock: Arc<dyn Clock>,
-    pub tasks: Tasks,
 }
 
 /// Finds the gate, makes the offer.
 pub(crate) async fn prepare(config: &Config, args: &LoadtestArgs) -> anyhow::Result<Ground> {
     let clock = runtime::clock::system_clock();
-    let tasks = Tasks::new();
+    let files = Files { ca: args.ca_file.clone().unwrap_or_default(), ..Files::default() };
+    files.client().map_err(|e| Misuse(format!("--ca-file {e}")))?;
     let address = |flag: &Option<String>, listen: &str| {
-        Target::parse(flag.as_deref().unwrap_or(listen)).map_err(Misuse)
+        Client::new(flag.as_deref().unwrap_or(listen), &files).map_err(Misuse)
     };
     let gate = address(&args.gate, &config.gate.listen).context("--gate")?;
     let operators = address(&args.admin, &config.admin.listen).context("--admin")?;
@@ -121,7 +121,7 @@ pub(crate) async fn prepare(config: &Config, args: &LoadtestArgs) -> anyhow::Res
     if args.quantity > most {
         bail!(Misuse(format!("--quantity {}: gate.max_quantity is {most}", args.quantity)));
     }
-    reach(&gate, &tasks).await?;
+    reach(&gate).await?;
     let minter = Minter::new(config, clock.clone())?;
     if config.admin.token.is_empty() {
         bail!(Misuse(
@@ -130,7 +130,7 @@ pub(crate) async fn prepare(config: &Config, args: &LoadtestArgs) -> anyhow::Res
                 .to_owned()
         ));
     }
-    let admin = Admin::new(operators, config.admin.token.clone(), tasks.clone());
+    let admin = Admin::new(operators, config.admin.token.clone());
     let seed = args.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
     // The run's name is fresh also with a seed: a key may be used once in a deployment's life.
     let run = format!("{:08x}", rand::rng().random::<u32>());
@@ -147,19 +147,17 @@ pub(crate) async fn prepare(config: &Config, args: &LoadtestArgs) -> anyhow::Res
     let before = admin.view(&offer).await?;
     let names = Names { run, buyers: args.buyers.unwrap_or(args.requests) };
     let own_offer = args.offer.is_none();
-    Ok(Ground { gate, admin, minter, names, seed, offer, own_offer, before, clock, tasks })
+    Ok(Ground { gate, admin, minter, names, seed, offer, own_offer, before, clock })
 }
 
 /// Fails with a hint when no gate is there.
-async fn reach(gate: &Target, tasks: &Tasks) -> anyhow::Result<()> {
-    let mut conn = Conn::new(gate.clone(), tasks.clone());
-    let request = conn.request("GET", "/v1/offers/load", "none").body(Full::<Bytes>::default())?;
-    let answer = conn.send(request, Duration::from_secs(5)).await;
+async fn reach(gate: &Client) -> anyhow::Result<()> {
+    let request = gate.request("GET", "/v1/offers/load").body(Full::default())?;
+    let answer = gate.send(request, Duration::from_secs(5)).await;
     answer.map(|_| ()).map_err(|e| {
         anyhow!(
-            "no gate at http://{}: {e}. Start one with `sluicegate dev` in another terminal (and \
-             give both the same --data-dir), or name a running one with --gate http://host:port",
-            gate.authority
+            "no gate at {gate}: {e}. Start one with `sluicegate dev` in another terminal (and \
+             give both the same --data-dir), or name a running one with --gate http://host:port"
         )
     })
 }

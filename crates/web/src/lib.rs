@@ -7,6 +7,7 @@ pub mod body;
 pub mod client;
 mod listener;
 pub mod message;
+mod outbound;
 mod probes;
 mod proxied;
 mod remembered;
@@ -15,6 +16,7 @@ mod tokens;
 mod wire;
 
 pub use listener::{Bound, Bounds, Listener, Service, bind};
+pub use outbound::{Client, Reply, SendError};
 pub use probes::Probes;
 pub use stream::{Conn, Io};
 pub use tokens::{ADMIN_AUDIENCE, Audience, Claims, Operator, Refused, Role, Tokens, Verified};

@@ -1,31 +1,26 @@
 //! The few calls of the broker's admin API that `init`, `ready` and `backlog` need.
 //!
-//! One connection per call: these are rare. Every call is bounded in time and in size.
+//! These are rare. Every call is bounded in time and in size.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::header::HeaderValue;
-use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::{Method, StatusCode};
 use runtime::Secret;
 use runtime::config::LogConfig;
 use runtime::tls::Files;
 use serde_json::json as json_of;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use web::Client;
 
-use super::line::{self, Place};
 use crate::port::LogError;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-const MAX_ANSWER: usize = 4 * 1024 * 1024;
 
 /// The admin API of one namespace.
 pub struct Admin {
-    place: Place,
-    authority: String,
+    url: String,
     namespace: String,
     files: Files,
     secret: Secret,
@@ -33,10 +28,10 @@ pub struct Admin {
 
 impl Admin {
     pub fn new(cfg: &LogConfig) -> Result<Self, LogError> {
-        let place = Place::of(&cfg.admin_url, &[("http", 80, false), ("https", 443, true)]);
-        let place = place.map_err(|e| unavailable("log.admin_url", e))?;
-        let (authority, namespace) = (place.authority(), cfg.namespace.clone());
-        Ok(Self { place, authority, namespace, files: cfg.files(), secret: cfg.secret() })
+        let (url, namespace) = (cfg.admin_url.clone(), cfg.namespace.clone());
+        let (files, secret) = (cfg.files(), cfg.secret());
+        Client::new(&url, &files).map_err(|e| unavailable("log.admin_url", e))?;
+        Ok(Self { url, namespace, files, secret })
     }
 
     /// Makes the namespace unless it is there.
@@ -176,36 +171,19 @@ impl Admin {
         path: &str,
         body: &str,
     ) -> Result<(StatusCode, Bytes), LogError> {
-        let mut request = Request::builder()
-            .method(&method)
-            .uri(path)
-            .header("host", &self.authority)
-            .header("content-type", "application/json")
-            .header("connection", "close");
+        let call = format!("{method} {}{path}", self.url);
+        // A connection per call, so certificates that were replaced are taken at once.
+        let client = Client::new(&self.url, &self.files).map_err(|e| unavailable(&call, e))?;
+        let mut request =
+            client.request(method.as_str(), path).header("content-type", "application/json");
         if let Some(token) = self.secret.read().map_err(|e| unavailable("log.token_file", e))? {
             request = request.header("authorization", bearer(&token)?);
         }
         let request = request
             .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
             .map_err(|e| unavailable(path, e))?;
-        match tokio::time::timeout(TIMEOUT, self.exchange(request)).await {
-            Ok(done) => done.map_err(|e| unavailable(&format!("{}{path}", self.authority), e)),
-            Err(_) => {
-                let call = format!("{method} {}{path}", self.authority);
-                Err(unavailable(&call, format!("no answer within {} s", TIMEOUT.as_secs())))
-            }
-        }
-    }
-
-    async fn exchange(
-        &self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
-        let tcp = TcpStream::connect(&self.authority).await?;
-        if self.place.tls {
-            return ask(line::secure(tcp, &self.place, &self.files).await?, request).await;
-        }
-        ask(tcp, request).await
+        let reply = client.send(request, TIMEOUT).await.map_err(|e| unavailable(&call, e))?;
+        Ok((reply.status, reply.body))
     }
 }
 
@@ -214,25 +192,6 @@ fn json(path: &str, answer: (StatusCode, Bytes)) -> Result<serde_json::Value, Lo
         (StatusCode::OK, text) => serde_json::from_slice(&text).map_err(|e| unavailable(path, e)),
         (status, text) => Err(answered(path, status, &text)),
     }
-}
-
-/// Sends the request; the connection does the work and closes after the one answer.
-async fn ask<S>(
-    stream: S,
-    request: Request<Full<Bytes>>,
-) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let (mut sender, conn) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let answer = async move {
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await?;
-        Ok((status, body.to_bytes()))
-    };
-    let (answer, _) = tokio::join!(answer, conn);
-    answer
 }
 
 fn policy(minutes: i64, mib: i64) -> serde_json::Value {

@@ -54,13 +54,16 @@ mod tests {
 
     #[test]
     fn urls_name_their_server() {
-        let of = |url| Place::of(url, &[("http", 80, false), ("https", 443, true)]);
+        let of = |url| Place::of(url, &[("pulsar", 80, false), ("pulsar+ssl", 443, true)]);
         let place = |host: &str, port, tls| Ok(Place { host: host.to_owned(), port, tls });
-        assert_eq!(of("http://h"), place("h", 80, false));
-        assert_eq!(of("https://h"), place("h", 443, true));
-        assert_eq!(of("https://me:x@h:8443/path"), place("h", 8443, true));
-        assert_eq!(of("https://[::1]:8443").map(|p| p.authority()), Ok("[::1]:8443".to_owned()));
-        for wrong in ["", "h:1", "/h", "ftp://h", "pulsar+ssl://h:1"] {
+        assert_eq!(of("pulsar://h"), place("h", 80, false));
+        assert_eq!(of("pulsar+ssl://h"), place("h", 443, true));
+        assert_eq!(of("pulsar+ssl://me:x@h:8443/path"), place("h", 8443, true));
+        assert_eq!(
+            of("pulsar+ssl://[::1]:8443").map(|p| p.authority()),
+            Ok("[::1]:8443".to_owned())
+        );
+        for wrong in ["", "h:1", "/h", "ftp://h", "https://h:1"] {
             assert!(of(wrong).is_err(), "{wrong}");
         }
     }
