@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::{Dev, http, now_s, sign};
+use common::{Dev, http, now_s, run, sign};
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
@@ -73,6 +73,13 @@ fn one_name_in_three_shops() {
     for shop in shops {
         let stock = operate(&dev, &operator(shop), ("GET", "/admin/offers/shoe"), &Value::Null);
         assert_eq!((&stock.json()["supply"], &stock.json()["net"]), (&json!(5), &json!(1)));
+        // Its cell is built anew from its own ledger.
+        let path = ("POST", "/admin/cells/shoe.0/rebuild");
+        let built = operate(&dev, &operator(shop), path, &Value::Null);
+        assert_eq!((built.status, &built.json()["available"]), (200, &json!(4)), "{shop}");
+    }
+    for token in &tokens {
+        assert_eq!(dev.buy("shoe", token, "k3").json()["reason"], "limit_reached");
     }
 }
 
@@ -115,6 +122,34 @@ fn an_operator_reaches_the_own_shop_only() {
     }
     let parked = format!("/admin/parked/{}/retry", "0".repeat(64));
     assert_eq!(call(("POST", &parked), Value::Null), forbidden);
+}
+
+#[test]
+fn any_tenants_offer_can_be_compared() {
+    let dev = Dev::start();
+    let acme = dev.minted(&["--role", "operator", "--tenant", "acme"]);
+    assert_eq!(operate(&dev, &acme, ("PUT", "/admin/offers/shoe"), &offer_body(5)).status, 201);
+    let reconcile = |offer: &str| {
+        let reply = dev.operate("POST", "/admin/reconcile", Some(&json!({ "offer": offer })));
+        let body = reply.json();
+        (reply.status, body["cells"].as_u64(), body["reason"].as_str().map(str::to_owned))
+    };
+    assert_eq!(reconcile("acme/shoe"), (200, Some(1), None));
+    for unknown in ["shoe", "zeta/shoe", "acme/shoe2"] {
+        assert_eq!(reconcile(unknown), (404, None, Some("unknown_offer".to_owned())), "{unknown}");
+    }
+    for bad in ["", "/", "/shoe", "acme/", "a/b/shoe", "Acme/shoe", "acme/shoe.0", "acme shoe"] {
+        assert_eq!(reconcile(bad), (400, None, Some("bad_id".to_owned())), "{bad}");
+    }
+    // The command asks the running process.
+    let (at, admin) = (dev.path().display().to_string(), format!("admin.listen={}", dev.admin));
+    let once = |offer: &str| {
+        run(&["reconciler", "--once", "--data-dir", &at, "--set", &admin, "--offer", offer])
+    };
+    assert_eq!(once("acme/shoe").status.code(), Some(0));
+    let out = once("zeta/shoe");
+    assert_eq!(out.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("404"), "{out:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use contract::buyers::Money;
 use contract::operators::{CellStock, OfferSettings, OfferStock};
 use contract::{Problem, Reason};
 use domain::offer::Fixed;
-use domain::{Campaign, CellId, Flag, Offer};
+use domain::{Campaign, CellId, Flag, Offer, OfferId};
 use store::port::{Change, OfferPut};
 use tokio::time::Instant;
 use view::failed;
@@ -17,8 +17,12 @@ use super::{Shop, campaigns, input};
 
 /// The offer of a path.
 pub(super) async fn known(shop: &Shop<'_>, id: &str) -> Result<std::sync::Arc<Known>, Problem> {
-    let id = input::offer_id(shop.tenant, id)?;
-    let found = shop.catalog.get(&id).await.map_err(input::down)?;
+    of(shop, &input::offer_id(shop.tenant, id)?).await
+}
+
+/// An offer of any tenant.
+pub(super) async fn of(shop: &Shop<'_>, id: &OfferId) -> Result<std::sync::Arc<Known>, Problem> {
+    let found = shop.catalog.get(id).await.map_err(input::down)?;
     found.ok_or_else(|| Problem::new(Reason::UnknownOffer))
 }
 

@@ -48,7 +48,11 @@ pub(super) async fn reconcile(shop: &Shop<'_>, bytes: &[u8]) -> Result<Answer, P
         bytes => web::body::json(bytes)?,
     };
     let offer = match &wire.offer {
-        Some(id) => Some(super::offers::known(shop, id).await?.offer.id.clone()),
+        // The text form: it is for who may see all tenants.
+        Some(id) => {
+            let id = id.parse().map_err(|_| Problem::new(Reason::BadId))?;
+            Some(super::offers::of(shop, &id).await?.offer.id.clone())
+        }
         None => None,
     };
     let report = shop.reconciler.reconcile(offer.as_ref(), wire.dry_run).await.map_err(problem)?;
