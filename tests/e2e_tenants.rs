@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::{Dev, http, now_s, run, sign};
+use common::{Dev, Setup, http, now_s, run, sign};
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
@@ -32,7 +32,9 @@ fn get_as(dev: &Dev, token: Option<&str>, path: &str) -> http::Reply {
 
 #[test]
 fn one_name_in_three_shops() {
-    let dev = Dev::start();
+    // A rebuild waits for the slowest gate, twice: let that be short.
+    let short = Setup::new().set("publish.max_age_ms=1000").set("publish.timeout_ms=1000");
+    let dev = short.start();
     dev.offer_with("shoe", offer_body(100));
     let shops = ["acme", "zeta-2"];
     let operator = |t: &str| dev.minted(&["--role", "operator", "--tenant", t]);
