@@ -12,7 +12,7 @@ use orderlog::embedded::Keep;
 use orderlog::port::OrderLog;
 use runtime::config::{Config, LogBackend};
 use runtime::{Clock, Tasks, clock};
-use store::port::{Catalog, InitOutcome, Marks};
+use store::port::{Init, InitOutcome, Marks};
 use store::{SqlStore, Store, StoreConfig};
 use view::Ports;
 
@@ -108,7 +108,7 @@ pub(crate) async fn ports(
     let identity = identity(config);
     let store = store(config, &clock)?;
     init_store(&store, &identity).await?;
-    let databases = store::Ledger::databases(&*store);
+    let databases = store::Shards::databases(&*store);
     let log = log(config, tasks, &clock, databases).await?;
     let unique = runtime::unique::random();
     let holder = format!("{:016x}", unique.next());
@@ -154,7 +154,7 @@ async fn init_log(store: &SqlStore, log: &dyn OrderLog, holder: &str) -> Result<
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let done = log.init(store::Ledger::databases(store)).await.map_err(|e| fail(&e));
+    let done = log.init(store::Shards::databases(store)).await.map_err(|e| fail(&e));
     // A lease of no length is free again.
     store.lease("init", holder, 0).await.map_err(|e| fail(&e))?;
     done

@@ -12,7 +12,7 @@ use gate::Gate;
 use orderlog::port::{Consumer, LogError, OrderLog, Partition, Reader};
 use reconciler::Reconciler;
 use runtime::{Config, Phase, Tasks};
-use store::{Catalog, Ledger, SqlStore, StoreConfig};
+use store::{Init, Shards, SqlStore, StoreConfig};
 use view::{Ports, Reconcile};
 
 /// Which log stands behind the gate.

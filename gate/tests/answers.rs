@@ -10,7 +10,7 @@ use hyper::Method;
 use orderlog::port::Partition;
 use stand::{Heard, Stand};
 use store::port::{Ask, CellAsks};
-use store::{Catalog, Ledger, Marks};
+use store::{CatalogRead, LedgerRead, LedgerWrite, ParkedWrite, Verdicts};
 use testkit::ports::{Fail, START_MS, Site};
 
 async fn stand(offer: &str, units: i64, limit: u32) -> (Stand, CellId) {

@@ -6,7 +6,7 @@ mod stand;
 use futures::future::join_all;
 use hyper::Method;
 use stand::{Heard, Stand};
-use store::Ledger;
+use store::LedgerRead;
 use testkit::ports::{Fail, Site};
 
 fn body(allotment: i64, more: &str) -> String {

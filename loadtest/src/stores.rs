@@ -9,7 +9,7 @@ use anyhow::Context;
 use cells::port::Cells;
 use domain::{CellId, Entry, Hold, Identity, Kind, OfferId, OrderId, Payload, Totals};
 use runtime::Config;
-use store::port::{Catalog, Ledger, Orders};
+use store::port::{CatalogRead, LedgerRead, OrdersRead, Shards};
 use store::{SqlStore, StoreConfig};
 
 use contract::operators::CellStock;

@@ -13,7 +13,7 @@ mod common;
 use common::{reconciler, settle, start_writer};
 use domain::drift::{DriftKind, broken_note};
 use domain::{CellId, EntryId, Flag, Kind};
-use store::{Ledger, Marks, StoreError};
+use store::{LedgerRead, LedgerWrite, ParkedRead, StoreError};
 use testkit::ports::{Site, until};
 use view::{Reconcile, Report};
 

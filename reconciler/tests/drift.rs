@@ -12,7 +12,7 @@ use common::{X, reconciler, settle, start_writer};
 use domain::drift::{DriftKind, repair_note};
 use domain::{CellId, EntryId, Flag};
 use orderlog::port::OrderLog;
-use store::Ledger;
+use store::LedgerWrite;
 use store::port::Change;
 use testkit::ports::{Fail, Site};
 use view::Reconcile;

@@ -10,7 +10,7 @@ use common::{X, decided, finished_until, published, reconciler_with, start_write
 use domain::frame::{self, Item, Mode};
 use orderlog::port::Partition;
 use sluicegate_reconciler::{Reconciler, Settings};
-use store::{Marks, Orders};
+use store::{Marks, Shards};
 use testkit::ports::{Fail, FaultyLog, FaultyStore, HandClock, START_MS, Seen, Site, until};
 use view::Reconcile;
 
@@ -189,7 +189,7 @@ async fn a_range_from_the_future_is_swept() {
         sealed,
     };
     let asks = store::port::CellAsks { cell: cells[0].clone(), asks: vec![ask] };
-    store::Ledger::verdicts(&*site.store, &[asks]).await.unwrap();
+    store::Verdicts::verdicts(&*site.store, &[asks]).await.unwrap();
     site.sql(0, &format!("UPDATE unrowed SET at_ms = at_ms + {HOUR}")).await;
     let r = reconciler_with(site.ports.clone(), |_| {});
     for step in 0..2 {

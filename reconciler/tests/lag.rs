@@ -17,7 +17,7 @@ use domain::{Payload, Price};
 use orderlog::port::{OrderLog, Partition};
 use runtime::{Config, Tasks};
 use sluicegate_reconciler::Reconciler;
-use store::Catalog;
+use store::{CatalogWrite, Init};
 use testkit::memory::{MemoryLog, MemoryStore, PausedClock};
 use tokio::time::sleep;
 use view::{Ports, Reconcile};

@@ -16,7 +16,7 @@ use domain::drift::DriftKind;
 use domain::{CellId, Kind, Payload};
 use orderlog::port::Partition;
 use sluicegate_reconciler::Reconciler;
-use store::{Ledger, Orders};
+use store::{LedgerWrite, OrdersRead, Shards};
 use testkit::ports::{Fail, START_MS, Site, until};
 use view::Reconcile;
 use writer::{Rewind, RewindError, Rewound};

@@ -15,7 +15,7 @@ use common::{finished_until, reconciler_with};
 use domain::frame::{self, Item};
 use domain::{CellId, HoldState, Nonce};
 use orderlog::port::Partition;
-use store::Ledger;
+use store::LedgerRead;
 use testkit::ports::{Fail, START_MS, Site};
 use view::Reconcile;
 

@@ -16,7 +16,7 @@ use domain::drift::DriftKind;
 use domain::frame::{self, Item};
 use domain::{CellId, Flag, Kind};
 use orderlog::port::{OrderLog, Partition};
-use store::Ledger;
+use store::LedgerRead;
 use testkit::ports::{Fail, Site, until};
 use view::Reconcile;
 

@@ -17,7 +17,7 @@ use domain::supply::Transfer;
 use domain::{CellId, EntryId, HoldState, Kind, Nonce, OrderId, Payload};
 use orderlog::port::Partition;
 use store::port::{Ask, CellAsks};
-use store::{Ledger, Marks, Orders};
+use store::{LedgerWrite, Marks, OrdersRead, ParkedWrite, Verdicts};
 use testkit::ports::{Fail, START_MS, Site, full};
 use writer::{Outcome, Processor};
 

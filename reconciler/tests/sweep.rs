@@ -8,8 +8,8 @@ use std::time::Duration;
 use common::{decided, finished_until, reconciler, reconciler_with, settle, start_writer};
 use domain::CellId;
 use domain::frame::{Mode, Sealed};
-use store::Ledger;
 use store::port::{Ask, CellAsks};
+use store::{LedgerRead, Verdicts};
 use testkit::ports::{START_MS, Site, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

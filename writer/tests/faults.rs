@@ -13,7 +13,7 @@ use domain::frame::{self, Item, Sealed};
 use domain::{Kind, Payload};
 use orderlog::port::{OrderLog, Partition};
 use sluicegate_writer::{Outcome, Processor, Settings, spawn};
-use store::{Ledger, Marks};
+use store::{LedgerRead, Marks};
 use testkit::ports::{Fail, START_MS, Site, abort, full, until};
 
 const HERE: Partition = Partition::Main(0);

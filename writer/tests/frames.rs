@@ -13,7 +13,7 @@ use domain::frame::{self, Item, Mode, Sealed};
 use domain::{Kind, Payload};
 use orderlog::port::Partition;
 use sluicegate_writer::{Outcome, Processor, Settings};
-use store::{Ledger, Marks};
+use store::{LedgerRead, LedgerWrite, Marks, ParkedRead, Shards};
 use testkit::ports::{Fail, START_MS, Site, abort, full};
 
 const HERE: Partition = Partition::Main(0);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use sluicegate_writer::{Settings, spawn};
-use store::Marks;
+use store::{Marks, ParkedRead};
 use testkit::ports::{Fail, FaultyStore, Site, until};
 
 fn settings() -> Settings {

@@ -9,7 +9,7 @@ use domain::CellId;
 use domain::frame::{self, Item};
 use orderlog::port::{OrderLog, Partition};
 use sluicegate_writer::{Outcome, Processor, Settings, spawn};
-use store::Marks;
+use store::ParkedRead;
 use testkit::ports::{Site, until};
 
 fn settings() -> Settings {

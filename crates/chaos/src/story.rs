@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use cells::port::Cells;
 use domain::{CellId, OfferId, OrderId};
-use store::{Ledger, Orders, SqlStore};
+use store::{LedgerRead, OrdersRead, SqlStore};
 
 /// The most holds and ledger entries that are looked through for one story.
 const PAGE: u64 = 1000;

@@ -186,7 +186,7 @@ const INT64: SchemaFormat = SchemaFormat::KnownFormat(KnownFormat::Int64);
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reconcile {
-    /// One offer, `shoe` or of another than the default tenant `acme/shoe`; left out or `null`: all.
+    /// One offer, `shoe`, or `acme/shoe` of a tenant with a name; left out or `null`: all.
     #[serde(default)]
     #[schema(pattern = "^([a-z0-9-]{1,32}/)?[a-z0-9-]{1,64}$")]
     pub offer: Option<String>,

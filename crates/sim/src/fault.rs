@@ -7,7 +7,7 @@ use domain::frame::{self, Item};
 use domain::{CellId, OfferId};
 use tokio::time::sleep;
 
-use store::Ledger;
+use store::Shards;
 
 use crate::net::spawn;
 use crate::node::Node;

@@ -13,7 +13,7 @@ use futures::future::join_all;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use orderlog::port::OrderLog;
 use runtime::Config;
-use store::{Catalog, Ledger};
+use store::{CatalogWrite, Init, LedgerRead, LedgerWrite};
 use tokio::time::sleep;
 
 use crate::client::Client;

@@ -3,6 +3,7 @@
 //! Every transaction that is carried out is one step of the schedule: the oracle looks right after
 //! it.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +18,14 @@ use domain::{OrderId, Totals};
 use futures::FutureExt;
 use parking_lot::Mutex;
 use store::port::{
-    Appended, CellAsks, CellVerdicts, Change, InitOutcome, KeptRows, LedgerPage, Moved, OfferPut,
-    OrderRow, Parked, ParkedFrame, ParkedOrder, Proven, RowAsk, RowPage, RowState, Skipped,
-    UnrowedRange, Verdict,
+    Appended, CATALOG_DB, CellAsks, CellVerdicts, Change, InitOutcome, KeptRows, LedgerPage, Moved,
+    OfferPut, OrderRow, Parked, ParkedFrame, ParkedOrder, Placed, Proven, RowAsk, RowPage,
+    RowState, Skipped, UnrowedRange, Verdict,
 };
-use store::{Catalog, Ledger, Marks, Orders, StoreError, StoreResult};
+use store::{
+    CatalogRead, CatalogWrite, Init, LedgerRead, LedgerWrite, Marks, OrdersRead, OrdersWrite,
+    ParkedRead, ParkedWrite, Shards, StoreError, StoreResult, Verdicts,
+};
 use testkit::memory::MemoryStore;
 use tokio::time::Instant;
 
@@ -132,34 +136,83 @@ fn wrote(node: &Node, name: &'static str, what: String) {
     node.world.check(|oracle, world| oracle.wrote(world, node.role, name));
 }
 
-type Found = Vec<Option<Verdict>>;
-type Flags<'a> = (Flag, &'a [Flag]);
-type Ids = (EntryId, EntryId);
+/// An argument of a call that may be carried out later, and again: made one's own at the call, lent
+/// at each execution.
+trait Argument<'a> {
+    type Own: Clone + Send + Sync + 'static;
+    fn own(self) -> Self::Own;
+    fn lend(own: &'a Self::Own) -> Self;
+}
 
-/// Each argument is made one's own at the call, and passed on as it came at each execution.
+macro_rules! values {
+    ($($ty:ty),*) => {$(
+        impl Argument<'_> for $ty {
+            type Own = $ty;
+            fn own(self) -> $ty {
+                self
+            }
+            fn lend(own: &$ty) -> $ty {
+                *own
+            }
+        }
+    )*};
+}
+values!(u16, u32, u64, Key, EntryId, OrderId, Option<OrderId>, (EntryId, EntryId));
+
+impl<'a, T: ToOwned<Owned: Clone + Send + Sync + 'static> + ?Sized> Argument<'a> for &'a T {
+    type Own = T::Owned;
+    fn own(self) -> T::Owned {
+        self.to_owned()
+    }
+    fn lend(own: &'a T::Owned) -> Self {
+        own.borrow()
+    }
+}
+
+impl<'a, T: ToOwned<Owned: Clone + Send + Sync + 'static> + ?Sized> Argument<'a> for Option<&'a T> {
+    type Own = Option<T::Owned>;
+    fn own(self) -> Option<T::Owned> {
+        self.map(ToOwned::to_owned)
+    }
+    fn lend(own: &'a Option<T::Owned>) -> Self {
+        own.as_ref().map(Borrow::borrow)
+    }
+}
+
+/// A value with a reference: the mode of an order, the flags before.
+impl<'a, V: Copy + Send + Sync + 'static, T> Argument<'a> for (V, &'a T)
+where
+    T: ToOwned<Owned: Clone + Send + Sync + 'static> + ?Sized,
+{
+    type Own = (V, T::Owned);
+    fn own(self) -> (V, T::Owned) {
+        (self.0, self.1.to_owned())
+    }
+    fn lend(own: &'a (V, T::Owned)) -> Self {
+        (own.0, own.1.borrow())
+    }
+}
+
 macro_rules! calls {
-    ($port:ident for $s:ident {
-        $($how:ident $name:ident($($arg:ident: $ty:ty = $own:expr => $pass:expr),*) -> $ret:ty,
-            $db:expr $(, locks $rows:expr)?;)*
-    } $($rest:tt)*) => {
-        #[allow(clippy::redundant_locals, reason = "an argument that is a value is its own")]
+    ($port:ident {
+        $($how:ident fn $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, on $place:expr;)*
+    }) => {
         #[async_trait]
         impl $port for NodeStore {
-            $(async fn $name(&self $(, $arg: $ty)*) -> StoreResult<$ret> {
-                let $s = &self.inner;
-                let _ = $s;
-                let db: u16 = $db;
-                let rows: Vec<Row> = names!(db $(, $rows)?);
-                let node = self.node.clone();
-                let inner = self.inner.clone();
-                $(let $arg = $own;)*
+            $(async fn $name(&self, $($arg: $ty),*) -> StoreResult<$ret> {
+                let place = $place;
+                let db = place.db(&self.inner);
+                let rows = rows!($how, db, place);
+                let (node, inner) = (self.node.clone(), self.inner.clone());
+                let own = Arc::new(($(Argument::own($arg),)*));
                 let work: Work<StoreResult<$ret>> = Box::new(move || {
                     let (inner, node, rows) = (inner.clone(), node.clone(), rows.clone());
-                    $(let $arg = $arg.clone();)*
+                    let own = own.clone();
                     async move {
                         locked(&node, stringify!($name), &rows).await?;
                         let inner = node.world.servers.seen_by(&node, db, &inner);
-                        let done = inner.$name($($pass),*).await;
+                        let ($($arg,)*) = &*own;
+                        let done = inner.$name($(Argument::lend($arg)),*).await;
                         seen!($how, node, stringify!($name), db, &done);
                         done
                     }
@@ -167,28 +220,26 @@ macro_rules! calls {
                 });
                 self.call((stringify!($name), db), work).await
             })*
-            $($rest)*
         }
     };
 }
 
-macro_rules! names {
-    ($db:ident) => {
-        Vec::new()
+/// The rows that a call has to itself.
+macro_rules! rows {
+    (reads, $db:ident, $place:ident) => {
+        Vec::<Row>::new()
     };
-    ($db:ident, $rows:expr) => {
-        named($db, $rows)
+    ($how:ident, $db:ident, $place:ident) => {
+        named($db, $place.rows())
     };
 }
 
 macro_rules! seen {
-    (reads, $node:ident, $name:expr, $db:ident, $done:expr) => {
-        let _ = &$node;
-    };
     (writes, $node:ident, $name:expr, $db:ident, $done:expr) => {
         let text = if $node.world.is_told() { shown($done, $db) } else { String::new() };
         wrote(&$node, $name, text);
     };
+    ($how:ident, $node:ident, $name:expr, $db:ident, $done:expr) => {};
 }
 
 fn shown<T: std::fmt::Debug>(done: &StoreResult<T>, db: u16) -> String {
@@ -201,138 +252,44 @@ fn shown<T: std::fmt::Debug>(done: &StoreResult<T>, db: u16) -> String {
     }
 }
 
-fn own<T: Clone>(list: &[T]) -> Arc<Vec<T>> {
-    Arc::new(list.to_vec())
+store::each_port!(calls);
+
+#[async_trait]
+impl Verdicts for NodeStore {
+    async fn verdicts(&self, batch: &[CellAsks]) -> StoreResult<Vec<CellVerdicts>> {
+        let db = batch.db(&self.inner);
+        let (node, inner) = (self.node.clone(), self.inner.clone());
+        let (met, batch) = (self.met.clone(), Arc::new(batch.to_vec()));
+        let work: Work<StoreResult<Vec<CellVerdicts>>> = Box::new(move || {
+            let (node, inner) = (node.clone(), inner.clone());
+            let (met, batch) = (met.clone(), batch.clone());
+            async move {
+                let inner = node.world.servers.seen_by(&node, db, &inner);
+                let done = verdicts(&node, &inner, (db, &batch), &met).await;
+                seen!(writes, node, "verdicts", db, &done);
+                done
+            }
+            .boxed()
+        });
+        self.call(("verdicts", db), work).await
+    }
 }
 
-calls!(Ledger for s {
-    writes release(cell: &CellId = cell.clone() => &cell,
-        orders: &[OrderId] = own(orders) => &orders) -> Appended, s.cell_db(&cell.offer),
-        locks [cell];
-    writes finish_unrowed(db: u16 = db => db, ranges: &[UnrowedRange] = own(ranges) => &ranges)
-        -> (), db;
-    reads unrowed(db: u16 = db => db, before_ms: u64 = before_ms => before_ms,
-        limit: u64 = limit => limit) -> Vec<UnrowedRange>, db;
-    writes create_cells(cells: &[(CellId, i64)] = own(cells) => &cells, ids: Ids = ids => ids)
-        -> Vec<Appended>, cells.first().map_or(0, |c| s.cell_db(&c.0.offer)),
-        locks cells.iter().map(|c| &c.0);
-    writes supply(cells: &[(CellId, i64)] = own(cells) => &cells, id: EntryId = id => id) -> Change,
-        cells.first().map_or(0, |c| s.cell_db(&c.0.offer)), locks cells.iter().map(|c| &c.0);
-    writes flag(cells: &[CellId] = own(cells) => &cells, id: EntryId = id => id,
-        to: Flags<'_> = (to.0, own(to.1)) => (to.0, &to.1), note: &[u8] = own(note) => &note)
-        -> Change, cells.first().map_or(0, |c| s.cell_db(&c.offer)), locks cells;
-    reads last_flag(cell: &CellId = cell.clone() => &cell) -> Option<Entry>, s.cell_db(&cell.offer);
-    writes restore_flag(cell: &CellId = cell.clone() => &cell, id: EntryId = id => id,
-        pause_seq: u64 = pause_seq => pause_seq) -> Change, s.cell_db(&cell.offer), locks [cell];
-    writes transfer(id: EntryId = id => id, from: &CellId = from.clone() => &from,
-        to: Option<&CellId> = to.cloned() => to.as_ref(), units: u32 = units => units) -> Change,
-        s.cell_db(&from.offer), locks std::iter::once(from).chain(to);
-    reads head(cell: &CellId = cell.clone() => &cell) -> Option<Totals>, s.cell_db(&cell.offer);
-    reads at(cell: &CellId = cell.clone() => &cell, seq: u64 = seq => seq) -> Option<Totals>,
-        s.cell_db(&cell.offer);
-    reads traces(db: u16 = db => db, orders: &[OrderId] = own(orders) => &orders) -> Traces, db;
-    reads locked(cell: &CellId = cell.clone() => &cell, seq: u64 = seq => seq) -> Option<Proven>,
-        s.cell_db(&cell.offer), locks [cell];
-    reads after(cell: &CellId = cell.clone() => &cell, seq: u64 = seq => seq,
-        limit: u64 = limit => limit) -> Option<LedgerPage>, s.cell_db(&cell.offer);
-    reads find_verdicts(cell: &CellId = cell.clone() => &cell,
-        orders: &[EntryId] = own(orders) => &orders) -> Found, s.cell_db(&cell.offer);
-    reads verdict_under(cell: &CellId = cell.clone() => &cell, key: Key = key => key)
-        -> Option<OrderId>, s.cell_db(&cell.offer);
-    reads last(cell: &CellId = cell.clone() => &cell) -> Option<Totals>, s.cell_db(&cell.offer);
-    reads kept(cell: &CellId = cell.clone() => &cell, seq: u64 = seq => seq)
-        -> Vec<Kept>, s.cell_db(&cell.offer);
-    reads units(cell: &CellId = cell.clone() => &cell, from: u64 = from => from,
-        until: u64 = until => until) -> Vec<Moved>, s.cell_db(&cell.offer);
-    reads cells(db: u16 = db => db, after: Option<&CellId> = after.cloned() => after.as_ref(),
-        limit: u64 = limit => limit) -> Vec<CellId>, db;
+#[async_trait]
+impl Shards for NodeStore {
+    fn databases(&self) -> u16 {
+        self.inner.databases()
+    }
+    fn cell_db(&self, offer: &OfferId) -> u16 {
+        self.inner.cell_db(offer)
+    }
+    fn order_db(&self, order: OrderId) -> u16 {
+        self.inner.order_db(order)
+    }
+    fn buyer_db(&self, buyer: &Buyer) -> u16 {
+        self.inner.buyer_db(buyer)
+    }
+    async fn ping(&self, db: u16) -> bool {
+        !self.node.world.is_cut(&self.node, Target::Db(db))
+    }
 }
-async fn verdicts(&self, batch: &[CellAsks]) -> StoreResult<Vec<CellVerdicts>> {
-    let Some(first) = batch.first() else { return Ok(Vec::new()) };
-    let db = self.inner.cell_db(&first.cell.offer);
-    let (node, inner) = (self.node.clone(), self.inner.clone());
-    let (met, batch) = (self.met.clone(), own(batch));
-    let work: Work<StoreResult<Vec<CellVerdicts>>> = Box::new(move || {
-        let (node, inner) = (node.clone(), inner.clone());
-        let (met, batch) = (met.clone(), batch.clone());
-        async move {
-            let inner = node.world.servers.seen_by(&node, db, &inner);
-            let done = verdicts(&node, &inner, (db, &batch), &met).await;
-            seen!(writes, node, "verdicts", db, &done);
-            done
-        }
-        .boxed()
-    });
-    self.call(("verdicts", db), work).await
-}
-fn cell_db(&self, offer: &OfferId) -> u16 {
-    self.inner.cell_db(offer)
-}
-fn databases(&self) -> u16 {
-    self.inner.databases()
-}
-async fn ping(&self, db: u16) -> bool {
-    !self.node.world.is_cut(&self.node, Target::Db(db))
-});
-
-calls!(Orders for s {
-    writes rows(db: u16 = db => db, asks: &[RowAsk] = own(asks) => &asks) -> Vec<RowState>, db;
-    writes reject(db: u16 = db => db, orders: &[OrderId] = own(orders) => &orders)
-        -> Vec<OrderId>, db;
-    reads kept_rows(db: u16 = db => db, after: Option<OrderId> = after => after,
-        limit: u64 = limit => limit) -> KeptRows, db;
-    reads statuses(db: u16 = db => db, orders: &[OrderId] = own(orders) => &orders)
-        -> Vec<Option<RowState>>, db;
-    reads order(order: OrderId = order => order) -> Option<OrderRow>, s.order_db(order);
-    reads order_of_key(buyer: &Buyer = buyer.clone() => &buyer,
-        key: &IdempotencyKey = key.clone() => &key) -> Option<OrderRow>, s.buyer_db(buyer);
-    reads scan_rows(db: u16 = db => db, offer: &OfferId = offer.clone() => &offer,
-        after: Option<OrderId> = after => after, limit: u64 = limit => limit) -> RowPage, db;
-}
-fn order_db(&self, order: OrderId) -> u16 {
-    self.inner.order_db(order)
-}
-fn buyer_db(&self, buyer: &Buyer) -> u16 {
-    self.inner.buyer_db(buyer)
-});
-
-calls!(Catalog for s {
-    reads init(fingerprint: &str = fingerprint.to_owned() => &fingerprint) -> InitOutcome,
-        0;
-    reads catalog_version() -> u64, 0;
-    reads campaigns() -> Vec<Campaign>, 0;
-    reads offers() -> Vec<Offer>, 0;
-    reads offer(id: &OfferId = id.clone() => &id) -> Option<(Offer, Campaign)>, 0;
-    reads put_campaign(c: &Campaign = c.clone() => &c) -> bool, 0;
-    reads put_offer(o: &Offer = o.clone() => &o) -> OfferPut, 0,
-        locks [format!("offer {}", o.id)];
-});
-
-calls!(Marks for s {
-    reads now_ms() -> u64, 0;
-    reads set_progress(partition: &str = partition.to_owned() => &partition,
-        finished_until: u64 = finished_until => finished_until) -> (), 0;
-    reads progress() -> Vec<(String, u64)>, 0;
-    writes mark_barrier(barrier: &str = barrier.to_owned() => &barrier,
-        partition: &str = partition.to_owned() => &partition) -> (), 0;
-    reads barrier_seen(barrier: &str = barrier.to_owned() => &barrier) -> Vec<String>,
-        0;
-    reads lease(name: &str = name.to_owned() => &name, holder: &str = holder.to_owned() => &holder,
-        ttl_ms: u64 = ttl_ms => ttl_ms) -> bool, 0;
-    writes park(order: OrderId = order => order, reason: &str = reason.to_owned() => &reason,
-        item: (Mode, &Sealed) = (item.0, item.1.clone()) => (item.0, &item.1)) -> (), 0;
-    reads parked_among(orders: &[OrderId] = own(orders) => &orders) -> Vec<OrderId>,
-        0;
-    writes park_frame(partition: &str = partition.to_owned() => &partition,
-        reason: &str = reason.to_owned() => &reason, frame: &Bytes = frame.clone() => &frame) -> (),
-        0;
-    reads parked(order: OrderId = order => order) -> Option<Parked>, 0;
-    reads parked_orders(after: Option<OrderId> = after => after, limit: u64 = limit => limit)
-        -> Vec<ParkedOrder>, 0;
-    writes unpark(order: OrderId = order => order, times: u32 = times => times) -> bool, 0;
-    reads parked_frame(id: &str = id.to_owned() => &id) -> Option<ParkedFrame>, 0;
-    reads parked_frames(after: Option<&str> = after.map(str::to_owned) => after.as_deref(),
-        limit: u64 = limit => limit) -> Vec<ParkedFrame>, 0;
-    writes unpark_frame(id: &str = id.to_owned() => &id, times: u32 = times => times) -> bool, 0;
-    reads parked_counts() -> (u64, u64), 0;
-});

@@ -10,11 +10,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use domain::CellId;
 
 use crate::error::StoreResult;
-use crate::port::{Ledger, MAX_STRETCH, Moved};
+use crate::port::{LedgerRead, MAX_STRETCH, Moved};
 
 /// Reads what claims and releases in `from + 1 ..= until` did, in the order of the ledger.
 pub async fn moves(
-    store: &(impl Ledger + ?Sized),
+    store: &(impl LedgerRead + ?Sized),
     cell: &CellId,
     (mut from, until): (u64, u64),
     mut each: impl FnMut(Moved) + Send,
@@ -30,7 +30,7 @@ pub async fn moves(
 /// Carries a fold of the buyers that are kept on from position `from` to `until`. A buyer whose
 /// units fell to 0 is listed too.
 pub async fn buyer_units(
-    store: &(impl Ledger + ?Sized),
+    store: &(impl LedgerRead + ?Sized),
     cell: &CellId,
     stretch: (u64, u64),
     keep: impl Fn(&str) -> bool + Send,
@@ -48,7 +48,7 @@ pub async fn buyer_units(
 /// least `from`, up to one that the ledger decides. Answers them, and where the next part begins;
 /// `None` after the last one. The first part begins at 0; each reads the ledger up to `until` once.
 pub async fn part_of_buyers(
-    store: &(impl Ledger + ?Sized),
+    store: &(impl LedgerRead + ?Sized),
     cell: &CellId,
     until: u64,
     (from, most): (u64, usize),

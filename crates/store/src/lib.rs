@@ -15,5 +15,8 @@ pub mod port;
 pub mod sql;
 
 pub use error::{StoreError, StoreResult};
-pub use port::{Catalog, Ledger, Marks, Orders, Store};
+pub use port::{
+    CatalogRead, CatalogWrite, Init, LedgerRead, LedgerWrite, Marks, OrdersRead, OrdersWrite,
+    ParkedRead, ParkedWrite, Shards, Store, Verdicts,
+};
 pub use sql::{SqlStore, StoreConfig};

@@ -8,7 +8,8 @@ use std::time::Duration;
 use domain::Identity;
 use runtime::Secret;
 use runtime::clock::system_clock;
-use sluicegate_store::{Catalog, Ledger, SqlStore, StoreConfig, port::InitOutcome};
+use sluicegate_store::port::InitOutcome;
+use sluicegate_store::{Init, LedgerRead, LedgerWrite, SqlStore, StoreConfig, Verdicts};
 use testkit::store::make::{asks, one_line};
 use testkit::store::{Subject, conformance};
 

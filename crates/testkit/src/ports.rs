@@ -22,7 +22,7 @@ use orderlog::EmbeddedLog;
 use orderlog::port::{OrderLog, Partition};
 use runtime::{Phase, Secret, Tasks};
 use sea_orm::ConnectionTrait;
-use store::{Catalog, Ledger, Orders, SqlStore, StoreConfig};
+use store::{CatalogRead, CatalogWrite, Init, LedgerWrite, Shards, SqlStore, StoreConfig};
 use view::Ports;
 
 pub use crate::cells::HandClock;

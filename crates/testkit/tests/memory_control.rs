@@ -9,7 +9,7 @@ use orderlog::{LogError, OrderLog, Partition};
 use sluicegate_testkit::log::{frame, number};
 use sluicegate_testkit::memory::{MemoryLog, MemoryStore, PausedClock};
 use store::port::{Ask, CellAsks};
-use store::{Catalog, Ledger};
+use store::{Init, LedgerRead, LedgerWrite, Verdicts};
 use tokio::time::{Instant, timeout};
 
 const START_MS: u64 = 1_800_000_000_000;

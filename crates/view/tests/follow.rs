@@ -12,8 +12,8 @@ use std::time::Duration;
 use domain::frame::{Mode, Sealed};
 use domain::{CellId, EntryId};
 use sluicegate_view::{CatalogCache, Follow, Followed};
-use store::Ledger;
 use store::port::{Appended, Ask, CellAsks, Change};
+use store::{LedgerWrite, Verdicts};
 use testkit::ports::{Fail, START_MS, Site};
 
 async fn supply(site: &Site, cell: &CellId, n: u32) -> Appended {

@@ -10,7 +10,7 @@ use orderlog::port::{OrderLog, Partition};
 use runtime::config::PublishConfig;
 use sluicegate_reconciler::{Reconciler, Settings};
 use store::port::{Ask, CellAsks};
-use store::{Ledger, Marks};
+use store::{LedgerRead, Marks, Shards, Verdicts};
 use testkit::ports::{START_MS, Site};
 use view::Ports;
 

@@ -18,7 +18,7 @@ use model::state::Row;
 use model::{Op, Reply, Scope, State};
 use store::fold::buyer_units;
 use store::port::{Ask, CellAsks, RowAsk};
-use store::{Catalog, Ledger, Orders};
+use store::{Init, LedgerRead, LedgerWrite, OrdersWrite, Verdicts};
 use testkit::cells::HandClock;
 use testkit::memory::MemoryStore;
 

@@ -42,7 +42,7 @@ impl Oracle {
             facts.watch = Default::default();
             facts.prefix.truncate(1);
             facts.sums.truncate(1);
-            facts.forked |= store::Ledger::cell_db(&world.store, &cell.offer) == db;
+            facts.forked |= store::Shards::cell_db(&world.store, &cell.offer) == db;
         }
         self.rows.clear();
         self.supplied.clear();

@@ -11,7 +11,7 @@ use super::init::{CATALOG_VERSION, read_meta};
 use super::{Db, SqlStore};
 use crate::entity::{campaign, meta, offer};
 use crate::error::StoreResult;
-use crate::port::{Catalog, InitOutcome, OfferPut};
+use crate::port::{CatalogRead, CatalogWrite, Init, InitOutcome, OfferPut};
 
 fn to_campaign(db: &Db, m: campaign::Model) -> StoreResult<Campaign> {
     Ok(Campaign {
@@ -177,11 +177,7 @@ async fn one_offer(db: &Db, id: &OfferId) -> StoreResult<Option<(Offer, Campaign
 }
 
 #[async_trait]
-impl Catalog for SqlStore {
-    async fn init(&self, fingerprint: &str) -> StoreResult<InitOutcome> {
-        self.migrate().await?;
-        self.facts(fingerprint).await
-    }
+impl CatalogRead for SqlStore {
     async fn catalog_version(&self) -> StoreResult<u64> {
         let db = self.db(0)?;
         db.run(|| version(db)).await
@@ -221,6 +217,10 @@ impl Catalog for SqlStore {
         let db = self.db(0)?;
         db.run(|| one_offer(db, id)).await
     }
+}
+
+#[async_trait]
+impl CatalogWrite for SqlStore {
     async fn put_campaign(&self, c: &Campaign) -> StoreResult<bool> {
         let db = self.db(0)?;
         db.run(|| put_campaign(db, c)).await
@@ -228,5 +228,13 @@ impl Catalog for SqlStore {
     async fn put_offer(&self, o: &Offer) -> StoreResult<OfferPut> {
         let db = self.db(0)?;
         db.run(|| put_offer(db, o)).await
+    }
+}
+
+#[async_trait]
+impl Init for SqlStore {
+    async fn init(&self, fingerprint: &str) -> StoreResult<InitOutcome> {
+        self.migrate().await?;
+        self.facts(fingerprint).await
     }
 }

@@ -10,9 +10,11 @@ pub(crate) mod db;
 mod init;
 mod insert;
 mod kept_rows;
+mod ledger;
 mod lock;
 mod marks;
 mod orders;
+mod parked;
 mod reads;
 mod rows;
 mod session;
@@ -23,11 +25,13 @@ mod verdicts;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use domain::{Buyer, Identity, LogicalShard, OfferId, OrderId, ShardMap};
 use runtime::config::StoreSection;
 use runtime::{Clock, Secret};
 
 use crate::error::{StoreError, StoreResult};
+use crate::port::Shards;
 pub(crate) use db::Db;
 
 /// How to reach the databases.
@@ -61,7 +65,7 @@ impl StoreConfig {
 }
 
 impl SqlStore {
-    /// Makes the pools; connects when first used. Call [`crate::Catalog::init`] before anything
+    /// Makes the pools; connects when first used. Call [`crate::port::Init::init`] before anything
     /// else.
     pub fn new(cfg: &StoreConfig, identity: Identity, clock: Arc<dyn Clock>) -> StoreResult<Self> {
         let dbs: StoreResult<Vec<Db>> =
@@ -84,5 +88,27 @@ impl SqlStore {
     }
     pub(crate) fn db_of_order(&self, order: OrderId) -> u16 {
         self.map.database(LogicalShard(order.shard()))
+    }
+}
+
+#[async_trait]
+impl Shards for SqlStore {
+    fn cell_db(&self, offer: &OfferId) -> u16 {
+        self.db_of_offer(offer)
+    }
+    fn databases(&self) -> u16 {
+        self.dbs.len() as u16
+    }
+    async fn ping(&self, db: u16) -> bool {
+        match self.db(db) {
+            Ok(db) => db.ping().await,
+            Err(_) => false,
+        }
+    }
+    fn order_db(&self, order: OrderId) -> u16 {
+        self.db_of_order(order)
+    }
+    fn buyer_db(&self, buyer: &Buyer) -> u16 {
+        self.db_of_buyer(buyer)
     }
 }

@@ -8,7 +8,9 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use super::{Db, SqlStore, convert, kept_rows, rows};
 use crate::entity::{order_line, orders};
 use crate::error::StoreResult;
-use crate::port::{KeptRows, MAX_ORDERS, OrderRow, Orders, RowAsk, RowPage, RowState};
+use crate::port::{
+    KeptRows, MAX_ORDERS, OrderRow, OrdersRead, OrdersWrite, RowAsk, RowPage, RowState,
+};
 
 type Lines = Vec<(OfferId, u8, u32, i64)>;
 
@@ -97,24 +99,7 @@ async fn scan(
 }
 
 #[async_trait]
-impl Orders for SqlStore {
-    fn order_db(&self, order: OrderId) -> u16 {
-        self.db_of_order(order)
-    }
-    fn buyer_db(&self, buyer: &Buyer) -> u16 {
-        self.db_of_buyer(buyer)
-    }
-    async fn rows(&self, db: u16, asks: &[RowAsk]) -> StoreResult<Vec<RowState>> {
-        let db = self.db(db)?;
-        if asks.len() > MAX_ORDERS {
-            return Err(db.corrupt(format!("{} orders in one call", asks.len())));
-        }
-        db.run(|| rows::run(db, asks, self.clock.now_ms() as i64)).await
-    }
-    async fn reject(&self, db: u16, orders: &[OrderId]) -> StoreResult<Vec<OrderId>> {
-        let db = self.db(db)?;
-        db.run(|| kept_rows::reject(db, orders, self.clock.now_ms() as i64)).await
-    }
+impl OrdersRead for SqlStore {
     async fn kept_rows(
         &self,
         db: u16,
@@ -159,5 +144,20 @@ impl Orders for SqlStore {
     ) -> StoreResult<RowPage> {
         let db = self.db(db)?;
         db.run(|| scan(db, offer, after, limit)).await
+    }
+}
+
+#[async_trait]
+impl OrdersWrite for SqlStore {
+    async fn rows(&self, db: u16, asks: &[RowAsk]) -> StoreResult<Vec<RowState>> {
+        let db = self.db(db)?;
+        if asks.len() > MAX_ORDERS {
+            return Err(db.corrupt(format!("{} orders in one call", asks.len())));
+        }
+        db.run(|| rows::run(db, asks, self.clock.now_ms() as i64)).await
+    }
+    async fn reject(&self, db: u16, orders: &[OrderId]) -> StoreResult<Vec<OrderId>> {
+        let db = self.db(db)?;
+        db.run(|| kept_rows::reject(db, orders, self.clock.now_ms() as i64)).await
     }
 }

@@ -1,29 +1,25 @@
-//! Reads of cell shards, and the port's `Ledger` on top of the transactions.
+//! Reads of cell shards.
 //!
 //! All reads go to the primary (the only server a pool knows): "no verdict" from a replica would
 //! not be valid for the relay.
 
 use std::collections::{HashMap, HashSet};
 
-use async_trait::async_trait;
 use domain::kept::Kept;
 use domain::ledger::{Class, Kind};
 use domain::rows::Traces;
-use domain::{CellId, Entry, EntryId, Flag, Key, OfferId, OrderId, Totals, kept};
+use domain::{CellId, EntryId, Key, OrderId, Totals, kept};
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, JoinType, QueryFilter, QueryOrder,
     QuerySelect, RelationDef, Select,
 };
 
-use super::{Db, SqlStore, convert, lock, supply, verdicts};
+use super::{Db, convert, verdicts};
 use crate::entity::{cell, ledger, unrowed};
 use crate::error::{StoreError, StoreResult};
 use crate::ladder;
-use crate::port::{
-    Appended, CellAsks, CellVerdicts, Change, Ledger, LedgerPage, MAX_CELLS, MAX_ORDERS,
-    MAX_STRETCH, Moved, Proven, UnrowedRange, Verdict,
-};
+use crate::port::{LedgerPage, Moved, UnrowedRange};
 
 /// The cell that a ledger row belongs to. A cell is found by its unique name, which a server reads
 /// before it plans the rest, so the ledger is read by the cell's number as a constant.
@@ -60,7 +56,7 @@ pub(super) async fn verdict_rows(
 }
 
 /// What is written about some orders in any cell.
-async fn traces(db: &Db, orders: &[OrderId]) -> StoreResult<Traces> {
+pub(super) async fn traces(db: &Db, orders: &[OrderId]) -> StoreResult<Traces> {
     let conn = db.conn().await?;
     let ids: Vec<Vec<u8>> = orders.iter().map(|o| o.0.to_vec()).collect();
     let mut out = Traces::new();
@@ -85,7 +81,7 @@ async fn traces(db: &Db, orders: &[OrderId]) -> StoreResult<Traces> {
 /// Contents of one key that are looked at; honest clients have one.
 const CONTENTS: u64 = 16;
 
-async fn under(db: &Db, cell: &CellId, key: Key) -> StoreResult<Option<OrderId>> {
+pub(super) async fn under(db: &Db, cell: &CellId, key: Key) -> StoreResult<Option<OrderId>> {
     let conn = db.conn().await?;
     let end = |content| OrderId::join(key, content).0.to_vec();
     let mut find = ledger_of(cell)
@@ -137,11 +133,11 @@ pub(super) async fn row(db: &Db, cell: &CellId) -> StoreResult<Option<cell::Mode
     cell::Entity::find().filter(by_name).one(&*conn).await.map_err(|e| db.err(e))
 }
 
-async fn head(db: &Db, cell: &CellId) -> StoreResult<Option<Totals>> {
+pub(super) async fn head(db: &Db, cell: &CellId) -> StoreResult<Option<Totals>> {
     row(db, cell).await?.map(|m| convert::totals(db, &m)).transpose()
 }
 
-async fn at(db: &Db, cell: &CellId, seq: u64) -> StoreResult<Option<Totals>> {
+pub(super) async fn at(db: &Db, cell: &CellId, seq: u64) -> StoreResult<Option<Totals>> {
     if seq == 0 {
         return Ok(Some(Totals::default()));
     }
@@ -167,13 +163,18 @@ pub(super) async fn last_entry(
     row.map(|m| convert::entry(db, m).map(|e| e.totals())).transpose()
 }
 
-async fn last(db: &Db, cell: &CellId) -> StoreResult<Option<Totals>> {
+pub(super) async fn last(db: &Db, cell: &CellId) -> StoreResult<Option<Totals>> {
     let Some(row) = row(db, cell).await? else { return Ok(None) };
     let conn = db.conn().await?;
     Ok(Some(last_entry(db, &*conn, row.cell_no).await?.unwrap_or_default()))
 }
 
-async fn after(db: &Db, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Option<LedgerPage>> {
+pub(super) async fn after(
+    db: &Db,
+    cell: &CellId,
+    seq: u64,
+    limit: u64,
+) -> StoreResult<Option<LedgerPage>> {
     let Some(row) = row(db, cell).await? else { return Ok(None) };
     let head = convert::totals(db, &row)?;
     let base = at(db, cell, seq).await?;
@@ -192,7 +193,11 @@ async fn after(db: &Db, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Opti
 
 /// (buyer, kind, units) of a stretch of a ledger. Positions are gap-free, so the stretch itself is
 /// the bound.
-async fn units(db: &Db, cell: &CellId, (from, until): (u64, u64)) -> StoreResult<Vec<Moved>> {
+pub(super) async fn units(
+    db: &Db,
+    cell: &CellId,
+    (from, until): (u64, u64),
+) -> StoreResult<Vec<Moved>> {
     let conn = db.conn().await?;
     let rows: Vec<(i64, Vec<u8>, i8, i64)> = ledger_of(cell)
         .select_only()
@@ -225,7 +230,7 @@ async fn units(db: &Db, cell: &CellId, (from, until): (u64, u64)) -> StoreResult
 }
 
 /// The orders of the range that covers this position.
-async fn kept_at(db: &Db, cell: &CellId, seq: u64) -> StoreResult<Vec<Kept>> {
+pub(super) async fn kept_at(db: &Db, cell: &CellId, seq: u64) -> StoreResult<Vec<Kept>> {
     let Some(row) = row(db, cell).await? else { return Ok(Vec::new()) };
     let conn = db.conn().await?;
     let found = unrowed::Entity::find()
@@ -241,7 +246,7 @@ async fn kept_at(db: &Db, cell: &CellId, seq: u64) -> StoreResult<Vec<Kept>> {
     orders.ok_or_else(|| db.corrupt(format!("{cell}: the orders at {seq} cannot be read")))
 }
 
-async fn cells(db: &Db, from: Option<&CellId>, limit: u64) -> StoreResult<Vec<CellId>> {
+pub(super) async fn cells(db: &Db, from: Option<&CellId>, limit: u64) -> StoreResult<Vec<CellId>> {
     let conn = db.conn().await?;
     let mut query = cell::Entity::find().select_only().column(cell::Column::CellId);
     if let Some(from) = from {
@@ -257,7 +262,11 @@ async fn cells(db: &Db, from: Option<&CellId>, limit: u64) -> StoreResult<Vec<Ce
     rows.into_iter().map(|id| convert::parse(db, id, "cell_id")).collect()
 }
 
-async fn unrowed_before(db: &Db, before: u64, limit: u64) -> StoreResult<Vec<UnrowedRange>> {
+pub(super) async fn unrowed_before(
+    db: &Db,
+    before: u64,
+    limit: u64,
+) -> StoreResult<Vec<UnrowedRange>> {
     type Row = (Vec<u8>, i64, i64, i64);
     let conn = db.conn().await?;
     let of_cell = unrowed::Entity::belongs_to(cell::Entity)
@@ -287,7 +296,7 @@ async fn unrowed_before(db: &Db, before: u64, limit: u64) -> StoreResult<Vec<Unr
     rows.into_iter().map(range).collect()
 }
 
-async fn finish_unrowed(db: &Db, ranges: &[UnrowedRange]) -> StoreResult<()> {
+pub(super) async fn finish_unrowed(db: &Db, ranges: &[UnrowedRange]) -> StoreResult<()> {
     let conn = db.conn().await?;
     for piece in ranges.chunks(128) {
         let numbers = numbers(db, &*conn, piece.iter().map(|r| &r.cell)).await?;
@@ -301,168 +310,4 @@ async fn finish_unrowed(db: &Db, ranges: &[UnrowedRange]) -> StoreResult<()> {
         unrowed::Entity::delete_many().filter(any).exec(&*conn).await.map_err(|e| db.err(e))?;
     }
     Ok(())
-}
-
-impl SqlStore {
-    fn home(&self, cell: &CellId) -> StoreResult<&Db> {
-        self.db(self.db_of_offer(&cell.offer))
-    }
-    fn home_of_all<'a>(&self, mut cells: impl Iterator<Item = &'a CellId>) -> StoreResult<&Db> {
-        let Some(first) = cells.next() else {
-            return Err(StoreError::corrupt(0, "a call without cells"));
-        };
-        let no = self.db_of_offer(&first.offer);
-        if cells.any(|c| self.db_of_offer(&c.offer) != no) {
-            return Err(StoreError::corrupt(no, "one call, cells of two databases"));
-        }
-        self.db(no)
-    }
-    fn now(&self) -> i64 {
-        self.clock.now_ms() as i64
-    }
-}
-
-#[async_trait]
-impl Ledger for SqlStore {
-    fn cell_db(&self, offer: &OfferId) -> u16 {
-        self.db_of_offer(offer)
-    }
-    fn databases(&self) -> u16 {
-        self.dbs.len() as u16
-    }
-    async fn verdicts(&self, batch: &[CellAsks]) -> StoreResult<Vec<CellVerdicts>> {
-        if batch.is_empty() {
-            return Ok(Vec::new());
-        }
-        let db = self.home_of_all(batch.iter().map(|c| &c.cell))?;
-        let asks: usize = batch.iter().map(|c| c.asks.len()).sum();
-        if batch.len() > MAX_CELLS || asks > MAX_ORDERS {
-            return Err(db.corrupt(format!("{} cells, {asks} orders in one call", batch.len())));
-        }
-        db.run(|| verdicts::run(db, batch, self.clock.now_ms())).await
-    }
-    async fn release(&self, cell: &CellId, orders: &[OrderId]) -> StoreResult<Appended> {
-        let db = self.home(cell)?;
-        db.run(|| supply::release(db, cell, orders, self.now())).await
-    }
-    async fn finish_unrowed(&self, db: u16, ranges: &[UnrowedRange]) -> StoreResult<()> {
-        let db = self.db(db)?;
-        db.run(|| finish_unrowed(db, ranges)).await
-    }
-    async fn unrowed(&self, db: u16, before_ms: u64, limit: u64) -> StoreResult<Vec<UnrowedRange>> {
-        let db = self.db(db)?;
-        db.run(|| unrowed_before(db, before_ms, limit)).await
-    }
-    async fn create_cells(
-        &self,
-        cells: &[(CellId, i64)],
-        ids: (EntryId, EntryId),
-    ) -> StoreResult<Vec<Appended>> {
-        let db = self.home_of_all(cells.iter().map(|c| &c.0))?;
-        db.run(|| supply::create(db, cells, ids, self.now())).await
-    }
-    async fn supply(&self, cells: &[(CellId, i64)], id: EntryId) -> StoreResult<Change> {
-        let db = self.home_of_all(cells.iter().map(|c| &c.0))?;
-        db.run(|| supply::supply(db, cells, id, self.now())).await
-    }
-    async fn flag(
-        &self,
-        cells: &[CellId],
-        id: EntryId,
-        to: (Flag, &[Flag]),
-        note: &[u8],
-    ) -> StoreResult<Change> {
-        let db = self.home_of_all(cells.iter())?;
-        db.run(|| supply::flag(db, cells, id, to, (note, self.now()))).await
-    }
-    async fn last_flag(&self, cell: &CellId) -> StoreResult<Option<Entry>> {
-        let db = self.home(cell)?;
-        db.run(|| supply::last_flag(db, cell)).await
-    }
-    async fn restore_flag(
-        &self,
-        cell: &CellId,
-        id: EntryId,
-        pause_seq: u64,
-    ) -> StoreResult<Change> {
-        let db = self.home(cell)?;
-        db.run(|| supply::restore(db, cell, id, pause_seq, self.now())).await
-    }
-    async fn transfer(
-        &self,
-        id: EntryId,
-        from: &CellId,
-        to: Option<&CellId>,
-        units: u32,
-    ) -> StoreResult<Change> {
-        let db = self.home_of_all(std::iter::once(from).chain(to))?;
-        db.run(|| supply::transfer(db, id, (from, to), i64::from(units), self.now())).await
-    }
-    async fn head(&self, cell: &CellId) -> StoreResult<Option<Totals>> {
-        let db = self.home(cell)?;
-        db.run(|| head(db, cell)).await
-    }
-    async fn at(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Totals>> {
-        let db = self.home(cell)?;
-        db.run(|| at(db, cell, seq)).await
-    }
-    async fn locked(&self, cell: &CellId, seq: u64) -> StoreResult<Option<Proven>> {
-        let db = self.home(cell)?;
-        db.run(|| lock::proven(db, cell, seq)).await
-    }
-    async fn after(&self, cell: &CellId, seq: u64, limit: u64) -> StoreResult<Option<LedgerPage>> {
-        let db = self.home(cell)?;
-        db.run(|| after(db, cell, seq, limit)).await
-    }
-    async fn last(&self, cell: &CellId) -> StoreResult<Option<Totals>> {
-        let db = self.home(cell)?;
-        db.run(|| last(db, cell)).await
-    }
-    async fn find_verdicts(
-        &self,
-        cell: &CellId,
-        ids: &[EntryId],
-    ) -> StoreResult<Vec<Option<Verdict>>> {
-        let db = self.home(cell)?;
-        let read = || async {
-            let conn = db.conn().await?;
-            verdict_rows(db, &*conn, cell, ids).await
-        };
-        let mut found = HashMap::new();
-        for row in db.run(read).await? {
-            let kind = convert::kind(db, row.kind)?;
-            let verdict = Verdict { kind, seq: row.seq as u64, fresh: false };
-            found.insert(convert::entry_id(db, &row.order_id)?, verdict);
-        }
-        Ok(ids.iter().map(|id| found.get(id).copied()).collect())
-    }
-    async fn traces(&self, db: u16, orders: &[OrderId]) -> StoreResult<Traces> {
-        let db = self.db(db)?;
-        db.run(|| traces(db, orders)).await
-    }
-    async fn verdict_under(&self, cell: &CellId, key: Key) -> StoreResult<Option<OrderId>> {
-        let db = self.home(cell)?;
-        db.run(|| under(db, cell, key)).await
-    }
-    async fn kept(&self, cell: &CellId, seq: u64) -> StoreResult<Vec<Kept>> {
-        let db = self.home(cell)?;
-        db.run(|| kept_at(db, cell, seq)).await
-    }
-    async fn units(&self, cell: &CellId, from: u64, until: u64) -> StoreResult<Vec<Moved>> {
-        let db = self.home(cell)?;
-        if until.saturating_sub(from) > MAX_STRETCH {
-            return Err(db.corrupt(format!("{} entries in one call", until - from)));
-        }
-        db.run(|| units(db, cell, (from, until))).await
-    }
-    async fn cells(&self, db: u16, after: Option<&CellId>, limit: u64) -> StoreResult<Vec<CellId>> {
-        let db = self.db(db)?;
-        db.run(|| cells(db, after, limit)).await
-    }
-    async fn ping(&self, db: u16) -> bool {
-        match self.db(db) {
-            Ok(db) => db.ping().await,
-            Err(_) => false,
-        }
-    }
 }

@@ -20,7 +20,9 @@ use std::time::Duration;
 use domain::Identity;
 use runtime::Secret;
 use runtime::clock::system_clock;
-use sluicegate_store::{Catalog, Ledger, Marks, Orders, SqlStore, StoreConfig};
+use sluicegate_store::{
+    Init, LedgerRead, LedgerWrite, Marks, OrdersWrite, Shards, SqlStore, StoreConfig,
+};
 use testkit::own::Own;
 use testkit::store::{Subject, conformance, make};
 use tokio::time::Instant;

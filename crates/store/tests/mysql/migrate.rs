@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sluicegate_store::{Catalog, Orders};
+use sluicegate_store::{Init, OrdersRead, OrdersWrite, Shards};
 use testkit::own::Own;
 use testkit::store::make::{one_line, row};
 

@@ -12,7 +12,9 @@ use std::time::Duration;
 use domain::{CellId, EntryId, OrderId};
 use sluicegate_store::fold::buyer_units;
 use sluicegate_store::port::{MAX_ORDERS, MAX_STRETCH};
-use sluicegate_store::{Catalog, Ledger, Marks, Orders, SqlStore};
+use sluicegate_store::{
+    Init, LedgerRead, LedgerWrite, OrdersRead, OrdersWrite, ParkedRead, Shards, SqlStore, Verdicts,
+};
 use testkit::own::Own;
 use testkit::store::make::{asks, one_line, row};
 

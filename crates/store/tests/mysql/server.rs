@@ -8,7 +8,10 @@ use domain::{CellId, Payload};
 use runtime::Secret;
 use runtime::clock::system_clock;
 use sea_orm::{Database, DatabaseConnection};
-use sluicegate_store::{Catalog, Ledger, Orders, SqlStore, StoreConfig, StoreError};
+use sluicegate_store::{
+    Init, LedgerRead, LedgerWrite, OrdersRead, OrdersWrite, Shards, SqlStore, StoreConfig,
+    StoreError, Verdicts,
+};
 use testkit::own::Own;
 use testkit::store::make::{asks, one_line, row};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::Payload;
 use runtime::Secret;
 use runtime::clock::system_clock;
-use sluicegate_store::{Catalog, Orders, SqlStore, StoreConfig};
+use sluicegate_store::{Init, OrdersRead, OrdersWrite, Shards, SqlStore, StoreConfig};
 use testkit::own::Own;
 use testkit::store::make::{one_line, row};
 

@@ -11,7 +11,7 @@ use domain::{CellId, OfferId};
 use runtime::Secret;
 use runtime::clock::system_clock;
 use sluicegate_store::port::{CellAsks, Skipped};
-use sluicegate_store::{Catalog, Ledger, SqlStore, StoreConfig};
+use sluicegate_store::{Init, LedgerRead, LedgerWrite, Shards, SqlStore, StoreConfig, Verdicts};
 use testkit::own::Own;
 use testkit::store::make;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use domain::{Campaign, CampaignNo, Offer, OfferId, ShardMap, Tenant};
-use store::port::{Catalog, InitOutcome, OfferPut};
+use store::port::{CatalogRead, CatalogWrite, Init, InitOutcome, OfferPut};
 use store::{StoreError, StoreResult};
 
 use super::state::{MemoryStore, State};
@@ -51,10 +51,7 @@ fn put_offer(state: &mut State, o: &Offer) -> StoreResult<OfferPut> {
 }
 
 #[async_trait]
-impl Catalog for MemoryStore {
-    async fn init(&self, fingerprint: &str) -> StoreResult<InitOutcome> {
-        self.write(|state, _| Ok(init(state, fingerprint, &self.shared.map))).await
-    }
+impl CatalogRead for MemoryStore {
     async fn catalog_version(&self) -> StoreResult<u64> {
         self.look(|state| Ok(state.catalog_version)).await
     }
@@ -74,10 +71,21 @@ impl Catalog for MemoryStore {
         })
         .await
     }
+}
+
+#[async_trait]
+impl CatalogWrite for MemoryStore {
     async fn put_campaign(&self, c: &Campaign) -> StoreResult<bool> {
         self.write(|state, _| put_campaign(state, c)).await
     }
     async fn put_offer(&self, o: &Offer) -> StoreResult<OfferPut> {
         self.write(|state, _| put_offer(state, o)).await
+    }
+}
+
+#[async_trait]
+impl Init for MemoryStore {
+    async fn init(&self, fingerprint: &str) -> StoreResult<InitOutcome> {
+        self.write(|state, _| Ok(init(state, fingerprint, &self.shared.map))).await
     }
 }

@@ -24,8 +24,8 @@ impl MemoryStore {
     }
 
     /// The same store for somebody whose plain reads of this database a replica answers that has
-    /// no more than what was saved. Reads that lock, and [`store::Ledger::find_verdicts`], which
-    /// must be the primary's, are current, and so is every transaction.
+    /// no more than what was saved. Reads that lock, and [`store::LedgerRead::find_verdicts`],
+    /// which must be the primary's, are current, and so is every transaction.
     pub fn behind(&self, no: u16, saved: Arc<SavedDatabase>) -> Self {
         Self { replica: Some((no, saved)), ..self.clone() }
     }

@@ -1,4 +1,4 @@
-//! The port's `Ledger`: every call is one step.
+//! The ports of ledgers: every call is one step.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use domain::kept::Kept;
 use domain::ledger::Class;
 use domain::rows::Traces;
-use domain::{CellId, Entry, EntryId, Flag, Key, Kind, OfferId, OrderId, Totals};
+use domain::{Buyer, CellId, Entry, EntryId, Flag, Key, Kind, OfferId, OrderId, Totals};
 use store::port::{
-    Appended, CellAsks, CellVerdicts, Change, Ledger, LedgerPage, MAX_CELLS, MAX_ORDERS,
-    MAX_STRETCH, Moved, Proven, UnrowedRange, Verdict,
+    Appended, CellAsks, CellVerdicts, Change, LedgerPage, LedgerRead, LedgerWrite, MAX_CELLS,
+    MAX_ORDERS, MAX_STRETCH, Moved, Proven, Shards, UnrowedRange, Verdict, Verdicts,
 };
 use store::{StoreError, StoreResult};
 
@@ -18,42 +18,27 @@ use super::state::{Cell, Database, MemoryStore};
 use super::{reads, units, verdicts};
 
 #[async_trait]
-impl Ledger for MemoryStore {
+impl Shards for MemoryStore {
     fn cell_db(&self, offer: &OfferId) -> u16 {
         self.db_of_offer(offer)
     }
     fn databases(&self) -> u16 {
         self.shared.map.databases
     }
-    async fn verdicts(&self, batch: &[CellAsks]) -> StoreResult<Vec<CellVerdicts>> {
-        if batch.is_empty() {
-            return Ok(Vec::new());
-        }
-        let db = self.home(batch.iter().map(|c| &c.cell))?;
-        let asks: usize = batch.iter().map(|c| c.asks.len()).sum();
-        if batch.len() > MAX_CELLS || asks > MAX_ORDERS {
-            let what = format!("{} cells, {asks} orders in one call", batch.len());
-            return Err(StoreError::corrupt(db, what));
-        }
-        let stale = if self.is_broken(StoreMutant::ReadBeforeLock) {
-            Some(self.read(db, |d| Ok(verdicts::known(d, batch))).await?)
-        } else {
-            None
-        };
-        self.tx(db, |tx| verdicts::run(tx, batch, stale.as_ref())).await
+    async fn ping(&self, db: u16) -> bool {
+        tokio::task::yield_now().await;
+        db < self.shared.map.databases
     }
-    async fn release(&self, cell: &CellId, orders: &[OrderId]) -> StoreResult<Appended> {
-        self.tx(self.home([cell])?, |tx| units::release(tx, cell, orders)).await
+    fn order_db(&self, order: OrderId) -> u16 {
+        self.db_of_order(order)
     }
-    async fn finish_unrowed(&self, db: u16, ranges: &[UnrowedRange]) -> StoreResult<()> {
-        self.tx(db, |tx| {
-            for r in ranges {
-                tx.db.unrowed.remove(&(r.cell.to_string(), r.first_seq));
-            }
-            Ok(())
-        })
-        .await
+    fn buyer_db(&self, buyer: &Buyer) -> u16 {
+        self.db_of_buyer(buyer)
     }
+}
+
+#[async_trait]
+impl LedgerRead for MemoryStore {
     async fn unrowed(&self, db: u16, before_ms: u64, limit: u64) -> StoreResult<Vec<UnrowedRange>> {
         self.read(db, |d| {
             let old = d.unrowed.values().filter(|u| u.range.at_ms < before_ms);
@@ -64,48 +49,9 @@ impl Ledger for MemoryStore {
         })
         .await
     }
-    async fn create_cells(
-        &self,
-        cells: &[(CellId, i64)],
-        ids: (EntryId, EntryId),
-    ) -> StoreResult<Vec<Appended>> {
-        let db = self.home(cells.iter().map(|c| &c.0))?;
-        self.tx(db, |tx| units::create(tx, cells, ids)).await
-    }
-    async fn supply(&self, cells: &[(CellId, i64)], id: EntryId) -> StoreResult<Change> {
-        let db = self.home(cells.iter().map(|c| &c.0))?;
-        self.tx(db, |tx| units::supply(tx, cells, id)).await
-    }
-    async fn flag(
-        &self,
-        cells: &[CellId],
-        id: EntryId,
-        to: (Flag, &[Flag]),
-        note: &[u8],
-    ) -> StoreResult<Change> {
-        self.tx(self.home(cells)?, |tx| units::flag(tx, cells, id, to, note)).await
-    }
     async fn last_flag(&self, cell: &CellId) -> StoreResult<Option<Entry>> {
         let db = self.home([cell])?;
         self.read(db, |d| Ok(reads::cell(d, cell).and_then(|c| c.last_flag()).cloned())).await
-    }
-    async fn restore_flag(
-        &self,
-        cell: &CellId,
-        id: EntryId,
-        pause_seq: u64,
-    ) -> StoreResult<Change> {
-        self.tx(self.home([cell])?, |tx| units::restore(tx, cell, id, pause_seq)).await
-    }
-    async fn transfer(
-        &self,
-        id: EntryId,
-        from: &CellId,
-        to: Option<&CellId>,
-        units: u32,
-    ) -> StoreResult<Change> {
-        let db = self.home(std::iter::once(from).chain(to))?;
-        self.tx(db, |tx| units::transfer(tx, id, (from, to), i64::from(units))).await
     }
     async fn head(&self, cell: &CellId) -> StoreResult<Option<Totals>> {
         let db = self.home([cell])?;
@@ -202,8 +148,80 @@ impl Ledger for MemoryStore {
         })
         .await
     }
-    async fn ping(&self, db: u16) -> bool {
-        tokio::task::yield_now().await;
-        db < self.shared.map.databases
+}
+
+#[async_trait]
+impl Verdicts for MemoryStore {
+    async fn verdicts(&self, batch: &[CellAsks]) -> StoreResult<Vec<CellVerdicts>> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let db = self.home(batch.iter().map(|c| &c.cell))?;
+        let asks: usize = batch.iter().map(|c| c.asks.len()).sum();
+        if batch.len() > MAX_CELLS || asks > MAX_ORDERS {
+            let what = format!("{} cells, {asks} orders in one call", batch.len());
+            return Err(StoreError::corrupt(db, what));
+        }
+        let stale = if self.is_broken(StoreMutant::ReadBeforeLock) {
+            Some(self.read(db, |d| Ok(verdicts::known(d, batch))).await?)
+        } else {
+            None
+        };
+        self.tx(db, |tx| verdicts::run(tx, batch, stale.as_ref())).await
+    }
+}
+
+#[async_trait]
+impl LedgerWrite for MemoryStore {
+    async fn release(&self, cell: &CellId, orders: &[OrderId]) -> StoreResult<Appended> {
+        self.tx(self.home([cell])?, |tx| units::release(tx, cell, orders)).await
+    }
+    async fn finish_unrowed(&self, db: u16, ranges: &[UnrowedRange]) -> StoreResult<()> {
+        self.tx(db, |tx| {
+            for r in ranges {
+                tx.db.unrowed.remove(&(r.cell.to_string(), r.first_seq));
+            }
+            Ok(())
+        })
+        .await
+    }
+    async fn create_cells(
+        &self,
+        cells: &[(CellId, i64)],
+        ids: (EntryId, EntryId),
+    ) -> StoreResult<Vec<Appended>> {
+        let db = self.home(cells.iter().map(|c| &c.0))?;
+        self.tx(db, |tx| units::create(tx, cells, ids)).await
+    }
+    async fn supply(&self, cells: &[(CellId, i64)], id: EntryId) -> StoreResult<Change> {
+        let db = self.home(cells.iter().map(|c| &c.0))?;
+        self.tx(db, |tx| units::supply(tx, cells, id)).await
+    }
+    async fn flag(
+        &self,
+        cells: &[CellId],
+        id: EntryId,
+        to: (Flag, &[Flag]),
+        note: &[u8],
+    ) -> StoreResult<Change> {
+        self.tx(self.home(cells)?, |tx| units::flag(tx, cells, id, to, note)).await
+    }
+    async fn restore_flag(
+        &self,
+        cell: &CellId,
+        id: EntryId,
+        pause_seq: u64,
+    ) -> StoreResult<Change> {
+        self.tx(self.home([cell])?, |tx| units::restore(tx, cell, id, pause_seq)).await
+    }
+    async fn transfer(
+        &self,
+        id: EntryId,
+        from: &CellId,
+        to: Option<&CellId>,
+        units: u32,
+    ) -> StoreResult<Change> {
+        let db = self.home(std::iter::once(from).chain(to))?;
+        self.tx(db, |tx| units::transfer(tx, id, (from, to), i64::from(units))).await
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use domain::OrderId;
 use domain::frame::{Mode, Sealed};
 use store::StoreResult;
-use store::port::{Marks, Parked, ParkedFrame, ParkedOrder};
+use store::port::{Marks, Parked, ParkedFrame, ParkedOrder, ParkedRead, ParkedWrite};
 
 use super::mutant::StoreMutant;
 use super::state::MemoryStore;
@@ -60,16 +60,10 @@ impl Marks for MemoryStore {
         })
         .await
     }
-    async fn park(&self, order: OrderId, reason: &str, item: (Mode, &Sealed)) -> StoreResult<()> {
-        self.write(|state, _| {
-            let times = state.parked.get(&order).map_or(1, |p| p.0.times + 1);
-            let (mode, sealed) = (item.0, item.1.clone());
-            let parked = Parked { order, reason: short(reason), mode, sealed, times };
-            state.parked.insert(order, (parked, true));
-            Ok(())
-        })
-        .await
-    }
+}
+
+#[async_trait]
+impl ParkedRead for MemoryStore {
     async fn parked(&self, order: OrderId) -> StoreResult<Option<Parked>> {
         self.look(|s| Ok(s.parked.get(&order).filter(|p| p.1).map(|p| p.0.clone()))).await
     }
@@ -90,13 +84,6 @@ impl Marks for MemoryStore {
         })
         .await
     }
-    async fn unpark(&self, order: OrderId, times: u32) -> StoreResult<bool> {
-        self.write(|state, _| {
-            let found = state.parked.get_mut(&order).filter(|p| p.1 && p.0.times == times);
-            Ok(found.map(|p| p.1 = false).is_some())
-        })
-        .await
-    }
     async fn parked_among(&self, orders: &[OrderId]) -> StoreResult<Vec<OrderId>> {
         self.look(|state| {
             let asked: std::collections::BTreeSet<&OrderId> = orders.iter().collect();
@@ -105,21 +92,6 @@ impl Marks for MemoryStore {
                 .filter(|o| state.parked.get(o).is_some_and(|p| p.1))
                 .copied()
                 .collect())
-        })
-        .await
-    }
-    async fn park_frame(&self, partition: &str, reason: &str, frame: &Bytes) -> StoreResult<()> {
-        self.write(|state, _| {
-            let id = domain::identity::sha256_hex(frame);
-            let parked = ParkedFrame {
-                id: id.clone(),
-                partition: partition.to_owned(),
-                reason: short(reason),
-                frame: frame.clone(),
-                times: state.parked_frames.get(&id).map_or(1, |p| p.0.times + 1),
-            };
-            state.parked_frames.insert(id, (parked, true));
-            Ok(())
         })
         .await
     }
@@ -139,17 +111,53 @@ impl Marks for MemoryStore {
         })
         .await
     }
-    async fn unpark_frame(&self, id: &str, times: u32) -> StoreResult<bool> {
-        self.write(|state, _| {
-            let found = state.parked_frames.get_mut(id).filter(|p| p.1 && p.0.times == times);
-            Ok(found.map(|p| p.1 = false).is_some())
-        })
-        .await
-    }
     async fn parked_counts(&self) -> StoreResult<(u64, u64)> {
         self.look(|s| {
             let orders = s.parked.values().filter(|p| p.1).count() as u64;
             Ok((orders, s.parked_frames.values().filter(|p| p.1).count() as u64))
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl ParkedWrite for MemoryStore {
+    async fn park(&self, order: OrderId, reason: &str, item: (Mode, &Sealed)) -> StoreResult<()> {
+        self.write(|state, _| {
+            let times = state.parked.get(&order).map_or(1, |p| p.0.times + 1);
+            let (mode, sealed) = (item.0, item.1.clone());
+            let parked = Parked { order, reason: short(reason), mode, sealed, times };
+            state.parked.insert(order, (parked, true));
+            Ok(())
+        })
+        .await
+    }
+    async fn unpark(&self, order: OrderId, times: u32) -> StoreResult<bool> {
+        self.write(|state, _| {
+            let found = state.parked.get_mut(&order).filter(|p| p.1 && p.0.times == times);
+            Ok(found.map(|p| p.1 = false).is_some())
+        })
+        .await
+    }
+    async fn park_frame(&self, partition: &str, reason: &str, frame: &Bytes) -> StoreResult<()> {
+        self.write(|state, _| {
+            let id = domain::identity::sha256_hex(frame);
+            let parked = ParkedFrame {
+                id: id.clone(),
+                partition: partition.to_owned(),
+                reason: short(reason),
+                frame: frame.clone(),
+                times: state.parked_frames.get(&id).map_or(1, |p| p.0.times + 1),
+            };
+            state.parked_frames.insert(id, (parked, true));
+            Ok(())
+        })
+        .await
+    }
+    async fn unpark_frame(&self, id: &str, times: u32) -> StoreResult<bool> {
+        self.write(|state, _| {
+            let found = state.parked_frames.get_mut(id).filter(|p| p.1 && p.0.times == times);
+            Ok(found.map(|p| p.1 = false).is_some())
         })
         .await
     }

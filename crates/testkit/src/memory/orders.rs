@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use domain::frame::Sealed;
 use domain::order::RejectReason;
 use domain::{Buyer, IdempotencyKey, Line, OfferId, OrderId, Payload, RowStatus};
-use store::port::{KeptRow, KeptRows, MAX_ORDERS, OrderRow, Orders, RowAsk, RowPage, RowState};
+use store::port::{
+    KeptRow, KeptRows, MAX_ORDERS, OrderRow, OrdersRead, OrdersWrite, RowAsk, RowPage, RowState,
+};
 use store::{StoreError, StoreResult};
 
 use super::mutant::StoreMutant;
@@ -96,35 +98,7 @@ fn by_key(db: &Database, key: &(Buyer, IdempotencyKey)) -> Option<OrderRow> {
 }
 
 #[async_trait]
-impl Orders for MemoryStore {
-    fn order_db(&self, order: OrderId) -> u16 {
-        self.db_of_order(order)
-    }
-    fn buyer_db(&self, buyer: &Buyer) -> u16 {
-        self.db_of_buyer(buyer)
-    }
-    async fn rows(&self, db: u16, asks: &[RowAsk]) -> StoreResult<Vec<RowState>> {
-        if asks.len() > MAX_ORDERS {
-            return Err(StoreError::corrupt(db, format!("{} orders in one call", asks.len())));
-        }
-        self.tx(db, |tx| run(tx, asks)).await
-    }
-    async fn reject(&self, db: u16, orders: &[OrderId]) -> StoreResult<Vec<OrderId>> {
-        self.tx(db, |tx| {
-            let mut moved = Vec::new();
-            for id in orders.iter().collect::<BTreeSet<_>>() {
-                let pending = |r: &&mut Row| r.row.status == RowStatus::Pending;
-                let Some(found) = tx.db.rows.get_mut(id).filter(pending) else { continue };
-                found.row.status = RowStatus::Rejected;
-                found.row.reason = Some(RejectReason::SoldOut);
-                found.row.version += 1;
-                found.row.updated_at = tx.at_ms;
-                moved.push(*id);
-            }
-            Ok(moved)
-        })
-        .await
-    }
+impl OrdersRead for MemoryStore {
     async fn kept_rows(
         &self,
         db: u16,
@@ -170,6 +144,32 @@ impl Orders for MemoryStore {
             let of_offer = seen.iter().filter(|(_, r)| r.anchor.offer == *offer);
             let shown = |r: &Row| (state(&r.row), r.row.key.clone());
             Ok(RowPage { rows: of_offer.map(|(_, r)| shown(r)).collect(), next })
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl OrdersWrite for MemoryStore {
+    async fn rows(&self, db: u16, asks: &[RowAsk]) -> StoreResult<Vec<RowState>> {
+        if asks.len() > MAX_ORDERS {
+            return Err(StoreError::corrupt(db, format!("{} orders in one call", asks.len())));
+        }
+        self.tx(db, |tx| run(tx, asks)).await
+    }
+    async fn reject(&self, db: u16, orders: &[OrderId]) -> StoreResult<Vec<OrderId>> {
+        self.tx(db, |tx| {
+            let mut moved = Vec::new();
+            for id in orders.iter().collect::<BTreeSet<_>>() {
+                let pending = |r: &&mut Row| r.row.status == RowStatus::Pending;
+                let Some(found) = tx.db.rows.get_mut(id).filter(pending) else { continue };
+                found.row.status = RowStatus::Rejected;
+                found.row.reason = Some(RejectReason::SoldOut);
+                found.row.version += 1;
+                found.row.updated_at = tx.at_ms;
+                moved.push(*id);
+            }
+            Ok(moved)
         })
         .await
     }

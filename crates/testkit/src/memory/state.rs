@@ -223,7 +223,7 @@ impl Tx<'_> {
 }
 
 impl MemoryStore {
-    /// Empty databases, 1 to 256. As with the real store, [`store::Catalog::init`] comes first.
+    /// Empty databases, 1 to 256. As with the real store, [`store::Init::init`] comes first.
     pub fn new(databases: u16, identity: Identity, clock: Arc<dyn Clock>) -> Self {
         let map = ShardMap::even(databases);
         let dbs = (0..map.databases).map(|_| Database::default()).collect();

@@ -8,7 +8,7 @@ use cells::port::Cells;
 use domain::invariant::{self, Violation};
 use domain::{CellId, Entry, Hold, Kind, Payload, Totals};
 use orderlog::port::{OrderLog, Partition};
-use store::{Catalog, Ledger, Orders};
+use store::{CatalogRead, LedgerRead, OrdersRead};
 
 use super::Site;
 

@@ -17,11 +17,14 @@ use domain::{OrderId, Totals};
 use orderlog::port::{Consumer, LogError, OrderLog, Partition, Reader};
 use parking_lot::RwLock;
 use store::port::{
-    Appended, CellAsks, CellVerdicts, Change, InitOutcome, KeptRows, LedgerPage, Moved, OfferPut,
-    OrderRow, Parked, ParkedFrame, ParkedOrder, Proven, RowAsk, RowPage, RowState, UnrowedRange,
-    Verdict,
+    Appended, CATALOG_DB, CellAsks, CellVerdicts, Change, InitOutcome, KeptRows, LedgerPage, Moved,
+    OfferPut, OrderRow, Parked, ParkedFrame, ParkedOrder, Placed, Proven, RowAsk, RowPage,
+    RowState, UnrowedRange, Verdict,
 };
-use store::{Catalog, Ledger, Marks, Orders, Store, StoreError, StoreResult};
+use store::{
+    CatalogRead, CatalogWrite, Init, LedgerRead, LedgerWrite, Marks, OrdersRead, OrdersWrite,
+    ParkedRead, ParkedWrite, Shards, Store, StoreError, StoreResult, Verdicts,
+};
 
 /// One call as a rule sees it.
 #[derive(Debug, Clone, Copy)]
@@ -132,109 +135,42 @@ impl FaultyStore {
     }
 }
 
-fn home(s: &Arc<dyn Store>, cell: &CellId) -> u16 {
-    s.cell_db(&cell.offer)
-}
-
 macro_rules! forward {
-    ($port:ident for $s:ident { $(fn $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $db:expr;)* }
-     $($rest:tt)*) => {
+    ($port:ident {
+        $($how:ident fn $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, on $place:expr;)*
+    }) => {
         #[async_trait]
         impl $port for FaultyStore {
-            $(async fn $name(&self $(, $arg: $ty)*) -> StoreResult<$ret> {
-                let $s = &self.side(stringify!($name));
-                let db: u16 = $db;
-                self.call((stringify!($name), db), $s.$name($($arg),*)).await
+            $(async fn $name(&self, $($arg: $ty),*) -> StoreResult<$ret> {
+                let side = self.side(stringify!($name));
+                let db = Placed::db(&$place, &*side);
+                self.call((stringify!($name), db), side.$name($($arg),*)).await
             })*
-            $($rest)*
         }
     };
 }
 
-type Found = Vec<Option<Verdict>>;
-type Flags<'a> = (Flag, &'a [Flag]);
+store::each_port!(forward);
+store::each_verdict!(forward);
 
-forward!(Ledger for s {
-    fn verdicts(batch: &[CellAsks]) -> Vec<CellVerdicts>, home(s, &batch[0].cell);
-    fn release(cell: &CellId, orders: &[OrderId]) -> Appended, home(s, cell);
-    fn finish_unrowed(db: u16, ranges: &[UnrowedRange]) -> (), db;
-    fn unrowed(db: u16, before_ms: u64, limit: u64) -> Vec<UnrowedRange>, db;
-    fn create_cells(cells: &[(CellId, i64)], ids: (EntryId, EntryId)) -> Vec<Appended>,
-        home(s, &cells[0].0);
-    fn supply(cells: &[(CellId, i64)], id: EntryId) -> Change, home(s, &cells[0].0);
-    fn flag(cells: &[CellId], id: EntryId, to: Flags<'_>, note: &[u8]) -> Change,
-        home(s, &cells[0]);
-    fn last_flag(cell: &CellId) -> Option<Entry>, home(s, cell);
-    fn restore_flag(cell: &CellId, id: EntryId, pause_seq: u64) -> Change, home(s, cell);
-    fn transfer(id: EntryId, from: &CellId, to: Option<&CellId>, units: u32) -> Change,
-        home(s, from);
-    fn head(cell: &CellId) -> Option<Totals>, home(s, cell);
-    fn at(cell: &CellId, seq: u64) -> Option<Totals>, home(s, cell);
-    fn locked(cell: &CellId, seq: u64) -> Option<Proven>, home(s, cell);
-    fn after(cell: &CellId, seq: u64, limit: u64) -> Option<LedgerPage>, home(s, cell);
-    fn traces(db: u16, orders: &[OrderId]) -> Traces, db;
-    fn find_verdicts(cell: &CellId, orders: &[EntryId]) -> Found, home(s, cell);
-    fn verdict_under(cell: &CellId, key: Key) -> Option<OrderId>, home(s, cell);
-    fn last(cell: &CellId) -> Option<Totals>, home(s, cell);
-    fn kept(cell: &CellId, seq: u64) -> Vec<Kept>, home(s, cell);
-    fn units(cell: &CellId, from: u64, until: u64) -> Vec<Moved>, home(s, cell);
-    fn cells(db: u16, after: Option<&CellId>, limit: u64) -> Vec<CellId>, db;
+#[async_trait]
+impl Shards for FaultyStore {
+    fn databases(&self) -> u16 {
+        self.inner.databases()
+    }
+    fn cell_db(&self, offer: &OfferId) -> u16 {
+        self.inner.cell_db(offer)
+    }
+    fn order_db(&self, order: OrderId) -> u16 {
+        self.inner.order_db(order)
+    }
+    fn buyer_db(&self, buyer: &Buyer) -> u16 {
+        self.inner.buyer_db(buyer)
+    }
+    async fn ping(&self, db: u16) -> bool {
+        self.inner.ping(db).await
+    }
 }
-fn cell_db(&self, offer: &OfferId) -> u16 {
-    self.inner.cell_db(offer)
-}
-fn databases(&self) -> u16 {
-    self.inner.databases()
-}
-async fn ping(&self, db: u16) -> bool {
-    self.inner.ping(db).await
-});
-
-forward!(Orders for s {
-    fn rows(db: u16, asks: &[RowAsk]) -> Vec<RowState>, db;
-    fn reject(db: u16, orders: &[OrderId]) -> Vec<OrderId>, db;
-    fn kept_rows(db: u16, after: Option<OrderId>, limit: u64) -> KeptRows, db;
-    fn statuses(db: u16, orders: &[OrderId]) -> Vec<Option<RowState>>, db;
-    fn order(order: OrderId) -> Option<OrderRow>, s.order_db(order);
-    fn order_of_key(buyer: &Buyer, key: &IdempotencyKey) -> Option<OrderRow>, s.buyer_db(buyer);
-    fn scan_rows(db: u16, offer: &OfferId, after: Option<OrderId>, limit: u64)
-        -> RowPage, db;
-}
-fn order_db(&self, order: OrderId) -> u16 {
-    self.inner.order_db(order)
-}
-fn buyer_db(&self, buyer: &Buyer) -> u16 {
-    self.inner.buyer_db(buyer)
-});
-
-forward!(Catalog for s {
-    fn init(fingerprint: &str) -> InitOutcome, 0;
-    fn catalog_version() -> u64, 0;
-    fn campaigns() -> Vec<Campaign>, 0;
-    fn offers() -> Vec<Offer>, 0;
-    fn offer(id: &OfferId) -> Option<(Offer, Campaign)>, 0;
-    fn put_campaign(c: &Campaign) -> bool, 0;
-    fn put_offer(o: &Offer) -> OfferPut, 0;
-});
-
-forward!(Marks for s {
-    fn now_ms() -> u64, 0;
-    fn set_progress(partition: &str, finished_until: u64) -> (), 0;
-    fn progress() -> Vec<(String, u64)>, 0;
-    fn mark_barrier(barrier: &str, partition: &str) -> (), 0;
-    fn barrier_seen(barrier: &str) -> Vec<String>, 0;
-    fn lease(name: &str, holder: &str, ttl_ms: u64) -> bool, 0;
-    fn park(order: OrderId, reason: &str, item: (Mode, &Sealed)) -> (), 0;
-    fn parked_among(orders: &[OrderId]) -> Vec<OrderId>, 0;
-    fn parked(order: OrderId) -> Option<Parked>, 0;
-    fn parked_orders(after: Option<OrderId>, limit: u64) -> Vec<ParkedOrder>, 0;
-    fn unpark(order: OrderId, times: u32) -> bool, 0;
-    fn parked_frame(id: &str) -> Option<ParkedFrame>, 0;
-    fn parked_frames(after: Option<&str>, limit: u64) -> Vec<ParkedFrame>, 0;
-    fn unpark_frame(id: &str, times: u32) -> bool, 0;
-    fn park_frame(partition: &str, reason: &str, frame: &Bytes) -> (), 0;
-    fn parked_counts() -> (u64, u64), 0;
-});
 
 /// A log whose publishes can be made to fail; `db` of the rule is the partition's number.
 pub struct FaultyLog {
