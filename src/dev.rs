@@ -106,9 +106,10 @@ pub(crate) async fn run(mut config: Config) -> Result<(), Exit> {
     let tasks = Tasks::new();
     let handle = begin(&config, &tasks)?;
     let ports = wire::ports(&config, &tasks, RedisClient::Hot).await?;
-    writer::spawn(&tasks, &ports, &(&config.writer).into());
+    writer::spawn(&tasks, &ports.writer(), &(&config.writer).into());
     drain_log(&ports).await?;
-    let reconciler = Reconciler::new(ports.clone(), (&config.reconciler).into(), &config.publish);
+    let reconciler =
+        Reconciler::new(ports.reconciler(), (&config.reconciler).into(), &config.publish);
     demo_offer(&ports).await?;
     load_cells(&ports, &reconciler).await?;
     reconciler.spawn(&tasks);

@@ -38,7 +38,7 @@ pub(crate) async fn run(mut config: Config, args: &RewindArgs) -> Result<(), Exi
             "--since is more than log.retention_hours = {hours} ago: the log may begin later"
         );
     }
-    let rewind = Rewind::new(ports, (&config.writer).into(), (args.database, since_ms));
+    let rewind = Rewind::new(ports.writer(), (&config.writer).into(), (args.database, since_ms));
     let mut told = Instant::now();
     let done = rewind.run(|place, sums| {
         if told.elapsed() >= TELL_EVERY {

@@ -54,7 +54,8 @@ pub(crate) async fn gate(config: Config) -> Result<(), Exit> {
     let handle = begin(&config, &tasks)?;
     let hot = wire::ports(&config, &tasks, RedisClient::Hot).await?;
     let tools = wire::tools(&config, &hot).await?;
-    let reconciler = Reconciler::new(tools, (&config.reconciler).into(), &config.publish);
+    let reconciler =
+        Reconciler::new(tools.reconciler(), (&config.reconciler).into(), &config.publish);
     let gate = start_gate(&config, hot, &tasks, (buyers, operators), (reconciler, handle)).await?;
     runtime::say!("gate on {}, admin on {}", config.gate.listen, config.admin.listen);
     until_end(&config, &tasks, Some(&gate)).await
@@ -69,13 +70,13 @@ pub(crate) async fn start_gate(
     (reconciler, handle): (Arc<Reconciler>, PrometheusHandle),
 ) -> Result<Arc<Gate>, Exit> {
     let log = ports.log.clone();
-    let gate = Gate::new(config, ports.clone(), tasks).map_err(|e| Exit::usage(e.0))?;
+    let gate = Gate::new(config, ports.gate(), tasks).map_err(|e| Exit::usage(e.0))?;
     gate.start().await.map_err(|e| Exit::unavailable(e.0))?;
     gate::listen(&gate, buyers);
     let reconciler: Arc<dyn Reconcile> = reconciler;
     let probes = probes(tasks, gate.ready(), handle);
     let known = (gate.catalog().clone(), gate.tokens().clone());
-    let desk = Desk::new(ports, known, probes, reconciler, gate.wait());
+    let desk = Desk::new(ports.desk(), known, probes, reconciler, gate.wait());
     desk::listen(&desk, operators, config.admin.max_connections);
     // A topic without its durable subscription forgets what it takes: not a single order before.
     while let Err(e) = log.ready().await {
@@ -138,7 +139,7 @@ pub(crate) async fn writer(config: Config) -> Result<(), Exit> {
     let tasks = Tasks::new();
     let handle = begin(&config, &tasks)?;
     let ports = wire::ports(&config, &tasks, RedisClient::Tools).await?;
-    let ready = writer::spawn(&tasks, &ports, &(&config.writer).into());
+    let ready = writer::spawn(&tasks, &ports.writer(), &(&config.writer).into());
     probes(&tasks, &ready, handle).spawn(listener);
     runtime::say!("writer, probes on {}", config.writer.listen);
     until_end(&config, &tasks, None).await
@@ -163,7 +164,8 @@ pub(crate) async fn reconciler(mut config: Config, args: &ReconcilerArgs) -> Res
     let listener = bind("reconciler.listen", &config.reconciler.listen).await?;
     let handle = begin(&config, &tasks)?;
     let ports = wire::ports(&config, &tasks, RedisClient::Tools).await?;
-    let reconciler = Reconciler::new(ports, (&config.reconciler).into(), &config.publish);
+    let reconciler =
+        Reconciler::new(ports.reconciler(), (&config.reconciler).into(), &config.publish);
     probes(&tasks, &reconciler.ready(), handle).spawn(listener);
     reconciler.spawn(&tasks);
     runtime::say!("reconciler, probes on {}", config.reconciler.listen);

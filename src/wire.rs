@@ -12,8 +12,8 @@ use orderlog::embedded::Keep;
 use orderlog::port::OrderLog;
 use runtime::config::{Config, LogBackend};
 use runtime::{Clock, Tasks, clock};
-use store::port::{Init, InitOutcome, Marks};
-use store::{SqlStore, Store, StoreConfig};
+use store::port::InitOutcome;
+use store::{Init, Marks, SqlStore, StoreConfig};
 use view::Ports;
 
 use crate::Exit;
@@ -119,7 +119,6 @@ pub(crate) async fn ports(
         init_log(&store, &*log, &holder).await?;
     }
     let cells = cells(config, client, &clock).await?;
-    let store: Arc<dyn Store> = store;
     Ok(Ports { cells, store, log, identity, clock, unique })
 }
 

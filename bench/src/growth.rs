@@ -104,7 +104,7 @@ impl Grown {
         let tasks = Tasks::new();
         let ports = stand::ports(&config, LogKind::Real, &tasks).await?;
         let (settings, publish) = ((&config.reconciler).into(), &config.publish);
-        let reconciler = Reconciler::new(ports.clone(), settings, publish);
+        let reconciler = Reconciler::new(ports.reconciler(), settings, publish);
         let offer: OfferId = format!("grown-{:016x}", ports.unique.next()).parse()?;
         let units = 10 * size as i64 + 1_000_000;
         ports.store.put_offer(&stand::described(&offer, units, Some(1000))).await?;

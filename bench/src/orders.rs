@@ -53,7 +53,7 @@ pub(crate) async fn publish(
 pub(crate) async fn drain(ports: &Ports, config: &runtime::Config) -> Result<f64> {
     let tasks = Tasks::new();
     let began = Instant::now();
-    writer::spawn(&tasks, ports, &(&config.writer).into());
+    writer::spawn(&tasks, &ports.writer(), &(&config.writer).into());
     while ports.log.backlog().await? > 0 {
         ensure!(began.elapsed() < Duration::from_secs(300), "the writer did not finish");
         // The broker computes its statistics for each look: every 20 ms took a tenth of two cores.

@@ -118,11 +118,11 @@ impl Stand {
         let tasks = Tasks::new();
         let ports = ports(config, kind, &tasks).await?;
         if kind == LogKind::Real {
-            writer::spawn(&tasks, &ports, &(&config.writer).into());
+            writer::spawn(&tasks, &ports.writer(), &(&config.writer).into());
         }
         let reconciler =
-            Reconciler::new(ports.clone(), (&config.reconciler).into(), &config.publish);
-        let gate = Gate::new(config, ports.clone(), &tasks)?;
+            Reconciler::new(ports.reconciler(), (&config.reconciler).into(), &config.publish);
+        let gate = Gate::new(config, ports.gate(), &tasks)?;
         gate.start().await?;
         let listener = web::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use cells::port::Wait;
 use domain::Tenant;
-use view::{CatalogCache, Follow, Ports, Reconcile};
+use view::{CatalogCache, DeskPorts, Follow, Reconcile};
 use web::{Probes, Tokens};
 
 pub use repair::report_json;
@@ -24,7 +24,7 @@ pub use serve::{listen, respond};
 
 /// What the desk works with.
 pub struct Desk {
-    ports: Ports,
+    ports: DeskPorts,
     catalog: Arc<CatalogCache>,
     tokens: Arc<Tokens>,
     probes: Probes,
@@ -38,13 +38,13 @@ impl Desk {
     /// Over the ports of a process, with what that process knows of offers, whose tokens open what,
     /// and who compares and rebuilds. Units that leave an offer wait for replicas as holds do.
     pub fn new(
-        ports: Ports,
+        ports: DeskPorts,
         (catalog, tokens): (Arc<CatalogCache>, Arc<Tokens>),
         probes: Probes,
         reconciler: Arc<dyn Reconcile>,
         wait: Option<Wait>,
     ) -> Arc<Self> {
-        let follow = Follow::new(&ports);
+        let follow = Follow::new(ports.store.clone(), ports.cells.clone(), ports.identity.clone());
         Arc::new(Self { ports, catalog, tokens, probes, follow, reconciler, wait })
     }
 }

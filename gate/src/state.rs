@@ -9,7 +9,7 @@ use domain::{CellId, Offer};
 use runtime::config::GateConfig;
 use runtime::probe::Ready;
 use runtime::{Config, Phase, Tasks};
-use view::{CatalogCache, Ports};
+use view::{CatalogCache, GatePorts};
 use web::Tokens;
 
 use crate::admission::Admission;
@@ -26,7 +26,7 @@ pub struct Starting(pub String);
 /// One gate.
 pub struct Gate {
     pub(crate) cfg: GateConfig,
-    pub(crate) ports: Ports,
+    pub(crate) ports: GatePorts,
     pub(crate) tasks: Tasks,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) admission: Admission,
@@ -41,7 +41,7 @@ pub struct Gate {
 
 impl Gate {
     /// Makes a gate over its ports; it answers `starting` until [`Gate::set_ready`].
-    pub fn new(config: &Config, ports: Ports, tasks: &Tasks) -> Result<Arc<Self>, Starting> {
+    pub fn new(config: &Config, ports: GatePorts, tasks: &Tasks) -> Result<Arc<Self>, Starting> {
         let clock = ports.clock.clone();
         let tokens = Tokens::new(&config.auth, &config.admin.token, clock).map_err(Starting)?;
         let catalog = CatalogCache::new(ports.store.clone());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use domain::OrderId;
 use parking_lot::Mutex;
 use runtime::{Phase, Tasks};
-use store::Store;
+use store::OrdersRead;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -21,7 +21,7 @@ type Awaited = (OrderId, bool);
 
 /// Everybody who waits for a row.
 pub(crate) struct Waiters {
-    store: Arc<dyn Store>,
+    store: Arc<dyn OrdersRead>,
     most: usize,
     waiting: Mutex<BTreeMap<Awaited, (Arc<Notify>, usize)>>,
     any: Notify,
@@ -30,7 +30,7 @@ pub(crate) struct Waiters {
 }
 
 impl Waiters {
-    pub fn new(store: Arc<dyn Store>, most: usize) -> Arc<Self> {
+    pub fn new(store: Arc<dyn OrdersRead>, most: usize) -> Arc<Self> {
         Arc::new(Self {
             store,
             most,

@@ -170,7 +170,7 @@ async fn a_rejected_order_is_shown_rejected_wherever_it_waits() {
         let p = of(sealed);
         decide(&stand, &cell, p.order, (p.buyer.as_str(), *mode, 1), sealed.clone()).await;
     }
-    view::Follow::new(&stand.site.ports).catch_up(&cell).await;
+    stand.site.ports.follow().catch_up(&cell).await;
     let shown = async |s: &Sealed| {
         let p = of(s);
         let (buyer, order) = (p.buyer.as_str(), p.order);
@@ -217,7 +217,7 @@ async fn a_decided_orders_retry_takes_nothing_and_hears_the_promised_price() {
     let (stand, cell) = stand("tee", 100, 5).await;
     let first = stand.buy("ada", "k", "tee").await;
     assert_eq!(first.at("status"), "accepted");
-    let follow = view::Follow::new(&stand.site.ports);
+    let follow = stand.site.ports.follow();
     for hold in stand.site.holds(&cell).await {
         let order = hold.order().unwrap();
         let sealed = Sealed { t_ms: hold.t_ms, payload: hold.payload.into() };

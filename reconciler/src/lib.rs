@@ -33,7 +33,7 @@ use runtime::probe::Ready;
 use runtime::{Phase, Tasks};
 use store::port::UnrowedRange;
 use tokio::time::Instant;
-use view::{Follow, HoldStatus, OperateError, Ports, Reconcile, Report};
+use view::{Follow, HoldStatus, OperateError, Reconcile, ReconcilerPorts, Report};
 
 /// What the reconciler counts, for the recorder and for `docs/metrics.md`.
 pub const METRICS: &[runtime::meter::Described] = metrics::ReconcilerMetrics::DESCRIBED;
@@ -76,7 +76,7 @@ impl From<&ReconcilerConfig> for Settings {
 
 /// One reconciler; share it.
 pub struct Reconciler {
-    pub(crate) ports: Ports,
+    pub(crate) ports: ReconcilerPorts,
     pub(crate) follow: Follow,
     pub(crate) settings: Settings,
     /// A gate may still publish a hold this long after it was made (PROTOCOL 6.9's wait).
@@ -104,12 +104,12 @@ pub struct Reconciler {
 
 impl Reconciler {
     /// Over its ports; `publish` tells how long a gate may take to publish a hold.
-    pub fn new(ports: Ports, settings: Settings, publish: &PublishConfig) -> Arc<Self> {
+    pub fn new(ports: ReconcilerPorts, settings: Settings, publish: &PublishConfig) -> Arc<Self> {
         let max_age = Duration::from_millis(publish.max_age_ms);
         let publish_timeout = Duration::from_millis(publish.timeout_ms);
         let relayed = relayed::Relayed::new(settings.relay_most, ports.store.databases());
         Arc::new(Self {
-            follow: Follow::new(&ports),
+            follow: Follow::new(ports.store.clone(), ports.cells.clone(), ports.identity.clone()),
             holder: format!("{:016x}", ports.unique.next()),
             seen: Mutex::default(),
             relayed: Mutex::new(relayed),

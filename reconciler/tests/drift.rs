@@ -148,7 +148,7 @@ async fn a_repairs_pause_that_nobody_ended() {
         let note = repair_note(Flag::Open);
         let to = (Flag::Paused, &[Flag::Open][..]);
         s.store.flag(std::slice::from_ref(c), request(2), to, &note).await.unwrap();
-        view::Follow::new(&s.ports).catch_up(c).await;
+        s.ports.follow().catch_up(c).await;
     })
     .await;
 }
@@ -161,7 +161,7 @@ async fn an_operators_word_outlives_a_repair() {
     let flag = async |n: u8, to: Flag, from: &[Flag], note: &[u8]| {
         let done = site.store.flag(cells, request(n), (to, from), note).await.unwrap();
         assert!(matches!(done, Change::Done(_)), "{done:?}");
-        view::Follow::new(&site.ports).catch_up(&cell).await;
+        site.ports.follow().catch_up(&cell).await;
     };
     let note = repair_note(Flag::Open);
     // A repair pauses, an operator pauses on top: it stays paused, also while a repair runs.

@@ -134,7 +134,7 @@ async fn a_reconcilers_own_clock_decides_nothing() {
             patience: Duration::from_millis(20),
             give_up_after: 9,
         };
-        writer::spawn(&writer, &site.ports, &settings);
+        writer::spawn(&writer, &site.ports.writer(), &settings);
         let finished = || async {
             let all = site.store.progress().await.unwrap();
             (all.len() == 2).then(|| all.iter().map(|p| p.1).min().unwrap())

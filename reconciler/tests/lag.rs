@@ -49,7 +49,7 @@ impl Shop {
         };
         store.put_campaign(&campaign).await.unwrap();
         let cells = Arc::new(::cells::embedded::new(clock.clone()));
-        let ports = Ports {
+        let ports: Ports = Ports {
             cells: cells.clone(),
             store,
             log: Arc::new(log.clone()),
@@ -158,7 +158,7 @@ async fn writers_that_lag_for_thirty_seconds_cost_no_second_barrier() {
     assert!(LAG >= 3 * Duration::from_millis(config.reconciler.lease_ms));
     let reconciler = || {
         let settings = (&config.reconciler).into();
-        Reconciler::new(shop.ports.clone(), settings, &config.publish)
+        Reconciler::new(shop.ports.reconciler(), settings, &config.publish)
     };
     // Two on schedule, and an operator's, which no lease keeps away.
     (0..2).for_each(|_| reconciler().spawn(&tasks));
@@ -171,7 +171,7 @@ async fn writers_that_lag_for_thirty_seconds_cost_no_second_barrier() {
         sleep(LAG).await;
         assert!(!shop.is_built(&cells).await, "nobody has passed the barrier");
         assert_eq!(shop.barriers(), usize::from(MAINS), "one build, whoever came by meanwhile");
-        writer::spawn(&tasks, &shop.ports, &(&config.writer).into());
+        writer::spawn(&tasks, &shop.ports.writer(), &(&config.writer).into());
     };
     let (report, ()) = tokio::join!(operator, writers);
     assert!(!report.is_bad(), "{report:?}");

@@ -29,7 +29,7 @@ fn settings() -> writer::Settings {
 }
 
 async fn try_rewind(site: &Site, db: u16) -> Result<Rewound, RewindError> {
-    Rewind::new(site.ports.clone(), settings(), (db, START_MS - HOUR)).run(|_, _| {}).await
+    Rewind::new(site.ports.writer(), settings(), (db, START_MS - HOUR)).run(|_, _| {}).await
 }
 
 async fn rewind(site: &Site, db: u16) -> Rewound {

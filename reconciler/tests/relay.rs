@@ -25,7 +25,7 @@ fn processor(site: &Site) -> Processor {
     let patience = Duration::from_millis(1);
     let settings =
         writer::Settings { batch_frames: 9, batch_orders: 99, patience, give_up_after: 9 };
-    Processor::new(site.ports.clone(), settings)
+    Processor::new(site.ports.writer(), settings)
 }
 
 /// A writer that died right after its verdict transaction; its frame is lost.
@@ -149,7 +149,7 @@ async fn a_phantom_is_dropped() {
     for n in 1..4 {
         site.clock.advance(700_000);
         site.store.supply(&[(cell.clone(), 1)], EntryId([n; 16])).await.unwrap();
-        view::Follow::new(&site.ports).catch_up(&cell).await;
+        site.ports.follow().catch_up(&cell).await;
     }
     assert!(matches!(site.reserve(&p, 0).await, Reserved::New { .. }));
     assert_eq!(site.holds(&cell).await.len(), 1);

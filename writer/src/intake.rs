@@ -14,7 +14,7 @@ use runtime::mutant::{self, Mutant};
 use runtime::{Phase, Tasks};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
-use view::Ports;
+use view::WriterPorts;
 
 use crate::Settings;
 use crate::health::Health;
@@ -37,7 +37,7 @@ const AWAY: Duration = Duration::from_secs(3);
 
 pub(crate) struct Intake {
     partition: Partition,
-    ports: Ports,
+    ports: WriterPorts,
     settings: Settings,
     processor: Processor,
     health: Arc<Health>,

@@ -27,7 +27,7 @@ use orderlog::port::Partition;
 use runtime::Tasks;
 use runtime::config::WriterConfig;
 use runtime::probe::Ready;
-use view::Ports;
+use view::WriterPorts;
 
 use health::Health;
 
@@ -63,7 +63,7 @@ impl From<&WriterConfig> for Settings {
 
 /// Starts one consumer per main partition and per retry partition; they end at `FlushLog`,
 /// each after its batch. The answer says whether all partitions make progress.
-pub fn spawn(tasks: &Tasks, ports: &Ports, settings: &Settings) -> Ready {
+pub fn spawn(tasks: &Tasks, ports: &WriterPorts, settings: &Settings) -> Ready {
     let mains = (0..ports.log.partitions()).map(Partition::Main);
     let retries = (0..ports.store.databases()).map(Partition::Retry);
     // One processor: what one partition learns of a silent database, all know.

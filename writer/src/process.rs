@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use orderlog::port::Partition;
 use runtime::mutant::{self, Mutant};
-use view::{Follow, Ports};
+use view::{Follow, WriterPorts};
 
 use crate::Settings;
 use crate::batch::{Batch, Stop};
@@ -17,7 +17,7 @@ use crate::retry;
 /// Runs the steps over its ports. Cheap to clone.
 #[derive(Clone)]
 pub struct Processor {
-    pub(crate) ports: Ports,
+    pub(crate) ports: WriterPorts,
     pub(crate) follow: Follow,
     pub(crate) settings: Settings,
     pub(crate) silent: Arc<Silent>,
@@ -37,8 +37,13 @@ pub enum Outcome {
 
 impl Processor {
     /// Over these ports.
-    pub fn new(ports: Ports, settings: Settings) -> Self {
-        Self { follow: Follow::new(&ports), ports, settings, silent: Arc::default() }
+    pub fn new(ports: WriterPorts, settings: Settings) -> Self {
+        Self {
+            follow: Follow::new(ports.store.clone(), ports.cells.clone(), ports.identity.clone()),
+            ports,
+            settings,
+            silent: Arc::default(),
+        }
     }
 
     /// PROTOCOL 6.4, steps 1 to 6, over frames of one partition in their order.

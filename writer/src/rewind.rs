@@ -17,7 +17,7 @@ use domain::{CellId, OrderId, rows};
 use orderlog::port::{LogError, Partition, Reader};
 use store::port::{KeptRow, MAX_ORDERS};
 use tokio::time::{Instant, timeout};
-use view::Ports;
+use view::WriterPorts;
 
 use crate::Settings;
 use crate::again::Wait;
@@ -102,7 +102,7 @@ impl From<store::StoreError> for RewindError {
 
 /// One rewind.
 pub struct Rewind {
-    ports: Ports,
+    ports: WriterPorts,
     processor: Processor,
     db: u16,
     since_ms: u64,
@@ -110,7 +110,7 @@ pub struct Rewind {
 
 impl Rewind {
     /// Of what database `db` has lost since `since_ms`, UTC ms.
-    pub fn new(ports: Ports, settings: Settings, (db, since_ms): (u16, u64)) -> Self {
+    pub fn new(ports: WriterPorts, settings: Settings, (db, since_ms): (u16, u64)) -> Self {
         Self { processor: Processor::new(ports.clone(), settings), ports, db, since_ms }
     }
 

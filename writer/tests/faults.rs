@@ -24,7 +24,7 @@ fn settings() -> Settings {
 }
 
 fn writer(site: &Site) -> Processor {
-    Processor::new(site.ports.clone(), settings())
+    Processor::new(site.ports.writer(), settings())
 }
 
 fn sealed(p: &Payload) -> Sealed {
@@ -66,7 +66,7 @@ async fn right(site: &Site, m: &Mixed, n: u64) {
     assert_eq!(site.head(&m.cells[1]).await.net, 0, "call {n}");
     assert_eq!(site.count(&m.cells[1], &m.orders[1], Kind::Release).await, 1, "call {n}");
     // What a crash cut off from the view is the reconciler's: any apply brings it forward.
-    let follow = view::Follow::new(&site.ports);
+    let follow = site.ports.follow();
     for cell in &m.cells {
         follow.catch_up(cell).await;
     }
@@ -218,7 +218,7 @@ async fn consumers_finish_what_is_published_and_ack_it() {
         (_, 5) => Fail::After,
         _ => Fail::No,
     });
-    spawn(&site.tasks, &site.ports, &settings());
+    spawn(&site.tasks, &site.ports.writer(), &settings());
     for n in 20..40 {
         orders.push(site.buy(&format!("b{n}"), "k", &cells[n % 2]).await);
     }
@@ -227,7 +227,7 @@ async fn consumers_finish_what_is_published_and_ack_it() {
     for p in &orders {
         assert_eq!(site.row(p).await.unwrap().0, "pending");
     }
-    let follow = view::Follow::new(&site.ports);
+    let follow = site.ports.follow();
     for cell in &cells {
         follow.catch_up(cell).await;
     }
@@ -242,7 +242,7 @@ async fn progress_never_passes_an_unfinished_frame() {
         let all = site.store.progress().await.unwrap();
         all.into_iter().find(|p| p.0 == "main-0").map_or(0, |p| p.1)
     };
-    spawn(&site.tasks, &site.ports, &settings());
+    spawn(&site.tasks, &site.ports.writer(), &settings());
     let tick = async || {
         let tick = frame::encode(&[Item::Tick(site.store.now_ms().await.unwrap())]);
         site.publish(&cells[0], tick).await;
@@ -285,8 +285,8 @@ async fn two_writers_stand_by_for_each_other() {
     let site = Site::new(1, 1).await;
     let cells = site.offer("shoe", &[60], 0).await;
     let first = runtime::Tasks::new();
-    spawn(&first, &site.ports, &settings());
-    spawn(&site.tasks, &site.ports, &settings());
+    spawn(&first, &site.ports.writer(), &settings());
+    spawn(&site.tasks, &site.ports.writer(), &settings());
     let a = site.buy("ada", "k", &cells[0]).await;
     until("one of them works", || async { site.row(&a).await.is_some() }).await;
     first.enter(runtime::Phase::FlushLog);

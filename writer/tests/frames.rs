@@ -21,7 +21,7 @@ const HERE: Partition = Partition::Main(0);
 fn writer(site: &Site) -> Processor {
     let patience = Duration::from_millis(30);
     Processor::new(
-        site.ports.clone(),
+        site.ports.writer(),
         Settings { batch_frames: 64, batch_orders: 512, patience, give_up_after: 9 },
     )
 }
@@ -331,7 +331,7 @@ async fn a_late_duplicate_of_a_reserve_is_dropped_with_its_frame() {
     for n in 1..4 {
         site.clock.advance(700_000);
         site.store.supply(&[(cell.clone(), 1)], domain::EntryId([n; 16])).await.unwrap();
-        view::Follow::new(&site.ports).catch_up(&cell).await;
+        site.ports.follow().catch_up(&cell).await;
     }
     assert!(matches!(site.reserve(&p, 0).await, cells::Reserved::New { .. }));
     assert_eq!(site.available(&cell).await, 10);

@@ -20,13 +20,13 @@ async fn a_retry_partition_goes_to_the_writer_that_reaches_its_database() {
     let cut = FaultyStore::new(site.store.clone());
     let mut ports = site.ports.clone();
     ports.store = cut.clone();
-    let ready = spawn(&site.tasks, &ports, &settings());
+    let ready = spawn(&site.tasks, &ports.writer(), &settings());
     until("it has taken everything", || async { ready.get() }).await;
     // From here on it does not reach database 1.
     cut.rules.set(|c| if c.db == 1 { Fail::Before } else { Fail::No });
     let order = site.buy(&site.buyer_on(1, "ada"), "k", &cells[0]).await;
     until("it says so", || async { !ready.get() }).await;
-    let healthy = spawn(&site.tasks, &site.ports, &settings());
+    let healthy = spawn(&site.tasks, &site.ports.writer(), &settings());
     until("the order is decided", || async { site.row(&order).await.is_some() }).await;
     assert_eq!(site.store.parked_counts().await.unwrap(), (0, 0));
     until("the other one is well", || async { healthy.get() }).await;
@@ -41,10 +41,10 @@ async fn a_main_partition_goes_to_the_writer_that_reaches_database_0() {
     let cut = FaultyStore::new(site.store.clone());
     let mut ports = site.ports.clone();
     ports.store = cut.clone();
-    let ready = spawn(&site.tasks, &ports, &settings());
+    let ready = spawn(&site.tasks, &ports.writer(), &settings());
     until("it has taken everything", || async { ready.get() }).await;
     cut.rules.set(|c| if c.db == 0 { Fail::Before } else { Fail::No });
-    spawn(&site.tasks, &site.ports, &settings());
+    spawn(&site.tasks, &site.ports.writer(), &settings());
     let barrier = domain::frame::encode(&[domain::frame::Item::Barrier("b".into())]);
     site.publish(&cells[0], barrier).await;
     until("the barrier is passed", || async {

@@ -50,7 +50,7 @@ async fn a_batch_ends_before_what_a_newer_program_wrote() {
         let (a, first) = site.held("ada", "k", &cells[0]).await;
         let (b, last) = site.held("bob", "k", &cells[0]).await;
         let frames = [first, newer.clone(), last];
-        let writer = Processor::new(site.ports.clone(), settings());
+        let writer = Processor::new(site.ports.writer(), settings());
         let done = writer.run(Partition::Main(0), &frames).await;
         assert_eq!(done, Outcome::Newer(1));
         assert!(site.row(&a).await.is_some() && site.row(&b).await.is_none());
@@ -73,7 +73,7 @@ async fn what_no_version_can_read_is_parked() {
         made(frame::VERSION, &[0x0a, 2, 0x08, 0]),
         made(frame::VERSION, b"no protobuf at all"),
     ];
-    let writer = Processor::new(site.ports.clone(), settings());
+    let writer = Processor::new(site.ports.writer(), settings());
     assert_eq!(writer.run(Partition::Main(0), &frames).await, Outcome::Finished);
     assert_eq!(site.store.parked_counts().await.unwrap(), (0, frames.len() as u64));
 }
@@ -88,7 +88,7 @@ async fn partition_waits(site: &Site, cells: &[CellId], newer: Bytes) {
     site.publish(&cells[0], newer.clone()).await;
     let behind = site.buy("bob", "k", &cells[0]).await;
     let old = runtime::Tasks::new();
-    let ready = spawn(&old, &site.ports, &settings());
+    let ready = spawn(&old, &site.ports.writer(), &settings());
     until("what stands before it", || async { site.row(&first).await.is_some() }).await;
     until("not ready, the rest waits", || async { !ready.get() && backlog(site).await == 2 }).await;
     // It comes back to the partition again and again, and finds the same.
@@ -101,7 +101,7 @@ async fn partition_waits(site: &Site, cells: &[CellId], newer: Bytes) {
     let left = site.take(home).await;
     assert_eq!((left.len(), &left[0]), (2, &newer));
     site.publish(&cells[0], left[1].clone()).await;
-    let ready = spawn(&site.tasks, &site.ports, &settings());
+    let ready = spawn(&site.tasks, &site.ports.writer(), &settings());
     until("the order behind it", || async { site.row(&behind).await.is_some() }).await;
     until("ready", || async { ready.get() && backlog(site).await == 0 }).await;
 }

@@ -98,7 +98,7 @@ impl Fleet {
         let gate = match role {
             Role::Gate => self.gate_over(&node, &ports, &tasks),
             Role::Writer => {
-                writer::spawn(&tasks, &ports, &(&self.config.writer).into());
+                writer::spawn(&tasks, &ports.writer(), &(&self.config.writer).into());
                 None
             }
             Role::Reconciler => {
@@ -117,7 +117,7 @@ impl Fleet {
 
     fn reconciler(&self, ports: &Ports) -> Arc<Reconciler> {
         let settings = (&self.config.reconciler).into();
-        Reconciler::new(ports.clone(), settings, &self.config.publish)
+        Reconciler::new(ports.reconciler(), settings, &self.config.publish)
     }
 
     fn gate_over(
@@ -126,7 +126,7 @@ impl Fleet {
         ports: &Ports,
         tasks: &Tasks,
     ) -> Option<(Arc<Gate>, Arc<Desk>, Arc<Node>)> {
-        let gate = match Gate::new(&self.config, ports.clone(), tasks) {
+        let gate = match Gate::new(&self.config, ports.gate(), tasks) {
             Ok(gate) => gate,
             Err(e) => {
                 self.world.tell(&node.name, || format!("does not start: {e}"));
@@ -138,7 +138,7 @@ impl Fleet {
         let (tasks, ready) = (tasks.clone(), gate.ready().clone());
         let probes = Probes { tasks, ready, metrics: self.metrics.clone() };
         let known = (gate.catalog().clone(), gate.tokens().clone());
-        let admin = Desk::new(ports.clone(), known, probes, mended, gate.wait());
+        let admin = Desk::new(ports.desk(), known, probes, mended, gate.wait());
         let starting = gate.clone();
         spawn(async move {
             while starting.start().await.is_err() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ::cells::port::{ReserveCall, Reserved, Wait};
 use domain::{CellId, EntryId, Nonce, OfferId, supply};
 use tokio::time::sleep;
-use view::{Follow, Ports};
+use view::Ports;
 
 use crate::node::Node;
 use crate::plan::{Halt, OfferPlan, Role, Transfer};
@@ -37,7 +37,7 @@ pub async fn run(world: &Arc<World>, n: u64, plan: &OfferPlan, how: Transfer) {
     if how.halt == Halt::Committed || done.is_err() {
         return node.kill();
     }
-    let follow = Follow::new(&ports);
+    let follow = ports.follow();
     follow.catch_up(&from).await;
     follow.catch_up(&to).await;
     if how.halt == Halt::Again {

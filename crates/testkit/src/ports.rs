@@ -96,7 +96,7 @@ impl Site {
             payment_window_s: 900,
         };
         store.put_campaign(&campaign).await.expect("a campaign");
-        let ports = Ports {
+        let ports: Ports = Ports {
             cells: cells.clone(),
             store: store.clone(),
             log: log.clone(),

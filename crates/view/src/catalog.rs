@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use domain::{Campaign, CampaignId, Offer, OfferId, Tenant, names};
 use parking_lot::Mutex;
 use runtime::{Phase, Tasks};
-use store::{Store, StoreError};
+use store::{CatalogRead, StoreError};
 use tokio::time::Instant;
 
 use crate::metrics::METRICS;
@@ -40,7 +40,7 @@ struct State {
 
 /// The cache; share it.
 pub struct CatalogCache {
-    store: Arc<dyn Store>,
+    store: Arc<dyn CatalogRead>,
     state: ArcSwap<State>,
     negatives: Mutex<HashMap<OfferId, Instant>>,
     /// When the last look began and how it ended.
@@ -49,7 +49,7 @@ pub struct CatalogCache {
 
 impl CatalogCache {
     /// Empty; fill it with [`CatalogCache::refresh`].
-    pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
+    pub fn new(store: Arc<dyn CatalogRead>) -> Arc<Self> {
         Arc::new(Self {
             store,
             state: ArcSwap::from_pointee(State { version: 0, offers: HashMap::default() }),

@@ -10,7 +10,7 @@ use cells::port::{Applied, ApplyCall, ApplyEntry, CellError, Cells, MAX_BATCH};
 use domain::{CellId, Entry, Identity, Totals};
 use runtime::seldom::{Seldom, Subject};
 use store::port::Appended;
-use store::{Store, StoreError};
+use store::{LedgerRead, StoreError};
 
 use crate::failed;
 
@@ -36,7 +36,7 @@ pub enum Followed {
 #[derive(Clone)]
 pub struct Follow {
     cells: Arc<dyn Cells>,
-    store: Arc<dyn Store>,
+    store: Arc<dyn LedgerRead>,
     identity: Identity,
 }
 
@@ -44,13 +44,9 @@ pub struct Follow {
 const PAGE: u64 = 512;
 
 impl Follow {
-    /// Over these ports.
-    pub fn new(ports: &crate::Ports) -> Self {
-        Self {
-            cells: ports.cells.clone(),
-            store: ports.store.clone(),
-            identity: ports.identity.clone(),
-        }
+    /// What is read there is applied here.
+    pub fn new(store: Arc<dyn LedgerRead>, cells: Arc<dyn Cells>, identity: Identity) -> Self {
+        Self { cells, store, identity }
     }
 
     /// Applies entries that a transaction has just appended.

@@ -16,7 +16,10 @@ pub use catalog::{CatalogCache, Known, POLL};
 pub use follow::{Follow, Followed};
 pub use lost::{count_without_hold, without_hold};
 pub use operate::{Drift, HoldStatus, OperateError, Reconcile, Report};
-pub use ports::Ports;
+pub use ports::{
+    AllStores, DeskPorts, DeskStore, GatePorts, GateStore, Ports, ReconcilerPorts, ReconcilerStore,
+    WriterPorts, WriterStore,
+};
 
 /// What whoever follows a ledger or reads the catalog counts, for the recorder and the documents.
 pub const METRICS: &[runtime::meter::Described] = metrics::ViewMetrics::DESCRIBED;

@@ -1,4 +1,4 @@
-//! The set of ports a service works on; cheap to clone.
+//! What is outside a service, and how much of the databases each of them reaches.
 
 use std::sync::Arc;
 
@@ -7,15 +7,18 @@ use domain::Identity;
 use orderlog::port::OrderLog;
 use runtime::Clock;
 use runtime::unique::Unique;
-use store::Store;
+use store::{
+    CatalogRead, CatalogWrite, LedgerRead, LedgerWrite, Marks, OrdersRead, OrdersWrite, ParkedRead,
+    ParkedWrite, Store, Verdicts,
+};
 
-/// Everything that is outside a service, behind ports.
-#[derive(Clone)]
-pub struct Ports {
+/// Everything that is outside a service, behind ports; cheap to clone. `S` is what of the databases
+/// it reaches: a process has all of it and hands each service its part.
+pub struct Ports<S: ?Sized = dyn AllStores> {
     /// Redis, or the same scripts in process.
     pub cells: Arc<dyn Cells>,
     /// The databases.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<S>,
     /// The order log.
     pub log: Arc<dyn OrderLog>,
     /// The keyed functions.
@@ -24,4 +27,76 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Nonces, tickets, incarnations.
     pub unique: Arc<dyn Unique>,
+}
+
+impl<S: ?Sized> Ports<S> {
+    fn over<T: ?Sized>(&self, store: Arc<T>) -> Ports<T> {
+        Ports {
+            cells: self.cells.clone(),
+            store,
+            log: self.log.clone(),
+            identity: self.identity.clone(),
+            clock: self.clock.clone(),
+            unique: self.unique.clone(),
+        }
+    }
+}
+
+impl<S: ?Sized> Clone for Ports<S> {
+    fn clone(&self) -> Self {
+        self.over(self.store.clone())
+    }
+}
+
+impl Ports {
+    /// Who follows their ledgers.
+    pub fn follow(&self) -> crate::Follow {
+        crate::Follow::new(self.store.clone(), self.cells.clone(), self.identity.clone())
+    }
+}
+
+/// The table of who reaches what: for each service its store, its ports, and how it gets them.
+macro_rules! reach {
+    ($(
+        $(#[$about:meta])*
+        $store:ident ($first:ident $(+ $more:ident)*), $ports:ident by $narrowed:ident;
+    )*) => {
+        $(
+            $(#[$about])*
+            pub trait $store: $first $(+ $more)* {}
+            impl<T: $first $(+ $more)* + ?Sized> $store for T {}
+
+            $(#[$about])*
+            pub type $ports = Ports<dyn $store>;
+        )*
+
+        /// All that there is, so that it can be narrowed to what any service reaches.
+        pub trait AllStores: Store $(+ $store)* {}
+        impl<T: Store> AllStores for T {}
+
+        impl Ports {
+            $(
+                $(#[$about])*
+                pub fn $narrowed(&self) -> $ports {
+                    self.over::<dyn $store>(self.store.clone())
+                }
+            )*
+        }
+    };
+}
+
+reach! {
+    /// The gate reads; what it sells it writes to Redis and to the log.
+    GateStore (LedgerRead + OrdersRead + CatalogRead + ParkedRead), GatePorts by gate;
+    /// The desk changes the catalog, supply and flags, and what is parked.
+    DeskStore (
+        LedgerRead + LedgerWrite + CatalogRead + CatalogWrite + Marks + ParkedRead + ParkedWrite
+    ), DeskPorts by desk;
+    /// The writer decides orders and writes their rows.
+    WriterStore (
+        LedgerRead + LedgerWrite + Verdicts + OrdersRead + OrdersWrite + Marks + ParkedWrite
+    ), WriterPorts by writer;
+    /// The reconciler reads everything and ends what others left.
+    ReconcilerStore (LedgerRead + LedgerWrite + OrdersRead + CatalogRead + Marks + ParkedRead),
+        ReconcilerPorts by reconciler;
 }

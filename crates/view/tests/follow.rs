@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use domain::frame::{Mode, Sealed};
 use domain::{CellId, EntryId};
-use sluicegate_view::{CatalogCache, Follow, Followed};
+use sluicegate_view::{CatalogCache, Followed};
 use store::port::{Appended, Ask, CellAsks, Change};
 use store::{LedgerWrite, Verdicts};
 use testkit::ports::{Fail, START_MS, Site};
@@ -28,7 +28,7 @@ async fn supply(site: &Site, cell: &CellId, n: u32) -> Appended {
 async fn a_gap_is_read_from_the_ledger_and_a_repeat_changes_nothing() {
     let site = Site::new(1, 1).await;
     let cell = site.offer("shoe", &[9], 2).await.remove(0);
-    let follow = Follow::new(&site.ports);
+    let follow = site.ports.follow();
     let first = supply(&site, &cell, 1).await;
     let second = verdicts_of(&site, &cell, 0, 5).await;
     let head = site.head(&cell).await.seq;
@@ -56,7 +56,7 @@ async fn a_replay_of_more_than_one_page() {
         let asks = verdicts_of(&site, &cell, n, 400).await;
         last = Some(asks);
     }
-    let follow = Follow::new(&site.ports);
+    let follow = site.ports.follow();
     let head = site.head(&cell).await.seq;
     assert!(head > 3 * 512);
     let got = follow.apply(&last.unwrap()).await;
@@ -91,7 +91,7 @@ async fn verdicts_of(site: &Site, cell: &CellId, round: u32, n: usize) -> Append
 async fn missing_fork_and_silence_are_told_apart() {
     let site = Site::new(1, 1).await;
     let cell = site.offer("shoe", &[9], 0).await.remove(0);
-    let follow = Follow::new(&site.ports);
+    let follow = site.ports.follow();
     // Falsified: the token at W is not the ledger's.
     let saved = site.cells.runner().save(&cell);
     site.cells.runner().falsify(&cell, "c", b"tok", b"00000000000000aa");
@@ -124,7 +124,7 @@ async fn many_followers_in_any_order_agree() {
         all.push(supply(&site, &cell, n).await);
         all.push(verdicts_of(&site, &cell, n, 7).await);
     }
-    let follow = Follow::new(&site.ports);
+    let follow = site.ports.follow();
     let forth = async {
         for a in &all {
             assert!(matches!(follow.apply(a).await, Followed::Ok { .. }));

@@ -56,14 +56,14 @@ async fn gate_over(site: &Site, ports: Ports) -> (Arc<Gate>, Arc<Desk>) {
     config.auth.hs256_secret = "a secret of at least 32 characters".to_owned();
     config.admin.token = "operators-of-the-tests".to_owned();
     let settings: Settings = (&config.reconciler).into();
-    let reconciler = Reconciler::new(site.ports.clone(), settings, &config.publish);
-    let gate = Gate::new(&config, ports.clone(), &site.tasks).unwrap();
+    let reconciler = Reconciler::new(site.ports.reconciler(), settings, &config.publish);
+    let gate = Gate::new(&config, ports.gate(), &site.tasks).unwrap();
     gate.start().await.unwrap();
     gate.set_ready();
     let (tasks, ready) = (site.tasks.clone(), gate.ready().clone());
     let known = (gate.catalog().clone(), gate.tokens().clone());
     let probes = Probes { tasks, ready, metrics };
-    let desk = Desk::new(ports, known, probes, reconciler, gate.wait());
+    let desk = Desk::new(ports.desk(), known, probes, reconciler, gate.wait());
     (gate, desk)
 }
 
@@ -195,7 +195,7 @@ impl Stand {
     /// A writer that works until the stand ends.
     pub fn writer(&self) {
         let config = Config::default();
-        writer::spawn(&self.site.tasks, &self.site.ports, &(&config.writer).into());
+        writer::spawn(&self.site.tasks, &self.site.ports.writer(), &(&config.writer).into());
     }
 
     /// Until nothing waits in the log.

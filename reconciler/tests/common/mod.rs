@@ -35,7 +35,7 @@ pub fn reconciler_with(ports: Ports, change: impl FnOnce(&mut Settings)) -> Arc<
     };
     let publish = PublishConfig { max_age_ms: 250, timeout_ms: 150, ..Default::default() };
     change(&mut settings);
-    Reconciler::new(ports, settings, &publish)
+    Reconciler::new(ports.reconciler(), settings, &publish)
 }
 
 pub fn start_writer(site: &Site) {
@@ -45,7 +45,7 @@ pub fn start_writer(site: &Site) {
         patience: Duration::from_millis(20),
         give_up_after: 50,
     };
-    writer::spawn(&site.tasks, &site.ports, &settings);
+    writer::spawn(&site.tasks, &site.ports.writer(), &settings);
 }
 
 /// Rounds of a reconciler and a running writer until everything is quiet (INV-11).
