@@ -110,8 +110,8 @@ pub(crate) async fn run(mut config: Config) -> Result<(), Exit> {
     drain_log(&ports).await?;
     let reconciler =
         Reconciler::new(ports.reconciler(), (&config.reconciler).into(), &config.publish);
-    demo_offer(&ports).await?;
     load_cells(&ports, &reconciler).await?;
+    demo_offer(&ports, &reconciler).await?;
     reconciler.spawn(&tasks);
     let listeners = (buyers, operators);
     let gate = start_gate(&config, ports, &tasks, listeners, (reconciler, handle)).await?;
@@ -158,27 +158,27 @@ async fn load_cells(ports: &Ports, reconciler: &Reconciler) -> Result<(), Exit> 
 }
 
 /// The offer that the printed curl line buys; made on the first start.
-async fn demo_offer(ports: &Ports) -> Result<(), Exit> {
+async fn demo_offer(ports: &Ports, reconciler: &Reconciler) -> Result<(), Exit> {
     let fail = |e: store::StoreError| Exit::unavailable(e.to_string());
     let id: OfferId = DEMO.parse().map_err(|_| Exit::usage("demo offer"))?;
-    if ports.store.offer(&id).await.map_err(fail)?.is_none() {
-        let offer = Offer {
-            id: id.clone(),
-            campaign: CampaignId::evergreen(&Tenant::default()),
-            sku: "DEMO-1".to_owned(),
-            price: Price { currency: "EUR".to_owned(), minor: 1999 },
-            allotment: DEMO_UNITS,
-            limit_per_buyer: None,
-            buckets: 1,
-        };
-        ports.store.put_offer(&offer).await.map_err(fail)?;
-    }
-    let ids = (
-        ports.identity.request_id(&id, "allotment", ""),
-        ports.identity.request_id(&id, "open", ""),
-    );
-    ports.store.create_cells(&[(id.cell(0), DEMO_UNITS)], ids).await.map_err(fail)?;
-    Ok(())
+    let offer = match ports.store.offer(&id).await.map_err(fail)? {
+        Some((known, _)) => known,
+        None => {
+            let demo = Offer {
+                id,
+                campaign: CampaignId::evergreen(&Tenant::default()),
+                sku: "DEMO-1".to_owned(),
+                price: Price { currency: "EUR".to_owned(), minor: 1999 },
+                allotment: DEMO_UNITS,
+                limit_per_buyer: None,
+                buckets: 1,
+            };
+            ports.store.put_offer(&demo).await.map_err(fail)?;
+            demo
+        }
+    };
+    let opened = view::open_offer(&*ports.store, &ports.identity, reconciler, &offer).await;
+    opened.map(drop).map_err(|e| Exit::unavailable(e.to_string()))
 }
 
 fn print_block(config: &Config, tokens: &web::Tokens) {

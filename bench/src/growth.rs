@@ -108,9 +108,8 @@ impl Grown {
         let offer: OfferId = format!("grown-{:016x}", ports.unique.next()).parse()?;
         let units = 10 * size as i64 + 1_000_000;
         ports.store.put_offer(&stand::described(&offer, units, Some(1000))).await?;
-        let cells = [offer.cell(0)];
-        let ids = ["allotment", "open"].map(|what| ports.identity.request_id(&offer, what, ""));
-        ports.store.create_cells(&[(cells[0].clone(), units)], ids.into()).await?;
+        let ids = ports.identity.opening(&offer);
+        ports.store.create_cells(&[(offer.cell(0), units)], ids).await?;
         let grown = Self { size, own, config, offer, ports, reconciler, tasks, drained: 0 };
         grown.load_data(units)?;
         grown.rebuild().await?;

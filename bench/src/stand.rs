@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{CampaignId, Identity, Offer, OfferId, Price, Tenant};
@@ -13,7 +13,7 @@ use orderlog::port::{Consumer, LogError, OrderLog, Partition, Reader};
 use reconciler::Reconciler;
 use runtime::{Config, Phase, Tasks};
 use store::{Init, Shards, SqlStore, StoreConfig};
-use view::{Ports, Reconcile};
+use view::Ports;
 
 /// Which log stands behind the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,16 +142,10 @@ impl Stand {
     pub async fn quick_offer(&self, units: i64) -> Result<String> {
         let name = format!("bench-{:016x}", self.ports.unique.next());
         let id: OfferId = name.parse()?;
-        self.ports.store.put_offer(&described(&id, units, None)).await?;
-        let ids = (
-            self.ports.identity.request_id(&id, "allotment", ""),
-            self.ports.identity.request_id(&id, "open", ""),
-        );
-        let cells = [id.cell(0)];
-        let ticket = self.reconciler.first_ticket(&cells).await.context("first ticket")?;
-        let ticket = ticket.context("nobody else makes these cells")?;
-        self.ports.store.create_cells(&[(id.cell(0), units)], ids).await?;
-        self.reconciler.first_load(&cells, &ticket).await.context("first load")?;
+        let offer = described(&id, units, None);
+        let Ports { store, identity, .. } = &self.ports;
+        store.put_offer(&offer).await?;
+        view::open_offer(&**store, identity, &*self.reconciler, &offer).await?;
         Ok(name)
     }
 

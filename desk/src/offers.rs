@@ -10,7 +10,7 @@ use domain::{Campaign, CellId, Flag, Offer, OfferId};
 use store::port::{Change, OfferPut};
 use tokio::time::Instant;
 use view::failed;
-use view::{Followed, Known};
+use view::{Followed, Known, OpenError, Opened, OperateError};
 use web::answer::{self, Answer};
 
 use super::{Shop, campaigns, input};
@@ -24,10 +24,6 @@ pub(super) async fn known(shop: &Shop<'_>, id: &str) -> Result<std::sync::Arc<Kn
 pub(super) async fn of(shop: &Shop<'_>, id: &OfferId) -> Result<std::sync::Arc<Known>, Problem> {
     let found = shop.catalog.get(id).await.map_err(input::down)?;
     found.ok_or_else(|| Problem::new(Reason::UnknownOffer))
-}
-
-pub(super) fn cells_of(offer: &Offer) -> Vec<CellId> {
-    (0..offer.buckets).map(|b| offer.id.cell(b)).collect()
 }
 
 /// `PUT /admin/offers/{id}`.
@@ -85,40 +81,24 @@ fn fixed(what: Fixed) -> Problem {
     }
 }
 
-/// Supply entry, flag(open) entry, then the view at once: nothing can be outstanding yet. Of
-/// several calls at once one does it, the others wait for it.
+/// Its cells, with stock. Of several calls at once one makes them, the others wait for it.
 async fn stock(shop: &Shop<'_>, offer: &Offer) -> Result<(), Problem> {
-    let identity = &shop.ports.identity;
-    let n = i64::from(offer.buckets);
-    let share = |b: i64| offer.allotment / n + i64::from(b < offer.allotment % n);
-    let cells: Vec<(CellId, i64)> =
-        (0..offer.buckets).map(|b| (offer.id.cell(b), share(i64::from(b)))).collect();
-    let ids = (
-        identity.request_id(&offer.id, "allotment", ""),
-        identity.request_id(&offer.id, "open", ""),
-    );
-    let store = &shop.ports.store;
-    let names: Vec<CellId> = cells.iter().map(|c| c.0.clone()).collect();
-    // All cells of an offer are created in one transaction: the first speaks for all. Who created
-    // them may be about to load them.
-    if store.head(&offer.id.cell(0)).await.map_err(input::down)?.is_some() {
-        return made_by_another(shop, &names).await;
-    }
-    let reconciler_down = |text: &'static str| {
-        move |e| {
-            failed::reconciler(e);
-            Problem::with(Reason::DependencyDown, text)
-        }
+    let down = |e: OperateError, text: &'static str| {
+        failed::reconciler(e);
+        Problem::with(Reason::DependencyDown, text)
     };
-    let no_ticket = "the offer exists, its cells do not yet; repeat this";
-    let ticket = shop.reconciler.first_ticket(&names).await.map_err(reconciler_down(no_ticket))?;
-    let Some(ticket) = ticket else { return made_by_another(shop, &names).await };
-    let created = store.create_cells(&cells, ids).await.map_err(input::down)?;
-    if created.iter().all(|c| c.entries.is_empty()) {
-        return Ok(());
+    let (ports, reconciler) = (&shop.ports, &*shop.reconciler);
+    match view::open_offer(&*ports.store, &ports.identity, reconciler, offer).await {
+        Ok(Opened::Here) => Ok(()),
+        Ok(Opened::Elsewhere) => made_by_another(shop, &offer.cells()).await,
+        Err(OpenError::Database(e)) => Err(input::down(e)),
+        Err(OpenError::NoTicket(e)) => {
+            Err(down(e, "the offer exists, its cells do not yet; repeat this"))
+        }
+        Err(OpenError::NotLoaded(e)) => {
+            Err(down(e, "the offer exists, its stock will be loaded by the reconciler"))
+        }
     }
-    let not_loaded = "the offer exists, its stock will be loaded by the reconciler";
-    shop.reconciler.first_load(&names, &ticket).await.map_err(reconciler_down(not_loaded))
 }
 
 /// How long a call waits for another one that makes the same cells.
@@ -148,7 +128,7 @@ pub(super) async fn show(shop: &Shop<'_>, id: &str, status: u16) -> Result<Answe
     let ports = &shop.ports;
     let mut cells = Vec::new();
     let mut flag = None;
-    for cell in cells_of(offer) {
+    for cell in offer.cells() {
         let view = ports.cells.snapshot(&cell).await.map_err(input::cell_down)?;
         let head = ports.store.head(&cell).await.map_err(input::down)?.unwrap_or_default();
         flag = flag.or(view.map(|v| v.totals.open)).or(Some(head.open));
@@ -194,7 +174,7 @@ pub(super) async fn flag(
     let ports = &shop.ports;
     let unique = ports.unique.next().to_string();
     let entry = ports.identity.request_id(&known.offer.id, "flag", &unique);
-    let cells = cells_of(&known.offer);
+    let cells = known.offer.cells();
     let change = ports.store.flag(&cells, entry, (to, from), b"").await;
     obeyed(shop, change.map_err(input::down)?, &cells).await?;
     show(shop, id, 200).await

@@ -73,8 +73,7 @@ impl Shop {
             buckets: 1,
         };
         self.ports.store.put_offer(&offer).await.unwrap();
-        let request = |kind| self.ports.identity.request_id(&id, kind, "");
-        let ids = (request("allotment"), request("open"));
+        let ids = self.ports.identity.opening(&id);
         let cell = id.cell(0);
         self.ports.store.create_cells(&[(cell.clone(), 3)], ids).await.unwrap();
         let call = LoadCall {

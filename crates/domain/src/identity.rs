@@ -131,6 +131,12 @@ impl Identity {
         EntryId(id)
     }
 
+    /// The ids of the two entries that each ledger of an offer begins with: its supply, and that it
+    /// is open.
+    pub fn opening(&self, offer: &OfferId) -> (EntryId, EntryId) {
+        (self.request_id(offer, "allotment", ""), self.request_id(offer, "open", ""))
+    }
+
     fn hash(&self, domain: u8, bytes: &[u8]) -> u64 {
         let mut h = self.sip;
         h.write_u8(domain);

@@ -1,6 +1,6 @@
 //! Campaigns and offers as the catalog keeps them.
 
-use crate::ids::CampaignNo;
+use crate::ids::{CampaignNo, CellId};
 use crate::names::{CampaignId, OfferId, Tenant};
 
 /// Money for one unit: minor units of an ISO 4217 currency.
@@ -68,6 +68,20 @@ pub struct Offer {
     pub buckets: u8,
 }
 
+impl Offer {
+    /// Its cells, in the order of their buckets.
+    pub fn cells(&self) -> Vec<CellId> {
+        (0..self.buckets).map(|bucket| self.id.cell(bucket)).collect()
+    }
+
+    /// Its cells with what each gets of the allotment: as even as it goes, the first ones one more.
+    pub fn split(&self) -> Vec<(CellId, i64)> {
+        let n = i64::from(self.buckets.max(1));
+        let share = |bucket: i64| self.allotment / n + i64::from(bucket < self.allotment % n);
+        (0..).zip(self.cells()).map(|(bucket, cell)| (cell, share(bucket))).collect()
+    }
+}
+
 /// What never changes after an offer was made: order ids, the split of its stock and its cells' way
 /// of counting buyers hang on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +142,23 @@ mod tests {
         for (new, want) in table {
             assert_eq!(offer().fixed_in(&new), want, "{new:?}");
             assert_eq!(new.fixed_in(&offer()), want, "{new:?}, the other way");
+        }
+    }
+
+    #[test]
+    fn an_allotment_is_split_evenly_and_whole() {
+        for (allotment, buckets, want) in [
+            (10, 1, vec![10]),
+            (10, 3, vec![4, 3, 3]),
+            (2, 4, vec![1, 1, 0, 0]),
+            (0, 2, vec![0, 0]),
+            (1_000_000_000_001, 2, vec![500_000_000_001, 500_000_000_000]),
+        ] {
+            let offer = Offer { allotment, buckets, ..offer() };
+            let units: Vec<i64> = offer.split().into_iter().map(|(_, units)| units).collect();
+            assert_eq!(units, want, "{allotment} in {buckets}");
+            let named: Vec<CellId> = offer.split().into_iter().map(|(cell, _)| cell).collect();
+            assert_eq!(named, offer.cells());
         }
     }
 }

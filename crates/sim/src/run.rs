@@ -194,8 +194,7 @@ async fn create(world: &World, plan: &OfferPlan) -> Result<Vec<CellId>, String> 
     store.put_offer(&offer).await.map_err(|e| text(&e))?;
     let cells: Vec<(CellId, i64)> =
         (0u8..).zip(&plan.units).map(|(n, u)| (id.cell(n), *u)).collect();
-    let request = |kind| world.identity.request_id(&id, kind, "");
-    let ids = (request("allotment"), request("open"));
+    let ids = world.identity.opening(&id);
     // 0: any units, because several buckets share the id.
     world.check(|oracle, _| oracle.asks(ids.0, 0));
     store.create_cells(&cells, ids).await.map_err(|e| text(&e))?;

@@ -140,8 +140,7 @@ impl Site {
         };
         self.store.put_offer(&offer).await.expect("an offer");
         let cells: Vec<(CellId, i64)> = (0u8..).zip(units).map(|(n, u)| (id.cell(n), *u)).collect();
-        let request = |kind| self.ports.identity.request_id(&id, kind, "");
-        let ids = (request("allotment"), request("open"));
+        let ids = self.ports.identity.opening(&id);
         self.store.create_cells(&cells, ids).await.expect("cells");
         cells.into_iter().map(|c| c.0).collect()
     }

@@ -9,12 +9,14 @@ pub mod failed;
 mod follow;
 mod lost;
 mod metrics;
+mod open;
 mod operate;
 mod ports;
 
 pub use catalog::{CatalogCache, Known, POLL};
 pub use follow::{Follow, Followed};
 pub use lost::{count_without_hold, without_hold};
+pub use open::{OpenError, Opened, open_offer};
 pub use operate::{Drift, HoldStatus, OperateError, Reconcile, Report};
 pub use ports::{
     AllStores, DeskPorts, DeskStore, GatePorts, GateStore, Ports, ReconcilerPorts, ReconcilerStore,
