@@ -5,6 +5,7 @@
 //! on none of them; `tests/tidy.rs` holds that arrow.
 
 pub mod content;
+pub mod decide;
 pub mod drift;
 pub mod frame;
 pub mod hold;

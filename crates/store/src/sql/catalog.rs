@@ -78,8 +78,7 @@ pub(super) async fn insert_campaign_if_absent(
 
 /// Every change takes this row's lock first, so changes are serial and the version grows.
 async fn bump(db: &Db, tx: &DatabaseTransaction) -> StoreResult<()> {
-    let now: u64 =
-        read_meta(db, tx, CATALOG_VERSION).await?.and_then(|v| v.parse().ok()).unwrap_or(0);
+    let now = number(db, read_meta(db, tx, CATALOG_VERSION).await?)?;
     let row = meta::ActiveModel {
         name: Set(CATALOG_VERSION.to_owned()),
         value: Set((now + 1).to_string()),
@@ -159,8 +158,13 @@ async fn page_of<E: EntityTrait>(
 async fn version(db: &Db) -> StoreResult<u64> {
     let conn = db.conn().await?;
     let row = meta::Entity::find_by_id(CATALOG_VERSION).one(&*conn).await;
-    let row = row.map_err(|e| db.err(e))?;
-    Ok(row.and_then(|m| m.value.parse().ok()).unwrap_or(0))
+    number(db, row.map_err(|e| db.err(e))?.map(|m| m.value))
+}
+
+/// A version; before the first change there is none.
+fn number(db: &Db, text: Option<String>) -> StoreResult<u64> {
+    let Some(text) = text else { return Ok(0) };
+    text.parse().map_err(|_| db.corrupt(format!("{CATALOG_VERSION} is {text:?}")))
 }
 
 async fn one_offer(db: &Db, id: &OfferId) -> StoreResult<Option<(Offer, Campaign)>> {

@@ -1,7 +1,7 @@
 //! Between rows and the words of `domain`. A value that no code of ours wrote is an error with
 //! the place it was found, never a panic.
 
-use domain::ledger::{Flag, Kind, Tok, Totals};
+use domain::ledger::{Class, Flag, Kind, Tok, Totals};
 use domain::order::{RejectReason, RowStatus};
 use domain::{Buyer, CellId, Entry, EntryId, OrderId};
 use sea_orm::ActiveValue::Set;
@@ -56,6 +56,16 @@ pub(crate) fn flag(db: &Db, n: i8) -> StoreResult<Flag> {
 
 pub(crate) fn kind(db: &Db, n: i8) -> StoreResult<Kind> {
     Kind::from_number(n).ok_or_else(|| db.corrupt(format!("ledger kind {n}")))
+}
+
+/// The kind of an entry that was found as one of a class. One of another class is an error: it must
+/// not pass for an order without a verdict.
+pub(crate) fn kind_of(db: &Db, class: Class, n: i8) -> StoreResult<Kind> {
+    let kind = kind(db, n)?;
+    if kind.class() == class {
+        return Ok(kind);
+    }
+    Err(db.corrupt(format!("ledger kind {n} with the class {}", class as i8)))
 }
 
 pub(crate) fn totals(db: &Db, m: &cell::Model) -> StoreResult<Totals> {

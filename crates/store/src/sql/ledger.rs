@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
+use domain::decide::FlagWish;
 use domain::kept::Kept;
+use domain::ledger::Class;
 use domain::rows::Traces;
 use domain::{CellId, Entry, EntryId, Flag, Key, OrderId, Totals};
 
@@ -75,7 +77,7 @@ impl LedgerRead for SqlStore {
         };
         let mut found = HashMap::new();
         for row in db.run(read).await? {
-            let kind = convert::kind(db, row.kind)?;
+            let kind = convert::kind_of(db, Class::Verdict, row.kind)?;
             let verdict = Verdict { kind, seq: row.seq as u64, fresh: false };
             found.insert(convert::entry_id(db, &row.order_id)?, verdict);
         }
@@ -151,7 +153,10 @@ impl LedgerWrite for SqlStore {
         note: &[u8],
     ) -> StoreResult<Change> {
         let db = self.home_of_all(cells.iter())?;
-        db.run(|| supply::flag(db, cells, id, to, (note, self.now()))).await
+        db.run(|| {
+            supply::flag(db, cells, (id, FlagWish { to: to.0, from: to.1, note }), self.now())
+        })
+        .await
     }
     async fn restore_flag(
         &self,
@@ -160,7 +165,7 @@ impl LedgerWrite for SqlStore {
         pause_seq: u64,
     ) -> StoreResult<Change> {
         let db = self.home(cell)?;
-        db.run(|| supply::restore(db, cell, id, pause_seq, self.now())).await
+        db.run(|| supply::restore(db, cell, (id, pause_seq), self.now())).await
     }
     async fn transfer(
         &self,
@@ -170,6 +175,6 @@ impl LedgerWrite for SqlStore {
         units: u32,
     ) -> StoreResult<Change> {
         let db = self.home_of_all(std::iter::once(from).chain(to))?;
-        db.run(|| supply::transfer(db, id, (from, to), i64::from(units), self.now())).await
+        db.run(|| supply::transfer(db, (from, to), (id, i64::from(units)), self.now())).await
     }
 }

@@ -233,7 +233,11 @@ pub(super) async fn mend(
 }
 
 /// The position of the last flag entry, found without the row's word for it.
-async fn last_flag_seq(db: &Db, conn: &impl ConnectionTrait, no: i32) -> StoreResult<u64> {
+pub(super) async fn last_flag_seq(
+    db: &Db,
+    conn: &impl ConnectionTrait,
+    no: i32,
+) -> StoreResult<u64> {
     let found: Option<i64> = ledger::Entity::find()
         .select_only()
         .column(ledger::Column::Seq)

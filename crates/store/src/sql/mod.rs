@@ -13,6 +13,7 @@ mod kept_rows;
 mod ledger;
 mod lock;
 mod marks;
+mod on_cells;
 mod orders;
 mod parked;
 mod reads;

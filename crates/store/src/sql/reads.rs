@@ -89,6 +89,9 @@ pub(super) async fn under(db: &Db, cell: &CellId, key: Key) -> StoreResult<Optio
         .filter(ledger::Column::Class.eq(Class::Verdict as i8));
     verdicts::by_order(&mut find);
     let rows = find.limit(CONTENTS).all(&*conn).await.map_err(|e| db.err(e))?;
+    for row in &rows {
+        convert::kind_of(db, Class::Verdict, row.kind)?;
+    }
     let claimed = rows.iter().find(|r| r.kind == Kind::Claim as i8);
     claimed.or(rows.first()).map(|r| convert::order_id(db, &r.order_id)).transpose()
 }

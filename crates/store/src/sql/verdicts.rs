@@ -8,8 +8,8 @@
 use std::collections::{HashMap, HashSet};
 
 use domain::frame::{Mode, Sealed};
-use domain::ledger::{Class, Draft, Kind};
-use domain::{CellId, EntryId, OrderId, kept};
+use domain::ledger::{Class, Kind};
+use domain::{CellId, EntryId, OrderId, decide, kept};
 use sea_orm::sea_query::extension::mysql::{IndexHintScope, MySqlSelectStatementExt};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect,
@@ -49,7 +49,7 @@ pub(super) async fn existing(
         let rows: Vec<KnownRow> = find.into_tuple().all(tx).await.map_err(|e| db.err(e))?;
         for (cell, id, kind, seq, qty) in rows {
             let id = convert::entry_id(db, &id)?;
-            found.insert((cell, id), (convert::kind(db, kind)?, seq as u64, qty));
+            found.insert((cell, id), (convert::kind_of(db, class, kind)?, seq as u64, qty));
         }
     }
     Ok(found)
@@ -112,7 +112,7 @@ async fn within(
             out.push(skipped(c, &found, &absent));
             continue;
         };
-        let verdicts = decide(db, cell, c, &known, at_ms as i64)?;
+        let verdicts = decided(db, cell, c, &known, at_ms as i64)?;
         let pieces = anchors(db, c, &verdicts);
         let range = range(c, &pieces, at_ms);
         unrowed.extend(pieces.iter().map(|p| unrowed_row(cell.no, p, at_ms)));
@@ -155,7 +155,7 @@ fn skipped(c: &CellAsks, found: &Found, busy: &HashSet<CellId>) -> CellVerdicts 
     }
 }
 
-fn decide(
+fn decided(
     db: &Db,
     cell: &mut Locked,
     c: &CellAsks,
@@ -173,15 +173,8 @@ fn decide(
             out.push(Verdict { fresh: false, ..*v });
             continue;
         }
-        let qty = i64::from(ask.qty);
-        let claim = ask.mode == Mode::Full && cell.now.fits(qty);
-        let draft = Draft {
-            kind: if claim { Kind::Claim } else { Kind::Reject },
-            id: ask.order.into(),
-            buyer: ask.buyer.as_str().to_owned(),
-            qty: if claim { qty } else { 0 },
-            payload: Vec::new(),
-        };
+        let line = (ask.buyer.as_str(), ask.qty);
+        let draft = decide::verdict(&cell.now, ask.mode, ask.order.into(), line);
         let kind = draft.kind;
         let seq = cell.append(db, draft, at_ms)?;
         let verdict = Verdict { kind, seq, fresh: true };

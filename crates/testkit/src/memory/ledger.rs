@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use domain::decide::FlagWish;
 use domain::kept::Kept;
 use domain::ledger::Class;
 use domain::rows::Traces;
@@ -204,7 +205,8 @@ impl LedgerWrite for MemoryStore {
         to: (Flag, &[Flag]),
         note: &[u8],
     ) -> StoreResult<Change> {
-        self.tx(self.home(cells)?, |tx| units::flag(tx, cells, id, to, note)).await
+        let wanted = FlagWish { to: to.0, from: to.1, note };
+        self.tx(self.home(cells)?, |tx| units::flag(tx, cells, (id, wanted))).await
     }
     async fn restore_flag(
         &self,
@@ -212,7 +214,7 @@ impl LedgerWrite for MemoryStore {
         id: EntryId,
         pause_seq: u64,
     ) -> StoreResult<Change> {
-        self.tx(self.home([cell])?, |tx| units::restore(tx, cell, id, pause_seq)).await
+        self.tx(self.home([cell])?, |tx| units::restore(tx, cell, (id, pause_seq))).await
     }
     async fn transfer(
         &self,
@@ -222,6 +224,6 @@ impl LedgerWrite for MemoryStore {
         units: u32,
     ) -> StoreResult<Change> {
         let db = self.home(std::iter::once(from).chain(to))?;
-        self.tx(db, |tx| units::transfer(tx, id, (from, to), i64::from(units))).await
+        self.tx(db, |tx| units::transfer(tx, (from, to), (id, i64::from(units)))).await
     }
 }

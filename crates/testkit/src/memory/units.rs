@@ -1,28 +1,22 @@
-//! Supply, flags, transfers, releases and the cells of a new offer.
+//! Supply, flags, transfers, releases and the cells of a new offer; what they decide is
+//! `domain::decide`'s, as over SQL.
 
-use domain::drift::repaired_flag;
-use domain::ledger::{Class, Draft, Kind};
-use domain::{CellId, EntryId, Flag, OrderId};
+use domain::decide::{
+    self, Decision, Entered, FlagWish, LastFlag, LedgerFacts, LockedCell, Need, Upshot,
+};
+use domain::ledger::Class;
+use domain::{CellId, Entry, EntryId, OrderId};
 use store::port::{Appended, Change};
 use store::{StoreError, StoreResult};
 
 use super::mutant::StoreMutant;
-use super::state::{CellKey, Tx};
-
-fn draft(kind: Kind, id: EntryId, qty: i64) -> Draft {
-    Draft { kind, id, buyer: String::new(), qty, payload: Vec::new() }
-}
-
-fn finish<'c>(tx: &mut Tx<'_>, cells: impl IntoIterator<Item = &'c CellId>) -> Vec<Appended> {
-    tx.commit();
-    tx.appended(cells)
-}
+use super::state::Tx;
 
 /// Cells of a new offer; existing ones are left alone.
 pub(super) fn create(
     mut tx: Tx<'_>,
     cells: &[(CellId, i64)],
-    (supply_id, flag_id): (EntryId, EntryId),
+    ids: (EntryId, EntryId),
 ) -> StoreResult<Vec<Appended>> {
     for (cell, units) in cells {
         let key = cell.to_string();
@@ -30,152 +24,138 @@ pub(super) fn create(
             continue;
         }
         tx.create(cell);
-        tx.append(&key, draft(Kind::Supply, supply_id, *units))?;
-        tx.append(&key, draft(Kind::Flag, flag_id, Flag::Open as i64))?;
-    }
-    Ok(finish(&mut tx, cells.iter().map(|c| &c.0)))
-}
-
-/// What an earlier call with this id left in the database, over both signs.
-fn earlier(tx: &Tx<'_>, id: EntryId) -> Vec<(CellKey, Kind, i64)> {
-    let mut found = Vec::new();
-    for (key, cell) in &tx.db.cells {
-        for class in [Class::Supply, Class::Verdict] {
-            found.extend(cell.find(class, id).map(|e| (key.clone(), e.kind, e.qty)));
+        for draft in decide::opening(*units, ids) {
+            tx.append(&key, draft)?;
         }
     }
-    found
+    tx.commit();
+    Ok(tx.appended(cells.iter().map(|c| &c.0)))
 }
 
-pub(super) fn supply(mut tx: Tx<'_>, cells: &[(CellId, i64)], id: EntryId) -> StoreResult<Change> {
-    if !tx.lock(cells.iter().map(|c| &c.0)) {
-        return Ok(Change::NoCell);
-    }
-    let before = earlier(&tx, id);
-    if !before.is_empty() {
-        let same = cells.iter().all(|(cell, units)| {
-            let key = cell.to_string();
-            before.iter().any(|(k, kind, q)| *k == key && *kind == Kind::Supply && q == units)
-        });
-        return Ok(if same { Change::Done(Vec::new()) } else { Change::OtherUnits });
-    }
-    for (cell, units) in cells {
-        tx.append(&cell.to_string(), draft(Kind::Supply, id, *units))?;
-    }
-    Ok(Change::Done(finish(&mut tx, cells.iter().map(|c| &c.0))))
+fn known(entry: &Entry) -> Entered {
+    Entered { id: entry.id, kind: entry.kind, qty: entry.qty, buyer: entry.buyer.clone() }
 }
 
-pub(super) fn flag(
-    mut tx: Tx<'_>,
-    cells: &[CellId],
-    id: EntryId,
-    (to, from): (Flag, &[Flag]),
-    note: &[u8],
-) -> StoreResult<Change> {
-    if !tx.lock(cells) {
-        return Ok(Change::NoCell);
-    }
-    if tx.db.cells.values().any(|c| c.find(Class::Flag, id).is_some()) {
-        return Ok(Change::Done(Vec::new()));
-    }
-    let illegal = |open: &Flag| *open != to && !from.contains(open);
-    if let Some(open) = tx.staged.values().map(|s| s.now.open).find(illegal) {
-        return Ok(Change::Illegal(open));
-    }
-    let keys: Vec<(CellKey, Flag)> =
-        tx.staged.iter().map(|(k, s)| (k.clone(), s.now.open)).collect();
-    for (key, open) in keys {
-        // An operator's pause ends the chain of a repair's.
-        let last = tx.db.cells.get(&key).and_then(|c| c.last_flag());
-        let repaired = last.is_some_and(|e| repaired_flag(&e.payload).is_some());
-        let overrides = note.is_empty() && to == Flag::Paused && repaired;
-        if open != to || overrides {
-            let entry = Draft { payload: note.to_vec(), ..draft(Kind::Flag, id, to as i64) };
-            tx.append(&key, entry)?;
+/// What a decision asks for.
+fn facts(tx: &Tx<'_>, cells: &[&CellId], look: Need<'_>) -> LedgerFacts {
+    let one: [EntryId; 1];
+    let (classes, ids): (&[Class], &[EntryId]) = match look {
+        Need::Use(id) => {
+            one = [id];
+            (&[Class::Supply, Class::Verdict], &one)
         }
-    }
-    if tx.has(StoreMutant::FlagOnlyInRedis) {
-        return Ok(Change::Done(tx.appended(cells)));
-    }
-    Ok(Change::Done(finish(&mut tx, cells)))
-}
-
-pub(super) fn restore(
-    mut tx: Tx<'_>,
-    cell: &CellId,
-    id: EntryId,
-    pause_seq: u64,
-) -> StoreResult<Change> {
-    if !tx.lock([cell]) {
-        return Ok(Change::NoCell);
-    }
-    let key = cell.to_string();
-    let last = tx.db.cells.get(&key).and_then(|c| c.last_flag()).filter(|e| e.seq == pause_seq);
-    let Some(flag) = last.and_then(|e| repaired_flag(&e.payload)) else {
-        return Ok(Change::Done(Vec::new()));
+        Need::Flag(id, _) => {
+            one = [id];
+            (&[Class::Flag], &one)
+        }
+        Need::LastFlag => (&[], &[]),
+        Need::Claims(ids) => (&[Class::Verdict, Class::Release], ids),
     };
-    tx.append(&key, draft(Kind::Flag, id, flag as i64))?;
-    Ok(Change::Done(finish(&mut tx, [cell])))
+    let mut facts = LedgerFacts::default();
+    for key in cells.iter().map(|c| c.to_string()) {
+        let Some((cell, staged)) = tx.db.cells.get(&key).zip(tx.staged.get(&key)) else { continue };
+        let last = cell.last_flag();
+        let last_flag = last.map(|e| LastFlag { seq: e.seq, note: e.payload.clone() });
+        facts.cells.push(LockedCell { now: staged.now, entries: Vec::new(), last_flag });
+    }
+    for (key, cell) in &tx.db.cells {
+        let place = cells.iter().position(|c| c.to_string() == *key);
+        let of = |class: &Class| ids.iter().filter_map(|id| cell.find(*class, *id)).collect();
+        for entry in classes.iter().flat_map(|class| -> Vec<&Entry> { of(class) }) {
+            match place.and_then(|n| facts.cells.get_mut(n)) {
+                Some(seen) => seen.entries.push(known(entry)),
+                None => facts.elsewhere = true,
+            }
+        }
+    }
+    facts
 }
 
-pub(super) fn transfer(
+/// One transaction: the same steps as over SQL.
+fn on_cells(
     mut tx: Tx<'_>,
-    id: EntryId,
-    (from, to): (&CellId, Option<&CellId>),
-    units: i64,
+    cells: &[&CellId],
+    look: Need<'_>,
+    decide: impl FnOnce(&mut LedgerFacts, &Tx<'_>) -> Decision,
 ) -> StoreResult<Change> {
-    let cells: Vec<&CellId> = std::iter::once(from).chain(to).collect();
     if !tx.lock(cells.iter().copied()) {
         return Ok(Change::NoCell);
     }
-    let key = from.to_string();
-    let before = |class| tx.find(&key, class, id).map(|e| (e.kind, e.qty));
-    match (before(Class::Supply), before(Class::Verdict)) {
-        (None, None) => {}
-        (None, Some((Kind::TransferOut, qty))) if qty == units => {
-            return Ok(Change::Done(Vec::new()));
+    let mut facts = facts(&tx, cells, look);
+    let Decision { appends, answer } = decide(&mut facts, &tx);
+    let mut done = Vec::new();
+    if let Some(list) = appends {
+        for (n, draft) in list {
+            let key = cells[n].to_string();
+            // A second one of its class is what INV-2 forbids: only a mutant decides that.
+            match tx.find(&key, draft.kind.class(), draft.id) {
+                None => tx.append(&key, draft)?,
+                Some(_) => tx.append_unchecked(&key, draft)?,
+            };
         }
-        (None, Some((Kind::Reject, _))) => return Ok(Change::Refused(Vec::new())),
-        (Some(_), None) => {
-            // The id added units: without a verdict the hold of this call would stay for ever.
-            tx.append(&key, draft(Kind::Reject, id, 0))?;
+        let lost = matches!(look, Need::Flag(..)) && tx.has(StoreMutant::FlagOnlyInRedis);
+        if !lost {
             tx.commit();
-            return Ok(Change::OtherUnits);
         }
-        (_, Some(_)) => return Ok(Change::OtherUnits),
+        done = tx.appended(cells.iter().copied());
     }
-    let fits = tx.staged.get(&key).is_some_and(|s| s.now.supply - units >= s.now.net);
-    if fits {
-        tx.append(&key, draft(Kind::TransferOut, id, units))?;
-        if let Some(to) = to.filter(|_| !tx.has(StoreMutant::TransferTwoTx)) {
-            tx.append(&to.to_string(), draft(Kind::Supply, id, units))?;
-        }
-    } else {
-        tx.append(&key, draft(Kind::Reject, id, 0))?;
-    }
-    let done = finish(&mut tx, cells);
-    Ok(if fits { Change::Done(done) } else { Change::Refused(done) })
+    Ok(match answer {
+        Upshot::Done => Change::Done(done),
+        Upshot::Refused => Change::Refused(done),
+        Upshot::OtherUnits => Change::OtherUnits,
+        Upshot::Illegal(flag) => Change::Illegal(flag),
+    })
 }
 
-pub(super) fn release(mut tx: Tx<'_>, cell: &CellId, orders: &[OrderId]) -> StoreResult<Appended> {
-    if !tx.lock([cell]) {
-        let what = format!("release on a cell without a row: {cell}");
-        return Err(StoreError::corrupt(tx.no, what));
-    }
-    let key = cell.to_string();
-    let twice = tx.has(StoreMutant::ReleaseNotIdempotent);
-    for id in orders.iter().map(|o| EntryId::from(*o)) {
-        let claim = tx.find(&key, Class::Verdict, id).filter(|e| e.kind == Kind::Claim);
-        let Some((buyer, qty)) = claim.map(|e| (e.buyer.clone(), e.qty)) else { continue };
-        let entry = Draft { buyer, ..draft(Kind::Release, id, qty) };
-        if tx.find(&key, Class::Release, id).is_none() {
-            tx.append(&key, entry)?;
-        } else if twice {
-            tx.append_unchecked(&key, entry)?;
+pub(super) fn supply(tx: Tx<'_>, cells: &[(CellId, i64)], id: EntryId) -> StoreResult<Change> {
+    let names: Vec<&CellId> = cells.iter().map(|c| &c.0).collect();
+    let units: Vec<i64> = cells.iter().map(|c| c.1).collect();
+    on_cells(tx, &names, Need::Use(id), |facts, _| decide::supply(facts, &units, id))
+}
+
+pub(super) fn flag(
+    tx: Tx<'_>,
+    cells: &[CellId],
+    (id, wanted): (EntryId, FlagWish<'_>),
+) -> StoreResult<Change> {
+    let names: Vec<&CellId> = cells.iter().collect();
+    let look = Need::Flag(id, wanted);
+    on_cells(tx, &names, look, |facts, _| decide::flag(facts, id, wanted))
+}
+
+pub(super) fn restore(
+    tx: Tx<'_>,
+    cell: &CellId,
+    (id, pause_seq): (EntryId, u64),
+) -> StoreResult<Change> {
+    on_cells(tx, &[cell], Need::LastFlag, |facts, _| decide::restore(facts, id, pause_seq))
+}
+
+pub(super) fn transfer(
+    tx: Tx<'_>,
+    (from, to): (&CellId, Option<&CellId>),
+    (id, units): (EntryId, i64),
+) -> StoreResult<Change> {
+    let cells: Vec<&CellId> = std::iter::once(from).chain(to).collect();
+    on_cells(tx, &cells, Need::Use(id), |facts, tx| {
+        if tx.has(StoreMutant::TransferTwoTx) {
+            facts.cells.truncate(1);
         }
-    }
-    let prev = tx.staged.get(&key).map(|s| s.prev).unwrap_or_default();
-    let done = finish(&mut tx, [cell]);
-    let entries = done.into_iter().next().map(|a| a.entries).unwrap_or_default();
-    Ok(Appended { cell: cell.clone(), prev, entries })
+        decide::transfer(facts, id, units)
+    })
+}
+
+pub(super) fn release(tx: Tx<'_>, cell: &CellId, orders: &[OrderId]) -> StoreResult<Appended> {
+    let no = tx.no;
+    let ids: Vec<EntryId> = orders.iter().map(|o| EntryId::from(*o)).collect();
+    let done = on_cells(tx, &[cell], Need::Claims(&ids), |facts, tx| {
+        if tx.has(StoreMutant::ReleaseNotIdempotent) {
+            let released = |e: &Entered| e.kind.class() == Class::Release;
+            facts.cells.iter_mut().for_each(|c| c.entries.retain(|e| !released(e)));
+        }
+        decide::release(facts, &ids)
+    })?;
+    let missing = || StoreError::corrupt(no, format!("release on a cell without a row: {cell}"));
+    let Change::Done(appended) = done else { return Err(missing()) };
+    appended.into_iter().next().ok_or_else(missing)
 }

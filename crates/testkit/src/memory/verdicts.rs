@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use domain::frame::Mode;
 use domain::kept::Kept;
-use domain::ledger::{Class, Draft, Kind};
-use domain::{CellId, OrderId};
+use domain::ledger::{Class, Kind};
+use domain::{CellId, OrderId, decide};
 use store::StoreResult;
 use store::port::{Ask, CellAsks, CellVerdicts, Skipped, UnrowedRange, Verdict};
 
@@ -50,7 +50,7 @@ pub(super) fn run(
             let old = existing(&tx, &key, ask.order, stale);
             verdicts.push(match old {
                 Some(v) => v,
-                None => decide(&mut tx, &key, ask)?,
+                None => decided(&mut tx, &key, ask)?,
             });
         }
         let unrowed = range(c, &verdicts, tx.at_ms);
@@ -100,23 +100,19 @@ fn existing(tx: &Tx<'_>, key: &str, order: OrderId, stale: Option<&Known>) -> Op
     found.map(|(kind, seq)| Verdict { kind, seq, fresh: false })
 }
 
-fn decide(tx: &mut Tx<'_>, key: &str, ask: &Ask) -> StoreResult<Verdict> {
-    let qty = i64::from(ask.qty);
+fn decided(tx: &mut Tx<'_>, key: &str, ask: &Ask) -> StoreResult<Verdict> {
     let now = tx.staged.get(key).map(|s| s.now).unwrap_or_default();
-    let unguarded = tx.has(StoreMutant::NoGuard);
-    let claim = ask.mode == Mode::Full && (now.fits(qty) || unguarded);
-    if !claim && tx.has(StoreMutant::RejectNotPersisted) {
-        return Ok(Verdict { kind: Kind::Reject, seq: now.seq, fresh: true });
+    let line = (ask.buyer.as_str(), ask.qty);
+    let mut draft = decide::verdict(&now, ask.mode, ask.order.into(), line);
+    let unguarded = ask.mode == Mode::Full && tx.has(StoreMutant::NoGuard);
+    if draft.kind == Kind::Reject && unguarded {
+        (draft.kind, draft.qty) = (Kind::Claim, i64::from(ask.qty));
     }
-    let draft = Draft {
-        kind: if claim { Kind::Claim } else { Kind::Reject },
-        id: ask.order.into(),
-        buyer: ask.buyer.as_str().to_owned(),
-        qty: if claim { qty } else { 0 },
-        payload: Vec::new(),
-    };
     let kind = draft.kind;
-    let seq = if claim && !now.fits(qty) {
+    if kind == Kind::Reject && tx.has(StoreMutant::RejectNotPersisted) {
+        return Ok(Verdict { kind, seq: now.seq, fresh: true });
+    }
+    let seq = if kind == Kind::Claim && !now.fits(draft.qty) {
         tx.append_unchecked(key, draft)?
     } else {
         tx.append(key, draft)?
