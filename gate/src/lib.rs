@@ -6,27 +6,15 @@
 //! under the rules of PROTOCOL 6.3. Deliberately absent: any write to a database on the buyers'
 //! side.
 
-mod admission;
-mod admitted;
-mod answer;
-mod body;
-mod buy;
-mod emit;
-mod front;
-mod http;
-mod keys;
-mod metadata;
+mod edge;
+mod entry;
 mod metrics;
-mod offers;
-mod orders;
-mod reserve;
-mod serve;
-mod soldout;
+mod sale;
+mod show;
 mod state;
-mod wait;
 
-pub use http::respond;
-pub use serve::listen;
+pub use edge::http::respond;
+pub use edge::serve::listen;
 pub use state::{Gate, Starting};
 
 /// What the gate counts, for the recorder and for `docs/metrics.md`.

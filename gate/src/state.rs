@@ -12,11 +12,11 @@ use runtime::{Config, Phase, Tasks};
 use view::{CatalogCache, GatePorts};
 use web::Tokens;
 
-use crate::admission::Admission;
-use crate::emit::Emit;
-use crate::offers::Offers;
-use crate::reserve::Reserve;
-use crate::wait::Waiters;
+use crate::entry::admission::Admission;
+use crate::sale::emit::Emit;
+use crate::sale::reserve::Reserve;
+use crate::show::offers::Offers;
+use crate::show::wait::Waiters;
 
 /// Why a gate could not be made: a line for the operator.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -29,8 +29,8 @@ pub struct LastFlag {
     pub note: Vec<u8>,
 }
 
-/// What a decision asks to know of ledgers besides the cells' rows. An id is looked for in all cells
-/// of the database.
+/// What a decision asks to know of ledgers besides the cells' rows. An id is looked for in all
+/// cells of the database.
 #[derive(Debug, Clone, Copy)]
 pub enum Need<'a> {
     /// What an id was used for, as supply or as verdict: for [`supply`] and [`transfer`].
@@ -152,7 +152,8 @@ pub struct FlagWish<'a> {
 }
 
 impl FlagWish<'_> {
-    /// True when a cell's last flag entry matters: an operator's pause ends the chain of a repair's.
+    /// True when a cell's last flag entry matters: an operator's pause ends the chain of a
+    /// repair's.
     pub fn looks_at_last_flag(&self) -> bool {
         self.note.is_empty() && self.to == Flag::Paused
     }

@@ -11,7 +11,7 @@ use runtime::Phase;
 use tokio::time::Instant;
 use web::Verified;
 
-use crate::admission::Asked;
+use crate::entry::admission::Asked;
 use crate::state::Gate;
 
 /// From where a request came, and when.

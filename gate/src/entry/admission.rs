@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use web::client::prefix;
 
-use crate::keys::Keys;
+use crate::entry::keys::Keys;
 use crate::metrics::METRICS;
 
 /// The limits of one gate.

@@ -11,7 +11,7 @@ use contract::buyers::Purchase;
 use domain::IdempotencyKey;
 use web::body::{Refusal, json, refuse};
 
-use crate::metadata;
+use crate::sale::metadata;
 
 /// Largest canonical metadata, bytes.
 const MAX_METADATA: usize = 1024;

@@ -28,11 +28,11 @@ use web::answer::{self, Answer};
 use web::client::{Said, client, is_trusted};
 use web::{Conn, message};
 
-use crate::admission::Asked;
-use crate::admitted::Arrival;
-use crate::buy;
-use crate::http;
+use crate::edge::http;
+use crate::entry::admission::Asked;
+use crate::entry::admitted::Arrival;
 use crate::metrics::{self, Outcome};
+use crate::sale::buy;
 use crate::state::Gate;
 
 /// What answers usually have room in.

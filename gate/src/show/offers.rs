@@ -14,7 +14,7 @@ use view::Known;
 use view::failed::{self, Down};
 use web::answer;
 
-use crate::answer::Handled;
+use crate::edge::answer::Handled;
 use crate::metrics::Outcome;
 use crate::state::Gate;
 

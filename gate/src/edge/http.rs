@@ -20,11 +20,13 @@ use web::client::{Said, client};
 use web::message::{Whole, authorization};
 use web::{Bound, Conn, Service};
 
-use crate::admitted::{Arrival, Stranger};
-use crate::answer::{Handled, ended};
+use crate::edge::answer::{Handled, ended};
+use crate::edge::front;
+use crate::entry::admitted::{Arrival, Stranger};
 use crate::metrics::{self, METRICS, Outcome};
+use crate::sale::{body, buy};
+use crate::show::{offers, orders};
 use crate::state::Gate;
-use crate::{body, buy, front, offers, orders};
 
 /// What a purchase says before its body.
 pub(crate) struct Head<'a> {

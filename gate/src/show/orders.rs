@@ -20,10 +20,10 @@ use tokio::time::Instant;
 use view::failed::{self, Down};
 use web::{answer, body as read};
 
-use crate::admitted::Admitted;
-use crate::answer::Handled;
-use crate::body;
+use crate::edge::answer::Handled;
+use crate::entry::admitted::Admitted;
 use crate::metrics::{METRICS, Outcome};
+use crate::sale::body;
 use crate::state::Gate;
 
 /// Where an order stands that has no row yet.

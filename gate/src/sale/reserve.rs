@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use cells::port::{CellError, Cells, Mark, Refusal, ReserveCall, ReserveItem, Reserved, Wait};
 use domain::frame::Sealed;
 use domain::{CellId, Identity};
@@ -24,38 +25,12 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use view::Known;
 
-use crate::emit::{Emit, Held, Place, Tell};
 use crate::metrics::METRICS;
-use crate::soldout::SoldOut;
+use crate::sale::emit::{Emit, Held};
+use crate::sale::place::{Answered, Place, Told, What};
+use crate::sale::soldout::SoldOut;
 
-/// What became of one reserve.
-#[derive(Debug)]
-pub(crate) struct Done {
-    /// The script's word, or why there is none.
-    pub result: Result<Reserved, CellError>,
-    /// True when an attempt of this request may have run without an answer.
-    pub unknown: bool,
-    /// False when the replicas that were waited for did not have the hold in time: a failover may
-    /// lose it, so nobody says `accepted`, and nobody publishes it: it could take the unit from an
-    /// order that was accepted after the loss.
-    pub replicated: bool,
-    /// Where the cell stood; `redis_ms` 0 without an answer.
-    pub mark: Mark,
-    /// When the answered call was sent: what its answer tells may be as old as this.
-    pub at: Instant,
-    /// The request's place in the log's queue, if it was not used.
-    pub place: Option<Place>,
-    /// Of a new hold: whether the log gave its receipt.
-    pub receipt: Option<bool>,
-}
-
-impl Done {
-    /// How old a hold from `t_ms` was when the script answered.
-    pub fn age(&self, t_ms: u64) -> Duration {
-        Duration::from_millis(self.mark.redis_ms.saturating_sub(t_ms))
-    }
-}
-
+/// A line that waits for the script, with its place in the log and who waits for it.
 struct Waiting {
     item: ReserveItem,
     caller: Caller,
@@ -63,35 +38,33 @@ struct Waiting {
 
 struct Caller {
     place: Place,
-    tell: oneshot::Sender<Done>,
+    tell: oneshot::Sender<Told>,
 }
 
 impl Caller {
-    fn done(
+    /// Tells what became of the line, or gives it back: a new hold that no failover loses goes on
+    /// to the log with who waits for it.
+    fn hear(
         self,
-        result: Result<Reserved, CellError>,
+        (reserved, payload): (Reserved, Bytes),
         (unknown, replicated): (bool, bool),
         (mark, at): (Mark, Instant),
-    ) -> (oneshot::Sender<Done>, Done) {
-        let place = Some(self.place);
-        (self.tell, Done { result, unknown, replicated, mark, at, place, receipt: None })
-    }
-}
-
-/// A new hold that no failover loses goes on to the log, with its request; anything else is told at
-/// once.
-fn hand_on(item: ReserveItem, (tell, mut done): (oneshot::Sender<Done>, Done)) -> Option<Held> {
-    let t_ms = match done.result {
-        Ok(Reserved::New { t_ms }) if done.replicated => t_ms,
-        _ => {
-            let _ = tell.send(done);
-            return None;
+    ) -> Option<Held> {
+        let Self { place, tell } = self;
+        match reserved {
+            Reserved::New { t_ms } if replicated => {
+                // How old the hold was when the script answered.
+                let age = Duration::from_millis(mark.redis_ms.saturating_sub(t_ms));
+                let sealed = Sealed { t_ms, payload };
+                Some(Held { place, sealed, age, seen: at, unknown, tell })
+            }
+            reserved => {
+                let what = What::Answered(Answered { reserved, replicated, mark, at, place });
+                let _ = tell.send(Told { unknown, what });
+                None
+            }
         }
-    };
-    let place = done.place.take()?;
-    let sealed = Sealed { t_ms, payload: item.payload };
-    let (age, seen) = (done.age(t_ms), done.at);
-    Some(Held { place, sealed, age, seen, tell: Tell::Reserved(tell, done) })
+    }
 }
 
 #[derive(Default)]
@@ -178,7 +151,7 @@ impl Reserve {
         known: &Arc<Known>,
         item: ReserveItem,
         place: Place,
-    ) -> Option<oneshot::Receiver<Done>> {
+    ) -> Option<oneshot::Receiver<Told>> {
         let (tell, done) = oneshot::channel();
         let start = {
             let mut q = lane.queue.lock();
@@ -252,17 +225,14 @@ impl Reserve {
                 for ((caller, item), result) in
                     callers.into_iter().zip(call.items).zip(reply.results)
                 {
-                    let done =
-                        caller.done(Ok(result), (unknown, reply.replicated), (reply.mark, at));
-                    held.extend(hand_on(item, done));
+                    let line = (result, item.payload);
+                    held.extend(caller.hear(line, (unknown, reply.replicated), (reply.mark, at)));
                 }
                 self.emit.publish(held);
             }
-            Err(e) => {
+            Err(_) => {
                 for caller in callers {
-                    let nowhere = (Mark::default(), at);
-                    let (tell, done) = caller.done(Err(e.clone()), (unknown, false), nowhere);
-                    let _ = tell.send(done);
+                    let _ = caller.tell.send(Told { unknown, what: What::Silence });
                 }
             }
         }

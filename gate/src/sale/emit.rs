@@ -15,36 +15,11 @@ use parking_lot::Mutex;
 use runtime::config::PublishConfig;
 use runtime::mutant::{self, Mutant};
 use runtime::{Tasks, caught};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
 use crate::metrics::METRICS;
-use crate::reserve::Done;
-
-/// A place in a partition's queue; held until the receipt.
-#[derive(Debug)]
-pub(crate) struct Place {
-    partition: u16,
-    _permit: OwnedSemaphorePermit,
-}
-
-/// Who hears of the receipt.
-pub(crate) enum Tell {
-    /// A request that found its hold there and publishes it again.
-    Receipt(oneshot::Sender<bool>),
-    /// A request that took a new hold: it is woken once, with hold and receipt.
-    Reserved(oneshot::Sender<Done>, Done),
-}
-
-impl Tell {
-    /// `true` = receipt, anything else is unknown. Nobody may be listening any more.
-    fn receipt(self, got: bool) {
-        match self {
-            Tell::Receipt(tell) => drop(tell.send(got)),
-            Tell::Reserved(tell, done) => drop(tell.send(Done { receipt: Some(got), ..done })),
-        }
-    }
-}
+use crate::sale::place::{Place, Told, What};
 
 /// One held order on its way to the log.
 pub(crate) struct Held {
@@ -53,10 +28,19 @@ pub(crate) struct Held {
     /// How old the first hold was when the script answered, at `seen`.
     pub age: Duration,
     pub seen: Instant,
-    pub tell: Tell,
+    /// True when an attempt of the call that took it may have run without an answer.
+    pub unknown: bool,
+    /// Whoever waits; nobody may be listening any more.
+    pub tell: oneshot::Sender<Told>,
 }
 
 impl Held {
+    /// `true` = receipt, anything else is unknown.
+    fn receipt(self, receipt: bool) {
+        let what = What::Published { t_ms: self.sealed.t_ms, receipt };
+        let _ = self.tell.send(Told { unknown: self.unknown, what });
+    }
+
     /// The first publish must start before this.
     fn until(&self, max_age_ms: u64) -> Instant {
         self.seen + Duration::from_millis(max_age_ms).saturating_sub(self.age)
@@ -150,7 +134,7 @@ impl Emit {
             let Some(next) = waiting.pop_front() else { break };
             if next.until(self.cfg.max_age_ms) < now && !mutant::on(Mutant::MaxAgeIgnored) {
                 METRICS.too_old.increment(1);
-                next.tell.receipt(false);
+                next.receipt(false);
                 continue;
             }
             bytes += size;
@@ -183,7 +167,7 @@ impl Emit {
             }
         };
         for held in batch {
-            held.tell.receipt(receipt);
+            held.receipt(receipt);
         }
     }
 
