@@ -76,6 +76,8 @@ async fn post(config: &Config, path: &str, body: String) -> Result<(u16, String)
         ))
     };
     let client = Client::new(address, &Files::default()).map_err(|e| fail(&e))?;
+    // A report has a part for each difference.
+    let client = client.reading(256 << 20);
     let request = client
         .request_as(&config.admin.token, "POST", path)
         .header("content-type", "application/json")

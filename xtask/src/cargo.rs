@@ -134,8 +134,7 @@ pub fn ci(base: u16) -> Result<u8> {
 }
 
 /// The build of the embedded default, with neither Redis nor Pulsar compiled in, refuses both.
-const DEFAULT: [&str; 6] =
-    ["test", "--quiet", "--workspace", "--test", "e2e_life", "without_the_feature"];
+const DEFAULT: [&str; 5] = ["test", "--quiet", "--test", "e2e_life", "without_the_feature"];
 
 /// Licences, sources and doubled crates; the list of advisories is not on every machine.
 const DENY: [&str; 5] = ["deny", "check", "bans", "licenses", "sources"];

@@ -4,10 +4,10 @@
 //! Handles are made when they are first needed, which is after the recorder of the process is
 //! there; the registry is asked then, and never again.
 
+use arc_swap::ArcSwap;
 use metrics::Label;
 pub use metrics::{Counter, Gauge, Histogram};
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
-use parking_lot::RwLock;
 
 /// What a metric is called and what it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,9 +28,13 @@ impl Described {
         self.help.trim()
     }
 
-    /// Tells the recorder of this process.
+    /// Tells the recorder of this process. A counter without labels is there from now on, with 0:
+    /// who watches its growth misses no first one.
     pub(crate) fn tell(&self) {
         let (name, help) = (self.name, self.help());
+        if self.kind == Counter::KIND && self.labels.is_empty() {
+            Counter::made(name, Vec::new()).increment(0);
+        }
         match self.kind {
             Counter::KIND => describe_counter!(name, help),
             Gauge::KIND => describe_gauge!(name, help),
@@ -41,7 +45,7 @@ impl Described {
 }
 
 /// A counter, a gauge or a histogram.
-pub trait Handle: Clone {
+pub trait Handle: 'static {
     /// Its kind's name.
     const KIND: &'static str;
     /// The handle of this name with these labels.
@@ -70,30 +74,31 @@ impl Handle for Histogram {
 }
 
 /// The handles of a metric with labels. `L` is an enum or a pair of them, so there are few.
-pub struct By<L, H> {
+pub struct By<L, H: 'static> {
     name: &'static str,
     labels: fn(L) -> Vec<Label>,
-    made: RwLock<Vec<(L, H)>>,
+    /// Read without writing anything that other cores read.
+    made: ArcSwap<Vec<(L, &'static H)>>,
 }
 
 impl<L: Copy + PartialEq, H: Handle> By<L, H> {
     /// None was made yet.
-    pub const fn new(name: &'static str, labels: fn(L) -> Vec<Label>) -> Self {
-        Self { name, labels, made: RwLock::new(Vec::new()) }
+    pub fn new(name: &'static str, labels: fn(L) -> Vec<Label>) -> Self {
+        Self { name, labels, made: ArcSwap::default() }
     }
 
     /// The handle of this value.
-    pub fn of(&self, value: L) -> H {
-        let find = |made: &[(L, H)]| made.iter().find(|(v, _)| *v == value).map(|(_, h)| h.clone());
-        if let Some(handle) = find(&self.made.read()) {
+    pub fn of(&self, value: L) -> &'static H {
+        if let Some((_, handle)) = self.made.load().iter().find(|(v, _)| *v == value) {
             return handle;
         }
-        let mut made = self.made.write();
-        find(&made).unwrap_or_else(|| {
-            let handle = H::made(self.name, (self.labels)(value));
-            made.push((value, handle.clone()));
-            handle
-        })
+        // For good, as the recorder keeps them too; of two at once both count for the same.
+        let handle: &'static H = Box::leak(Box::new(H::made(self.name, (self.labels)(value))));
+        self.made.rcu(|made| {
+            let others = made.iter().filter(|(v, _)| *v != value).copied();
+            others.chain([(value, handle)]).collect::<Vec<_>>()
+        });
+        handle
     }
 }
 
@@ -230,6 +235,7 @@ mod tests {
         }
         assert_eq!(Some::DESCRIBED[2].labels, ["a", "b"]);
         // One handle per value, however often it is asked for.
-        assert_eq!(ALL.one.made.read().len(), 2);
+        assert_eq!(ALL.one.made.load().len(), 2);
+        assert!(std::ptr::eq(ALL.one.of(true), ALL.one.of(true)));
     }
 }

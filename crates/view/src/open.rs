@@ -8,7 +8,7 @@ use crate::operate::{OperateError, Reconcile};
 /// Who opened an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opened {
-    /// This call.
+    /// This call; or another that wrote its ledgers between this one's look and its own write.
     Here,
     /// Another one, before or right now: its views may still be on their way.
     Elsewhere,

@@ -19,9 +19,10 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::client::legacy::{self, ResponseFuture};
 use hyper_util::rt::TokioExecutor;
+use runtime::config::without_password;
 use runtime::tls::Files;
 
-/// The largest body that is read.
+/// The largest body that is read, unless the client reads more.
 const MAX_BODY: usize = 4 << 20;
 
 /// Why there is no answer.
@@ -30,7 +31,7 @@ pub enum SendError {
     /// No connection, or no TLS on it.
     #[error("{0}")]
     NotSent(String),
-    /// Sent, then silence, a broken connection or a body of more than 4 MiB.
+    /// Sent, then silence, a broken connection or a body that is too large.
     #[error("{0}")]
     NoAnswer(String),
 }
@@ -54,6 +55,8 @@ pub struct Client {
     connections: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     scheme: Scheme,
     authority: Authority,
+    /// The largest body that is read.
+    most: usize,
 }
 
 impl Client {
@@ -66,13 +69,20 @@ impl Client {
         tcp.enforce_http(false);
         let tls = HttpsConnectorBuilder::new().with_tls_config(files.client()?);
         let connector = tls.https_or_http().enable_http1().wrap_connector(tcp);
-        Ok(Self { connections: over(&connector), connector, scheme, authority })
+        let (connections, most) = (over(&connector, usize::MAX), MAX_BODY);
+        Ok(Self { connections, connector, scheme, authority, most })
     }
 
-    /// The same server over connections of its own: one, when its requests follow each other.
+    /// The same server over connections of its own, of which one is kept.
     #[must_use]
     pub fn alone(&self) -> Self {
-        Self { connections: over(&self.connector), ..self.clone() }
+        Self { connections: over(&self.connector, 1), ..self.clone() }
+    }
+
+    /// The same with bodies of up to so many bytes; 4 MiB by default.
+    #[must_use]
+    pub fn reading(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
     /// Begins a request; a path that is none is the error of its `body`.
@@ -97,7 +107,7 @@ impl Client {
         limit: Duration,
     ) -> Result<Reply, SendError> {
         let connection = capture_connection(&mut request);
-        let answer = whole(self.connections.request(request));
+        let answer = whole(self.connections.request(request), self.most);
         match tokio::time::timeout(limit, answer).await {
             Ok(done) => done,
             Err(_) if connection.connection_metadata().is_none() => {
@@ -116,12 +126,17 @@ impl std::fmt::Display for Client {
 
 fn over(
     connector: &HttpsConnector<HttpConnector>,
+    idle: usize,
 ) -> legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>> {
-    legacy::Client::builder(TokioExecutor::new()).build(connector.clone())
+    let mut builder = legacy::Client::builder(TokioExecutor::new());
+    builder.pool_max_idle_per_host(idle).build(connector.clone())
 }
 
 fn place(server: &str) -> Result<(Scheme, Authority), String> {
-    let wrong = || format!("{server}: expected http://host:port or https://host:port");
+    let wrong = || {
+        let server = without_password(server);
+        format!("{server}: expected http://host:port or https://host:port, and nothing else")
+    };
     let text = server.trim_end_matches('/');
     // What is no URL with a host is `host:port`.
     let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
@@ -140,13 +155,13 @@ fn place(server: &str) -> Result<(Scheme, Authority), String> {
     Err(wrong())
 }
 
-async fn whole(answer: ResponseFuture) -> Result<Reply, SendError> {
+async fn whole(answer: ResponseFuture, most: usize) -> Result<Reply, SendError> {
     let answer = answer.await.map_err(|e| match e.is_connect() {
         true => SendError::NotSent(told(&e)),
         false => SendError::NoAnswer(told(&e)),
     })?;
     let (parts, body) = answer.into_parts();
-    let body = Limited::new(body, MAX_BODY).collect().await;
+    let body = Limited::new(body, most).collect().await;
     let body = body.map_err(|e| SendError::NoAnswer(told(&*e)))?.to_bytes();
     Ok(Reply { status: parts.status, headers: parts.headers, body })
 }
@@ -245,6 +260,12 @@ mod tests {
         ] {
             assert_eq!(ok(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_not_shown() {
+        let error = Client::new("https://me:hunter2@h:1/x", &Files::default()).unwrap_err();
+        assert!(!error.contains("hunter2") && error.contains("expected http"), "{error}");
     }
 
     #[tokio::test]

@@ -69,8 +69,8 @@ fn log(c: &Config) -> Vec<String> {
             "log.url: pulsar://host:port or pulsar+ssl://host:port",
         ),
         (
-            pulsar && !starts(&c.admin_url, ["http://", "https://"]),
-            "log.admin_url: http://host:port or https://host:port",
+            pulsar && (!starts(&c.admin_url, ["http://", "https://"]) || !is_bare(&c.admin_url)),
+            "log.admin_url: http://host:port or https://host:port, and nothing else",
         ),
         (!c.token.is_empty() && set(&c.token_file), "log.token: or its file, not both"),
         (pulsar && secret && half, "log.token: log.url and log.admin_url with TLS, or neither"),
@@ -80,6 +80,12 @@ fn log(c: &Config) -> Vec<String> {
 
 fn told(all: &[(bool, &str)]) -> Vec<String> {
     all.iter().filter(|(wrong, _)| *wrong).map(|(_, text)| (*text).to_owned()).collect()
+}
+
+/// True for a URL that is a host, with or without a port: nothing else of it would be used.
+fn is_bare(url: &str) -> bool {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest.trim_end_matches('/'));
+    !rest.is_empty() && !rest.contains(['@', '/', '?', '#'])
 }
 
 fn has_password(url: &str) -> bool {
@@ -154,6 +160,9 @@ mod tests {
                 "with TLS, or neither",
             ),
             (&["log.backend=pulsar", "log.admin_url=httpx://h"], "https://"),
+            (&["log.backend=pulsar", "log.admin_url=http://me:hunter2@h:1"], "nothing else"),
+            (&["log.backend=pulsar", "log.admin_url=https://h/admin"], "nothing else"),
+            (&["log.backend=pulsar", "log.admin_url=https://"], "nothing else"),
             (
                 &["store.databases=[\"mysql://me:hunter2@h/d\"]", "store.password_file=/p"],
                 "store.databases[0]: has a password",

@@ -87,10 +87,15 @@ fn on_cells(
     if let Some(list) = appends {
         for (n, draft) in list {
             let key = cells[n].to_string();
-            // A second one of its class is what INV-2 forbids: only a mutant decides that.
-            match tx.find(&key, draft.kind.class(), draft.id) {
-                None => tx.append(&key, draft)?,
-                Some(_) => tx.append_unchecked(&key, draft)?,
+            // A second one of its class is what INV-2 forbids: only a mutant gets that far.
+            let taken = tx.find(&key, draft.kind.class(), draft.id).is_some();
+            match (taken, tx.has(StoreMutant::ReleaseNotIdempotent)) {
+                (false, _) => tx.append(&key, draft)?,
+                (true, true) => tx.append_unchecked(&key, draft)?,
+                (true, false) => {
+                    let what = format!("{key} has a {:?} of {:?}", draft.kind, draft.id);
+                    return Err(StoreError::corrupt(tx.no, what));
+                }
             };
         }
         let lost = matches!(look, Need::Flag(..)) && tx.has(StoreMutant::FlagOnlyInRedis);

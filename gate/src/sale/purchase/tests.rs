@@ -72,20 +72,21 @@ fn of_all_ways_none_breaks_a_rule() {
     assert!(ways.len() > 500, "{}", ways.len());
     for (way, end) in ways {
         let any = |f: &dyn Fn(&Happened) -> bool| way.iter().any(f);
-        let unknown = any(&|e| matches!(e, Happened::Reserve { unknown: true, .. }));
         let reserves = way.iter().filter(|e| matches!(e, Happened::Reserve { .. })).count();
-        let told = any(&|e| {
-            matches!(
-                e,
-                Happened::Receipt(true)
-                    | Happened::Reserve { reply: ScriptSays::New { receipt: true }, .. }
-                    | Happened::Ledger(LedgerSays::Claimed)
-            )
-        });
         assert!(reserves <= 2, "{way:?}: a third reserve");
         match end {
             // Only what the log or the ledger has is accepted.
-            Ending::Accepted => assert!(told, "{way:?}"),
+            Ending::Accepted => {
+                let told = matches!(
+                    way.last(),
+                    Some(
+                        Happened::Receipt(true)
+                            | Happened::Reserve { reply: ScriptSays::New { receipt: true }, .. }
+                            | Happened::Ledger(LedgerSays::Claimed)
+                    )
+                );
+                assert!(told, "{way:?}");
+            }
             Ending::Unconfirmed => {}
             Ending::Row | Ending::Conflict => {
                 let seen = |e: &Happened| {
@@ -98,33 +99,57 @@ fn of_all_ways_none_breaks_a_rule() {
             Ending::Rejected => {
                 assert!(any(&|e| *e == Happened::Ledger(LedgerSays::Rejected)), "{way:?}")
             }
-            Ending::Denial(no) => {
-                assert!(!unknown, "{way:?}: {no:?}, and an attempt may have run");
-                let hold = any(&|e| {
-                    let held = |r: &ScriptSays| {
-                        matches!(r, ScriptSays::New { .. } | ScriptSays::Held { .. })
-                    };
-                    matches!(e, Happened::Reserve { reply, .. } if held(reply))
-                });
-                assert!(!hold, "{way:?}: {no:?}, and there is a hold");
-                // Somebody who has or had something is refused only when nobody knows the order.
-                let last = way.iter().rev().find_map(|e| match e {
-                    Happened::Reserve { reply, .. } => Some(*reply),
-                    Happened::Receipt(_)
-                    | Happened::Row(_)
-                    | Happened::Key(_)
-                    | Happened::Ledger(_) => None,
-                });
-                if let Some(ScriptSays::Refused { known: true, .. }) = last {
-                    let three = [
-                        Happened::Row(RowFound::Nothing),
-                        Happened::Key(RowFound::Nothing),
-                        Happened::Ledger(LedgerSays::Nothing),
-                    ];
-                    assert!(way.ends_with(&three), "{way:?}: {no:?}");
-                }
-            }
+            Ending::Denial(no) => denied_rightly(&way, no),
         }
+    }
+}
+
+/// "No" is said to nobody whose order may be somewhere.
+fn denied_rightly(way: &[Happened], no: Denial) {
+    let any = |f: &dyn Fn(&Happened) -> bool| way.iter().any(f);
+    let unknown = any(&|e| matches!(e, Happened::Reserve { unknown: true, .. }));
+    assert!(!unknown, "{way:?}: {no:?}, and an attempt may have run");
+    let hold = any(&|e| {
+        let held = |r: &ScriptSays| matches!(r, ScriptSays::New { .. } | ScriptSays::Held { .. });
+        matches!(e, Happened::Reserve { reply, .. } if held(reply))
+    });
+    assert!(!hold, "{way:?}: {no:?}, and there is a hold");
+    // Somebody who has or had something is refused only when nobody knows the order.
+    let last = way.iter().rev().find_map(|e| match e {
+        Happened::Reserve { reply, .. } => Some(*reply),
+        Happened::Receipt(_) | Happened::Row(_) | Happened::Key(_) | Happened::Ledger(_) => None,
+    });
+    // And nobody whose order may be somewhere.
+    let nowhere = match last {
+        Some(
+            ScriptSays::Refused { .. }
+            | ScriptSays::NotOpen
+            | ScriptSays::Missing
+            | ScriptSays::Late
+            | ScriptSays::NoRoom
+            | ScriptSays::Silence,
+        ) => true,
+        Some(ScriptSays::Returning) => {
+            let down = [Happened::Key(RowFound::Down), Happened::Ledger(LedgerSays::Down)];
+            way.last().is_some_and(|e| down.contains(e))
+        }
+        Some(
+            ScriptSays::New { .. }
+            | ScriptSays::Held { .. }
+            | ScriptSays::Verdict
+            | ScriptSays::Fenced
+            | ScriptSays::Conflict,
+        )
+        | None => false,
+    };
+    assert!(nowhere, "{way:?}: {no:?}");
+    if let Some(ScriptSays::Refused { known: true, .. }) = last {
+        let three = [
+            Happened::Row(RowFound::Nothing),
+            Happened::Key(RowFound::Nothing),
+            Happened::Ledger(LedgerSays::Nothing),
+        ];
+        assert!(way.ends_with(&three), "{way:?}: {no:?}");
     }
 }
 
