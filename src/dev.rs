@@ -108,8 +108,8 @@ pub(crate) async fn run(mut config: Config) -> Result<(), Exit> {
     let ports = wire::ports(&config, &tasks, RedisClient::Hot).await?;
     writer::spawn(&tasks, &ports.writer(), &(&config.writer).into());
     drain_log(&ports).await?;
-    let reconciler =
-        Reconciler::new(ports.reconciler(), (&config.reconciler).into(), &config.publish);
+    let settings = reconciler::Settings::new(&config.reconciler, &config.publish);
+    let reconciler = Reconciler::new(&ports.reconciler(), &settings);
     load_cells(&ports, &reconciler).await?;
     demo_offer(&ports, &reconciler).await?;
     reconciler.spawn(&tasks);

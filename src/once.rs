@@ -22,8 +22,8 @@ pub(crate) async fn here(config: &Config, ports: Ports, args: &ReconcilerArgs) -
         Some(id) => Some(known(&ports, id).await?),
         None => None,
     };
-    let reconciler =
-        Reconciler::new(ports.reconciler(), (&config.reconciler).into(), &config.publish);
+    let settings = reconciler::Settings::new(&config.reconciler, &config.publish);
+    let reconciler = Reconciler::new(&ports.reconciler(), &settings);
     let report = reconciler.reconcile(offer.as_ref(), args.dry_run).await;
     let report = report.map_err(|e| Exit::unavailable(e.to_string()))?;
     runtime::say!("{}", desk::report_json(&report));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use runtime::{Config, Phase, Tasks, telemetry};
 use tokio::time::Instant;
-use writer::{Rewind, RewindError, Rewound};
+use writer::{Lost, Rewind, RewindError, Rewound};
 
 use crate::Exit;
 use crate::cli::RewindArgs;
@@ -38,7 +38,8 @@ pub(crate) async fn run(mut config: Config, args: &RewindArgs) -> Result<(), Exi
             "--since is more than log.retention_hours = {hours} ago: the log may begin later"
         );
     }
-    let rewind = Rewind::new(ports.writer(), (&config.writer).into(), (args.database, since_ms));
+    let lost = Lost { db: args.database, since_ms };
+    let rewind = Rewind::new(ports.writer(), &(&config.writer).into(), lost);
     let mut told = Instant::now();
     let done = rewind.run(|place, sums| {
         if told.elapsed() >= TELL_EVERY {

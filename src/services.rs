@@ -54,8 +54,8 @@ pub(crate) async fn gate(config: Config) -> Result<(), Exit> {
     let handle = begin(&config, &tasks)?;
     let hot = wire::ports(&config, &tasks, RedisClient::Hot).await?;
     let tools = wire::tools(&config, &hot).await?;
-    let reconciler =
-        Reconciler::new(tools.reconciler(), (&config.reconciler).into(), &config.publish);
+    let settings = reconciler::Settings::new(&config.reconciler, &config.publish);
+    let reconciler = Reconciler::new(&tools.reconciler(), &settings);
     let gate = start_gate(&config, hot, &tasks, (buyers, operators), (reconciler, handle)).await?;
     runtime::say!("gate on {}, admin on {}", config.gate.listen, config.admin.listen);
     until_end(&config, &tasks, Some(&gate)).await
@@ -164,8 +164,8 @@ pub(crate) async fn reconciler(mut config: Config, args: &ReconcilerArgs) -> Res
     let listener = bind("reconciler.listen", &config.reconciler.listen).await?;
     let handle = begin(&config, &tasks)?;
     let ports = wire::ports(&config, &tasks, RedisClient::Tools).await?;
-    let reconciler =
-        Reconciler::new(ports.reconciler(), (&config.reconciler).into(), &config.publish);
+    let settings = reconciler::Settings::new(&config.reconciler, &config.publish);
+    let reconciler = Reconciler::new(&ports.reconciler(), &settings);
     probes(&tasks, &reconciler.ready(), handle).spawn(listener);
     reconciler.spawn(&tasks);
     runtime::say!("reconciler, probes on {}", config.reconciler.listen);

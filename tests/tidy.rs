@@ -11,6 +11,7 @@
 
 mod tidy_docs;
 mod tidy_read;
+mod tidy_shape;
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -130,19 +131,20 @@ fn urls_name_nobodys_server() {
 
 /// Every member and what it may use, without the common first part of their names. What a test
 /// uses is no arrow of the product.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("domain", &[]),
     ("runtime", &[]),
+    ("mutants", &[]),
     ("contract", &["domain"]),
     ("web", &["contract", "domain", "runtime"]),
     ("log", &["runtime", "web"]),
     ("lua", &["domain", "runtime"]),
     ("store", &["domain", "runtime"]),
     ("view", &["domain", "log", "lua", "runtime", "store"]),
-    ("gate", &["contract", "domain", "log", "lua", "runtime", "store", "view", "web"]),
-    ("desk", &["contract", "domain", "log", "lua", "runtime", "store", "view", "web"]),
-    ("writer", &["domain", "log", "lua", "runtime", "store", "view"]),
-    ("reconciler", &["domain", "log", "lua", "runtime", "store", "view"]),
+    ("gate", &["contract", "domain", "log", "lua", "mutants", "runtime", "store", "view", "web"]),
+    ("desk", &["contract", "domain", "log", "lua", "mutants", "store", "view", "web"]),
+    ("writer", &["domain", "log", "lua", "mutants", "runtime", "store", "view"]),
+    ("reconciler", &["domain", "log", "lua", "mutants", "runtime", "store", "view"]),
     ("loadtest", &["contract", "domain", "lua", "runtime", "store", "web"]),
     (
         "sluicegate",
@@ -174,6 +176,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
             "gate",
             "log",
             "lua",
+            "mutants",
             "reconciler",
             "runtime",
             "store",

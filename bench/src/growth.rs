@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use domain::{CellId, EntryId, Flag, OfferId, OrderId, Payload};
-use reconciler::Reconciler;
+use reconciler::{Reconciler, Settings};
 use runtime::{Config, Phase, Tasks};
 use testkit::mariadb::Server;
 use testkit::own::Own;
@@ -103,8 +103,8 @@ impl Grown {
         config.store.databases.truncate(1);
         let tasks = Tasks::new();
         let ports = stand::ports(&config, LogKind::Real, &tasks).await?;
-        let (settings, publish) = ((&config.reconciler).into(), &config.publish);
-        let reconciler = Reconciler::new(ports.reconciler(), settings, publish);
+        let settings = Settings::new(&config.reconciler, &config.publish);
+        let reconciler = Reconciler::new(&ports.reconciler(), &settings);
         let offer: OfferId = format!("grown-{:016x}", ports.unique.next()).parse()?;
         let units = 10 * size as i64 + 1_000_000;
         ports.store.put_offer(&stand::described(&offer, units, Some(1000))).await?;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use domain::{CampaignId, Identity, Offer, OfferId, Price, Tenant};
 use gate::Gate;
 use orderlog::port::{Consumer, LogError, OrderLog, Partition, Reader};
-use reconciler::Reconciler;
+use reconciler::{Reconciler, Settings};
 use runtime::{Config, Phase, Tasks};
 use store::{Init, Shards, SqlStore, StoreConfig};
 use view::Ports;
@@ -120,8 +120,8 @@ impl Stand {
         if kind == LogKind::Real {
             writer::spawn(&tasks, &ports.writer(), &(&config.writer).into());
         }
-        let reconciler =
-            Reconciler::new(ports.reconciler(), (&config.reconciler).into(), &config.publish);
+        let settings = Settings::new(&config.reconciler, &config.publish);
+        let reconciler = Reconciler::new(&ports.reconciler(), &settings);
         let gate = Gate::new(config, ports.gate(), &tasks)?;
         gate.start().await?;
         let listener = web::bind("127.0.0.1:0").await?;

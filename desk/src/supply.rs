@@ -9,7 +9,7 @@ use contract::operators::Supply;
 use contract::{Problem, Reason};
 use domain::supply::Transfer;
 use domain::{CellId, EntryId, Kind, Nonce};
-use runtime::mutant::{self, Mutant};
+use mutants::Mutant;
 use store::port::Change;
 use web::answer::Answer;
 
@@ -70,7 +70,7 @@ async fn remove(
     let ports = &shop.ports;
     let found = ports.store.find_verdicts(cell, &[request]).await.map_err(input::down)?;
     let decided = found.first().is_some_and(Option::is_some);
-    if !decided && !mutant::on(Mutant::TransferNoHold) {
+    if needs_hold(decided) {
         hold(shop, request, cell, units).await?;
     }
     let change = ports.store.transfer(request, cell, None, units).await;
@@ -80,6 +80,14 @@ async fn remove(
         shop.follow.catch_up(cell).await;
     }
     Ok(change)
+}
+
+/// Units leave a cell only while no order can take them (INV-1).
+fn needs_hold(decided: bool) -> bool {
+    if mutants::on(Mutant::TransferNoHold) {
+        return false;
+    }
+    !decided
 }
 
 async fn hold(shop: &Shop<'_>, request: EntryId, cell: &CellId, units: u32) -> Result<(), Problem> {

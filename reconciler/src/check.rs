@@ -1,14 +1,18 @@
 //! Comparing one cell: exact at any time, because the ledger up to W is immutable (INV-3).
 
-use cells::port::CellView;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cells::port::{CellView, Cells};
 use domain::drift::{self, DriftKind};
 use domain::ledger::refold;
 use domain::{CellId, Kind, Totals};
-use runtime::mutant::{self, Mutant};
+use mutants::Mutant;
 use store::port::Proven;
+use store::{LedgerRead, Marks};
 use view::{Drift, OperateError};
 
-use crate::{Reconciler, down};
+use crate::down::down;
 
 /// Entries of one read of a ledger that may be broken.
 const PAGE: u64 = 512;
@@ -28,24 +32,33 @@ pub(crate) struct Compared {
     pub kind: Option<DriftKind>,
 }
 
-impl Reconciler {
+/// The step.
+pub(crate) struct Compare {
+    pub cells: Arc<dyn Cells>,
+    pub ledger: Arc<dyn LedgerRead>,
+    pub marks: Arc<dyn Marks>,
+    /// An apply on a bad day takes as long.
+    pub late_after: Duration,
+}
+
+impl Compare {
     /// Reads the view, then the ledger at its W, then the cell row.
-    pub(crate) async fn compare(&self, cell: &CellId) -> Result<Compared, OperateError> {
-        let view = self.ports.cells.snapshot(cell).await.map_err(down)?;
+    pub async fn run(&self, cell: &CellId) -> Result<Compared, OperateError> {
+        let view = self.cells.snapshot(cell).await.map_err(down)?;
         let at_w = match &view {
-            Some(v) => self.ports.store.at(cell, v.totals.seq).await.map_err(down)?,
+            Some(v) => self.ledger.at(cell, v.totals.seq).await.map_err(down)?,
             None => None,
         };
         // Read before the row: an entry that is beyond it then was there when it was written.
-        let last = self.ports.store.last(cell).await.map_err(down)?;
-        let head = self.ports.store.head(cell).await.map_err(down)?;
+        let last = self.ledger.last(cell).await.map_err(down)?;
+        let head = self.ledger.head(cell).await.map_err(down)?;
         let head = head.ok_or(OperateError::UnknownCell)?;
         // The entry at W is the last one most of the time: it is not read twice.
         let folded = match at_w {
             Some(t) if t.seq == head.seq => Some(t),
-            _ => self.ports.store.at(cell, head.seq).await.map_err(down)?,
+            _ => self.ledger.at(cell, head.seq).await.map_err(down)?,
         };
-        let mut compared = judge(view, at_w, (head, folded, last));
+        let mut compared = judge(view, at_w, &Row { head, folded, last });
         if must_be_proven(compared.kind) {
             compared = self.proven(cell, view).await?;
         }
@@ -65,8 +78,7 @@ impl Reconciler {
         view: Option<CellView>,
     ) -> Result<Compared, OperateError> {
         let proven = self.locked(cell, view.map_or(0, |v| v.totals.seq)).await?;
-        let at_w = view.and(proven.at);
-        let compared = judge(view, at_w, (proven.head, proven.folded, Some(proven.last)));
+        let compared = judge(view, view.and(proven.at), &Row::proven(&proven));
         if !must_be_proven(compared.kind) {
             tracing::warn!(%cell, "reads are behind the database that locks: is a replica asked?");
         }
@@ -74,13 +86,13 @@ impl Reconciler {
     }
 
     /// The cell row, and whether it is what its ledger says, which ends with it.
-    pub(crate) async fn locked_row(&self, cell: &CellId) -> Result<(Totals, bool), OperateError> {
-        let Proven { head, folded, last, .. } = self.locked(cell, 0).await?;
-        Ok((head, is_sound(head, folded, Some(last))))
+    pub async fn locked_row(&self, cell: &CellId) -> Result<(Totals, bool), OperateError> {
+        let proven = self.locked(cell, 0).await?;
+        Ok((proven.head, Row::proven(&proven).is_sound()))
     }
 
     async fn locked(&self, cell: &CellId, seq: u64) -> Result<Proven, OperateError> {
-        let proven = self.ports.store.locked(cell, seq).await.map_err(down)?;
+        let proven = self.ledger.locked(cell, seq).await.map_err(down)?;
         proven.ok_or(OperateError::UnknownCell)
     }
 
@@ -88,10 +100,12 @@ impl Reconciler {
     /// that was falsified, and an entry that covered it before anybody looked. A repair's or a
     /// rebuild's pause may itself stand above such an entry, so it is not what counts, but the flag
     /// before it. Once the cell is paused for that, the view follows the ledger whatever it says.
-    pub(crate) async fn folds(&self, cell: &CellId) -> Result<bool, OperateError> {
-        let last = self.ports.store.last_flag(cell).await.map_err(down)?;
-        let told = last.as_ref().is_some_and(|e| drift::is_broken(&e.payload));
-        if told || mutant::on(Mutant::LedgerTrusted) {
+    pub async fn folds(&self, cell: &CellId) -> Result<bool, OperateError> {
+        if mutants::on(Mutant::LedgerTrusted) {
+            return Ok(true);
+        }
+        let last = self.ledger.last_flag(cell).await.map_err(down)?;
+        if last.as_ref().is_some_and(|e| drift::is_broken(&e.payload)) {
             return Ok(true);
         }
         let mut at = match last {
@@ -102,7 +116,7 @@ impl Reconciler {
             Some(e) => e.seq.saturating_sub(1),
         };
         loop {
-            let page = self.ports.store.after(cell, at, PAGE).await.map_err(down)?;
+            let page = self.ledger.after(cell, at, PAGE).await.map_err(down)?;
             let Some((base, entries)) = page.and_then(|p| Some((p.base?, p.entries))) else {
                 return Ok(true);
             };
@@ -121,29 +135,45 @@ impl Reconciler {
     /// one, a page back.
     async fn before_flag(&self, cell: &CellId, seq: u64) -> Result<u64, OperateError> {
         let from = seq.saturating_sub(PAGE + 1);
-        let page = self.ports.store.after(cell, from, PAGE).await.map_err(down)?;
+        let page = self.ledger.after(cell, from, PAGE).await.map_err(down)?;
         let entries = page.map_or(Vec::new(), |p| p.entries);
         let flag = entries.iter().rev().find(|e| e.kind == Kind::Flag && e.seq < seq);
         Ok(flag.map_or(from, |e| e.seq.saturating_sub(1)))
     }
 
     /// True when the view has been behind for longer than an apply takes on a bad day.
-    pub(crate) async fn is_late(&self, cell: &CellId, w: u64) -> Result<bool, OperateError> {
-        let page = self.ports.store.after(cell, w, 1).await.map_err(down)?;
+    pub async fn is_late(&self, cell: &CellId, w: u64) -> Result<bool, OperateError> {
+        let page = self.ledger.after(cell, w, 1).await.map_err(down)?;
         let first = page.and_then(|p| p.entries.into_iter().next());
-        let now = self.ports.store.now_ms().await.map_err(down)?;
-        let limit = self.settings.relay_after.as_millis() as u64;
+        let now = self.marks.now_ms().await.map_err(down)?;
+        let limit = self.late_after.as_millis() as u64;
         Ok(first.is_some_and(|e| (e.at_ms as u64).saturating_add(limit) < now))
     }
 }
 
-/// What reads say; `row`: the cell row, the ledger at its position, the ledger's last entry.
-fn judge(
-    view: Option<CellView>,
-    at_w: Option<Totals>,
-    (head, folded, last): (Totals, Option<Totals>, Option<Totals>),
-) -> Compared {
-    let row_is_sound = is_sound(head, folded, last);
+/// A cell row, and what the ledger says of it.
+struct Row {
+    head: Totals,
+    /// The ledger at the row's position.
+    folded: Option<Totals>,
+    /// The ledger's last entry.
+    last: Option<Totals>,
+}
+
+impl Row {
+    fn proven(p: &Proven) -> Self {
+        Self { head: p.head, folded: p.folded, last: Some(p.last) }
+    }
+
+    /// The row is what the ledger says at its position, and nothing follows.
+    fn is_sound(&self) -> bool {
+        self.folded == Some(self.head) && self.last.is_none_or(|l| l.seq <= self.head.seq)
+    }
+}
+
+/// What reads say.
+fn judge(view: Option<CellView>, at_w: Option<Totals>, row: &Row) -> Compared {
+    let (head, row_is_sound) = (row.head, row.is_sound());
     let kind = match &view {
         _ if !row_is_sound => Some(DriftKind::Ledger),
         Some(v) => drift::compare(v.totals, at_w, head),
@@ -152,18 +182,15 @@ fn judge(
     Compared { view, at_w, head, row_is_sound, kind }
 }
 
-/// The row is what the ledger says at its position, and nothing follows.
-fn is_sound(head: Totals, folded: Option<Totals>, last: Option<Totals>) -> bool {
-    folded == Some(head) && last.is_none_or(|l| l.seq <= head.seq)
-}
-
 /// What is not believed from plain reads.
 fn must_be_proven(kind: Option<DriftKind>) -> bool {
-    match kind {
-        Some(DriftKind::Fork) => !mutant::on(Mutant::ForkPlain),
-        Some(DriftKind::Ledger) => !mutant::on(Mutant::StopPlain),
-        _ => false,
+    if mutants::on(Mutant::ForkPlain) {
+        return kind == Some(DriftKind::Ledger);
     }
+    if mutants::on(Mutant::StopPlain) {
+        return kind == Some(DriftKind::Fork);
+    }
+    matches!(kind, Some(DriftKind::Fork | DriftKind::Ledger))
 }
 
 impl Compared {

@@ -6,14 +6,15 @@
 //! ages, never the times of two clocks.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::frame::{self, Item};
-use orderlog::port::Partition;
-use runtime::mutant::{self, Mutant};
+use mutants::Mutant;
+use orderlog::port::{OrderLog, Partition};
+use runtime::Clock;
+use store::{Marks, StoreResult};
 use tokio::time::Instant;
-
-use crate::Reconciler;
 
 /// A horizon that was read longer ago is read again.
 const FRESH: Duration = Duration::from_millis(250);
@@ -31,7 +32,7 @@ impl Horizon {
     /// The time before which an order that touches these databases is finished in the log; never
     /// in the future, whatever a clock that was ahead has left there.
     pub fn of(&self, dbs: &[u16]) -> u64 {
-        if mutant::on(Mutant::NoHorizon) {
+        if mutants::on(Mutant::NoHorizon) {
             return u64::MAX;
         }
         let retry = |db: &u16| self.retries.get(db).copied().unwrap_or(0);
@@ -56,54 +57,63 @@ pub(crate) fn age(t_ms: u64, redis_now: u64, slack: u64) -> u64 {
     if t_ms > redis_now.saturating_add(slack) { redis_now } else { redis_now.saturating_sub(t_ms) }
 }
 
-impl Reconciler {
-    fn partitions(&self) -> Vec<Partition> {
-        let mains = (0..self.ports.log.partitions()).map(Partition::Main);
-        mains.chain((0..self.ports.store.databases()).map(Partition::Retry)).collect()
-    }
+/// Reads it, and keeps it moving.
+pub(crate) struct Horizons {
+    pub marks: Arc<dyn Marks>,
+    pub log: Arc<dyn OrderLog>,
+    pub clock: Arc<dyn Clock>,
+}
 
+impl Horizons {
     /// Reads progress. `None` when database 0 does not answer: nobody is declared dead then.
-    pub(crate) async fn horizon(&self) -> Option<Horizon> {
+    pub async fn read(&self) -> Option<Horizon> {
         let read = Instant::now();
         // The clock first: what is read after it cannot be finished past it in earnest.
-        let now = self.ports.store.now_ms().await.ok()?;
+        let now = self.marks.now_ms().await.ok()?;
         let progress: HashMap<String, u64> =
-            self.ports.store.progress().await.ok()?.into_iter().collect();
+            self.marks.progress().await.ok()?.into_iter().collect();
         let until = |p: Partition| progress.get(&p.to_string()).copied().unwrap_or(0);
-        let mains = (0..self.ports.log.partitions()).map(|n| until(Partition::Main(n))).min();
-        let retries = (0..self.ports.store.databases()).map(|d| (d, until(Partition::Retry(d))));
+        let mains = (0..self.log.partitions()).map(|n| until(Partition::Main(n))).min();
+        let retries = (0..self.marks.databases()).map(|d| (d, until(Partition::Retry(d))));
         Some(Horizon { read, now, mains: mains.unwrap_or(0), retries: retries.collect() })
     }
 
     /// The same, or a new one where this one is old or missing.
-    pub(crate) async fn fresh(&self, horizon: Option<Horizon>) -> Option<Horizon> {
+    pub async fn fresh(&self, horizon: Option<Horizon>) -> Option<Horizon> {
         match horizon {
             Some(h) if h.read.elapsed() <= FRESH => Some(h),
-            _ => self.horizon().await,
+            _ => self.read().await,
         }
     }
 
     /// Puts a tick into every partition whose progress is older than a second. Its time is that
     /// of database 0, read before it is published: what the tick finds finished was published
     /// before it.
-    pub(crate) async fn tick_idle(&self) {
-        if mutant::on(Mutant::NoTicks) {
+    pub async fn tick_idle(&self) {
+        if mutants::on(Mutant::NoTicks) {
             return;
         }
-        let Ok(now) = self.ports.store.now_ms().await else { return };
-        let Ok(progress) = self.ports.store.progress().await else { return };
+        let Ok(now) = self.time_of_ticks().await else { return };
+        let Ok(progress) = self.marks.progress().await else { return };
         let progress: HashMap<String, u64> = progress.into_iter().collect();
-        let now = if mutant::on(Mutant::TickOwnClock) { self.ports.clock.now_ms() } else { now };
-        for p in self.partitions() {
+        for p in Partition::all(self.log.partitions(), self.marks.databases()) {
             let until = progress.get(&p.to_string()).copied().unwrap_or(0);
             if until + 1000 > now {
                 continue;
             }
             let tick = frame::encode(&[Item::Tick(now)]);
-            if let Err(e) = self.ports.log.publish(p, tick).await {
+            if let Err(e) = self.log.publish(p, tick).await {
                 tracing::debug!(partition = %p, error = %e, "no tick");
             }
         }
+    }
+
+    /// A tick says that what was published before it is older than this: database 0's time.
+    async fn time_of_ticks(&self) -> StoreResult<u64> {
+        if mutants::on(Mutant::TickOwnClock) {
+            return Ok(self.clock.now_ms());
+        }
+        self.marks.now_ms().await
     }
 }
 

@@ -5,13 +5,16 @@
 //! free, and this process does not ask for a while. Pure but for the calls at the end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use cells::port::Cells;
 use domain::CellId;
-use runtime::mutant::{self, Mutant};
+use mutants::Mutant;
+use parking_lot::Mutex;
+use store::Marks;
 use tokio::sync::Notify;
 
-use crate::Reconciler;
 use crate::metrics::METRICS;
 
 /// Rounds without asking after a lease was given up: each other process asks in between.
@@ -109,17 +112,28 @@ pub(crate) fn lease_of(db: u16) -> String {
     format!("reconcile:{db}")
 }
 
-impl Reconciler {
-    fn lease_ms(&self) -> u64 {
-        self.settings.lease.as_millis() as u64
+/// What this process claims, and for how long.
+pub(crate) struct Lead {
+    pub marks: Arc<dyn Marks>,
+    pub cells: Arc<dyn Cells>,
+    /// This process, for leases.
+    pub holder: String,
+    pub lease: Duration,
+    pub standing: Mutex<Standing>,
+}
+
+impl Lead {
+    /// How long a claim lasts, ms.
+    pub fn lease_ms(&self) -> u64 {
+        self.lease.as_millis() as u64
     }
 
     /// Asks for the lease of a database.
-    pub(crate) async fn turn(&self, db: u16) -> Turn {
+    pub async fn turn(&self, db: u16) -> Turn {
         if !self.standing.lock().may_ask(db) {
             return Turn::Other;
         }
-        match self.ports.store.lease(&lease_of(db), &self.holder, self.lease_ms()).await {
+        match self.marks.lease(&lease_of(db), &self.holder, self.lease_ms()).await {
             Ok(true) => Turn::Mine,
             Ok(false) => Turn::Other,
             Err(e) => {
@@ -130,34 +144,34 @@ impl Reconciler {
     }
 
     /// True when this process reaches what work on a database needs.
-    pub(crate) async fn is_able(&self, db: u16) -> bool {
-        self.ports.cells.ping().await && self.ports.store.ping(db).await
+    pub async fn is_able(&self, db: u16) -> bool {
+        self.cells.ping().await && self.marks.ping(db).await
     }
 
     /// Ends a round with the lease.
-    pub(crate) async fn end_turn(&self, db: u16, progress: bool) {
+    pub async fn end_turn(&self, db: u16, progress: bool) {
         let over = self.standing.lock().led(db, progress);
-        if !over || mutant::on(Mutant::LeaseKept) {
+        if !must_let_go(over) {
             return;
         }
         METRICS.gave_up.increment(1);
         tracing::warn!(db, "rounds without progress: another reconciler may have this database");
         // A lease of no length is free again; one that stays runs out, nobody renews it.
-        if let Err(e) = self.ports.store.lease(&lease_of(db), &self.holder, 0).await {
+        if let Err(e) = self.marks.lease(&lease_of(db), &self.holder, 0).await {
             tracing::debug!(error = %e, "the lease runs out by itself");
         }
     }
 
     /// Does a work and renews a claim meanwhile. Losing it changes nothing: leases only spread
     /// the work, and a load compares its ticket.
-    pub(crate) async fn holding<T>(&self, claim: Claim<'_>, work: impl Future<Output = T>) -> T {
+    pub async fn holding<T>(&self, claim: Claim<'_>, work: impl Future<Output = T>) -> T {
         let over = Notify::new();
         let work = async {
             let done = work.await;
             over.notify_one();
             done
         };
-        let every = (self.settings.lease / 3).max(SHORTEST);
+        let every = (self.lease / 3).max(SHORTEST);
         let renewals = async {
             loop {
                 tokio::select! {
@@ -173,17 +187,25 @@ impl Reconciler {
     async fn renew(&self, claim: &Claim<'_>) {
         match claim {
             Claim::Lease(name) => {
-                let renewed = self.ports.store.lease(name, &self.holder, self.lease_ms()).await;
+                let renewed = self.marks.lease(name, &self.holder, self.lease_ms()).await;
                 tracing::trace!(?renewed, name, "a lease is renewed");
             }
             Claim::Ticket(cells, ticket) => {
                 for cell in *cells {
-                    let renewed = self.ports.cells.take_ticket(cell, ticket, None).await;
+                    let renewed = self.cells.take_ticket(cell, ticket, None).await;
                     tracing::trace!(?renewed, %cell, "a ticket is renewed");
                 }
             }
         }
     }
+}
+
+/// A term without progress is over: somebody else may do better.
+fn must_let_go(over: bool) -> bool {
+    if mutants::on(Mutant::LeaseKept) {
+        return false;
+    }
+    over
 }
 
 #[cfg(test)]

@@ -4,8 +4,6 @@ use std::convert::identity;
 
 use domain::drift::{DriftKind, Repair};
 
-use crate::check::Compared;
-
 /// A part of a cell's units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -78,42 +76,4 @@ pub(crate) fn holds(status: &view::HoldStatus) {
     METRICS.oldest_hold.set(status.oldest_ms as f64 / 1000.0);
     METRICS.holds_overdue.set(status.overdue as f64);
     METRICS.cells_diverged.set(status.diverged as f64);
-}
-
-/// What the cells of a pass hold together, from their views.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Units {
-    supply: i64,
-    net: i64,
-    held: i64,
-    available: i64,
-    /// Entries between the watermark and the ledger's end, at most.
-    lag: u64,
-}
-
-impl Units {
-    /// One more cell; a missing one has no units to show.
-    pub fn add(&mut self, compared: &Compared) {
-        let Some(view) = &compared.view else { return };
-        self.supply += view.totals.supply;
-        self.net += view.totals.net;
-        self.held += view.held;
-        self.available += view.available();
-        self.lag = self.lag.max(compared.head.seq.saturating_sub(view.totals.seq));
-    }
-
-    /// Shows them.
-    pub fn show(&self) {
-        let Self { supply, net, held, available, lag } = *self;
-        let parts = [
-            (Part::Supply, supply),
-            (Part::Net, net),
-            (Part::Held, held),
-            (Part::Available, available),
-        ];
-        for (part, units) in parts {
-            METRICS.units.of(part).set(units as f64);
-        }
-        METRICS.watermark_lag.set(lag as f64);
-    }
 }

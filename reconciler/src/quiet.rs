@@ -7,19 +7,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
-use cells::port::CellView;
+use cells::port::{CellView, Cells};
 use domain::drift::DriftKind;
 use domain::{CellId, Hold, invariant};
 use store::fold::{buyer_units, moves};
 use store::port::Moved;
+use store::{CatalogRead, LedgerRead};
 use view::{Drift, OperateError};
 
+use crate::down::down;
 use crate::metrics::METRICS;
-use crate::{Reconciler, down};
+use crate::scan::Scan;
 
-/// Buyers per scan call.
-const PAGE: u32 = 500;
 /// Parts of a sketch: 16 bytes each.
 const PARTS: usize = 16_384;
 /// Buyers that are compared by name at once; more that differ are left to the next pass.
@@ -99,16 +100,28 @@ impl Picked {
     }
 }
 
-impl Reconciler {
+/// The step.
+pub(crate) struct Quiet {
+    pub cells: Arc<dyn Cells>,
+    pub scan: Scan,
+    pub ledger: Arc<dyn LedgerRead>,
+    pub catalog: Arc<dyn CatalogRead>,
+    /// Held while the buyers of a large cell are in memory.
+    pub large: Arc<tokio::sync::Mutex<()>>,
+    /// Ledger entries and holds beyond which a cell is not compared.
+    pub most: u64,
+}
+
+impl Quiet {
     /// Compares held and b; `None` when the cell never stood still, or is too large.
-    pub(crate) async fn check_quiet(&self, cell: &CellId) -> Result<Option<Wrong>, OperateError> {
+    pub async fn run(&self, cell: &CellId) -> Result<Option<Wrong>, OperateError> {
         for tried in 0..TRIES {
-            let Some(before) = self.ports.cells.snapshot(cell).await.map_err(down)? else {
+            let Some(before) = self.cells.snapshot(cell).await.map_err(down)? else {
                 return Ok(None);
             };
             // Every buyer with a field in b has an entry or a hold, or had a hold.
             let size = before.totals.seq + before.holds;
-            if size > self.settings.compare_most {
+            if size > self.most {
                 METRICS.too_large.increment(1);
                 tracing::debug!(%cell, size, "too large: held and b are not compared");
                 return Ok(None);
@@ -117,7 +130,7 @@ impl Reconciler {
             if tried > 0 && size > LARGE {
                 return Ok(None);
             }
-            if let Some(wrong) = self.compare_quiet(cell, &before).await? {
+            if let Some(wrong) = self.compare(cell, &before).await? {
                 return Ok(Some(wrong.told(cell)));
             }
         }
@@ -125,7 +138,7 @@ impl Reconciler {
     }
 
     /// `None` when it moved, or too many buyers crowd into a part.
-    async fn compare_quiet(
+    async fn compare(
         &self,
         cell: &CellId,
         before: &CellView,
@@ -133,7 +146,7 @@ impl Reconciler {
         // Without a limit b only marks who has bought; there is nothing to compare.
         let mut sketch = (self.limited(cell).await? == Some(true)).then(Sketch::new);
         let (mut count, mut units) = (0, 0);
-        let mut pages = self.holds_of(cell);
+        let mut pages = self.scan.holds(cell);
         while let Some(page) = pages.next().await? {
             for hold in page {
                 (count, units) = (count + 1, units + i64::from(hold.qty));
@@ -143,20 +156,20 @@ impl Reconciler {
             }
         }
         if let Some(sketch) = &mut sketch {
-            self.buyers_of(cell, |name, b| sketch.add(&name, b)).await?;
+            self.scan.buyers(cell, |name, b| sketch.add(&name, b)).await?;
         }
         if count != before.holds || !self.stood_still(cell, before).await? {
             return Ok(None);
         }
         let mut wrong = Wrong::default();
         if units != before.held {
-            wrong.held(cell, before.held, (count, units));
+            wrong.held(cell, before.held, Sum { count, units });
         }
         let Some(mut sketch) = sketch else { return Ok(Some(wrong)) };
         // The long part, during which it may move: a ledger up to a position never changes.
         let seq = before.totals.seq;
         let sold = |m: Moved| sketch.add(&m.buyer, m.units.saturating_neg());
-        moves(&*self.ports.store, cell, (0, seq), sold).await.map_err(down)?;
+        moves(&*self.ledger, cell, (0, seq), sold).await.map_err(down)?;
         let parts = sketch.wrong();
         if parts.is_empty() {
             return Ok(Some(wrong));
@@ -169,7 +182,7 @@ impl Reconciler {
 
     async fn stood_still(&self, cell: &CellId, before: &CellView) -> Result<bool, OperateError> {
         let face = |v: &CellView| (v.totals, v.held, v.holds, v.mark.adds, v.mark.inc);
-        let after = self.ports.cells.snapshot(cell).await.map_err(down)?;
+        let after = self.cells.snapshot(cell).await.map_err(down)?;
         Ok(after.is_some_and(|a| face(&a) == face(before)))
     }
 
@@ -183,7 +196,7 @@ impl Reconciler {
     ) -> Result<bool, OperateError> {
         let _alone = self.large.lock().await;
         let mut holds = BTreeMap::new();
-        let mut pages = self.holds_of(cell);
+        let mut pages = self.scan.holds(cell);
         while let Some(page) = pages.next().await? {
             for mut hold in page {
                 if hold.buyer.as_ref().is_some_and(|b| picked.has(b.as_str())) {
@@ -198,13 +211,14 @@ impl Reconciler {
         }
         let mut b = HashMap::new();
         let mut crowd = false;
-        self.buyers_of(cell, |name, units| {
-            crowd |= b.len() > CROWD;
-            if !crowd && picked.has(&name) {
-                b.insert(name, units);
-            }
-        })
-        .await?;
+        self.scan
+            .buyers(cell, |name, units| {
+                crowd |= b.len() > CROWD;
+                if !crowd && picked.has(&name) {
+                    b.insert(name, units);
+                }
+            })
+            .await?;
         if crowd {
             METRICS.too_large.increment(1);
             return Ok(false);
@@ -214,33 +228,16 @@ impl Reconciler {
         }
         let (mut sums, keep) = (HashMap::new(), |name: &str| picked.has(name));
         let stretch = (0, before.totals.seq);
-        buyer_units(&*self.ports.store, cell, stretch, keep, &mut sums).await.map_err(down)?;
+        buyer_units(&*self.ledger, cell, stretch, keep, &mut sums).await.map_err(down)?;
         let holds: Vec<Hold> = holds.into_values().collect();
         wrong.compare(&holds, &b, &sums);
         Ok(true)
     }
 
     /// True when the offer has a limit per buyer, so that b counts; `None` without its row.
-    pub(crate) async fn limited(&self, cell: &CellId) -> Result<Option<bool>, OperateError> {
-        let offer = self.ports.store.offer(&cell.offer).await.map_err(down)?;
+    pub async fn limited(&self, cell: &CellId) -> Result<Option<bool>, OperateError> {
+        let offer = self.catalog.offer(&cell.offer).await.map_err(down)?;
         Ok(offer.map(|(o, _)| o.limit_per_buyer.is_some()))
-    }
-
-    /// All fields of b.
-    async fn buyers_of(
-        &self,
-        cell: &CellId,
-        mut each: impl FnMut(String, i64) + Send,
-    ) -> Result<(), OperateError> {
-        let mut cursor = 0;
-        loop {
-            let page = self.ports.cells.scan_buyers(cell, cursor, PAGE).await.map_err(down)?;
-            page.items.into_iter().for_each(|(name, units)| each(name, units));
-            cursor = page.cursor;
-            if cursor == 0 {
-                return Ok(());
-            }
-        }
     }
 }
 
@@ -248,9 +245,15 @@ fn line(cell: &CellId, kind: DriftKind, ledger: String, redis: String) -> Drift 
     Drift { cell: cell.clone(), kind, ledger, redis, repair: kind.repair(), applied: false }
 }
 
+/// Holds that were seen.
+struct Sum {
+    count: u64,
+    units: i64,
+}
+
 impl Wrong {
-    fn held(&mut self, cell: &CellId, in_redis: i64, (count, units): (u64, i64)) {
-        let ledger = format!("{count} holds of {units} units");
+    fn held(&mut self, cell: &CellId, in_redis: i64, holds: Sum) {
+        let ledger = format!("{} holds of {} units", holds.count, holds.units);
         self.drift.push(line(cell, DriftKind::Held, ledger, format!("held {in_redis}")));
     }
 

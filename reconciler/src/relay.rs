@@ -5,22 +5,26 @@
 //! Safety does not depend on X, nor on the memory of what was relayed; both only save work. A cell
 //! may have millions of holds: they are looked at page by page, and never is more than a page here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use cells::port::MAX_BATCH;
+use cells::port::{Cells, MAX_BATCH};
 use domain::frame::{Item, Mode, Sealed};
 use domain::supply::Transfer;
 use domain::{CellId, EntryId, Hold, HoldState, OrderId, Payload};
-use orderlog::port::Partition;
-use runtime::mutant::{self, Mutant};
-use store::port::Verdict;
+use mutants::Mutant;
+use parking_lot::Mutex;
+use store::{LedgerRead, LedgerWrite, Marks, ParkedRead};
 use tokio::time::Instant;
-use view::{HoldStatus, OperateError};
+use view::{Follow, HoldStatus, OperateError};
 
+use crate::down::down;
 use crate::horizon::{Horizon, age};
 use crate::metrics::METRICS;
-use crate::relayed::Dbs;
-use crate::{Reconciler, down};
+use crate::publish::Publish;
+use crate::relayed::{Dbs, Relayed};
+use crate::scan::Scan;
 
 /// What a walk over holds does with them.
 struct Walk<'a> {
@@ -31,22 +35,47 @@ struct Walk<'a> {
     redis_now: u64,
 }
 
-impl Reconciler {
+/// Holds of a cell with what the ledger says of them.
+struct Due<'a> {
+    /// Those with a verdict, at this position.
+    decided: Vec<(EntryId, u64)>,
+    open: Vec<&'a Hold>,
+    /// When they were looked at.
+    seen: Instant,
+}
+
+/// The step.
+pub(crate) struct Relay {
+    pub cells: Arc<dyn Cells>,
+    pub scan: Scan,
+    pub ledger: Arc<dyn LedgerRead>,
+    pub entries: Arc<dyn LedgerWrite>,
+    pub parked: Arc<dyn ParkedRead>,
+    pub marks: Arc<dyn Marks>,
+    pub follow: Follow,
+    pub publish: Arc<Publish>,
+    /// X.
+    pub after: Duration,
+    /// What this process published again; bounded, may be lost.
+    pub relayed: Mutex<Relayed>,
+}
+
+impl Relay {
     /// One pass over the holds of a cell; adds what it saw to `status`. Without a horizon, and
     /// once its database does not answer, they are only counted: the alarms must be right then.
-    pub(crate) async fn relay(
+    pub async fn run(
         &self,
         cell: &CellId,
         horizon: Option<&Horizon>,
         status: &mut HoldStatus,
     ) -> Result<(), OperateError> {
-        let Some(view) = self.ports.cells.snapshot(cell).await.map_err(down)? else {
+        let Some(view) = self.cells.snapshot(cell).await.map_err(down)? else {
             return Ok(());
         };
         let mut walk = Walk { cell, horizon, redis_now: view.mark.redis_ms };
         let mut counted = HoldStatus::default();
         let mut failed = Ok(());
-        let mut holds = self.holds_of(cell);
+        let mut holds = self.scan.holds(cell);
         while view.holds > 0
             && let Some(page) = holds.next().await?
         {
@@ -63,7 +92,7 @@ impl Reconciler {
 
     /// Counts a page; answers what the relay acts on.
     fn look(&self, walk: &Walk<'_>, page: Vec<Hold>, status: &mut HoldStatus) -> Vec<Hold> {
-        let x = self.settings.relay_after.as_millis() as u64;
+        let x = self.after.as_millis() as u64;
         let mut due = Vec::new();
         let mut taken: HashMap<Dbs, usize> = HashMap::new();
         for hold in page {
@@ -86,15 +115,15 @@ impl Reconciler {
     }
 
     /// Makes room for more: forgets what writers had their chance at.
-    pub(crate) fn prune_relayed(&self, horizon: &Horizon) {
-        let x = self.settings.relay_after.as_millis() as u64;
+    pub fn prune(&self, horizon: &Horizon) {
+        let x = self.after.as_millis() as u64;
         let over = |(cell, buyer): Dbs, at: u64| at + x < horizon.of(&[cell, buyer]);
         self.relayed.lock().prune(over);
     }
 
     /// With X = 0, for a cell that is paused and settled.
-    pub(crate) async fn relay_all(&self, cell: &CellId) -> Result<(), OperateError> {
-        let mut holds = self.holds_of(cell);
+    pub async fn all(&self, cell: &CellId) -> Result<(), OperateError> {
+        let mut holds = self.scan.holds(cell);
         while let Some(page) = holds.next().await? {
             self.act(cell, page).await?;
         }
@@ -102,12 +131,12 @@ impl Reconciler {
     }
 
     fn databases_of(&self, cell: &CellId, hold: &Hold) -> Dbs {
-        let own = self.ports.store.cell_db(&cell.offer);
-        (own, hold.buyer.as_ref().map_or(own, |b| self.ports.store.buyer_db(b)))
+        let own = self.ledger.cell_db(&cell.offer);
+        (own, hold.buyer.as_ref().map_or(own, |b| self.ledger.buyer_db(b)))
     }
 
     async fn act(&self, cell: &CellId, due: Vec<Hold>) -> Result<(), OperateError> {
-        if mutant::on(Mutant::NoRelay) {
+        if mutants::on(Mutant::NoRelay) {
             return Ok(());
         }
         for part in due.chunks(MAX_BATCH) {
@@ -115,46 +144,56 @@ impl Reconciler {
             // be, or a rebuild would no longer wait for it.
             let seen = Instant::now();
             let ids: Vec<EntryId> = part.iter().map(|h| h.id).collect();
-            let held = self.ports.cells.find_holds(cell, &ids).await.map_err(down)?;
+            let held = self.cells.find_holds(cell, &ids).await.map_err(down)?;
             let ids: Vec<EntryId> = held.iter().flatten().map(|h| h.id).collect();
-            let found = self.ports.store.find_verdicts(cell, &ids).await.map_err(down)?;
+            let found = self.ledger.find_verdicts(cell, &ids).await.map_err(down)?;
             let orders: Vec<OrderId> = held.iter().flatten().filter_map(Hold::order).collect();
-            let parked = self.ports.store.parked_among(&orders).await.map_err(down)?;
-            let mut decided = Vec::new();
-            let mut open = Vec::new();
+            let parked = self.parked.parked_among(&orders).await.map_err(down)?;
+            let mut due = Due { decided: Vec::new(), open: Vec::new(), seen };
             for (hold, verdict) in held.iter().flatten().zip(found) {
+                let is_parked = hold.order().is_some_and(|o| parked.contains(&o));
                 match verdict {
-                    Some(v) => decided.push((hold.id, v)),
-                    None if !hold.order().is_some_and(|o| parked.contains(&o)) => open.push(hold),
-                    None => {}
+                    Some(v) => due.decided.push((hold.id, v.seq)),
+                    None if is_parked => {}
+                    None => due.open.push(hold),
                 }
             }
-            if mutant::on(Mutant::Giveback) {
-                let old: Vec<_> = open.iter().map(|h| (h.id, 0)).collect();
-                self.ports.cells.resolve(cell, &old).await.map_err(down)?;
-                return Ok(());
-            }
-            self.settle_decided(cell, decided).await?;
-            self.publish_open(cell, open, seen).await?;
+            self.finish(cell, due).await?;
         }
         Ok(())
+    }
+
+    /// Slow is not dead (PROTOCOL 6.5): what nobody has decided is asked for again, never freed.
+    async fn finish(&self, cell: &CellId, due: Due<'_>) -> Result<(), OperateError> {
+        if mutants::on(Mutant::Giveback) {
+            return self.free(cell, due.open).await;
+        }
+        self.settle_decided(cell, &due.decided).await?;
+        self.publish_open(cell, due.open, due.seen).await
     }
 
     /// The verdict exists: fold it in, then the hold is a phantom if it is still there.
     async fn settle_decided(
         &self,
         cell: &CellId,
-        decided: Vec<(EntryId, Verdict)>,
+        decided: &[(EntryId, u64)],
     ) -> Result<(), OperateError> {
         if decided.is_empty() {
             return Ok(());
         }
         self.follow.catch_up(cell).await;
-        if mutant::on(Mutant::NoResolve) {
+        self.drop_phantoms(cell, decided).await
+    }
+
+    async fn drop_phantoms(
+        &self,
+        cell: &CellId,
+        list: &[(EntryId, u64)],
+    ) -> Result<(), OperateError> {
+        if mutants::on(Mutant::NoResolve) {
             return Ok(());
         }
-        let list: Vec<(EntryId, u64)> = decided.iter().map(|(o, v)| (*o, v.seq)).collect();
-        let resolved = self.ports.cells.resolve(cell, &list).await.map_err(down)?;
+        let resolved = self.cells.resolve(cell, list).await.map_err(down)?;
         METRICS.resolved.increment(resolved.into());
         Ok(())
     }
@@ -171,7 +210,8 @@ impl Reconciler {
         for hold in open {
             match hold.state {
                 HoldState::Sealed if let Some(payload) = one_line(hold) => {
-                    items.push((self.home(&payload), Item::Order(Mode::Full, sealed(hold))));
+                    items
+                        .push((self.publish.home(&payload), Item::Order(Mode::Full, sealed(hold))));
                     orders.push(hold);
                 }
                 HoldState::Transfer => transfers.push(hold),
@@ -182,7 +222,7 @@ impl Reconciler {
             }
         }
         if !items.is_empty() {
-            self.publish(items, Some(seen)).await?;
+            self.publish.run(items, Some(seen)).await?;
             METRICS.relayed.increment(orders.len() as u64);
             self.remember(cell, &orders).await;
         }
@@ -194,40 +234,14 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Where the frames of an order belong.
-    pub(crate) fn home(&self, payload: &Payload) -> Partition {
-        let partitions = self.ports.log.partitions();
-        Partition::Main(domain::home(payload, &self.ports.identity, partitions))
-    }
-
-    /// Publishes entries to their homes in frames within the bounds. Each frame of holds that were
-    /// looked at `seen` must start before it is older than a gate's may be; verdicts never grow
-    /// old.
-    pub(crate) async fn publish(
-        &self,
-        items: Vec<(Partition, Item)>,
-        seen: Option<Instant>,
-    ) -> Result<(), OperateError> {
-        let mut by_home: BTreeMap<Partition, Vec<Item>> = BTreeMap::new();
-        for (home, item) in items {
-            by_home.entry(home).or_default().push(item);
-        }
-        for (to, items) in by_home {
-            for frame in domain::frame::pack(&items) {
-                if seen.is_some_and(|at| at.elapsed() > self.max_age) {
-                    return Err(down(format!("{to}: too slow to publish holds again")));
-                }
-                let publish = self.ports.log.publish(to, frame);
-                let receipt = tokio::time::timeout(self.publish_timeout, publish).await;
-                receipt.map_err(|_| down("no receipt in time"))?.map_err(down)?;
-            }
-        }
-        Ok(())
+    async fn free(&self, cell: &CellId, open: Vec<&Hold>) -> Result<(), OperateError> {
+        let old: Vec<_> = open.iter().map(|h| (h.id, 0)).collect();
+        self.cells.resolve(cell, &old).await.map(drop).map_err(down)
     }
 
     async fn remember(&self, cell: &CellId, holds: &[&Hold]) {
         // Database 0 has answered a moment ago; its clock is the one that progress is in.
-        let Ok(now) = self.ports.store.now_ms().await else { return };
+        let Ok(now) = self.marks.now_ms().await else { return };
         let mut relayed = self.relayed.lock();
         for hold in holds {
             relayed.add(self.databases_of(cell, hold), hold.id, now);
@@ -238,7 +252,7 @@ impl Reconciler {
     async fn finish_transfer(&self, hold: &Hold) -> Result<(), OperateError> {
         let t = Transfer::decode(&hold.payload).map_err(down)?;
         let to = t.to.as_ref();
-        self.ports.store.transfer(hold.id, &t.from, to, t.units).await.map_err(down)?;
+        self.entries.transfer(hold.id, &t.from, to, t.units).await.map_err(down)?;
         self.follow.catch_up(&t.from).await;
         if let Some(to) = to {
             self.follow.catch_up(to).await;

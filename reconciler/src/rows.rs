@@ -6,19 +6,25 @@
 //! does not grant stays until an operator's rewind. A scheduled pass looks at a few pages of each
 //! database and goes on where it was, so the whole is seen again and again at a small cost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
 
 use domain::drift::DriftKind;
 use domain::frame::{Item, Mode, Sealed};
 use domain::rows::{self, Trace, Traces};
 use domain::{CellId, OfferId, OrderId};
-use runtime::mutant::{self, Mutant};
+use mutants::Mutant;
+use parking_lot::Mutex;
 use store::port::{KeptRow, MAX_ORDERS};
+use store::{LedgerRead, LedgerWrite, Marks, OrdersRead};
 use tokio::time::Instant;
-use view::{Drift, OperateError, Report};
+use view::{Drift, Follow, OperateError, Report};
 
+use crate::down::down;
+use crate::metrics;
 use crate::metrics::METRICS;
-use crate::{Reconciler, down, metrics};
+use crate::publish::Publish;
 
 /// Pages of a scheduled pass over a database.
 const PAGES: usize = 2;
@@ -35,13 +41,36 @@ pub(crate) struct Which<'a> {
 /// Rows of a cell that have the same fault.
 type Found = BTreeMap<(CellId, DriftKind), Vec<KeptRow>>;
 
-impl Reconciler {
+/// The step.
+pub(crate) struct Rows {
+    pub orders: Arc<dyn OrdersRead>,
+    pub ledger: Arc<dyn LedgerRead>,
+    pub entries: Arc<dyn LedgerWrite>,
+    pub marks: Arc<dyn Marks>,
+    pub follow: Follow,
+    pub publish: Arc<Publish>,
+    /// Releases of a dead row may take as long (Y).
+    pub settle: Duration,
+    /// How far the rows of each database were looked at; may be lost.
+    pub looked: Mutex<BTreeMap<u16, OrderId>>,
+    /// When rows that had lost their claims were published again, per cell; may be lost.
+    pub claiming: Mutex<HashMap<CellId, Instant>>,
+}
+
+/// A page of rows that was looked at.
+struct Page {
+    rows: u64,
+    drift: Vec<Drift>,
+    next: Option<OrderId>,
+}
+
+impl Rows {
     /// The next pages of a database, on schedule.
-    pub(crate) async fn some_rows(&self, db: u16) -> Result<(), OperateError> {
+    pub async fn some(&self, db: u16) -> Result<(), OperateError> {
         let all = Which { offer: None, dry_run: false };
         for _ in 0..PAGES {
             let after = self.looked.lock().get(&db).copied();
-            let (_, _, next) = self.page_of_rows(db, after, all).await?;
+            let next = self.page(db, after, all).await?.next;
             let mut looked = self.looked.lock();
             match next {
                 Some(at) => looked.insert(db, at),
@@ -55,7 +84,7 @@ impl Reconciler {
     }
 
     /// All rows of a database, into the report.
-    pub(crate) async fn all_rows(
+    pub async fn all(
         &self,
         db: u16,
         which: Which<'_>,
@@ -63,23 +92,23 @@ impl Reconciler {
     ) -> Result<(), OperateError> {
         let mut after = None;
         loop {
-            let (rows, drift, next) = self.page_of_rows(db, after, which).await?;
-            report.rows += rows;
-            report.drift.extend(drift);
-            after = next;
+            let page = self.page(db, after, which).await?;
+            report.rows += page.rows;
+            report.drift.extend(page.drift);
+            after = page.next;
             if after.is_none() {
                 return Ok(());
             }
         }
     }
 
-    async fn page_of_rows(
+    async fn page(
         &self,
         db: u16,
         after: Option<OrderId>,
         which: Which<'_>,
-    ) -> Result<(u64, Vec<Drift>, Option<OrderId>), OperateError> {
-        let page = self.ports.store.kept_rows(db, after, MAX_ORDERS as u64).await.map_err(down)?;
+    ) -> Result<Page, OperateError> {
+        let page = self.orders.kept_rows(db, after, MAX_ORDERS as u64).await.map_err(down)?;
         let wanted =
             |r: &KeptRow| which.offer.is_none_or(|o| r.cells.iter().any(|c| c.offer == *o));
         let rows: Vec<KeptRow> = page.rows.into_iter().filter(wanted).collect();
@@ -97,7 +126,7 @@ impl Reconciler {
         for ((cell, kind), rows) in found {
             drift.extend(self.tell(cell, kind, rows, which.dry_run).await?);
         }
-        Ok((looked, drift, page.next))
+        Ok(Page { rows: looked, drift, next: page.next })
     }
 
     /// What the ledgers say of these rows' lines. The rows were read before: their verdicts, which
@@ -105,14 +134,14 @@ impl Reconciler {
     async fn traces(&self, rows: &[KeptRow]) -> Result<Traces, OperateError> {
         let mut by_db: BTreeMap<u16, Vec<OrderId>> = BTreeMap::new();
         for row in rows {
-            let dbs = row.cells.iter().map(|c| self.ports.store.cell_db(&c.offer));
-            for db in dbs.collect::<std::collections::BTreeSet<_>>() {
+            let dbs = row.cells.iter().map(|c| self.ledger.cell_db(&c.offer));
+            for db in dbs.collect::<BTreeSet<_>>() {
                 by_db.entry(db).or_default().push(row.order);
             }
         }
         let mut out = Traces::new();
         for (db, orders) in by_db {
-            out.extend(self.ports.store.traces(db, &orders).await.map_err(down)?);
+            out.extend(self.ledger.traces(db, &orders).await.map_err(down)?);
         }
         Ok(out)
     }
@@ -152,8 +181,8 @@ impl Reconciler {
 
     /// Without those that died a moment ago: their releases are on the way.
     async fn settled(&self, rows: Vec<KeptRow>) -> Result<Vec<KeptRow>, OperateError> {
-        let now = self.ports.store.now_ms().await.map_err(down)?;
-        let y = self.settings.sweep_after.as_millis() as u64;
+        let now = self.marks.now_ms().await.map_err(down)?;
+        let y = self.settle.as_millis() as u64;
         Ok(rows.into_iter().filter(|r| r.updated_ms + y < now).collect())
     }
 
@@ -166,22 +195,27 @@ impl Reconciler {
                 self.publish_rows(fitting).await?;
                 Ok(whole)
             }
-            DriftKind::RowUnreleased if mutant::on(Mutant::NoRelease) => Ok(false),
-            DriftKind::RowUnreleased => {
-                let mut by_cell: BTreeMap<CellId, Vec<OrderId>> = BTreeMap::new();
-                for row in rows {
-                    row.cells.into_iter().for_each(|c| {
-                        by_cell.entry(c).or_default().push(row.order);
-                    });
-                }
-                for (cell, orders) in by_cell {
-                    let released = self.ports.store.release(&cell, &orders).await.map_err(down)?;
-                    self.follow.apply(&released).await;
-                }
-                Ok(true)
-            }
+            DriftKind::RowUnreleased => self.release(rows).await,
             _ => Ok(false),
         }
+    }
+
+    /// INV-6: what a dead row had claimed goes back.
+    async fn release(&self, rows: Vec<KeptRow>) -> Result<bool, OperateError> {
+        if mutants::on(Mutant::NoRelease) {
+            return Ok(false);
+        }
+        let mut by_cell: BTreeMap<CellId, Vec<OrderId>> = BTreeMap::new();
+        for row in rows {
+            row.cells.into_iter().for_each(|c| {
+                by_cell.entry(c).or_default().push(row.order);
+            });
+        }
+        for (cell, orders) in by_cell {
+            let released = self.entries.release(&cell, &orders).await.map_err(down)?;
+            self.follow.apply(&released).await;
+        }
+        Ok(true)
     }
 
     /// Those for which their cells have units. A claim that does not fit is rejected for ever, and
@@ -213,12 +247,12 @@ impl Reconciler {
     async fn room(&self, cell: &CellId) -> Result<i64, OperateError> {
         {
             let mut claiming = self.claiming.lock();
-            claiming.retain(|_, at| at.elapsed() < self.settings.sweep_after);
+            claiming.retain(|_, at| at.elapsed() < self.settle);
             if claiming.contains_key(cell) {
                 return Ok(0);
             }
         }
-        let head = self.ports.store.head(cell).await.map_err(down)?.unwrap_or_default();
+        let head = self.ledger.head(cell).await.map_err(down)?.unwrap_or_default();
         Ok(head.supply - head.net)
     }
 
@@ -226,9 +260,9 @@ impl Reconciler {
         let mut items = Vec::with_capacity(all.len());
         for sealed in all {
             let payload = domain::Payload::decode(&sealed.payload).map_err(down)?;
-            items.push((self.home(&payload), Item::Order(Mode::Full, sealed)));
+            items.push((self.publish.home(&payload), Item::Order(Mode::Full, sealed)));
         }
-        self.publish(items, None).await
+        self.publish.run(items, None).await
     }
 }
 

@@ -5,19 +5,24 @@
 //! reason. Ranges whose orders are complete are forgotten.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
 
 use domain::frame::{Item, Mode, Sealed};
 use domain::kept::Kept;
 use domain::ledger::Class;
 use domain::{CellId, Entry, Kind, OrderId, Payload, RowStatus};
+use mutants::Mutant;
 use orderlog::port::Partition;
-use runtime::mutant::{self, Mutant};
+use parking_lot::Mutex;
 use store::port::{RowState, UnrowedRange};
-use view::OperateError;
+use store::{LedgerRead, LedgerWrite, OrdersRead, ParkedRead};
+use view::{Follow, OperateError};
 
+use crate::down::down;
 use crate::horizon::Horizon;
 use crate::metrics::METRICS;
-use crate::{Reconciler, down};
+use crate::publish::Publish;
 
 /// No time of a range lies behind it.
 const FAR: u64 = u64::MAX >> 1;
@@ -47,15 +52,29 @@ enum Swept {
     Waits,
 }
 
-impl Reconciler {
+/// The step.
+pub(crate) struct Sweep {
+    pub ledger: Arc<dyn LedgerRead>,
+    pub entries: Arc<dyn LedgerWrite>,
+    pub orders: Arc<dyn OrdersRead>,
+    pub parked: Arc<dyn ParkedRead>,
+    pub follow: Follow,
+    pub publish: Arc<Publish>,
+    /// Y.
+    pub after: Duration,
+    /// Ranges without rows whose time lies in the future, and when each was seen first.
+    pub ahead: Mutex<BTreeMap<u16, HashMap<UnrowedRange, u64>>>,
+}
+
+impl Sweep {
     /// One pass over a database's ranges. False when one had to be left although it is due: what
     /// this process does not reach, another one may.
-    pub(crate) async fn sweep(&self, db: u16, horizon: &Horizon) -> Result<bool, OperateError> {
-        if mutant::on(Mutant::NoSweep) {
+    pub async fn run(&self, db: u16, horizon: &Horizon) -> Result<bool, OperateError> {
+        if mutants::on(Mutant::NoSweep) {
             return Ok(true);
         }
-        let y = self.settings.sweep_after.as_millis() as u64;
-        let found = self.ports.store.unrowed(db, FAR, RANGES).await.map_err(down)?;
+        let y = self.after.as_millis() as u64;
+        let found = self.ledger.unrowed(db, FAR, RANGES).await.map_err(down)?;
         let full = found.len() as u64 == RANGES;
         let since = self.first_seen(db, &found, horizon.now());
         let (mut complete, mut whole) = (Vec::new(), true);
@@ -79,7 +98,7 @@ impl Reconciler {
             let (due, waiting): (Vec<_>, Vec<_>) = all.into_iter().flatten().partition(due);
             let seen_whole = readable && waiting.is_empty();
             // A range whose orders live on a database that is down must not stop the others.
-            match self.sweep_range(due).await {
+            match self.range(due).await {
                 Ok(Swept::Complete) if seen_whole => complete.push(range),
                 // Its bytes are kept for whoever asks, unless younger ranges would wait for them.
                 Ok(Swept::Parked) if seen_whole && full => complete.push(range),
@@ -90,7 +109,7 @@ impl Reconciler {
                 }
             }
         }
-        self.ports.store.finish_unrowed(db, &complete).await.map_err(down)?;
+        self.entries.finish_unrowed(db, &complete).await.map_err(down)?;
         Ok(whole)
     }
 
@@ -109,9 +128,8 @@ impl Reconciler {
     }
 
     fn databases_of_order(&self, a: &Anchor) -> Vec<u16> {
-        let store = &self.ports.store;
-        let of_lines = a.cells.iter().map(|c| store.cell_db(&c.offer));
-        of_lines.chain([store.order_db(a.order)]).collect()
+        let of_lines = a.cells.iter().map(|c| self.ledger.cell_db(&c.offer));
+        of_lines.chain([self.ledger.order_db(a.order)]).collect()
     }
 
     /// The anchor verdicts of a range, `None` in place of one whose bytes nobody can read: a range
@@ -122,9 +140,9 @@ impl Reconciler {
         &self,
         range: &UnrowedRange,
     ) -> Result<Option<Vec<Option<Anchor>>>, OperateError> {
-        let orders = self.ports.store.kept(&range.cell, range.first_seq).await.map_err(down)?;
+        let orders = self.ledger.kept(&range.cell, range.first_seq).await.map_err(down)?;
         let limit = (range.last_seq + 1 - range.first_seq).min(WIDEST);
-        let page = self.ports.store.after(&range.cell, range.first_seq - 1, limit).await;
+        let page = self.ledger.after(&range.cell, range.first_seq - 1, limit).await;
         let entries = page.map_err(down)?.map(|p| p.entries).unwrap_or_default();
         let kinds: BTreeMap<u64, &Entry> = entries.iter().map(|e| (e.seq, e)).collect();
         let missing = orders.iter().any(|k| !kinds.contains_key(&k.seq));
@@ -147,7 +165,7 @@ impl Reconciler {
             };
             let order = payload.order;
             if payload.anchor_line().cell == range.cell && e.order() == Some(order) {
-                let home = self.home(&payload);
+                let home = self.publish.home(&payload);
                 let cells = payload.lines.into_iter().map(|l| l.cell).collect();
                 out.push(Some(Anchor { order, kind: e.kind, mode, sealed, cells, home }));
             }
@@ -157,21 +175,21 @@ impl Reconciler {
 
     /// True when the ledger has the positions of a range, whatever plain reads say.
     async fn reaches(&self, range: &UnrowedRange) -> Result<bool, OperateError> {
-        let proven = self.ports.store.locked(&range.cell, 0).await.map_err(down)?;
+        let proven = self.ledger.locked(&range.cell, 0).await.map_err(down)?;
         Ok(proven.is_some_and(|p| p.last.seq >= range.last_seq))
     }
 
     /// Publishes what has no row, releases what is dead.
-    async fn sweep_range(&self, all: Vec<Anchor>) -> Result<Swept, OperateError> {
+    async fn range(&self, all: Vec<Anchor>) -> Result<Swept, OperateError> {
         let mut by_db: BTreeMap<u16, Vec<Anchor>> = BTreeMap::new();
         for a in all {
-            by_db.entry(self.ports.store.order_db(a.order)).or_default().push(a);
+            by_db.entry(self.ledger.order_db(a.order)).or_default().push(a);
         }
         let mut missing = Vec::new();
         let mut dead: BTreeMap<CellId, Vec<OrderId>> = BTreeMap::new();
         for (db, anchors) in by_db {
             let ids: Vec<OrderId> = anchors.iter().map(|a| a.order).collect();
-            let states = self.ports.store.statuses(db, &ids).await.map_err(down)?;
+            let states = self.orders.statuses(db, &ids).await.map_err(down)?;
             for (anchor, state) in anchors.into_iter().zip(states) {
                 match state {
                     None => missing.push(anchor),
@@ -185,11 +203,11 @@ impl Reconciler {
             }
         }
         for (cell, orders) in dead {
-            let released = self.ports.store.release(&cell, &orders).await.map_err(down)?;
+            let released = self.entries.release(&cell, &orders).await.map_err(down)?;
             self.follow.apply(&released).await;
         }
         let parked: Vec<OrderId> = missing.iter().map(|a| a.order).collect();
-        let parked = self.ports.store.parked_among(&parked).await.map_err(down)?;
+        let parked = self.parked.parked_among(&parked).await.map_err(down)?;
         // A parked order is a person's now.
         missing.retain(|a| !parked.contains(&a.order));
         let swept = match (missing.is_empty(), parked.is_empty()) {
@@ -207,7 +225,7 @@ impl Reconciler {
         }
         METRICS.swept.increment(all.len() as u64);
         let items = all.into_iter().map(|a| (a.home, Item::Order(a.mode, a.sealed))).collect();
-        self.publish(items, None).await
+        self.publish.run(items, None).await
     }
 }
 

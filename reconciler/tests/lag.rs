@@ -16,7 +16,7 @@ use domain::{Campaign, CampaignNo, CellId, HoldState, Identity, Line, Nonce, Off
 use domain::{Payload, Price};
 use orderlog::port::{OrderLog, Partition};
 use runtime::{Config, Tasks};
-use sluicegate_reconciler::Reconciler;
+use sluicegate_reconciler::{Reconciler, Settings};
 use store::{CatalogWrite, Init};
 use testkit::memory::{MemoryLog, MemoryStore, PausedClock};
 use tokio::time::sleep;
@@ -156,8 +156,8 @@ async fn writers_that_lag_for_thirty_seconds_cost_no_second_barrier() {
     let (config, tasks) = (Config::default(), Tasks::new());
     assert!(LAG >= 3 * Duration::from_millis(config.reconciler.lease_ms));
     let reconciler = || {
-        let settings = (&config.reconciler).into();
-        Reconciler::new(shop.ports.reconciler(), settings, &config.publish)
+        let settings = Settings::new(&config.reconciler, &config.publish);
+        Reconciler::new(&shop.ports.reconciler(), &settings)
     };
     // Two on schedule, and an operator's, which no lease keeps away.
     (0..2).for_each(|_| reconciler().spawn(&tasks));

@@ -19,7 +19,7 @@ use sluicegate_reconciler::Reconciler;
 use store::{LedgerWrite, OrdersRead, Shards};
 use testkit::ports::{Fail, START_MS, Site, until};
 use view::Reconcile;
-use writer::{Rewind, RewindError, Rewound};
+use writer::{Lost, Rewind, RewindError, Rewound};
 
 const HOUR: u64 = 3_600_000;
 
@@ -29,7 +29,8 @@ fn settings() -> writer::Settings {
 }
 
 async fn try_rewind(site: &Site, db: u16) -> Result<Rewound, RewindError> {
-    Rewind::new(site.ports.writer(), settings(), (db, START_MS - HOUR)).run(|_, _| {}).await
+    let lost = Lost { db, since_ms: START_MS - HOUR };
+    Rewind::new(site.ports.writer(), &settings(), lost).run(|_, _| {}).await
 }
 
 async fn rewind(site: &Site, db: u16) -> Rewound {

@@ -19,13 +19,13 @@ use orderlog::port::Partition;
 use store::port::{Ask, CellAsks};
 use store::{LedgerWrite, Marks, OrdersRead, ParkedWrite, Verdicts};
 use testkit::ports::{Fail, START_MS, Site, full};
-use writer::{Outcome, Processor};
+use writer::{Processed, Processor};
 
 fn processor(site: &Site) -> Processor {
     let patience = Duration::from_millis(1);
     let settings =
         writer::Settings { batch_frames: 9, batch_orders: 99, patience, give_up_after: 9 };
-    Processor::new(site.ports.writer(), settings)
+    Processor::new(&site.ports.writer(), &settings)
 }
 
 /// A writer that died right after its verdict transaction; its frame is lost.
@@ -144,7 +144,7 @@ async fn a_phantom_is_dropped() {
     let cell = site.offer("shoe", &[9], 9).await.remove(0);
     let (p, frame) = site.held("ada", "k", &cell).await;
     let saved = site.cells.runner().save(&cell);
-    assert_eq!(processor(&site).run(Partition::Main(0), &[frame]).await, Outcome::Finished);
+    assert_eq!(processor(&site).run(Partition::Main(0), &[frame]).await, Processed::Finished);
     // The tombstone is forgotten after 10 to 20 minutes; then an old command runs once more.
     for n in 1..4 {
         site.clock.advance(700_000);

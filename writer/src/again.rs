@@ -7,17 +7,20 @@
 //! were sold again, becomes rejected.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use domain::frame::Mode;
-use domain::rows::Traces;
+use domain::rows::{Trace, Traces};
 use domain::{CellId, OrderId, RowStatus};
-use runtime::mutant::{self, Mutant};
-use store::StoreResult;
-use store::port::{MAX_ORDERS, RowState};
+use mutants::Mutant;
+use store::port::{Appended, MAX_ORDERS, RowState};
+use store::{LedgerRead, OrdersRead, OrdersWrite, StoreResult};
 
 use crate::batch::{Batch, Flow, Stop};
+use crate::patience::Patience;
 use crate::process::Processor;
-use crate::rewind::Rewound;
+use crate::rewound::Rewound;
+use crate::rows::Dead;
 
 /// A database gives no answer, or a cell cannot be written: the same batch again.
 pub(crate) struct Wait(pub String);
@@ -28,10 +31,19 @@ impl From<store::StoreError> for Wait {
     }
 }
 
-impl Processor {
+/// The steps once more, with what rows and ledger know.
+pub(crate) struct Again {
+    pub rows: Arc<dyn OrdersRead>,
+    pub refused: Arc<dyn OrdersWrite>,
+    pub ledger: Arc<dyn LedgerRead>,
+    pub steps: Processor,
+    pub patience: Patience,
+}
+
+impl Again {
     /// The orders of a batch that concern a database. Everything is idempotent: a batch that has to
     /// wait, or a process that dies, begins it again.
-    pub(crate) async fn again(&self, db: u16, batch: Batch, out: &mut Rewound) -> Result<(), Wait> {
+    pub async fn run(&self, db: u16, batch: Batch, out: &mut Rewound) -> Result<(), Wait> {
         let mut flows: Vec<Flow> =
             batch.flows.into_iter().filter(|f| self.concerns(db, f)).collect();
         if flows.is_empty() {
@@ -39,11 +51,10 @@ impl Processor {
         }
         let rows = self.rows_there(&flows).await?;
         self.prepare(&mut flows, &rows).await?;
-        let decided = self.decide(&mut flows).await;
-        let mut released = self.write_rows(&mut flows).await;
+        let decided = self.steps.decide.run(&mut flows).await;
+        let mut released = self.steps.write_rows(&mut flows).await;
         released.extend(self.refuse(&mut flows, &rows, out).await?);
-        self.finish_ranges(&flows, &decided).await;
-        self.apply_all(&flows, &decided, released).await;
+        self.steps.end(&flows, &decided, released).await;
         out.orders += flows.len() as u64;
         for entry in decided.cells.iter().flat_map(|c| &c.entries) {
             match entry.kind {
@@ -66,20 +77,19 @@ impl Processor {
 
     /// True when a line or the row of an order lives on the database.
     fn concerns(&self, db: u16, f: &Flow) -> bool {
-        let store = &self.ports.store;
-        let on_it = |cell: &CellId| store.cell_db(&cell.offer) == db;
-        store.order_db(f.order()) == db || f.payload.lines.iter().any(|l| on_it(&l.cell))
+        let on_it = |cell: &CellId| self.rows.cell_db(&cell.offer) == db;
+        self.rows.order_db(f.order()) == db || f.payload.lines.iter().any(|l| on_it(&l.cell))
     }
 
     async fn rows_there(&self, flows: &[Flow]) -> StoreResult<HashMap<OrderId, RowState>> {
         let mut by_db: BTreeMap<u16, Vec<OrderId>> = BTreeMap::new();
         for order in flows.iter().map(Flow::order) {
-            by_db.entry(self.ports.store.order_db(order)).or_default().push(order);
+            by_db.entry(self.rows.order_db(order)).or_default().push(order);
         }
         let mut out = HashMap::new();
         for (db, orders) in by_db {
             for piece in orders.chunks(MAX_ORDERS) {
-                let states = self.patiently(db, || self.ports.store.statuses(db, piece)).await?;
+                let states = self.patience.call(db, || self.rows.statuses(db, piece)).await?;
                 out.extend(states.into_iter().flatten().map(|s| (s.order, s)));
             }
         }
@@ -87,19 +97,19 @@ impl Processor {
     }
 
     /// What the ledgers have of the lines of some orders.
-    pub(crate) async fn traces(
+    pub async fn traces(
         &self,
         lines: impl Iterator<Item = (OrderId, &CellId)>,
     ) -> StoreResult<Traces> {
         let mut by_db: BTreeMap<u16, Vec<OrderId>> = BTreeMap::new();
         for (order, cell) in lines {
-            by_db.entry(self.ports.store.cell_db(&cell.offer)).or_default().push(order);
+            by_db.entry(self.rows.cell_db(&cell.offer)).or_default().push(order);
         }
         let mut out = Traces::new();
         for (db, mut orders) in by_db {
             orders.dedup();
             for piece in orders.chunks(MAX_ORDERS) {
-                out.extend(self.patiently(db, || self.ports.store.traces(db, piece)).await?);
+                out.extend(self.patience.call(db, || self.ledger.traces(db, piece)).await?);
             }
         }
         Ok(out)
@@ -116,14 +126,8 @@ impl Processor {
         for f in flows {
             let order = f.order();
             let of = |cell: &CellId| traces.get(&(order, cell.clone()));
-            f.released = !mutant::on(Mutant::RewindLoser)
-                && f.payload.lines.iter().any(|l| of(&l.cell).is_some_and(|t| t.released));
-            match rows.get(&order) {
-                Some(row) if row.status.is_live() => f.mode = Mode::Full,
-                Some(_) if mutant::on(Mutant::RewindDead) => {}
-                Some(_) => f.mode = Mode::Abort,
-                None => {}
-            }
+            f.released = was_released(f.payload.lines.iter().filter_map(|l| of(&l.cell)));
+            f.mode = rows.get(&order).map_or(f.mode, |row| mode_of(row, f.mode));
         }
         Ok(())
     }
@@ -134,13 +138,13 @@ impl Processor {
         flows: &mut [Flow],
         rows: &HashMap<OrderId, RowState>,
         out: &mut Rewound,
-    ) -> Result<Vec<store::port::Appended>, Wait> {
+    ) -> Result<Vec<Appended>, Wait> {
         let mut by_db: BTreeMap<u16, Vec<OrderId>> = BTreeMap::new();
-        for f in flows.iter().filter(|f| f.goes_on() && (f.is_rejected() || f.released)) {
+        for f in flows.iter().filter(|f| has_no_units(f)) {
             let order = f.order();
             match rows.get(&order).map(|r| r.status) {
                 Some(RowStatus::Pending) => {
-                    by_db.entry(self.ports.store.order_db(order)).or_default().push(order);
+                    by_db.entry(self.rows.order_db(order)).or_default().push(order);
                 }
                 Some(status) if status.is_live() => {
                     out.leave(order, &format!("{} and without its units", status.as_str()));
@@ -149,21 +153,43 @@ impl Processor {
             }
         }
         let mut moved = Vec::new();
-        if mutant::on(Mutant::RewindKeeps) {
-            by_db.clear();
-        }
         for (db, orders) in by_db {
             for piece in orders.chunks(MAX_ORDERS) {
-                moved.extend(self.patiently(db, || self.ports.store.reject(db, piece)).await?);
+                moved.extend(self.patience.call(db, || self.refused.reject(db, piece)).await?);
             }
         }
         out.refused += moved.len() as u64;
-        let mut dead: BTreeMap<CellId, Vec<(usize, OrderId)>> = BTreeMap::new();
+        let mut dead = Dead::new();
         for (i, f) in flows.iter().enumerate().filter(|(_, f)| moved.contains(&f.order())) {
             for cell in f.claimed() {
                 dead.entry(cell.clone()).or_default().push((i, f.order()));
             }
         }
-        Ok(self.release_all(flows, dead).await)
+        Ok(self.steps.settle.release(flows, dead).await)
     }
+}
+
+/// Units that went back once are not claimed again: the order lost its key, or was refused.
+fn was_released<'a>(mut traces: impl Iterator<Item = &'a Trace>) -> bool {
+    if mutants::on(Mutant::RewindLoser) {
+        return false;
+    }
+    traces.any(|t| t.released)
+}
+
+/// A row tells more than the frame: a dead one is never claimed for again, a living one is not
+/// aborted.
+fn mode_of(row: &RowState, asked: Mode) -> Mode {
+    if mutants::on(Mutant::RewindDead) && !row.status.is_live() {
+        return asked;
+    }
+    if row.status.is_live() { Mode::Full } else { Mode::Abort }
+}
+
+/// INV-9: a row whose line is rejected, or was given back, cannot stay pending.
+fn has_no_units(flow: &Flow) -> bool {
+    if mutants::on(Mutant::RewindKeeps) {
+        return false;
+    }
+    flow.goes_on() && (flow.is_rejected() || flow.released)
 }

@@ -3,27 +3,29 @@
 //! Everything here may be lost: the next apply meets a gap and replays, the reconciler repeats.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use cells::port::MAX_BATCH;
+use cells::port::{Cells, MAX_BATCH};
 use domain::{CellId, EntryId};
 use futures::future::join_all;
-use runtime::mutant::{self, Mutant};
+use mutants::Mutant;
 use store::port::Appended;
-use view::Followed;
+use view::{Follow, Followed};
 
 use crate::batch::Flow;
 use crate::lines::Decided;
 use crate::metrics::METRICS;
-use crate::process::Processor;
 
-impl Processor {
+/// The step.
+#[derive(Clone)]
+pub(crate) struct Apply {
+    pub follow: Follow,
+    pub cells: Arc<dyn Cells>,
+}
+
+impl Apply {
     /// Brings the views of the touched cells forward.
-    pub(crate) async fn apply_all(
-        &self,
-        flows: &[Flow],
-        decided: &Decided,
-        released: Vec<Appended>,
-    ) {
+    pub async fn run(&self, flows: &[Flow], decided: &Decided, released: Vec<Appended>) {
         let mut cells: BTreeMap<CellId, Vec<Appended>> = BTreeMap::new();
         for c in &decided.cells {
             let Some(prev) = c.prev.filter(|_| !c.entries.is_empty()) else { continue };
@@ -53,11 +55,11 @@ impl Processor {
     }
 
     async fn resolve_cell(&self, cell: &CellId, list: &[(EntryId, u64)]) {
-        if mutant::on(Mutant::NoResolve) {
+        if mutants::on(Mutant::NoResolve) {
             return;
         }
         for piece in list.chunks(MAX_BATCH) {
-            if self.ports.cells.resolve(cell, piece).await.is_err() {
+            if self.cells.resolve(cell, piece).await.is_err() {
                 METRICS.apply_failures.increment(1);
             }
         }

@@ -5,9 +5,9 @@
 //! the batch.
 
 use bytes::Bytes;
-use domain::frame::{self, Item, Mode, Sealed};
+use domain::frame::{self, FrameError, Item, Mode, Sealed};
 use domain::{CellId, Kind, OrderId, Payload};
-use runtime::mutant::{self, Mutant};
+use mutants::Mutant;
 use store::port::Verdict;
 
 /// One order on its way through the steps.
@@ -52,14 +52,21 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    /// Reads frames in their order.
+    pub fn of(frames: &[Bytes]) -> Self {
+        let mut batch = Self::default();
+        frames.iter().for_each(|f| batch.add(f));
+        batch
+    }
+
     /// Reads one more frame.
-    pub fn add(&mut self, bytes: &Bytes) {
+    fn add(&mut self, bytes: &Bytes) {
         if self.newer.is_some() {
             return;
         }
         let items = match frame::decode(bytes) {
             Ok(items) => items,
-            Err(e) if e.is_newer() && !mutant::on(Mutant::NewerParked) => {
+            Err(e) if waits(&e) => {
                 self.newer = Some(e.to_string());
                 return;
             }
@@ -97,6 +104,14 @@ impl Batch {
             }
         }
     }
+}
+
+/// What a newer program wrote is no garbage: a newer writer reads it.
+fn waits(e: &FrameError) -> bool {
+    if mutants::on(Mutant::NewerParked) {
+        return false;
+    }
+    e.is_newer()
 }
 
 impl Flow {

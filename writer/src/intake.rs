@@ -1,30 +1,27 @@
 //! One partition: consumer, batches, acks, progress.
 //!
-//! A reader task keeps a bounded number of deliveries and bytes ready (back-pressure: nothing is
-//! pulled while there are as many), the main loop turns what is ready into one batch. A consumer
-//! that ends is made again, with a growing pause; one that brings nothing is given up.
+//! What is ready becomes one batch. A consumer that ends is made again, with a growing pause; one
+//! that brings nothing is given up.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use domain::frame;
-use orderlog::port::{Consumer, Delivery, DeliveryId, LogError, Partition};
-use runtime::mutant::{self, Mutant};
+use mutants::Mutant;
+use orderlog::port::{Consumer, Delivery, Partition};
 use runtime::{Phase, Tasks};
-use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use view::WriterPorts;
 
-use crate::Settings;
+use crate::batch::Batch;
 use crate::health::Health;
 use crate::metrics::METRICS;
-use crate::process::{Outcome, Processor};
+use crate::pipe::{Pipe, pipe};
+use crate::process::{Processed, Processor};
+use crate::settings::Settings;
 
 /// How often progress is stored, at most.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
-/// Bytes of frames that wait for a batch, plus at most one frame.
-const AHEAD: usize = 4 * 1024 * 1024;
 /// Between two tries to store what database 0 did not take.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Longest pause between tries.
@@ -35,12 +32,13 @@ const UPGRADE: Duration = Duration::from_secs(5);
 /// The most time a partition is left to others after it was given up.
 const AWAY: Duration = Duration::from_secs(3);
 
+/// Works on one partition.
 pub(crate) struct Intake {
-    partition: Partition,
-    ports: WriterPorts,
-    settings: Settings,
-    processor: Processor,
-    health: Arc<Health>,
+    pub partition: Partition,
+    pub ports: WriterPorts,
+    pub settings: Settings,
+    pub processor: Processor,
+    pub health: Arc<Health>,
 }
 
 /// How a batch ended.
@@ -49,45 +47,6 @@ enum Done {
     Frames(usize),
     /// The process stops, or the consumer is given up.
     Left,
-}
-
-/// Deliveries in, acks out.
-struct Pipe<'a> {
-    deliveries: mpsc::Receiver<Delivery>,
-    waiting: &'a Waiting,
-    acks: mpsc::Sender<Vec<DeliveryId>>,
-}
-
-impl Pipe<'_> {
-    /// What is ready now.
-    fn ready(&mut self) -> Option<Delivery> {
-        let next = self.deliveries.try_recv().ok()?;
-        self.waiting.less(next.frame.len());
-        Some(next)
-    }
-}
-
-/// Bytes of the deliveries that wait for a batch.
-#[derive(Default)]
-struct Waiting {
-    bytes: AtomicUsize,
-    fewer: Notify,
-}
-
-impl Waiting {
-    fn more(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-    fn less(&self, bytes: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        self.fewer.notify_one();
-    }
-    /// Until there is room for one more.
-    async fn room(&self) {
-        while self.bytes.load(Ordering::Relaxed) >= AHEAD {
-            self.fewer.notified().await;
-        }
-    }
 }
 
 struct Progress {
@@ -100,11 +59,6 @@ struct Progress {
 }
 
 impl Intake {
-    pub fn new(partition: Partition, processor: Processor, health: Arc<Health>) -> Self {
-        let (ports, settings) = (processor.ports.clone(), processor.settings.clone());
-        Self { partition, ports, settings, processor, health }
-    }
-
     /// Works until `FlushLog`.
     pub async fn run(&self, tasks: &Tasks) {
         let mut pause = Duration::from_millis(50);
@@ -152,27 +106,20 @@ impl Intake {
 
     /// Until this consumer ends.
     async fn consume(&self, consumer: Box<dyn Consumer>, tasks: &Tasks) {
-        let waiting = &Waiting::default();
-        let (to_batch, deliveries) = mpsc::channel(self.settings.batch_frames * 2);
-        let (acks, from_batch) = mpsc::channel(64);
-        let reader = read(self.partition, consumer, (to_batch, waiting), from_batch);
-        let batches = self.batches(Pipe { deliveries, waiting, acks }, tasks);
-        tokio::join!(reader, batches);
+        let (pipe, pump) = pipe(self.settings.batch_frames * 2);
+        let pump = async {
+            if let Err(e) = pump.run(consumer).await {
+                tracing::info!(partition = %self.partition, error = %e, "consumer ended");
+            }
+        };
+        tokio::join!(pump, self.batches(pipe, tasks));
     }
 
-    async fn batches(&self, mut pipe: Pipe<'_>, tasks: &Tasks) {
+    async fn batches(&self, mut pipe: Pipe, tasks: &Tasks) {
         let mut progress = Progress { until: 0, stored: 0, at: Instant::now(), failed: None };
-        while let Some(Some(first)) = tasks.unless(Phase::FlushLog, pipe.deliveries.recv()).await {
-            pipe.waiting.less(first.frame.len());
+        while let Some(Some(first)) = tasks.unless(Phase::FlushLog, pipe.next()).await {
             let mut batch = self.gather(first, &mut pipe);
-            if mutant::on(Mutant::AckBeforeCommit) {
-                let _ = pipe.acks.send(batch.iter().map(|d| d.id.clone()).collect()).await;
-            }
-            if mutant::on(Mutant::AckBeforeRow) {
-                let frames: Vec<_> = batch.iter().map(|d| d.frame.clone()).collect();
-                self.processor.verdicts_only(&frames).await;
-                let _ = pipe.acks.send(batch.iter().map(|d| d.id.clone()).collect()).await;
-            }
+            self.ack_early(&batch, &pipe).await;
             let Done::Frames(finished) = self.finish(&batch, tasks).await else { return };
             let newer = finished < batch.len();
             batch.truncate(finished);
@@ -182,7 +129,7 @@ impl Intake {
                 progress.until = progress.until.max(frame::tick(&d.frame).unwrap_or(0));
             }
             let ids = batch.into_iter().map(|d| d.id).collect();
-            if pipe.acks.send(ids).await.is_err() {
+            if !pipe.ack(ids).await {
                 return;
             }
             let stored = self.store_progress(&mut progress).await;
@@ -195,10 +142,23 @@ impl Intake {
         }
     }
 
+    /// Where the ack does not come last.
+    async fn ack_early(&self, batch: &[Delivery], pipe: &Pipe) {
+        match ack_comes_after() {
+            AckAfter::Everything => return,
+            AckAfter::Verdicts => {
+                let frames: Vec<_> = batch.iter().map(|d| d.frame.clone()).collect();
+                self.processor.decide.run(&mut Batch::of(&frames).flows).await;
+            }
+            AckAfter::Nothing => {}
+        }
+        pipe.ack(batch.iter().map(|d| d.id.clone()).collect()).await;
+    }
+
     /// Counts a round without progress.
     fn gives_up(&self) -> bool {
         let over = self.health.fruitless(self.partition);
-        if over && !mutant::on(Mutant::ConsumerKept) {
+        if must_give_up(over) {
             tracing::warn!(
                 partition = %self.partition,
                 "rounds without progress: another writer may have this partition"
@@ -209,7 +169,7 @@ impl Intake {
     }
 
     /// What is ready now, within the bounds of a batch.
-    fn gather(&self, first: Delivery, pipe: &mut Pipe<'_>) -> Vec<Delivery> {
+    fn gather(&self, first: Delivery, pipe: &mut Pipe) -> Vec<Delivery> {
         // A frame's size tells its orders well enough: with its names an order is some 128 bytes.
         let orders = |d: &Delivery| d.frame.len() / 128;
         let mut count = orders(&first);
@@ -228,9 +188,9 @@ impl Intake {
         let mut pause = Duration::from_millis(100);
         loop {
             match self.processor.run(self.partition, &frames).await {
-                Outcome::Finished => return Done::Frames(frames.len()),
-                Outcome::Newer(finished) => return Done::Frames(finished),
-                Outcome::Again => {}
+                Processed::Finished => return Done::Frames(frames.len()),
+                Processed::Newer(finished) => return Done::Frames(finished),
+                Processed::Again => {}
             }
             let pausing = tasks.unless(Phase::FlushLog, tokio::time::sleep(pause)).await;
             if pausing.is_none() || self.gives_up() {
@@ -249,9 +209,7 @@ impl Intake {
             self.health.progress(self.partition);
             return true;
         }
-        let name = self.partition.to_string();
-        let store = || self.ports.store.set_progress(&name, p.until);
-        match self.processor.patiently(0, store).await {
+        match self.processor.mark.progress(self.partition, p.until).await {
             Ok(()) => {
                 (p.stored, p.at, p.failed) = (p.until, Instant::now(), None);
                 self.health.progress(self.partition);
@@ -266,61 +224,28 @@ impl Intake {
     }
 }
 
-/// Moves deliveries to the batches and acks to the consumer, until either side ends.
-async fn read(
-    partition: Partition,
-    mut consumer: Box<dyn Consumer>,
-    (to_batch, waiting): (mpsc::Sender<Delivery>, &Waiting),
-    mut acks: mpsc::Receiver<Vec<DeliveryId>>,
-) {
-    loop {
-        let next = async {
-            // Nothing is pulled before there is room for it.
-            waiting.room().await;
-            let room = to_batch.reserve().await.ok()?;
-            Some((room, consumer.next().await))
-        };
-        let ids = tokio::select! {
-            biased;
-            ids = acks.recv() => ids,
-            next = next => match next {
-                Some((room, Ok(delivery))) => {
-                    waiting.more(delivery.frame.len());
-                    room.send(delivery);
-                    continue;
-                }
-                Some((_, Err(e))) => return ended(partition, &e),
-                None => return,
-            },
-        };
-        let Some(ids) = ids else { return };
-        for id in ids {
-            if let Err(e) = consumer.ack(&id).await {
-                return ended(partition, &e);
-            }
-        }
-    }
+/// What is finished before the frames of a batch are acked.
+enum AckAfter {
+    Nothing,
+    Verdicts,
+    Everything,
 }
 
-fn ended(partition: Partition, e: &LogError) {
-    tracing::info!(%partition, error = %e, "consumer ended, making a new one");
+/// INV-2: an acked frame is never seen again, so whatever it asks for is done or stored elsewhere.
+fn ack_comes_after() -> AckAfter {
+    if mutants::on(Mutant::AckBeforeCommit) {
+        return AckAfter::Nothing;
+    }
+    if mutants::on(Mutant::AckBeforeRow) {
+        return AckAfter::Verdicts;
+    }
+    AckAfter::Everything
 }
 
-#[cfg(test)]
-mod tests {
-    use tokio::time::timeout;
-
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn nothing_is_pulled_while_too_many_bytes_wait() {
-        let waiting = Waiting::default();
-        let has_room = async || timeout(Duration::from_secs(1), waiting.room()).await.is_ok();
-        waiting.more(AHEAD - 1);
-        assert!(has_room().await);
-        waiting.more(1);
-        assert!(!has_room().await);
-        let (went_on, ()) = tokio::join!(has_room(), async { waiting.less(1) });
-        assert!(went_on);
+/// A consumer whose term is over brings nothing: somebody else may do better.
+fn must_give_up(over: bool) -> bool {
+    if mutants::on(Mutant::ConsumerKept) {
+        return false;
     }
+    over
 }

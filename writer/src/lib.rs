@@ -12,68 +12,54 @@ mod batch;
 mod health;
 mod intake;
 mod lines;
+mod mark;
 mod metrics;
 mod park;
 mod patience;
+mod pipe;
 mod process;
 mod retry;
 mod rewind;
+mod rewound;
 mod rows;
+mod settings;
+mod settle;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use orderlog::port::Partition;
 use runtime::Tasks;
-use runtime::config::WriterConfig;
 use runtime::probe::Ready;
 use view::WriterPorts;
 
 use health::Health;
 
-pub use process::{Outcome, Processor};
-pub use rewind::{Rewind, RewindError, Rewound};
+pub use process::{Processed, Processor};
+pub use rewind::{Lost, Rewind, RewindError};
+pub use rewound::Rewound;
+pub use settings::Settings;
 
 /// What the writer counts, for the recorder and for `docs/metrics.md`.
 pub const METRICS: &[runtime::meter::Described] = metrics::WriterMetrics::DESCRIBED;
 
-/// What a writer needs to know besides its ports.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The most frames of one batch.
-    pub batch_frames: usize,
-    /// The most orders of one batch.
-    pub batch_orders: usize,
-    /// A database silent for this long sends its orders to its retry partition.
-    pub patience: Duration,
-    /// Rounds without progress after which a partition is given up.
-    pub give_up_after: u32,
-}
-
-impl From<&WriterConfig> for Settings {
-    fn from(c: &WriterConfig) -> Self {
-        Self {
-            batch_frames: c.batch_frames,
-            batch_orders: c.batch_orders,
-            patience: Duration::from_millis(c.patience_ms),
-            give_up_after: c.give_up_after,
-        }
-    }
-}
-
 /// Starts one consumer per main partition and per retry partition; they end at `FlushLog`,
 /// each after its batch. The answer says whether all partitions make progress.
 pub fn spawn(tasks: &Tasks, ports: &WriterPorts, settings: &Settings) -> Ready {
-    let mains = (0..ports.log.partitions()).map(Partition::Main);
-    let retries = (0..ports.store.databases()).map(Partition::Retry);
     // One processor: what one partition learns of a silent database, all know.
-    let processor = Processor::new(ports.clone(), settings.clone());
-    let all: Vec<Partition> = mains.chain(retries).collect();
+    let processor = Processor::new(ports, settings);
+    let databases = ports.store.databases();
+    let all: Vec<Partition> = Partition::all(ports.log.partitions(), databases).collect();
     let ready = Ready::default();
     let health = Health::new(settings.give_up_after, all.iter().copied(), ready.clone());
     let health = Arc::new(health);
     for partition in all {
-        let intake = intake::Intake::new(partition, processor.clone(), health.clone());
+        let intake = intake::Intake {
+            partition,
+            ports: ports.clone(),
+            settings: settings.clone(),
+            processor: processor.clone(),
+            health: health.clone(),
+        };
         let (intake, t) = (Arc::new(intake), tasks.clone());
         tasks.spawn_loop("writer partition", move || {
             let (intake, t) = (intake.clone(), t.clone());

@@ -5,16 +5,18 @@
 //! the same for one order as for hundreds. A permanent error is bisected down to the order.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use domain::frame::Mode;
 use domain::order::RejectReason;
 use domain::{CellId, Kind};
 use futures::future::{BoxFuture, join_all};
+use store::Verdicts;
 use store::port::{Ask, CellAsks, CellVerdicts, MAX_CELLS, MAX_ORDERS, Skipped, UnrowedRange};
 
 use crate::batch::{Flow, Stop};
 use crate::metrics::METRICS;
-use crate::process::Processor;
+use crate::patience::Patience;
 
 /// One line of one flow: indexes into the batch.
 #[derive(Debug, Clone)]
@@ -35,9 +37,16 @@ pub(crate) struct Decided {
     pub ranges: Vec<(UnrowedRange, Vec<usize>)>,
 }
 
-impl Processor {
+/// The step.
+#[derive(Clone)]
+pub(crate) struct Decide {
+    pub store: Arc<dyn Verdicts>,
+    pub patience: Patience,
+}
+
+impl Decide {
     /// All verdicts of the batch.
-    pub(crate) async fn decide(&self, flows: &mut [Flow]) -> Decided {
+    pub async fn run(&self, flows: &mut [Flow]) -> Decided {
         let mut decided = Decided::default();
         let anchors: Vec<(usize, usize)> =
             flows.iter().enumerate().map(|(i, f)| (i, f.payload.anchor)).collect();
@@ -60,7 +69,7 @@ impl Processor {
         let mut by_db: BTreeMap<u16, BTreeMap<CellId, Vec<Want>>> = BTreeMap::new();
         for (flow, line) in lines {
             let cell = flows[flow].payload.lines[line].cell.clone();
-            let db = self.ports.store.cell_db(&cell.offer);
+            let db = self.store.cell_db(&cell.offer);
             let want = Want { flow, line, cell: cell.clone() };
             by_db.entry(db).or_default().entry(cell).or_default().push(want);
         }
@@ -87,7 +96,7 @@ impl Processor {
     ) -> BoxFuture<'a, Vec<Part>> {
         Box::pin(async move {
             let asks = asks(&group, flows);
-            match self.patiently(db, || self.ports.store.verdicts(&asks)).await {
+            match self.patience.call(db, || self.store.verdicts(&asks)).await {
                 Ok(cells) => vec![Part::Done(db, group, cells)],
                 Err(e) if e.is_transient() => vec![Part::Failed(group, Stop::Database(db))],
                 Err(e) if group.len() == 1 => {

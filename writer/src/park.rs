@@ -1,21 +1,31 @@
 //! Poison: what no repetition can finish is parked for a person and never blocks the others.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use orderlog::port::Partition;
-use store::StoreResult;
+use store::port::CATALOG_DB;
+use store::{ParkedWrite, StoreResult};
 
 use crate::batch::{Flow, Stop};
 use crate::metrics::{METRICS, Parked};
-use crate::process::Processor;
+use crate::patience::Patience;
 
-impl Processor {
+/// The step.
+#[derive(Clone)]
+pub(crate) struct Park {
+    pub store: Arc<dyn ParkedWrite>,
+    pub patience: Patience,
+}
+
+impl Park {
     /// Parks single orders. They keep their hold; the relay skips them.
-    pub(crate) async fn park_orders(&self, flows: &[Flow]) -> StoreResult<()> {
+    pub async fn orders(&self, flows: &[Flow]) -> StoreResult<()> {
         for flow in flows {
             if let Some(Stop::Poison(why)) = &flow.stopped {
                 tracing::error!(order = %flow.order(), why, "parked an order");
-                let park = || self.ports.store.park(flow.order(), why, (flow.mode, &flow.sealed));
-                self.patiently(0, park).await?;
+                let park = || self.store.park(flow.order(), why, (flow.mode, &flow.sealed));
+                self.patience.call(CATALOG_DB, park).await?;
                 METRICS.parked.of(Parked::Order).increment(1);
             }
         }
@@ -23,15 +33,12 @@ impl Processor {
     }
 
     /// Parks frames that cannot be read.
-    pub(crate) async fn park_frames(
-        &self,
-        here: Partition,
-        unreadable: &[(Bytes, String)],
-    ) -> StoreResult<()> {
+    pub async fn frames(&self, here: Partition, unreadable: &[(Bytes, String)]) -> StoreResult<()> {
+        let partition = here.to_string();
         for (frame, why) in unreadable {
-            tracing::error!(partition = %here, why, bytes = frame.len(), "parked a frame");
-            let partition = here.to_string();
-            self.patiently(0, || self.ports.store.park_frame(&partition, why, frame)).await?;
+            tracing::error!(partition, why, bytes = frame.len(), "parked a frame");
+            let park = || self.store.park_frame(&partition, why, frame);
+            self.patience.call(CATALOG_DB, park).await?;
             METRICS.parked.of(Parked::Frame).increment(1);
         }
         Ok(())

@@ -7,71 +7,43 @@
 //! whose database is silent waits in a retry partition, whether the database is dead or only slow.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use store::{StoreError, StoreResult};
 use tokio::time::Instant;
 
-use crate::process::Processor;
-
 /// Between two tries of a silent database.
 const PROBE: Duration = Duration::from_secs(1);
 /// Between two runs of a transaction that failed transiently.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// Which databases are silent, and when each is tried next. Shared by the partitions of a process.
-#[derive(Default)]
-pub(crate) struct Silent(Mutex<HashMap<u16, Instant>>);
-
-enum Turn {
-    /// It answered last time.
-    Patient,
-    /// It is silent; this call tries it.
-    Probe,
-    /// It is silent; another call tries it soon.
-    Skip,
+/// What the partitions of a process know of its databases; its clones share it.
+#[derive(Clone)]
+pub(crate) struct Patience {
+    most: Duration,
+    /// Which are silent, and when each is tried next.
+    silent: Arc<Mutex<HashMap<u16, Instant>>>,
 }
 
-impl Silent {
-    fn turn(&self, db: u16) -> Turn {
-        let now = Instant::now();
-        match self.0.lock().get_mut(&db) {
-            None => Turn::Patient,
-            Some(next) if *next <= now => {
-                *next = now + PROBE;
-                Turn::Probe
-            }
-            Some(_) => Turn::Skip,
-        }
+impl Patience {
+    /// No database is known to be silent; each may take this long.
+    pub fn new(most: Duration) -> Self {
+        Self { most, silent: Arc::default() }
     }
 
-    fn note(&self, db: u16, answered: bool) {
-        let mut silent = self.0.lock();
-        if answered {
-            silent.remove(&db);
-        } else {
-            silent.insert(db, Instant::now() + PROBE);
-        }
-    }
-}
-
-impl Processor {
     /// Runs a store call again while it fails transiently, for the time its database is given.
-    pub(crate) async fn patiently<T, F, Fut>(&self, db: u16, call: F) -> StoreResult<T>
+    pub async fn call<T, F, Fut>(&self, db: u16, call: F) -> StoreResult<T>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = StoreResult<T>>,
     {
-        let patience = match self.silent.turn(db) {
-            Turn::Patient => self.settings.patience,
-            Turn::Probe => Duration::ZERO,
-            Turn::Skip => {
-                let what = "silent, tried again soon".to_owned();
-                return Err(StoreError::Transient { db, what });
-            }
+        let Some(most) = self.turn(db) else {
+            let what = "silent, tried again soon".to_owned();
+            return Err(StoreError::Transient { db, what });
         };
-        let until = Instant::now() + patience;
+        let until = Instant::now() + most;
         loop {
             match call().await {
                 Err(e @ (StoreError::Transient { .. } | StoreError::Taken { .. }))
@@ -83,10 +55,32 @@ impl Processor {
                 done => {
                     // A lock that somebody holds is an answer: only its own rows have to wait.
                     let answered = done.as_ref().err().is_none_or(StoreError::is_answer);
-                    self.silent.note(db, answered);
+                    self.note(db, answered);
                     return done;
                 }
             }
+        }
+    }
+
+    /// How long this call may try; `None` while the database is silent and another call tries it.
+    fn turn(&self, db: u16) -> Option<Duration> {
+        let now = Instant::now();
+        match self.silent.lock().get_mut(&db) {
+            None => Some(self.most),
+            Some(next) if *next <= now => {
+                *next = now + PROBE;
+                Some(Duration::ZERO)
+            }
+            Some(_) => None,
+        }
+    }
+
+    fn note(&self, db: u16, answered: bool) {
+        let mut silent = self.silent.lock();
+        if answered {
+            silent.remove(&db);
+        } else {
+            silent.insert(db, Instant::now() + PROBE);
         }
     }
 }

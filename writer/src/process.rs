@@ -1,31 +1,39 @@
 //! One batch of frames through all the steps. No consumer and no ack in here, so that tests and
 //! the simulator drive exactly this.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
+use mutants::Mutant;
 use orderlog::port::Partition;
-use runtime::mutant::{self, Mutant};
+use store::port::Appended;
 use view::{Follow, WriterPorts};
 
-use crate::Settings;
-use crate::batch::{Batch, Stop};
+use crate::apply::Apply;
+use crate::batch::{Batch, Flow};
+use crate::lines::{Decide, Decided};
+use crate::mark::Mark;
 use crate::metrics::METRICS;
-use crate::patience::Silent;
-use crate::retry;
+use crate::park::Park;
+use crate::patience::Patience;
+use crate::retry::{HandOver, must_stay};
+use crate::rows::WriteRows;
+use crate::settings::Settings;
+use crate::settle::Settle;
 
-/// Runs the steps over its ports. Cheap to clone.
+/// Runs the steps over its ports. Cheap to clone; clones know the same of silent databases.
 #[derive(Clone)]
 pub struct Processor {
-    pub(crate) ports: WriterPorts,
-    pub(crate) follow: Follow,
-    pub(crate) settings: Settings,
-    pub(crate) silent: Arc<Silent>,
+    pub(crate) decide: Decide,
+    rows: WriteRows,
+    pub(crate) settle: Settle,
+    apply: Apply,
+    park: Park,
+    hand_over: HandOver,
+    pub(crate) mark: Mark,
 }
 
 /// What may be done with the frames of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Processed {
     /// Everything in them is finished or stored elsewhere: ack.
     Finished,
     /// Something has to wait here: run the same batch again later.
@@ -36,75 +44,89 @@ pub enum Outcome {
 }
 
 impl Processor {
-    /// Over these ports.
-    pub fn new(ports: WriterPorts, settings: Settings) -> Self {
+    /// Each step gets the ports that it needs, and all the same patience.
+    pub fn new(ports: &WriterPorts, settings: &Settings) -> Self {
+        let patience = Patience::new(settings.patience);
+        let of = || patience.clone();
+        let store = &ports.store;
+        let (cells, identity) = (ports.cells.clone(), ports.identity.clone());
+        let follow = Follow::new(store.clone(), cells.clone(), identity);
         Self {
-            follow: Follow::new(ports.store.clone(), ports.cells.clone(), ports.identity.clone()),
-            ports,
-            settings,
-            silent: Arc::default(),
+            decide: Decide { store: store.clone(), patience: of() },
+            rows: WriteRows { store: store.clone(), patience: of() },
+            settle: Settle { store: store.clone(), patience: of() },
+            apply: Apply { follow, cells },
+            park: Park { store: store.clone(), patience: of() },
+            hand_over: HandOver { log: ports.log.clone() },
+            mark: Mark { store: store.clone(), patience: of() },
         }
     }
 
     /// PROTOCOL 6.4, steps 1 to 6, over frames of one partition in their order.
-    pub async fn run(&self, here: Partition, frames: &[Bytes]) -> Outcome {
-        let mut batch = Batch::default();
-        frames.iter().for_each(|f| batch.add(f));
-        if mutant::on(Mutant::BarrierEarly) {
-            self.mark(here, &batch.barriers).await;
+    pub async fn run(&self, here: Partition, frames: &[Bytes]) -> Processed {
+        let mut batch = Batch::of(frames);
+        if !barriers_come_last() {
+            let _ = self.mark.barriers(here, &batch.barriers).await;
         }
         METRICS.batch_orders.record(batch.flows.len() as f64);
         let flows = &mut batch.flows;
-        let decided = self.decide(flows).await;
+        let decided = self.decide.run(flows).await;
         let released = self.write_rows(flows).await;
-        self.finish_ranges(flows, &decided).await;
-        self.apply_all(flows, &decided, released).await;
-        let waits = flows.iter().any(|f| match f.stopped {
-            Some(Stop::Database(db)) => !retry::may_move(here, db),
-            Some(Stop::Poison(_)) | None => false,
-        });
+        self.end(flows, &decided, released).await;
         // Nothing is parked or handed over before that is the last thing to do: this batch runs
         // again, and each run would park and publish the same orders once more.
-        if waits {
-            return Outcome::Again;
+        if flows.iter().any(|flow| must_stay(here, flow)) {
+            return Processed::Again;
         }
-        let parked = self.park_orders(flows).await;
-        let parked = parked.and(self.park_frames(here, &batch.unreadable).await);
-        if let Err(e) = parked {
-            tracing::warn!(partition = %here, error = %e, "parking waits for database 0");
-            return Outcome::Again;
+        if let Err(e) = self.leave(here, &batch).await {
+            tracing::warn!(partition = %here, error = %e, "what is left of a batch waits");
+            return Processed::Again;
         }
-        if mutant::on(Mutant::HandOverLost) {
-            return self.mark(here, &batch.barriers).await;
-        }
-        if let Err(e) = self.hand_over(here, flows).await {
-            tracing::warn!(partition = %here, error = %e, "a retry partition took no frame");
-            return Outcome::Again;
-        }
-        let marked = self.mark(here, &batch.barriers).await;
-        let Some(what) = batch.newer.filter(|_| marked == Outcome::Finished) else {
-            return marked;
-        };
+        let Some(what) = batch.newer else { return Processed::Finished };
         tracing::error!(partition = %here, what, "waits for a newer writer; nothing is lost");
-        Outcome::Newer(batch.frames)
+        Processed::Newer(batch.frames)
     }
 
-    /// What a mutant does before its early ack.
-    pub(crate) async fn verdicts_only(&self, frames: &[Bytes]) {
-        let mut batch = Batch::default();
-        frames.iter().for_each(|f| batch.add(f));
-        self.decide(&mut batch.flows).await;
+    /// Steps 3 and 4: rows, and the releases that follow from them.
+    pub(crate) async fn write_rows(&self, flows: &mut [Flow]) -> Vec<Appended> {
+        let dead = self.rows.run(flows).await;
+        self.settle.release(flows, dead).await
     }
 
-    /// Everything before these barriers in this partition is finished.
-    async fn mark(&self, here: Partition, barriers: &[String]) -> Outcome {
-        for id in barriers {
-            let name = here.to_string();
-            if let Err(e) = self.patiently(0, || self.ports.store.mark_barrier(id, &name)).await {
-                tracing::warn!(partition = %here, error = %e, "a barrier waits for database 0");
-                return Outcome::Again;
-            }
-        }
-        Outcome::Finished
+    /// Steps 5 and 6: ranges without rows are forgotten, the views learn what was appended.
+    pub(crate) async fn end(&self, flows: &[Flow], decided: &Decided, released: Vec<Appended>) {
+        self.settle.ranges(flows, decided).await;
+        self.apply.run(flows, decided, released).await;
     }
+
+    /// The views learn what was appended.
+    pub(crate) async fn follow(&self, appended: &Appended) {
+        self.apply.follow.apply(appended).await;
+    }
+
+    /// What could not be finished is stored elsewhere, then the barriers are passed.
+    async fn leave(&self, here: Partition, batch: &Batch) -> Result<(), Untaken> {
+        self.park.orders(&batch.flows).await?;
+        self.park.frames(here, &batch.unreadable).await?;
+        self.hand_over.run(here, &batch.flows).await?;
+        self.mark.barriers(here, &batch.barriers).await?;
+        Ok(())
+    }
+}
+
+/// Who did not take what was to be stored elsewhere.
+#[derive(Debug, thiserror::Error)]
+enum Untaken {
+    #[error("database 0: {0}")]
+    Database(#[from] store::StoreError),
+    #[error("a retry partition: {0}")]
+    Log(#[from] orderlog::port::LogError),
+}
+
+/// INV-2: a barrier says that everything before it is finished, so it is marked when that is so.
+fn barriers_come_last() -> bool {
+    if mutants::on(Mutant::BarrierEarly) {
+        return false;
+    }
+    true
 }

@@ -5,39 +5,64 @@
 //! ascending order.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use domain::frame::{self, Item};
-use orderlog::port::{LogError, Partition};
-use runtime::mutant::{self, Mutant};
+use mutants::Mutant;
+use orderlog::port::{LogError, OrderLog, Partition};
 
 use crate::batch::{Flow, Stop};
 use crate::metrics::METRICS;
-use crate::process::Processor;
 
 /// True when an order that waits for `db` may leave `here`.
-pub(crate) fn may_move(here: Partition, db: u16) -> bool {
+fn may_move(here: Partition, db: u16) -> bool {
+    if mutants::on(Mutant::HopAny) {
+        return here != Partition::Retry(db);
+    }
     match here {
         Partition::Main(_) => true,
-        Partition::Retry(now) if mutant::on(Mutant::HopAny) => db != now,
         Partition::Retry(now) => db > now,
     }
 }
 
-impl Processor {
+/// True when an order has to wait where it is.
+pub(crate) fn must_stay(here: Partition, flow: &Flow) -> bool {
+    match flow.stopped {
+        Some(Stop::Database(db)) => !may_move(here, db),
+        Some(Stop::Poison(_)) | None => false,
+    }
+}
+
+/// Where an order goes that cannot be finished here.
+fn goes_to(here: Partition, flow: &Flow) -> Option<u16> {
+    if mutants::on(Mutant::HandOverLost) {
+        return None;
+    }
+    match flow.stopped {
+        Some(Stop::Database(db)) if may_move(here, db) => Some(db),
+        Some(Stop::Database(_) | Stop::Poison(_)) | None => None,
+    }
+}
+
+/// The step.
+#[derive(Clone)]
+pub(crate) struct HandOver {
+    pub log: Arc<dyn OrderLog>,
+}
+
+impl HandOver {
     /// Publishes the stopped orders that may move. Their frame may be acked once this is `Ok`.
-    pub(crate) async fn hand_over(&self, here: Partition, flows: &[Flow]) -> Result<(), LogError> {
+    pub async fn run(&self, here: Partition, flows: &[Flow]) -> Result<(), LogError> {
         let mut by_db: BTreeMap<u16, Vec<Item>> = BTreeMap::new();
         for flow in flows {
-            if let Some(Stop::Database(db)) = flow.stopped
-                && may_move(here, db)
-            {
+            if let Some(db) = goes_to(here, flow) {
                 let item = Item::Order(flow.mode, flow.sealed.clone());
                 by_db.entry(db).or_default().push(item);
             }
         }
         for (db, items) in by_db {
             for frame in frame::pack(&items) {
-                self.ports.log.publish(Partition::Retry(db), frame).await?;
+                self.log.publish(Partition::Retry(db), frame).await?;
             }
             METRICS.retried.increment(items.len() as u64);
         }

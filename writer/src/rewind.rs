@@ -19,10 +19,12 @@ use store::port::{KeptRow, MAX_ORDERS};
 use tokio::time::{Instant, timeout};
 use view::WriterPorts;
 
-use crate::Settings;
-use crate::again::Wait;
+use crate::again::{Again, Wait};
 use crate::batch::Batch;
+use crate::patience::Patience;
 use crate::process::Processor;
+use crate::rewound::Rewound;
+use crate::settings::Settings;
 
 /// Frames of one batch.
 const FRAMES: usize = 64;
@@ -39,43 +41,6 @@ const READERS: u32 = 3;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two tries.
 const AGAIN: Duration = Duration::from_millis(500);
-/// Orders that are named in the summary.
-const NAMED: usize = 20;
-
-/// What a rewind did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rewound {
-    /// Frames that were read.
-    pub frames: u64,
-    /// Orders of them, and of rows, that concern the database; one counts each time it is met.
-    pub orders: u64,
-    /// Claims that were appended.
-    pub claimed: u64,
-    /// Rejects that were appended.
-    pub rejected: u64,
-    /// Orders that had no row when they were met, and have one now.
-    pub rows: u64,
-    /// Rows that were compared with the ledger at the end.
-    pub compared: u64,
-    /// Pending rows that became rejected: their units were sold again.
-    pub refused: u64,
-    /// Frames that nobody can read; they are parked since they came.
-    pub unreadable: u64,
-    /// Orders that could not be finished.
-    pub left: u64,
-    /// The first of them, with why.
-    pub named: Vec<(OrderId, String)>,
-}
-
-impl Rewound {
-    /// An order stays as it is.
-    pub(crate) fn leave(&mut self, order: OrderId, why: &str) {
-        self.left += 1;
-        if self.named.len() < NAMED {
-            self.named.push((order, why.to_owned()));
-        }
-    }
-}
 
 /// Why a rewind ended before its end. It may be begun again.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -103,35 +68,61 @@ impl From<store::StoreError> for RewindError {
 /// One rewind.
 pub struct Rewind {
     ports: WriterPorts,
-    processor: Processor,
-    db: u16,
-    since_ms: u64,
+    again: Again,
+    lost: Lost,
+}
+
+/// What is to be made good.
+#[derive(Debug, Clone, Copy)]
+pub struct Lost {
+    /// The database that lost its last commits.
+    pub db: u16,
+    /// From when on, UTC ms.
+    pub since_ms: u64,
+}
+
+/// How far it is, for who waits.
+struct Telling<F> {
+    sums: Rewound,
+    tell: F,
+}
+
+impl<F: FnMut(&str, &Rewound)> Telling<F> {
+    fn at(&mut self, place: &str) {
+        (self.tell)(place, &self.sums);
+    }
 }
 
 impl Rewind {
-    /// Of what database `db` has lost since `since_ms`, UTC ms.
-    pub fn new(ports: WriterPorts, settings: Settings, (db, since_ms): (u16, u64)) -> Self {
-        Self { processor: Processor::new(ports.clone(), settings), ports, db, since_ms }
+    /// Over its ports.
+    pub fn new(ports: WriterPorts, settings: &Settings, lost: Lost) -> Self {
+        let again = Again {
+            rows: ports.store.clone(),
+            refused: ports.store.clone(),
+            ledger: ports.store.clone(),
+            steps: Processor::new(&ports, settings),
+            patience: Patience::new(settings.patience),
+        };
+        Self { ports, again, lost }
     }
 
     /// To the end. `tell` hears how far it is: the place and the sums so far.
-    pub async fn run(&self, mut tell: impl FnMut(&str, &Rewound)) -> Result<Rewound, RewindError> {
-        let mut out = Rewound::default();
+    pub async fn run(&self, tell: impl FnMut(&str, &Rewound)) -> Result<Rewound, RewindError> {
+        let mut told = Telling { sums: Rewound::default(), tell };
         let mark = format!("rewind-{:016x}", self.ports.unique.next());
-        let mains = (0..self.ports.log.partitions()).map(Partition::Main);
-        let retries = (0..self.ports.store.databases()).map(Partition::Retry);
-        let all: Vec<Partition> = mains.chain(retries).collect();
+        let databases = self.ports.store.databases();
+        let all: Vec<Partition> = Partition::all(self.ports.log.partitions(), databases).collect();
         for p in &all {
             self.ports.log.publish(*p, frame::encode(&[Item::Barrier(mark.clone())])).await?;
         }
         for p in all {
-            tell(&p.to_string(), &out);
-            self.partition(p, &mark, (&mut tell, &mut out)).await?;
+            told.at(&p.to_string());
+            self.partition(p, &mark, &mut told).await?;
         }
-        for db in 0..self.ports.store.databases() {
-            self.rows(db, (&mut tell, &mut out)).await?;
+        for db in 0..databases {
+            self.rows(db, &mut told).await?;
         }
-        Ok(out)
+        Ok(told.sums)
     }
 
     /// One partition up to its mark.
@@ -139,9 +130,9 @@ impl Rewind {
         &self,
         p: Partition,
         mark: &str,
-        (tell, out): (&mut impl FnMut(&str, &Rewound), &mut Rewound),
+        told: &mut Telling<impl FnMut(&str, &Rewound)>,
     ) -> Result<(), RewindError> {
-        let (mut since, mut fruitless) = (self.since_ms.saturating_sub(EARLIER), 0);
+        let (mut since, mut fruitless) = (self.lost.since_ms.saturating_sub(EARLIER), 0);
         'readers: while fruitless < READERS {
             fruitless += 1;
             let mut reader = self.ports.log.reader(p, since).await?;
@@ -149,10 +140,10 @@ impl Rewind {
                 let Some(read) = read(&mut *reader, mark).await else { continue 'readers };
                 fruitless = 0;
                 since = since.max(read.last_ms.saturating_sub(EARLIER));
-                out.frames += read.frames.len() as u64;
-                self.give(p, &read.frames, out).await?;
+                told.sums.frames += read.frames.len() as u64;
+                self.give(p, &read.frames, &mut told.sums).await?;
                 let ago = self.ports.clock.now_ms().saturating_sub(read.last_ms) / 1000;
-                tell(&format!("{p}, {ago} s ago"), out);
+                told.at(&format!("{p}, {ago} s ago"));
                 if read.is_last {
                     return Ok(());
                 }
@@ -167,8 +158,7 @@ impl Rewind {
         frames: &[Bytes],
         out: &mut Rewound,
     ) -> Result<(), RewindError> {
-        let mut batch = Batch::default();
-        frames.iter().for_each(|f| batch.add(f));
+        let mut batch = Batch::of(frames);
         out.unreadable += batch.unreadable.len() as u64;
         let newer = batch.newer.take();
         self.finish(batch, out).await?;
@@ -180,7 +170,7 @@ impl Rewind {
         let until = Instant::now() + PATIENCE;
         loop {
             let mut sums = out.clone();
-            match self.processor.again(self.db, batch.clone(), &mut sums).await {
+            match self.again.run(self.lost.db, batch.clone(), &mut sums).await {
                 Ok(()) => {
                     *out = sums;
                     return Ok(());
@@ -200,19 +190,18 @@ impl Rewind {
     async fn rows(
         &self,
         db: u16,
-        (tell, out): (&mut impl FnMut(&str, &Rewound), &mut Rewound),
+        told: &mut Telling<impl FnMut(&str, &Rewound)>,
     ) -> Result<(), RewindError> {
         let mut after = None;
         loop {
             let page = self.ports.store.kept_rows(db, after, MAX_ORDERS as u64).await?;
-            out.left += page.unreadable;
-            let store = &self.ports.store;
-            let on_it = |c: &CellId| store.cell_db(&c.offer) == self.db;
-            let concern = |r: &KeptRow| db == self.db || r.cells.iter().any(on_it);
+            told.sums.left += page.unreadable;
+            let on_it = |c: &CellId| self.ports.store.cell_db(&c.offer) == self.lost.db;
+            let concern = |r: &KeptRow| db == self.lost.db || r.cells.iter().any(on_it);
             let rows: Vec<KeptRow> = page.rows.into_iter().filter(concern).collect();
-            out.compared += rows.len() as u64;
-            self.compare(rows, out).await?;
-            tell(&format!("rows of database {db}"), out);
+            told.sums.compared += rows.len() as u64;
+            self.compare(rows, &mut told.sums).await?;
+            told.at(&format!("rows of database {db}"));
             after = page.next;
             if after.is_none() {
                 return Ok(());
@@ -222,7 +211,7 @@ impl Rewind {
 
     async fn compare(&self, all: Vec<KeptRow>, out: &mut Rewound) -> Result<(), RewindError> {
         let lines = all.iter().flat_map(|r| r.cells.iter().map(|c| (r.order, c)));
-        let traces = self.processor.traces(lines).await?;
+        let traces = self.again.traces(lines).await?;
         let (mut items, mut dead) = (Vec::new(), BTreeMap::<CellId, Vec<OrderId>>::new());
         for row in all {
             let of = |c: &CellId| traces.get(&(row.order, c.clone())).copied().unwrap_or_default();
@@ -238,12 +227,10 @@ impl Rewind {
         }
         for (cell, orders) in dead {
             let released = self.ports.store.release(&cell, &orders).await?;
-            self.processor.follow.apply(&released).await;
+            self.again.steps.follow(&released).await;
         }
         for frame in frame::pack(&items) {
-            let mut batch = Batch::default();
-            batch.add(&frame);
-            self.finish(batch, out).await?;
+            self.finish(Batch::of(&[frame]), out).await?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use domain::frame::{self, Item, Sealed};
 use domain::{Kind, Payload};
 use orderlog::port::{OrderLog, Partition};
-use sluicegate_writer::{Outcome, Processor, Settings, spawn};
+use sluicegate_writer::{Processed, Processor, Settings, spawn};
 use store::{LedgerRead, Marks};
 use testkit::ports::{Fail, START_MS, Site, abort, full, until};
 
@@ -24,7 +24,7 @@ fn settings() -> Settings {
 }
 
 fn writer(site: &Site) -> Processor {
-    Processor::new(site.ports.writer(), settings())
+    Processor::new(&site.ports.writer(), &settings())
 }
 
 fn sealed(p: &Payload) -> Sealed {
@@ -78,7 +78,7 @@ async fn dies_at_every_call(how: Fail) {
         let site = Site::new(2, 1).await;
         let m = mixed(&site).await;
         site.store.rules.set(|_| Fail::No);
-        assert_eq!(writer(&site).run(HERE, &m.frames).await, Outcome::Finished);
+        assert_eq!(writer(&site).run(HERE, &m.frames).await, Processed::Finished);
         let calls = site.store.rules.calls();
         right(&site, &m, 0).await;
         calls
@@ -101,7 +101,7 @@ async fn dies_at_every_call(how: Fail) {
         for cell in &m.cells {
             site.sound(cell).await;
         }
-        assert_eq!(writer(&site).run(HERE, &m.frames).await, Outcome::Finished);
+        assert_eq!(writer(&site).run(HERE, &m.frames).await, Processed::Finished);
         right(&site, &m, n).await;
     }
 }
@@ -125,13 +125,13 @@ async fn a_database_that_is_down_stops_only_its_own_orders() {
     let (q, f2) = site.held(&site.buyer_on(0, "bob"), "k", &b[0]).await;
     let (r, f3) = site.held(&site.buyer_on(1, "cid"), "k", &a[0]).await;
     site.store.rules.set(|c| if c.db == 1 { Fail::Before } else { Fail::No });
-    assert_eq!(writer(&site).run(HERE, &[f1, f2, f3]).await, Outcome::Finished);
+    assert_eq!(writer(&site).run(HERE, &[f1, f2, f3]).await, Processed::Finished);
     assert_eq!(site.row(&p).await.unwrap().0, "pending");
     site.store.rules.clear();
     assert_eq!((site.row(&q).await, site.row(&r).await), (None, None));
     // Both wait in the retry partition of database 1; their verdicts and rows follow from there.
     let frames = site.take(Partition::Retry(1)).await;
-    assert_eq!(writer(&site).run(Partition::Retry(1), &frames).await, Outcome::Finished);
+    assert_eq!(writer(&site).run(Partition::Retry(1), &frames).await, Processed::Finished);
     for order in [&q, &r] {
         assert_eq!(site.row(order).await.unwrap().0, "pending");
     }
@@ -149,18 +149,18 @@ async fn orders_move_only_to_a_higher_retry_partition() {
     let w = writer(&site);
     site.store.rules.set(|c| if c.name == "verdicts" { Fail::Before } else { Fail::No });
     // Down the ladder: it waits where it is.
-    assert_eq!(w.run(Partition::Retry(1), &[low.clone()]).await, Outcome::Again);
-    assert_eq!(w.run(Partition::Retry(1), &[high.clone()]).await, Outcome::Again);
-    assert_eq!(w.run(Partition::Retry(0), &[low.clone()]).await, Outcome::Again);
+    assert_eq!(w.run(Partition::Retry(1), &[low.clone()]).await, Processed::Again);
+    assert_eq!(w.run(Partition::Retry(1), &[high.clone()]).await, Processed::Again);
+    assert_eq!(w.run(Partition::Retry(0), &[low.clone()]).await, Processed::Again);
     assert_eq!(orders_in(&site, Partition::Retry(0)).await, 0);
     assert_eq!(orders_in(&site, Partition::Retry(1)).await, 0);
     // Up the ladder: it moves, and its frame may be acked.
-    assert_eq!(w.run(Partition::Retry(0), &[high.clone()]).await, Outcome::Finished);
+    assert_eq!(w.run(Partition::Retry(0), &[high.clone()]).await, Processed::Finished);
     assert_eq!(orders_in(&site, Partition::Retry(1)).await, 1);
     // While a neighbour has to wait here, nothing is published again and again.
     for _ in 0..5 {
         let got = w.run(Partition::Retry(0), &[low.clone(), high.clone()]).await;
-        assert_eq!(got, Outcome::Again);
+        assert_eq!(got, Processed::Again);
     }
     assert_eq!(orders_in(&site, Partition::Retry(1)).await, 0, "the batch waits as a whole");
 }
@@ -172,15 +172,15 @@ async fn a_frame_is_not_acked_while_the_retry_partition_takes_nothing() {
     let (p, frame) = site.held("ada", "k", &cells[0]).await;
     site.store.rules.set(|c| if c.name == "rows" { Fail::Before } else { Fail::No });
     site.log.rules.set(|c| if c.name == "retry" { Fail::Before } else { Fail::No });
-    assert_eq!(writer(&site).run(HERE, &[frame.clone()]).await, Outcome::Again);
+    assert_eq!(writer(&site).run(HERE, &[frame.clone()]).await, Processed::Again);
     site.log.rules.clear();
-    assert_eq!(writer(&site).run(HERE, &[frame]).await, Outcome::Finished);
+    assert_eq!(writer(&site).run(HERE, &[frame]).await, Processed::Finished);
     site.store.rules.clear();
     let left = site.store.unrowed(0, u64::MAX >> 1, 9).await.unwrap();
     assert_eq!(left.len(), 1, "the sweeper knows of the verdict without a row");
     let frames = site.take(Partition::Retry(0)).await;
     assert_eq!(frames.len(), 1);
-    assert_eq!(writer(&site).run(Partition::Retry(0), &frames).await, Outcome::Finished);
+    assert_eq!(writer(&site).run(Partition::Retry(0), &frames).await, Processed::Finished);
     assert_eq!(site.row(&p).await.unwrap().0, "pending");
     site.quiet(&cells).await;
 }
@@ -197,7 +197,7 @@ async fn parking_that_has_to_wait_does_not_fill_the_retry_partition() {
     });
     let w = writer(&site);
     for _ in 0..4 {
-        assert_eq!(w.run(HERE, &[down.clone(), junk.clone()]).await, Outcome::Again);
+        assert_eq!(w.run(HERE, &[down.clone(), junk.clone()]).await, Processed::Again);
     }
     assert_eq!(orders_in(&site, Partition::Retry(1)).await, 0);
 }

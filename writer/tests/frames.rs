@@ -12,7 +12,7 @@ use bytes::Bytes;
 use domain::frame::{self, Item, Mode, Sealed};
 use domain::{Kind, Payload};
 use orderlog::port::Partition;
-use sluicegate_writer::{Outcome, Processor, Settings};
+use sluicegate_writer::{Processed, Processor, Settings};
 use store::{LedgerRead, LedgerWrite, Marks, ParkedRead, Shards};
 use testkit::ports::{Fail, START_MS, Site, abort, full};
 
@@ -20,10 +20,8 @@ const HERE: Partition = Partition::Main(0);
 
 fn writer(site: &Site) -> Processor {
     let patience = Duration::from_millis(30);
-    Processor::new(
-        site.ports.writer(),
-        Settings { batch_frames: 64, batch_orders: 512, patience, give_up_after: 9 },
-    )
+    let settings = Settings { batch_frames: 64, batch_orders: 512, patience, give_up_after: 9 };
+    Processor::new(&site.ports.writer(), &settings)
 }
 
 fn sealed(p: &Payload) -> Sealed {
@@ -31,7 +29,7 @@ fn sealed(p: &Payload) -> Sealed {
 }
 
 async fn finish(w: &Processor, frames: &[Bytes]) {
-    assert_eq!(w.run(HERE, frames).await, Outcome::Finished);
+    assert_eq!(w.run(HERE, frames).await, Processed::Finished);
 }
 
 async fn no_range_left(site: &Site) {
@@ -289,11 +287,11 @@ async fn a_barrier_is_marked_after_everything_before_it() {
     site.store.rules.set(|c| if c.name == "verdicts" { Fail::Before } else { Fail::No });
     site.log.rules.set(|_| Fail::Before);
     let frames = [frame, barrier];
-    assert_eq!(w.run(HERE, &frames).await, Outcome::Again);
+    assert_eq!(w.run(HERE, &frames).await, Processed::Again);
     assert!(site.store.barrier_seen("b1").await.unwrap().is_empty());
     // In its own retry partition the order waits, and the barrier with it.
     site.log.rules.clear();
-    assert_eq!(w.run(Partition::Retry(0), &frames).await, Outcome::Again);
+    assert_eq!(w.run(Partition::Retry(0), &frames).await, Processed::Again);
     assert!(site.store.barrier_seen("b1").await.unwrap().is_empty());
     site.store.rules.clear();
     finish(&writer(&site), &frames).await;

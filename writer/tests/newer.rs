@@ -8,7 +8,7 @@ use bytes::Bytes;
 use domain::CellId;
 use domain::frame::{self, Item};
 use orderlog::port::{OrderLog, Partition};
-use sluicegate_writer::{Outcome, Processor, Settings, spawn};
+use sluicegate_writer::{Processed, Processor, Settings, spawn};
 use store::ParkedRead;
 use testkit::ports::{Site, until};
 
@@ -50,9 +50,9 @@ async fn a_batch_ends_before_what_a_newer_program_wrote() {
         let (a, first) = site.held("ada", "k", &cells[0]).await;
         let (b, last) = site.held("bob", "k", &cells[0]).await;
         let frames = [first, newer.clone(), last];
-        let writer = Processor::new(site.ports.writer(), settings());
+        let writer = Processor::new(&site.ports.writer(), &settings());
         let done = writer.run(Partition::Main(0), &frames).await;
-        assert_eq!(done, Outcome::Newer(1));
+        assert_eq!(done, Processed::Newer(1));
         assert!(site.row(&a).await.is_some() && site.row(&b).await.is_none());
         assert_eq!(site.store.parked_counts().await.unwrap(), (0, 0));
     }
@@ -73,8 +73,8 @@ async fn what_no_version_can_read_is_parked() {
         made(frame::VERSION, &[0x0a, 2, 0x08, 0]),
         made(frame::VERSION, b"no protobuf at all"),
     ];
-    let writer = Processor::new(site.ports.writer(), settings());
-    assert_eq!(writer.run(Partition::Main(0), &frames).await, Outcome::Finished);
+    let writer = Processor::new(&site.ports.writer(), &settings());
+    assert_eq!(writer.run(Partition::Main(0), &frames).await, Processed::Finished);
     assert_eq!(site.store.parked_counts().await.unwrap(), (0, frames.len() as u64));
 }
 

@@ -17,6 +17,14 @@ pub enum Partition {
     Retry(u16),
 }
 
+impl Partition {
+    /// All of them, in the order in which a barrier passes: so many main ones, then a retry
+    /// partition for each database.
+    pub fn all(mains: u16, databases: u16) -> impl Iterator<Item = Partition> {
+        (0..mains).map(Partition::Main).chain((0..databases).map(Partition::Retry))
+    }
+}
+
 impl std::fmt::Display for Partition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

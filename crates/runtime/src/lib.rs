@@ -7,8 +7,6 @@
 pub mod clock;
 pub mod config;
 pub mod meter;
-pub mod mutant;
-
 pub mod probe;
 pub mod secret;
 pub mod seldom;

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use ::cells::script::Script;
-use runtime::mutant::Mutant;
+use mutants::Mutant;
 use testkit::memory::{MemoryStore, StoreMutant};
 
 /// An edit of a script: this text, which must be there, becomes that one.
@@ -70,7 +70,7 @@ impl Plant {
     /// For this thread, until [`Plant::switch_off`].
     pub fn switch_on(&self) {
         #[cfg(feature = "mutants")]
-        runtime::mutant::plant(match self.spot {
+        mutants::plant(match self.spot {
             Spot::Code(mutant) => Some(mutant),
             Spot::None | Spot::Lua(_) | Spot::Store(_) => None,
         });
@@ -79,7 +79,7 @@ impl Plant {
     /// Nothing is planted in this thread any more.
     pub fn switch_off() {
         #[cfg(feature = "mutants")]
-        runtime::mutant::plant(None);
+        mutants::plant(None);
     }
 
     /// Tells a fresh store which rule to break.

@@ -10,7 +10,7 @@ use desk::Desk;
 use gate::Gate;
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
-use reconciler::Reconciler;
+use reconciler::{Reconciler, Settings};
 use runtime::{Config, Tasks};
 use view::Ports;
 use web::Probes;
@@ -116,8 +116,8 @@ impl Fleet {
     }
 
     fn reconciler(&self, ports: &Ports) -> Arc<Reconciler> {
-        let settings = (&self.config.reconciler).into();
-        Reconciler::new(ports.reconciler(), settings, &self.config.publish)
+        let settings = Settings::new(&self.config.reconciler, &self.config.publish);
+        Reconciler::new(&ports.reconciler(), &settings)
     }
 
     fn gate_over(

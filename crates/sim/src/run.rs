@@ -235,7 +235,8 @@ async fn rewind(world: &Arc<World>) {
     };
     for db in 0..world.plan.databases {
         let ports = ports(&operator);
-        let rewind = writer::Rewind::new(ports.writer(), settings.clone(), (db, START_MS));
+        let rewind =
+            writer::Rewind::new(ports.writer(), &settings, writer::Lost { db, since_ms: START_MS });
         match rewind.run(|_, _| {}).await {
             Ok(done) => {
                 world.tell("operator", || format!("rewinds db-{db}: {done:?}"));

@@ -13,7 +13,7 @@ use contract::{Problem, Reason, show_time};
 use domain::frame::{Mode, Sealed};
 use domain::order::RejectReason;
 use domain::{HoldState, IdempotencyKey, Kind, Line, Nonce, OrderId, Payload, Status};
-use runtime::mutant::{self, Mutant};
+use mutants::Mutant;
 use store::StoreResult;
 use store::port::OrderRow;
 use tokio::sync::oneshot;
@@ -96,14 +96,26 @@ fn not_open(opens: u64, now: u64) -> Problem {
     p
 }
 
+/// The same request has the same content, and so the same order id.
+fn content(gate: &Gate, request: &Request) -> Vec<u8> {
+    if mutants::on(Mutant::RandomIds) {
+        return gate.ports.unique.next().to_be_bytes().to_vec();
+    }
+    let lines = [(&request.known.offer.id, request.body.quantity)];
+    domain::content(&lines, &request.body.metadata)
+}
+
+/// The first attempt's bytes, not a retry's, are what is promised.
+fn promised(first: Sealed, own: &Bytes) -> Sealed {
+    if mutants::on(Mutant::RetryBytes) {
+        return Sealed { payload: own.clone(), ..first };
+    }
+    first
+}
+
 /// Buys.
 pub(crate) async fn buy(gate: &Gate, request: Request) -> Handled {
-    let offer = &request.known.offer;
-    let lines = [(&offer.id, request.body.quantity)];
-    let mut content = domain::content(&lines, &request.body.metadata);
-    if mutant::on(Mutant::RandomIds) {
-        content.extend(gate.ports.unique.next().to_be_bytes());
-    }
+    let content = content(gate, &request);
     let campaign = request.known.campaign.number;
     let identity = &gate.ports.identity;
     let order = identity.order_id(campaign, request.who.buyer(), &request.key, &content);
@@ -187,7 +199,7 @@ impl Attempt<'_> {
         let Ok(Told { unknown, what }) = waiting.await else { return lost };
         let reply = self.heard(what);
         if reply == (ScriptSays::New { receipt: true }) {
-            self.dropped_by_mutant().await;
+            self.keep_hold().await;
         }
         Happened::Reserve { reply, unknown }
     }
@@ -241,23 +253,22 @@ impl Attempt<'_> {
         let (Some(place), Some(first)) = (self.place.take(), self.first.take()) else {
             return false;
         };
-        let First { mut sealed, age, seen } = first;
-        if mutant::on(Mutant::RetryBytes) {
-            sealed.payload = self.bytes.clone();
-        }
+        let First { sealed, age, seen } = first;
+        let sealed = promised(sealed, &self.bytes);
         let (tell, told) = oneshot::channel();
         let unknown = false;
         self.gate.emit.publish(vec![Held { place, sealed, age, seen, unknown, tell }]);
         let told = told.await.map(|told| told.what);
         let receipt = matches!(told, Ok(What::Published { receipt: true, .. }));
         if receipt {
-            self.dropped_by_mutant().await;
+            self.keep_hold().await;
         }
         receipt
     }
 
-    async fn dropped_by_mutant(&self) {
-        if mutant::on(Mutant::DropOnReceipt) {
+    /// A hold stays until its verdict is applied (INV-4).
+    async fn keep_hold(&self) {
+        if mutants::on(Mutant::DropOnReceipt) {
             let (cells, cell) = (&self.gate.ports.cells, &self.request.lane.cell);
             let _ = cells.resolve(cell, &[(self.order.into(), 0)]).await;
         }
@@ -314,15 +325,21 @@ impl Attempt<'_> {
             },
         };
         let payload = Payload::decode(&sealed.payload).map_err(failed::payload)?;
-        if !mutant::on(Mutant::OwnPrice) {
-            self.payload = payload;
-        }
+        self.take(payload);
         (self.mode, self.t_ms) = (mode, Some(sealed.t_ms));
         Ok(match verdict.kind {
             Kind::Claim => LedgerSays::Claimed,
             Kind::Reject => LedgerSays::Rejected,
             Kind::Release | Kind::Supply | Kind::TransferOut | Kind::Flag => LedgerSays::Unreadable,
         })
+    }
+
+    /// What was decided is what the buyer is told, with its price.
+    fn take(&mut self, decided: Payload) {
+        if mutants::on(Mutant::OwnPrice) {
+            return;
+        }
+        self.payload = decided;
     }
 
     fn end(&self, end: Ending) -> Handled {

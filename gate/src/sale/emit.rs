@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::frame::{self, Item, Mode, Sealed, order_size};
+use mutants::Mutant;
 use orderlog::port::{LogError, OrderLog, Partition};
 use parking_lot::Mutex;
 use runtime::config::PublishConfig;
-use runtime::mutant::{self, Mutant};
 use runtime::{Tasks, caught};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
@@ -132,7 +132,7 @@ impl Emit {
                 break;
             }
             let Some(next) = waiting.pop_front() else { break };
-            if next.until(self.cfg.max_age_ms) < now && !mutant::on(Mutant::MaxAgeIgnored) {
+            if is_too_old(&next, self.cfg.max_age_ms, now) {
                 METRICS.too_old.increment(1);
                 next.receipt(false);
                 continue;
@@ -178,4 +178,12 @@ impl Emit {
             q.waiting.is_empty() && q.in_flight == 0
         })
     }
+}
+
+/// A hold that nobody has published for so long is the relay's: a rebuild waits no longer for it.
+fn is_too_old(held: &Held, max_age_ms: u64, now: Instant) -> bool {
+    if mutants::on(Mutant::MaxAgeIgnored) {
+        return false;
+    }
+    held.until(max_age_ms) < now
 }

@@ -5,7 +5,7 @@
 //! is `unconfirmed`. A hold is never taken back.
 
 use cells::port::Refusal;
-use runtime::mutant::{self, Mutant};
+use mutants::Mutant;
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,7 +206,7 @@ impl Buying {
     }
 
     fn refused(&mut self, why: Refusal, known: bool) -> Next {
-        if !known || mutant::on(Mutant::NoLookup) {
+        if !must_be_looked_up(known) {
             return self.no(Denial::Refused(why));
         }
         self.look(Why::Refused(why), Next::LookForRow)
@@ -242,7 +242,7 @@ impl Buying {
     /// A decided order whose row is still to come must not take a second hold, with the price of
     /// today.
     fn unless_decided(&mut self) -> Next {
-        if mutant::on(Mutant::ReturningBlind) {
+        if mutants::on(Mutant::ReturningBlind) {
             return self.again();
         }
         Next::AskLedger
@@ -268,20 +268,34 @@ impl Buying {
 
     /// A definitive answer, unless an attempt of this request may still become an order.
     fn no(&self, no: Denial) -> Next {
-        if self.unknown && !mutant::on(Mutant::Indefinite) {
-            return UNCONFIRMED;
-        }
-        Next::Ending(Ending::Denial(no))
+        if may_say_no(self.unknown) { Next::Ending(Ending::Denial(no)) } else { UNCONFIRMED }
     }
 }
 
 const UNCONFIRMED: Next = Next::Ending(Ending::Unconfirmed);
 
+/// An order is accepted once the log has said that it has it.
 fn published(receipt: bool) -> Next {
-    if receipt || mutant::on(Mutant::AcceptWithoutReceipt) {
+    if mutants::on(Mutant::AcceptWithoutReceipt) {
         return Next::Ending(Ending::Accepted);
     }
-    UNCONFIRMED
+    if receipt { Next::Ending(Ending::Accepted) } else { UNCONFIRMED }
+}
+
+/// The script knows the buyer: the refusal may be of the buyer's own earlier attempt.
+fn must_be_looked_up(known: bool) -> bool {
+    if mutants::on(Mutant::NoLookup) {
+        return false;
+    }
+    known
+}
+
+/// An attempt whose outcome is unknown may still become an order.
+fn may_say_no(unknown: bool) -> bool {
+    if mutants::on(Mutant::Indefinite) {
+        return true;
+    }
+    !unknown
 }
 
 #[cfg(test)]

@@ -17,9 +17,9 @@ use bytes::Bytes;
 use cells::port::{CellError, Cells, Mark, Refusal, ReserveCall, ReserveItem, Reserved, Wait};
 use domain::frame::Sealed;
 use domain::{CellId, Identity};
+use mutants::Mutant;
 use parking_lot::{Mutex, RwLock};
 use runtime::config::ReserveConfig;
-use runtime::mutant::{self, Mutant};
 use runtime::{Tasks, caught};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -209,13 +209,11 @@ impl Reserve {
             wait: self.wait,
             items,
         };
-        let (reply, unknown, mut at) = self.attempts(lane, &call).await;
-        if mutant::on(Mutant::AgeFromAnswer) {
-            at = Instant::now();
-        }
+        let (reply, unknown, sent) = self.attempts(lane, &call).await;
+        let at = age_from(sent);
         match reply {
             Ok(mut reply) => {
-                reply.replicated |= mutant::on(Mutant::WaitIgnored);
+                reply.replicated = is_safe(reply.replicated);
                 *lane.clock.lock() = Some((reply.mark.redis_ms, Instant::now()));
                 self.note_stock(lane, &reply.mark, &reply.results);
                 if !reply.replicated && reply.results.iter().any(Reserved::is_hold) {
@@ -276,4 +274,20 @@ impl Reserve {
             lane.sold_out.build(&*cells, &identity, &lane.cell).await;
         });
     }
+}
+
+/// A hold is as old as the call that may have made it, not as its answer.
+fn age_from(sent: Instant) -> Instant {
+    if mutants::on(Mutant::AgeFromAnswer) {
+        return Instant::now();
+    }
+    sent
+}
+
+/// A hold that a failover would lose is not accepted.
+fn is_safe(replicated: bool) -> bool {
+    if mutants::on(Mutant::WaitIgnored) {
+        return true;
+    }
+    replicated
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use cells::port::{CellError, CellResult, Cells, Mark};
 use domain::{CellId, Identity};
-use runtime::mutant::{self, Mutant};
+use mutants::Mutant;
 use tokio::time::Instant;
 
 /// How long the flag is believed without a fresh look.
@@ -27,6 +27,16 @@ struct Filter {
     inc: u64,
     watermark: u64,
     buyers: HashSet<u64>,
+}
+
+impl Filter {
+    /// A buyer of whom the cell may know something goes the long way.
+    fn knows(&self, buyer_hash: impl FnOnce() -> u64) -> bool {
+        if mutants::on(Mutant::FlagNoFilter) {
+            return false;
+        }
+        self.buyers.contains(&buyer_hash())
+    }
 }
 
 struct Flag {
@@ -51,9 +61,7 @@ impl SoldOut {
     /// the flag is on.
     pub fn refuses(&self, buyer_hash: impl FnOnce() -> u64) -> bool {
         let flag = self.flag.load();
-        let known = |f: &Flag| f.filter.buyers.contains(&buyer_hash());
-        let known = |f: &Flag| known(f) && !mutant::on(Mutant::FlagNoFilter);
-        flag.as_ref().is_some_and(|f| Instant::now() < f.until && !known(f))
+        flag.as_ref().is_some_and(|f| Instant::now() < f.until && !f.filter.knows(buyer_hash))
     }
 
     /// Takes a fresh look at the stock. True when a filter should be built.

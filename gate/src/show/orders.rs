@@ -13,7 +13,7 @@ use contract::{Buyers, Problem, Reason, show_time};
 use domain::frame::Mode;
 use domain::order::{RejectReason, RowStatus};
 use domain::{Buyer, IdempotencyKey, Kind, OfferId, OrderId, Payload, Status};
-use runtime::mutant::{self, Mutant};
+use mutants::Mutant;
 use serde_json::value::RawValue;
 use store::port::OrderRow;
 use tokio::time::Instant;
@@ -222,13 +222,19 @@ impl Ask<'_> {
         Ok(row.filter(|row| row.buyer == *self.buyer))
     }
 
+    /// When the log said that it has this order: a receipt proves it, and only for its buyer.
+    fn checked_receipt(&self) -> Option<u32> {
+        if mutants::on(Mutant::ReceiptIgnored) {
+            return None;
+        }
+        let identity = &self.gate.ports.identity;
+        self.receipt.and_then(|token| identity.check_receipt(self.order, self.buyer, token))
+    }
+
     async fn without_row(&self) -> Handled {
         let offer_hint = self.offer.as_ref().map(OfferId::name).unwrap_or_default();
         let link = self_link(self.order, offer_hint, self.receipt);
-        let receipt = self.receipt.filter(|_| !mutant::on(Mutant::ReceiptIgnored));
-        let receipt = receipt.and_then(|token| {
-            self.gate.ports.identity.check_receipt(self.order, self.buyer, token)
-        });
+        let receipt = self.checked_receipt();
         let found = match self.look().await {
             Ok(found) => found,
             Err(Down) if receipt.is_some() => Found::default(),

@@ -55,8 +55,8 @@ async fn gate_over(site: &Site, ports: Ports) -> (Arc<Gate>, Arc<Desk>) {
     let mut config = Config::default();
     config.auth.hs256_secret = "a secret of at least 32 characters".to_owned();
     config.admin.token = "operators-of-the-tests".to_owned();
-    let settings: Settings = (&config.reconciler).into();
-    let reconciler = Reconciler::new(site.ports.reconciler(), settings, &config.publish);
+    let settings = Settings::new(&config.reconciler, &config.publish);
+    let reconciler = Reconciler::new(&site.ports.reconciler(), &settings);
     let gate = Gate::new(&config, ports.gate(), &site.tasks).unwrap();
     gate.start().await.unwrap();
     gate.set_ready();

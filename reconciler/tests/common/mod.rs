@@ -7,7 +7,6 @@ use std::time::Duration;
 use domain::frame::{self, Item, Mode, Sealed};
 use domain::{CellId, Payload};
 use orderlog::port::{OrderLog, Partition};
-use runtime::config::PublishConfig;
 use sluicegate_reconciler::{Reconciler, Settings};
 use store::port::{Ask, CellAsks};
 use store::{LedgerRead, Marks, Shards, Verdicts};
@@ -32,10 +31,11 @@ pub fn reconciler_with(ports: Ports, change: impl FnOnce(&mut Settings)) -> Arc<
         give_up_after: 3,
         compare_most: 1_000_000,
         relay_most: 200_000,
+        max_age: Duration::from_millis(250),
+        publish_timeout: Duration::from_millis(150),
     };
-    let publish = PublishConfig { max_age_ms: 250, timeout_ms: 150, ..Default::default() };
     change(&mut settings);
-    Reconciler::new(ports.reconciler(), settings, &publish)
+    Reconciler::new(&ports.reconciler(), &settings)
 }
 
 pub fn start_writer(site: &Site) {
@@ -83,9 +83,7 @@ async fn no_range_left(site: &Site) -> bool {
 
 /// Says that all partitions are finished up to here.
 pub async fn finished_until(site: &Site, ms: u64) {
-    let mains = (0..site.log.partitions()).map(Partition::Main);
-    let retries = (0..site.store.databases()).map(Partition::Retry);
-    for p in mains.chain(retries) {
+    for p in Partition::all(site.log.partitions(), site.store.databases()) {
         site.store.set_progress(&p.to_string(), ms).await.expect("progress");
     }
 }

@@ -79,9 +79,8 @@ impl Shared {
 
     /// Adds what is missing of `main` main and `retry` retry partitions.
     fn grow(&self, main: u16, retry: u16, tail: i64) {
-        let wanted = (0..main).map(Partition::Main).chain((0..retry).map(Partition::Retry));
         let mut parts = self.parts.lock();
-        for p in wanted {
+        for p in Partition::all(main, retry) {
             parts.entry(p).or_insert_with(|| {
                 let active = Arc::default();
                 Arc::new(Part { tail: watch::Sender::new(tail), active })

@@ -90,8 +90,7 @@ impl PulsarLog {
     }
 
     fn all(&self) -> impl Iterator<Item = Partition> {
-        let retry = (0..self.databases).map(Partition::Retry);
-        (0..self.cfg.partitions).map(Partition::Main).chain(retry)
+        Partition::all(self.cfg.partitions, self.databases)
     }
 
     /// Of a topic alone: its namespace may have topics that are not ours.

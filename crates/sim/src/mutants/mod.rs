@@ -7,7 +7,7 @@
 mod known;
 mod lua;
 
-use runtime::mutant::Mutant;
+use mutants::Mutant;
 use testkit::memory::StoreMutant;
 
 use crate::plan::Profile;

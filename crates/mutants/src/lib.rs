@@ -1,9 +1,11 @@
 //! Mutants: deliberate faults in production code, so that the simulator can show that it finds
 //! them.
 //!
-//! Without the feature `mutants`, which only the simulator's own build has, [`on`] is `false` at
-//! compile time and nothing of them is left. With it, one mutant per thread can be switched on: a
-//! thread simulates one deployment at a time.
+//! A mutant stands in the first line of a function that is a rule, so that the rule has a name and
+//! reads as if there were no mutants (`tests/tidy.rs` looks). Without the feature `plant`, which
+//! only the simulator's own build has, [`on`] is `false` at compile time and nothing of them is
+//! left. With it, one mutant per thread can be switched on: a thread simulates one deployment at a
+//! time.
 
 macro_rules! mutants {
     ($($variant:ident $name:literal $meaning:literal;)*) => {
@@ -69,7 +71,7 @@ mutants! {
     DropUnsettled "opreb_nowait" "an operator's rebuild drops the cell without emptying it";
 }
 
-#[cfg(feature = "mutants")]
+#[cfg(feature = "plant")]
 mod switch {
     use super::Mutant;
     use std::cell::Cell;
@@ -89,11 +91,11 @@ mod switch {
     }
 }
 
-#[cfg(feature = "mutants")]
+#[cfg(feature = "plant")]
 pub use switch::{on, plant};
 
 /// Always false: this build has no mutants.
-#[cfg(not(feature = "mutants"))]
+#[cfg(not(feature = "plant"))]
 pub const fn on(_: Mutant) -> bool {
     false
 }

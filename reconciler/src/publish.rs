@@ -1,0 +1,56 @@
+//! Publishes orders again, in frames, to the partitions where they belong.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::frame::Item;
+use domain::{Identity, Payload};
+use orderlog::port::{OrderLog, Partition};
+use tokio::time::Instant;
+use view::OperateError;
+
+use crate::down::down;
+
+/// The step.
+pub(crate) struct Publish {
+    pub log: Arc<dyn OrderLog>,
+    pub identity: Identity,
+    /// What was seen longer ago is not published.
+    pub max_age: Duration,
+    /// A receipt that takes longer counts as none.
+    pub timeout: Duration,
+}
+
+impl Publish {
+    /// Where the frames of an order belong.
+    pub fn home(&self, payload: &Payload) -> Partition {
+        let partitions = self.log.partitions();
+        Partition::Main(domain::home(payload, &self.identity, partitions))
+    }
+
+    /// Publishes entries to their homes in frames within the bounds. Each frame of holds that were
+    /// looked at `seen` must start before it is older than a gate's may be; verdicts never grow
+    /// old.
+    pub async fn run(
+        &self,
+        items: Vec<(Partition, Item)>,
+        seen: Option<Instant>,
+    ) -> Result<(), OperateError> {
+        let mut by_home: BTreeMap<Partition, Vec<Item>> = BTreeMap::new();
+        for (home, item) in items {
+            by_home.entry(home).or_default().push(item);
+        }
+        for (to, items) in by_home {
+            for frame in domain::frame::pack(&items) {
+                if seen.is_some_and(|at| at.elapsed() > self.max_age) {
+                    return Err(down(format!("{to}: too slow to publish holds again")));
+                }
+                let publish = self.log.publish(to, frame);
+                let receipt = tokio::time::timeout(self.timeout, publish).await;
+                receipt.map_err(|_| down("no receipt in time"))?.map_err(down)?;
+            }
+        }
+        Ok(())
+    }
+}
