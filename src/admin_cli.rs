@@ -1,18 +1,19 @@
 //! `sluicegate admin`: init and tokens.
 
 use domain::{Buyer, Tenant};
-use runtime::{Config, Tasks, clock};
+use runtime::{Tasks, clock};
 use web::{Operator, Role, Tokens};
 
 use crate::Exit;
 use crate::cli::{AdminCommand, TokenArgs};
+use crate::config::Config;
 use crate::{dev, told, wire};
 
 pub(crate) async fn run(mut config: Config, what: AdminCommand) -> Result<(), Exit> {
     match what {
         AdminCommand::Init => {
             let _lock = match config.is_embedded() {
-                true => Some(wire::own_data_dir(&config.data_dir.0)?),
+                true => Some(wire::own_data_dir(&config.data_dir)?),
                 false => None,
             };
             dev::fill_secrets(&mut config)?;

@@ -7,15 +7,16 @@
 use std::path::Path;
 use std::time::Duration;
 
+use cells::CellsBackend;
 use domain::{Buyer, CampaignId, CellId, Offer, OfferId, Price, Tenant};
 use rand::Rng;
 use reconciler::Reconciler;
-use runtime::config::CellsBackend;
-use runtime::{Config, Tasks};
+use runtime::Tasks;
 use serde::{Deserialize, Serialize};
 use view::{Ports, Reconcile};
 
 use crate::Exit;
+use crate::config::Config;
 use crate::services::{begin, bind, start_gate, until_end};
 use crate::wire::{self, RedisClient};
 
@@ -45,7 +46,7 @@ pub(crate) fn fill_secrets(config: &mut Config) -> Result<(), Exit> {
     if !config.is_embedded() {
         return Ok(());
     }
-    let file = secrets_file(&config.data_dir.0);
+    let file = secrets_file(&config.data_dir);
     let Ok(text) = std::fs::read_to_string(&file) else { return Ok(()) };
     let fail = |e: &dyn std::fmt::Display| {
         Exit::unavailable(format!("data folder: {}: {e}", file.display()))
@@ -97,7 +98,7 @@ pub(crate) async fn run(mut config: Config) -> Result<(), Exit> {
              `reconciler`",
         ));
     }
-    let dir = config.data_dir.0.clone();
+    let dir = config.data_dir.clone();
     let _lock = wire::own_data_dir(&dir)?;
     make_secrets(&dir)?;
     fill_secrets(&mut config)?;
@@ -108,7 +109,7 @@ pub(crate) async fn run(mut config: Config) -> Result<(), Exit> {
     let ports = wire::ports(&config, &tasks, RedisClient::Hot).await?;
     writer::spawn(&tasks, &ports.writer(), &(&config.writer).into());
     drain_log(&ports).await?;
-    let settings = reconciler::Settings::new(&config.reconciler, &config.publish);
+    let settings = config.of_reconciler();
     let reconciler = Reconciler::new(&ports.reconciler(), &settings);
     load_cells(&ports, &reconciler).await?;
     demo_offer(&ports, &reconciler).await?;
@@ -190,7 +191,7 @@ fn print_block(config: &Config, tokens: &web::Tokens) {
     runtime::say!("Sluicegate sells: {DEMO_UNITS} units of the offer `{DEMO}`.");
     runtime::say!("  buyers     http://{gate}");
     runtime::say!("  operators  http://{admin}  (metrics at /metrics)");
-    runtime::say!("  data       {}", config.data_dir.0.display());
+    runtime::say!("  data       {}", config.data_dir.display());
     runtime::say!("  operator's token  {}", config.admin.token);
     runtime::say!("  token of buyer alice  {token}");
     runtime::say!("Buy one:");

@@ -2,6 +2,7 @@
 
 mod admin_cli;
 mod cli;
+mod config;
 mod dev;
 mod once;
 mod rewind;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use cli::{Cli, Command};
+use config::Config;
 
 /// Buffers are made on one thread and freed on another all the time, which the system's allocator
 /// pays with consolidation.
@@ -69,7 +71,7 @@ pub(crate) fn told(text: std::fmt::Arguments<'_>) -> Result<(), Exit> {
 
 fn run(cli: Cli) -> Result<(), Exit> {
     runtime::tls::provide();
-    let config = runtime::config::load(&cli.sources()).map_err(|e| Exit::usage(e.0))?;
+    let config: Config = runtime::config::load(&cli.sources()).map_err(|e| Exit::usage(e.0))?;
     wire::built(&config)?;
     if cli.check_config {
         wire::check(&config)?;

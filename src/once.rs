@@ -8,13 +8,13 @@ use domain::OfferId;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use reconciler::Reconciler;
-use runtime::Config;
 use runtime::tls::Files;
 use view::{Ports, Reconcile};
 use web::Client;
 
 use crate::Exit;
 use crate::cli::ReconcilerArgs;
+use crate::config::Config;
 
 /// Against Redis and the databases of the configuration.
 pub(crate) async fn here(config: &Config, ports: Ports, args: &ReconcilerArgs) -> Result<(), Exit> {
@@ -22,7 +22,7 @@ pub(crate) async fn here(config: &Config, ports: Ports, args: &ReconcilerArgs) -
         Some(id) => Some(known(&ports, id).await?),
         None => None,
     };
-    let settings = reconciler::Settings::new(&config.reconciler, &config.publish);
+    let settings = config.of_reconciler();
     let reconciler = Reconciler::new(&ports.reconciler(), &settings);
     let report = reconciler.reconcile(offer.as_ref(), args.dry_run).await;
     let report = report.map_err(|e| Exit::unavailable(e.to_string()))?;

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use runtime::{Config, Phase, Tasks, telemetry};
+use runtime::{Phase, Tasks, telemetry};
 use tokio::time::Instant;
 use writer::{Lost, Rewind, RewindError, Rewound};
 
 use crate::Exit;
 use crate::cli::RewindArgs;
+use crate::config::Config;
 use crate::dev;
 use crate::wire::{self, RedisClient};
 
@@ -24,7 +25,7 @@ pub(crate) async fn run(mut config: Config, args: &RewindArgs) -> Result<(), Exi
         )));
     }
     let _lock = match config.is_embedded() {
-        true => Some(wire::own_data_dir(&config.data_dir.0)?),
+        true => Some(wire::own_data_dir(&config.data_dir)?),
         false => None,
     };
     dev::fill_secrets(&mut config)?;

@@ -8,12 +8,13 @@ use gate::Gate;
 use metrics_exporter_prometheus::PrometheusHandle;
 use reconciler::Reconciler;
 use runtime::probe::Ready;
-use runtime::{Config, Phase, Tasks, tasks, telemetry};
+use runtime::{Phase, Tasks, tasks, telemetry};
 use tokio::net::TcpListener;
 use view::{Ports, Reconcile};
 use web::Probes;
 
 use crate::cli::{ReconcilerArgs, ReconcilerCommand};
+use crate::config::Config;
 use crate::wire::{self, RedisClient};
 use crate::{Exit, dev};
 
@@ -54,7 +55,7 @@ pub(crate) async fn gate(config: Config) -> Result<(), Exit> {
     let handle = begin(&config, &tasks)?;
     let hot = wire::ports(&config, &tasks, RedisClient::Hot).await?;
     let tools = wire::tools(&config, &hot).await?;
-    let settings = reconciler::Settings::new(&config.reconciler, &config.publish);
+    let settings = config.of_reconciler();
     let reconciler = Reconciler::new(&tools.reconciler(), &settings);
     let gate = start_gate(&config, hot, &tasks, (buyers, operators), (reconciler, handle)).await?;
     runtime::say!("gate on {}, admin on {}", config.gate.listen, config.admin.listen);
@@ -70,7 +71,7 @@ pub(crate) async fn start_gate(
     (reconciler, handle): (Arc<Reconciler>, PrometheusHandle),
 ) -> Result<Arc<Gate>, Exit> {
     let log = ports.log.clone();
-    let gate = Gate::new(config, ports.gate(), tasks).map_err(|e| Exit::usage(e.0))?;
+    let gate = Gate::new(&config.of_gate(), ports.gate(), tasks).map_err(|e| Exit::usage(e.0))?;
     gate.start().await.map_err(|e| Exit::unavailable(e.0))?;
     gate::listen(&gate, buyers);
     let reconciler: Arc<dyn Reconcile> = reconciler;
@@ -164,7 +165,7 @@ pub(crate) async fn reconciler(mut config: Config, args: &ReconcilerArgs) -> Res
     let listener = bind("reconciler.listen", &config.reconciler.listen).await?;
     let handle = begin(&config, &tasks)?;
     let ports = wire::ports(&config, &tasks, RedisClient::Tools).await?;
-    let settings = reconciler::Settings::new(&config.reconciler, &config.publish);
+    let settings = config.of_reconciler();
     let reconciler = Reconciler::new(&ports.reconciler(), &settings);
     probes(&tasks, &reconciler.ready(), handle).spawn(listener);
     reconciler.spawn(&tasks);
@@ -178,7 +179,7 @@ pub(crate) async fn loadtest(
     args: Box<loadtest::LoadtestArgs>,
 ) -> Result<(), Exit> {
     dev::fill_secrets(&mut config)?;
-    match loadtest::run(&config, *args).await {
+    match loadtest::run(&config.of_deployment(), *args).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(Exit::no("")),
         Err(e) if e.downcast_ref::<loadtest::Misuse>().is_some() => {

@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use cells::port::Cells;
 use domain::Identity;
-use orderlog::EmbeddedLog;
 use orderlog::embedded::Keep;
 use orderlog::port::OrderLog;
-use runtime::config::{Config, LogBackend};
+use orderlog::{EmbeddedLog, LogBackend};
 use runtime::{Clock, Tasks, clock};
 use store::port::InitOutcome;
 use store::{Init, Marks, SqlStore, StoreConfig};
 use view::Ports;
 
 use crate::Exit;
+use crate::config::Config;
 
 /// Which client talks to Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub(crate) fn store(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<SqlSt
     let timeout = Duration::from_millis(config.store.timeout_ms);
     let mut cfg = StoreConfig::of(&config.store, timeout);
     if cfg.databases.is_empty() {
-        let file = config.data_dir.0.join("db-0.sqlite");
+        let file = config.data_dir.join("db-0.sqlite");
         cfg.databases.push(format!("sqlite://{}", file.display()));
     }
     let store = SqlStore::new(&cfg, identity(config), clock.clone());
@@ -201,7 +201,7 @@ async fn log(
     match config.log.backend {
         LogBackend::Embedded => {
             let keep = Keep::of(config.log.retention_hours, config.log.retention_gib);
-            let (dir, how) = (&config.data_dir.0, (config.log.partitions, keep));
+            let (dir, how) = (&config.data_dir, (config.log.partitions, keep));
             let log = EmbeddedLog::open_keeping(dir, how, tasks, clock.clone()).await;
             let log: Arc<dyn OrderLog> = log.map_err(|e| Exit::unavailable(e.to_string()))?;
             Ok(log)

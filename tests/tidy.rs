@@ -142,7 +142,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("store", &["domain", "runtime"]),
     ("view", &["domain", "log", "lua", "runtime", "store"]),
     ("gate", &["contract", "domain", "log", "lua", "mutants", "runtime", "store", "view", "web"]),
-    ("desk", &["contract", "domain", "log", "lua", "mutants", "store", "view", "web"]),
+    ("desk", &["contract", "domain", "log", "lua", "mutants", "runtime", "store", "view", "web"]),
     ("writer", &["domain", "log", "lua", "mutants", "runtime", "store", "view"]),
     ("reconciler", &["domain", "log", "lua", "mutants", "runtime", "store", "view"]),
     ("loadtest", &["contract", "domain", "lua", "runtime", "store", "web"]),
@@ -216,8 +216,13 @@ fn metadata() -> serde_json::Value {
     serde_json::from_slice(&out.stdout).unwrap()
 }
 
-/// Dependencies that no source names, each with its reason.
-const UNNAMED: [(&str, &str); 0] = [];
+/// Dependencies that no source names: what `runtime::section!` makes of a section is serde's.
+const UNNAMED: [(&str, &str); 4] = [
+    ("sluicegate-desk", "serde"),
+    ("sluicegate-reconciler", "serde"),
+    ("sluicegate-store", "serde"),
+    ("sluicegate-writer", "serde"),
+];
 
 #[test]
 fn every_dependency_is_used() {

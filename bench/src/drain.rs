@@ -5,9 +5,10 @@
 //! same server with the same durability.
 
 use anyhow::{Context, Result};
-use runtime::{Config, Tasks};
+use runtime::Tasks;
 use testkit::mariadb::Server;
 
+use crate::config::Config;
 use crate::orders::{self, Csv};
 use crate::report::Row;
 use crate::stand::{self, LogKind, Stand};

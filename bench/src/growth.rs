@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use domain::{CellId, EntryId, Flag, OfferId, OrderId, Payload};
-use reconciler::{Reconciler, Settings};
-use runtime::{Config, Phase, Tasks};
+use reconciler::Reconciler;
+use runtime::{Phase, Tasks};
 use testkit::mariadb::Server;
 use testkit::own::Own;
 use tokio::time::Instant;
 use view::{Ports, Reconcile};
 
+use crate::config::Config;
 use crate::orders::{self, Csv};
 use crate::report::{Report, Row};
 use crate::stand::{self, LogKind};
@@ -103,7 +104,7 @@ impl Grown {
         config.store.databases.truncate(1);
         let tasks = Tasks::new();
         let ports = stand::ports(&config, LogKind::Real, &tasks).await?;
-        let settings = Settings::new(&config.reconciler, &config.publish);
+        let settings = config.of_reconciler();
         let reconciler = Reconciler::new(&ports.reconciler(), &settings);
         let offer: OfferId = format!("grown-{:016x}", ports.unique.next()).parse()?;
         let units = 10 * size as i64 + 1_000_000;

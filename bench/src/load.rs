@@ -16,6 +16,8 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use web::Tokens;
 
+use crate::config::Config;
+
 /// How a measurement is made.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
@@ -35,10 +37,10 @@ pub(crate) struct Buyers {
 }
 
 impl Buyers {
-    pub fn mint(config: &runtime::Config, n: usize) -> Result<Self> {
+    pub fn mint(config: &Config, n: usize) -> Result<Self> {
         let clock = runtime::clock::system_clock();
-        let tokens =
-            Tokens::new(&config.auth, &config.admin.token, clock).map_err(anyhow::Error::msg)?;
+        let tokens = Tokens::new(&config.gate.auth, &config.gate.admin_token, clock)
+            .map_err(anyhow::Error::msg)?;
         let mint = |i: usize| {
             let buyer: Buyer = format!("b{i}").parse()?;
             tokens.mint_buyer(&buyer, 86_400).context("auth.hs256_secret")

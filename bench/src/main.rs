@@ -6,6 +6,7 @@
 //! Needs the real stack. This is a table to read, not a test.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool that somebody watches")]
 
+mod config;
 mod drain;
 mod growth;
 mod load;
@@ -19,12 +20,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 
 use load::{Buyers, Plan, Subject};
 use report::{Report, Row};
 use stand::{LogKind, Stand};
+
+use config::Config;
 
 /// The product's allocator, for the references too.
 #[global_allocator]
@@ -80,11 +83,7 @@ fn main() -> Result<()> {
 }
 
 async fn run(args: &Args) -> Result<Report> {
-    let config = runtime::config::load(&runtime::config::Sources {
-        file: Some(args.stack.clone()),
-        ..Default::default()
-    })
-    .context("the stack is needed: run `cargo xtask stack up`")?;
+    let config = Config::of(&args.stack)?;
     let wanted = |name: &str| args.rows.is_empty() || args.rows.iter().any(|r| r == name);
     let plan = Plan {
         connections: args.connections,
@@ -109,7 +108,7 @@ async fn run(args: &Args) -> Result<Report> {
 }
 
 async fn http_rows(
-    config: &runtime::Config,
+    config: &Config,
     plan: &Plan,
     wanted: &impl Fn(&str) -> bool,
     report: &mut Report,
@@ -142,7 +141,7 @@ async fn http_rows(
 }
 
 /// Purchases as fast as they are answered, counted when all of them have their rows.
-async fn sustained(config: &runtime::Config, plan: &Plan, seconds: u64) -> Result<Row> {
+async fn sustained(config: &Config, plan: &Plan, seconds: u64) -> Result<Row> {
     let buyers = Buyers::mint(config, NEW_BUYERS * plan.time.as_secs().max(1) as usize)?;
     let bare = subject((reference::start().await?, 202), vec!["bare".to_owned()], &buyers.again());
     let stand = Stand::start(config, LogKind::Real).await?;
@@ -163,7 +162,7 @@ fn subject(at: (std::net::SocketAddr, u16), offers: Vec<String>, buyers: &Buyers
 }
 
 async fn accepted_rows(
-    config: &runtime::Config,
+    config: &Config,
     plan: &Plan,
     (buyers, bare): (&Buyers, &Subject),
     report: &mut Report,

@@ -17,17 +17,17 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use orderlog::port::{LogError, Partition};
-use runtime::Config;
 use view::Ports;
 use web::Tokens;
 
+use crate::config::Config;
 use crate::reference::{Buy, serve};
 use crate::stand::Stand;
 
 /// Serves over the stand's ports.
 pub(crate) async fn start(stand: &Stand, config: &Config) -> Result<SocketAddr> {
     let ports = stand.ports.clone();
-    let tokens = Tokens::new(&config.auth, &config.admin.token, ports.clock.clone());
+    let tokens = Tokens::new(&config.gate.auth, &config.gate.admin_token, ports.clock.clone());
     let both = Arc::new((ports, tokens.map_err(anyhow::Error::msg)?));
     serve(move |request| {
         let both = both.clone();

@@ -13,6 +13,8 @@ use runtime::{Phase, Tasks};
 use tokio::time::Instant;
 use view::Ports;
 
+use crate::config::Config;
+
 /// An order of one unit.
 pub(crate) fn order(ports: &Ports, offer: &OfferId, (buyer, key): (&str, &str)) -> Result<Payload> {
     let (buyer, key) = (buyer.parse()?, key.parse()?);
@@ -50,7 +52,7 @@ pub(crate) async fn publish(
 }
 
 /// Seconds that one writer needs until the log is empty.
-pub(crate) async fn drain(ports: &Ports, config: &runtime::Config) -> Result<f64> {
+pub(crate) async fn drain(ports: &Ports, config: &Config) -> Result<f64> {
     let tasks = Tasks::new();
     let began = Instant::now();
     writer::spawn(&tasks, &ports.writer(), &(&config.writer).into());

@@ -10,10 +10,12 @@ use bytes::Bytes;
 use domain::{CampaignId, Identity, Offer, OfferId, Price, Tenant};
 use gate::Gate;
 use orderlog::port::{Consumer, LogError, OrderLog, Partition, Reader};
-use reconciler::{Reconciler, Settings};
-use runtime::{Config, Phase, Tasks};
+use reconciler::Reconciler;
+use runtime::{Phase, Tasks};
 use store::{Init, Shards, SqlStore, StoreConfig};
 use view::Ports;
+
+use crate::config::Config;
 
 /// Which log stands behind the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +80,7 @@ pub(crate) fn described(id: &OfferId, units: i64, limit_per_buyer: Option<u32>) 
 /// The store of a configuration.
 pub(crate) fn store(config: &Config) -> Result<SqlStore> {
     let cfg = StoreConfig::of(&config.store, Duration::from_secs(10));
-    let identity = Identity::new(config.identity.secret.as_bytes());
+    let identity = Identity::new(config.identity_secret.as_bytes());
     Ok(SqlStore::new(&cfg, identity, runtime::clock::system_clock())?)
 }
 
@@ -86,7 +88,7 @@ pub(crate) fn store(config: &Config) -> Result<SqlStore> {
 pub(crate) async fn ports(config: &Config, kind: LogKind, tasks: &Tasks) -> Result<Ports> {
     let clock = runtime::clock::system_clock();
     let store = Arc::new(store(config)?);
-    let identity = Identity::new(config.identity.secret.as_bytes());
+    let identity = Identity::new(config.identity_secret.as_bytes());
     store.init(&identity.fingerprint_hex()).await?;
     let log: Arc<dyn OrderLog> = match kind {
         LogKind::Null => Arc::new(NullLog),
@@ -120,9 +122,9 @@ impl Stand {
         if kind == LogKind::Real {
             writer::spawn(&tasks, &ports.writer(), &(&config.writer).into());
         }
-        let settings = Settings::new(&config.reconciler, &config.publish);
+        let settings = config.of_reconciler();
         let reconciler = Reconciler::new(&ports.reconciler(), &settings);
-        let gate = Gate::new(config, ports.gate(), &tasks)?;
+        let gate = Gate::new(&config.gate, ports.gate(), &tasks)?;
         gate.start().await?;
         let listener = web::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;

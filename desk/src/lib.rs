@@ -4,6 +4,7 @@
 //! GET. Changes go to the ledger first and answer once the views obey (PROTOCOL 6.8).
 
 mod campaigns;
+mod config;
 mod input;
 mod offers;
 mod repair;
@@ -19,6 +20,7 @@ use domain::Tenant;
 use view::{CatalogCache, DeskPorts, Follow, Reconcile};
 use web::{Probes, Tokens};
 
+pub use config::AdminConfig;
 pub use repair::report_json;
 pub use serve::{listen, respond};
 

@@ -6,6 +6,7 @@
 //! under the rules of PROTOCOL 6.3. Deliberately absent: any write to a database on the buyers'
 //! side.
 
+mod config;
 mod edge;
 mod entry;
 mod metrics;
@@ -13,6 +14,7 @@ mod sale;
 mod show;
 mod state;
 
+pub use config::{GateConfig, LimitConfig, LimitsConfig, PublishConfig, ReserveConfig, Settings};
 pub use edge::http::respond;
 pub use edge::serve::listen;
 pub use state::{Gate, Starting};

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicIsize, Ordering};
 use cells::port::Wait;
 use contract::Reason;
 use domain::{CellId, Offer};
-use runtime::config::GateConfig;
 use runtime::probe::Ready;
-use runtime::{Config, Phase, Tasks};
+use runtime::{Phase, Tasks};
 use view::{CatalogCache, GatePorts};
 use web::Tokens;
 
+use crate::config::{GateConfig, Settings};
 use crate::entry::admission::Admission;
 use crate::sale::emit::Emit;
 use crate::sale::reserve::Reserve;
@@ -41,9 +41,9 @@ pub struct Gate {
 
 impl Gate {
     /// Makes a gate over its ports; it answers `starting` until [`Gate::set_ready`].
-    pub fn new(config: &Config, ports: GatePorts, tasks: &Tasks) -> Result<Arc<Self>, Starting> {
+    pub fn new(config: &Settings, ports: GatePorts, tasks: &Tasks) -> Result<Arc<Self>, Starting> {
         let clock = ports.clock.clone();
-        let tokens = Tokens::new(&config.auth, &config.admin.token, clock).map_err(Starting)?;
+        let tokens = Tokens::new(&config.auth, &config.admin_token, clock).map_err(Starting)?;
         let catalog = CatalogCache::new(ports.store.clone());
         let emit = Emit::new(ports.log.clone(), config.publish.clone(), tasks.clone());
         let emit = Arc::new(emit);

@@ -10,6 +10,7 @@ mod admin;
 mod answer;
 mod args;
 mod crowd;
+mod deployment;
 mod evidence;
 mod history;
 mod live;
@@ -31,10 +32,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use runtime::{Config, Tasks};
+use runtime::Tasks;
 use tokio::time::Instant;
 
 pub use args::{LoadtestArgs, VerifySource};
+pub use deployment::Deployment;
 
 pub use setup::Misuse;
 
@@ -45,14 +47,14 @@ use summary::Summary;
 
 /// Runs a load test; true when everything was conserved.
 ///
-/// The configuration must carry the secrets of the deployment (identity, tokens). An error means
+/// What is known of the deployment must include its secrets (identity, tokens). An error means
 /// that the run could not be made or checked, not that a check failed; a [`Misuse`] among its
 /// causes, that it was asked for wrongly.
-pub async fn run(config: &Config, args: LoadtestArgs) -> anyhow::Result<bool> {
+pub async fn run(to: &Deployment, args: LoadtestArgs) -> anyhow::Result<bool> {
     for path in [&args.report, &args.json, &args.history].into_iter().flatten() {
         writable(path)?;
     }
-    let ground = setup::prepare(config, &args).await?;
+    let ground = setup::prepare(to, &args).await?;
     let started_ms = ground.clock.now_ms();
     let crowd = Arc::new(gather(ground, &args)?);
     let background = Tasks::new();
@@ -63,7 +65,7 @@ pub async fn run(config: &Config, args: LoadtestArgs) -> anyhow::Result<bool> {
         never = progress::sample(crowd.clone()) => match never {},
     };
     crowd.history.flush();
-    let (facts, checked) = verify::gather(config, &crowd, &settled, args.verify).await?;
+    let (facts, checked) = verify::gather(to, &crowd, &settled, args.verify).await?;
     let tracks: Vec<_> = crowd.tracks.iter().map(|t| t.lock().clone()).collect();
     let verdict = verdict::judge(&tracks, &crowd.ground.names, &facts);
     let summary = Summary {
@@ -80,19 +82,18 @@ pub async fn run(config: &Config, args: LoadtestArgs) -> anyhow::Result<bool> {
         verdict,
     };
     runtime::say!("{}", summary.text().trim_end());
-    write_files(config, &args, &summary)?;
+    write_files(to, &args, &summary)?;
     Ok(summary.verdict.is_conserved())
 }
 
-fn write_files(config: &Config, args: &LoadtestArgs, summary: &Summary) -> anyhow::Result<()> {
+fn write_files(to: &Deployment, args: &LoadtestArgs, summary: &Summary) -> anyhow::Result<()> {
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&summary.json())?;
         std::fs::write(path, text + "\n").with_context(|| format!("--json {}", path.display()))?;
     }
     if let Some(path) = &args.report {
         let command: Vec<String> = std::env::args().collect();
-        let config = runtime::config::print_redacted(config);
-        let origin = Origin { command: &command, config: &config, quantity: args.quantity };
+        let origin = Origin { command: &command, config: &to.shown, quantity: args.quantity };
         let page = report::page(summary, &origin);
         std::fs::write(path, page).with_context(|| format!("--report {}", path.display()))?;
     }

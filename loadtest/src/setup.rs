@@ -6,8 +6,8 @@ use anyhow::{Context, anyhow, bail};
 use http_body_util::Full;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rand::Rng;
+use runtime::Clock;
 use runtime::tls::Files;
-use runtime::{Clock, Config};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use web::Client;
 
 use crate::admin::{Admin, NewOffer, OfferView};
 use crate::args::LoadtestArgs;
+use crate::deployment::Deployment;
 
 /// A run that cannot be made as it was asked for; nothing is wrong with a server.
 #[derive(Debug, thiserror::Error)]
@@ -40,8 +41,8 @@ pub(crate) struct Minter {
 }
 
 impl Minter {
-    fn new(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let secret = &config.auth.hs256_secret;
+    fn new(to: &Deployment, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let secret = &to.auth.hs256_secret;
         if secret.is_empty() {
             bail!(Misuse(
                 "auth.hs256_secret is empty, so no buyer's token can be made: give the --config \
@@ -51,8 +52,8 @@ impl Minter {
         }
         Ok(Self {
             key: EncodingKey::from_secret(secret.as_bytes()),
-            issuer: config.auth.issuer.clone(),
-            audience: config.auth.audience.clone(),
+            issuer: to.auth.issuer.clone(),
+            audience: to.auth.audience.clone(),
             clock,
         })
     }
@@ -108,29 +109,29 @@ pub(crate) struct Ground {
 }
 
 /// Finds the gate, makes the offer.
-pub(crate) async fn prepare(config: &Config, args: &LoadtestArgs) -> anyhow::Result<Ground> {
+pub(crate) async fn prepare(to: &Deployment, args: &LoadtestArgs) -> anyhow::Result<Ground> {
     let clock = runtime::clock::system_clock();
     let files = Files { ca: args.ca_file.clone().unwrap_or_default(), ..Files::default() };
     files.client().map_err(|e| Misuse(format!("--ca-file {e}")))?;
     let address = |flag: &Option<String>, listen: &str| {
         Client::new(flag.as_deref().unwrap_or(listen), &files).map_err(Misuse)
     };
-    let gate = address(&args.gate, &config.gate.listen).context("--gate")?;
-    let operators = address(&args.admin, &config.admin.listen).context("--admin")?;
-    let most = config.gate.max_quantity;
+    let gate = address(&args.gate, &to.gate_listen).context("--gate")?;
+    let operators = address(&args.admin, &to.admin_listen).context("--admin")?;
+    let most = to.max_quantity;
     if args.quantity > most {
         bail!(Misuse(format!("--quantity {}: gate.max_quantity is {most}", args.quantity)));
     }
     reach(&gate).await?;
-    let minter = Minter::new(config, clock.clone())?;
-    if config.admin.token.is_empty() {
+    let minter = Minter::new(to, clock.clone())?;
+    if to.admin_token.is_empty() {
         bail!(Misuse(
             "admin.token is empty: give the --config of the gate, or with `sluicegate dev` its \
              --data-dir"
                 .to_owned()
         ));
     }
-    let admin = Admin::new(operators, config.admin.token.clone());
+    let admin = Admin::new(operators, to.admin_token.clone());
     let seed = args.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
     // The run's name is fresh also with a seed: a key may be used once in a deployment's life.
     let run = format!("{:08x}", rand::rng().random::<u32>());

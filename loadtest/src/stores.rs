@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Context;
+use cells::CellsConfig;
 use cells::port::Cells;
 use domain::{CellId, Entry, Hold, Identity, Kind, OfferId, OrderId, Payload, Totals};
-use runtime::Config;
 use store::port::{CatalogRead, LedgerRead, OrdersRead, Shards};
 use store::{SqlStore, StoreConfig};
 
@@ -16,6 +16,7 @@ use contract::operators::CellStock;
 
 use crate::admin::OfferView;
 use crate::crowd::Crowd;
+use crate::deployment::Deployment;
 use crate::evidence::{CellFacts, CellLedger, Facts, Row, View, claims};
 
 const PAGE: u64 = 2000;
@@ -31,20 +32,20 @@ pub(crate) struct Stores {
 }
 
 /// Opens them; `Err` says why not.
-pub(crate) async fn open(config: &Config, crowd: &Crowd) -> Result<Stores, String> {
-    if config.identity.secret.is_empty() {
+pub(crate) async fn open(to: &Deployment, crowd: &Crowd) -> Result<Stores, String> {
+    if to.identity_secret.is_empty() {
         return Err("identity.secret is not known".to_owned());
     }
-    let mut cfg = StoreConfig::of(&config.store, Duration::from_secs(20));
+    let mut cfg = StoreConfig::of(&to.store, Duration::from_secs(20));
     cfg.connections = cfg.connections.min(4);
     if cfg.databases.is_empty() {
-        let file = config.data_dir.0.join("db-0.sqlite");
+        let file = to.data_dir.join("db-0.sqlite");
         if !file.is_file() {
             return Err(format!("{} is not here", file.display()));
         }
         cfg.databases.push(format!("sqlite://{}", file.display()));
     }
-    let identity = Identity::new(config.identity.secret.as_bytes());
+    let identity = Identity::new(to.identity_secret.as_bytes());
     let store = SqlStore::new(&cfg, identity, crowd.ground.clock.clone());
     let store = store.map_err(|e| e.to_string())?;
     let offer: OfferId = crowd.ground.offer.parse().map_err(|e| format!("offer: {e}"))?;
@@ -52,19 +53,21 @@ pub(crate) async fn open(config: &Config, crowd: &Crowd) -> Result<Stores, Strin
     let Some((known, _)) = known else {
         return Err("the configured database does not have this offer".to_owned());
     };
-    let cells: Option<Box<dyn Cells>> =
-        if config.is_embedded() { None } else { Some(cluster(config).await?) };
+    let cells = match &to.cells {
+        Some(cells) => Some(cluster(cells).await?),
+        None => None,
+    };
     Ok(Stores { store, cells, offer, limited: known.limit_per_buyer.is_some() })
 }
 
 #[cfg(feature = "cluster")]
-async fn cluster(config: &Config) -> Result<Box<dyn Cells>, String> {
-    let engine = cells::redisrs::connect(&config.cells).await;
+async fn cluster(config: &CellsConfig) -> Result<Box<dyn Cells>, String> {
+    let engine = cells::redisrs::connect(config).await;
     Ok(Box::new(engine.map_err(|e| e.to_string())?))
 }
 
 #[cfg(not(feature = "cluster"))]
-async fn cluster(_: &Config) -> Result<Box<dyn Cells>, String> {
+async fn cluster(_: &CellsConfig) -> Result<Box<dyn Cells>, String> {
     Err("this build has no Redis; build with `--features pulsar`".to_owned())
 }
 

@@ -6,11 +6,11 @@
 
 use anyhow::{Context, bail};
 use domain::{Status, Totals};
-use runtime::Config;
 
 use crate::admin::OfferView;
 use crate::args::VerifySource;
 use crate::crowd::Crowd;
+use crate::deployment::Deployment;
 use crate::evidence::{CellFacts, Facts, Row};
 use crate::settle::Settled;
 use crate::stores::{open, shown};
@@ -18,12 +18,12 @@ use crate::track::Fate;
 
 /// The facts and where they are from.
 pub(crate) async fn gather(
-    config: &Config,
+    to: &Deployment,
     crowd: &Crowd,
     settled: &Settled,
     source: VerifySource,
 ) -> anyhow::Result<(Facts, String)> {
-    let direct = !config.is_embedded() && source != VerifySource::Api;
+    let direct = to.cells.is_some() && source != VerifySource::Api;
     // Read directly, the cells need no admin listener but for their names.
     let before = direct.then(|| crowd.ground.before.clone());
     let view = settled.view.clone().or(before);
@@ -36,7 +36,7 @@ pub(crate) async fn gather(
     };
     let stores = match source {
         VerifySource::Api => Err("--verify=api".to_owned()),
-        VerifySource::Auto | VerifySource::Stores => open(config, crowd).await,
+        VerifySource::Auto | VerifySource::Stores => open(to, crowd).await,
     };
     match stores {
         Ok(stores) => {

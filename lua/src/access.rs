@@ -18,9 +18,9 @@ use redis::{
     Client, ClientTlsConfig, IntoConnectionInfo, RedisConnectionInfo, TlsCertificates, TlsMode,
 };
 use runtime::Secret;
-use runtime::config::CellsConfig;
 use runtime::tls::{self, Files};
 
+use crate::config::CellsConfig;
 use crate::fred::ConnectError;
 
 /// See the module.

@@ -16,7 +16,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::CellId;
 use parking_lot::Mutex;
-use runtime::config::CellsConfig;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -26,6 +25,7 @@ use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::Instant;
 
 use crate::access::Access;
+use crate::config::CellsConfig;
 use crate::engine::{Engine, Runner};
 use crate::port::{CellError, CellResult, Wait};
 use crate::refusal;

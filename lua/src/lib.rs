@@ -8,6 +8,7 @@
 
 #[cfg(feature = "cluster")]
 pub mod access;
+mod config;
 pub mod embedded;
 pub mod engine;
 #[cfg(feature = "cluster")]
@@ -40,6 +41,7 @@ mod unseal;
 #[cfg(feature = "cluster")]
 mod waiting;
 
+pub use config::{CellsBackend, CellsConfig};
 pub use engine::{Engine, Runner};
 pub use port::{
     Applied, ApplyCall, ApplyEntry, CellError, CellResult, CellView, Cells, Changed, FenceReply,

@@ -10,13 +10,13 @@ use bytes::Bytes;
 use domain::CellId;
 use redis::cluster_async::ClusterConnection;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
-use runtime::config::CellsConfig;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::access::Access;
+use crate::config::CellsConfig;
 use crate::engine::{Engine, Runner};
 use crate::fred::ConnectError;
 use crate::port::{CellError, CellResult};

@@ -43,7 +43,7 @@ use down::down;
 use pass::Passes;
 use steps::Steps;
 
-pub use settings::Settings;
+pub use settings::{ReconcilerConfig, Settings};
 
 /// What the reconciler counts, for the recorder and for `docs/metrics.md`.
 pub const METRICS: &[runtime::meter::Described] = metrics::ReconcilerMetrics::DESCRIBED;

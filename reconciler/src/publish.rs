@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use domain::frame::Item;
 use domain::{Identity, Payload};
 use orderlog::port::{OrderLog, Partition};
 use tokio::time::Instant;
-use view::OperateError;
+use view::{OperateError, PublishTimes};
 
 use crate::down::down;
 
@@ -16,10 +15,7 @@ use crate::down::down;
 pub(crate) struct Publish {
     pub log: Arc<dyn OrderLog>,
     pub identity: Identity,
-    /// What was seen longer ago is not published.
-    pub max_age: Duration,
-    /// A receipt that takes longer counts as none.
-    pub timeout: Duration,
+    pub times: PublishTimes,
 }
 
 impl Publish {
@@ -43,11 +39,11 @@ impl Publish {
         }
         for (to, items) in by_home {
             for frame in domain::frame::pack(&items) {
-                if seen.is_some_and(|at| at.elapsed() > self.max_age) {
+                if seen.is_some_and(|at| at.elapsed() > self.times.max_age) {
                     return Err(down(format!("{to}: too slow to publish holds again")));
                 }
                 let publish = self.log.publish(to, frame);
-                let receipt = tokio::time::timeout(self.timeout, publish).await;
+                let receipt = tokio::time::timeout(self.times.timeout, publish).await;
                 receipt.map_err(|_| down("no receipt in time"))?.map_err(down)?;
             }
         }

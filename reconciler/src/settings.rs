@@ -2,7 +2,32 @@
 
 use std::time::Duration;
 
-use runtime::config::{PublishConfig, ReconcilerConfig};
+use view::PublishTimes;
+
+runtime::section! {
+    /// The reconciler.
+    pub struct ReconcilerConfig {
+        /// Probe listener of `sluicegate reconciler`.
+        listen: String = "127.0.0.1:9092".into(), listen;
+        /// Between two passes over all cells; each pass waits up to a quarter more (jitter).
+        interval_ms: u64 = 2000, range(10..=3_600_000);
+        /// X: a hold older than this, with the log finished past it, is relayed.
+        relay_after_ms: u64 = 5000, range(10..=3_600_000);
+        /// Y: a verdict without a row for this long is published again.
+        sweep_after_ms: u64 = 10_000, range(10..=3_600_000);
+        /// Cells worked on at once.
+        parallel: usize = 8, range(1..=64);
+        /// How long a lease on a database's cells lasts, and a ticket of a rebuild is respected.
+        lease_ms: u64 = 10_000, range(100..=3_600_000);
+        /// Rounds without progress after which the lease on a database is given up.
+        give_up_after: u32 = 3, range(1..=1000);
+        /// Ledger entries and holds beyond which `held` and the buyers of a cell are not compared
+        /// (its counters always are).
+        compare_most: u64 = 20_000_000, range(1..=100_000_000);
+        /// Orders published again that may be on their way to a writer at once; more wait.
+        relay_most: usize = 200_000, range(1..=10_000_000);
+    }
+}
 
 /// What a reconciler needs to know besides its ports.
 #[derive(Debug, Clone)]
@@ -23,15 +48,13 @@ pub struct Settings {
     pub compare_most: u64,
     /// Orders published again that may be on their way to a writer at once.
     pub relay_most: usize,
-    /// A gate publishes what it saw at most this long ago; so does the relay.
-    pub max_age: Duration,
-    /// A gate waits this long for a receipt; so does the relay.
-    pub publish_timeout: Duration,
+    /// How a gate publishes; so does the relay.
+    pub publish: PublishTimes,
 }
 
 impl Settings {
-    /// What the configuration says; `publish` tells how long a gate may take to publish a hold.
-    pub fn new(c: &ReconcilerConfig, publish: &PublishConfig) -> Self {
+    /// What the configuration says, and how long a gate may take to publish a hold.
+    pub fn new(c: &ReconcilerConfig, publish: PublishTimes) -> Self {
         Self {
             interval: Duration::from_millis(c.interval_ms),
             relay_after: Duration::from_millis(c.relay_after_ms),
@@ -41,8 +64,7 @@ impl Settings {
             give_up_after: c.give_up_after,
             compare_most: c.compare_most,
             relay_most: c.relay_most,
-            max_age: Duration::from_millis(publish.max_age_ms),
-            publish_timeout: Duration::from_millis(publish.timeout_ms),
+            publish,
         }
     }
 }

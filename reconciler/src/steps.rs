@@ -113,8 +113,7 @@ impl Make<'_> {
         Publish {
             log: self.p.log.clone(),
             identity: self.p.identity.clone(),
-            max_age: self.s.max_age,
-            timeout: self.s.publish_timeout,
+            times: self.s.publish,
         }
     }
 
@@ -220,7 +219,7 @@ impl Make<'_> {
             lead: lead.clone(),
             identity: self.p.identity.clone(),
             unique: self.p.unique.clone(),
-            settle: self.s.max_age + self.s.publish_timeout,
+            settle: self.s.publish.settled_after(),
             parallel: self.s.parallel,
             large: self.large.clone(),
         }

@@ -15,16 +15,21 @@ use domain::frame::{self, Item, Mode, Sealed};
 use domain::{Campaign, CampaignNo, CellId, HoldState, Identity, Line, Nonce, Offer, OfferId};
 use domain::{Payload, Price};
 use orderlog::port::{OrderLog, Partition};
-use runtime::{Config, Tasks};
-use sluicegate_reconciler::{Reconciler, Settings};
+use runtime::Tasks;
+use sluicegate_reconciler::{Reconciler, ReconcilerConfig, Settings};
 use store::{CatalogWrite, Init};
 use testkit::memory::{MemoryLog, MemoryStore, PausedClock};
 use tokio::time::sleep;
-use view::{Ports, Reconcile};
+use view::{Ports, PublishTimes, Reconcile};
+use writer::WriterConfig;
 
 const MAINS: u16 = 2;
 /// Three leases of the product's defaults.
 const LAG: Duration = Duration::from_secs(30);
+
+/// The defaults of `publish`.
+const PUBLISH: PublishTimes =
+    PublishTimes { max_age: Duration::from_millis(3000), timeout: Duration::from_millis(2500) };
 
 struct Shop {
     ports: Ports,
@@ -153,10 +158,10 @@ async fn writers_that_lag_for_thirty_seconds_cost_no_second_barrier() {
         shop.buy(&format!("b{n}"), &cells[n % 2]).await;
     }
     shop.cells.runner().wipe_all();
-    let (config, tasks) = (Config::default(), Tasks::new());
-    assert!(LAG >= 3 * Duration::from_millis(config.reconciler.lease_ms));
+    let (config, tasks) = (ReconcilerConfig::default(), Tasks::new());
+    assert!(LAG >= 3 * Duration::from_millis(config.lease_ms));
     let reconciler = || {
-        let settings = Settings::new(&config.reconciler, &config.publish);
+        let settings = Settings::new(&config, PUBLISH);
         Reconciler::new(&shop.ports.reconciler(), &settings)
     };
     // Two on schedule, and an operator's, which no lease keeps away.
@@ -170,7 +175,7 @@ async fn writers_that_lag_for_thirty_seconds_cost_no_second_barrier() {
         sleep(LAG).await;
         assert!(!shop.is_built(&cells).await, "nobody has passed the barrier");
         assert_eq!(shop.barriers(), usize::from(MAINS), "one build, whoever came by meanwhile");
-        writer::spawn(&tasks, &shop.ports.writer(), &(&config.writer).into());
+        writer::spawn(&tasks, &shop.ports.writer(), &(&WriterConfig::default()).into());
     };
     let (report, ()) = tokio::join!(operator, writers);
     assert!(!report.is_bad(), "{report:?}");

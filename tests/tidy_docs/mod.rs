@@ -1,8 +1,6 @@
 //! Documents that must list exactly what the code has: reasons, metrics, configuration keys.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use runtime::config::Config;
+use std::collections::BTreeSet;
 
 use crate::tidy_read::rust_sources;
 
@@ -93,42 +91,4 @@ fn metrics_are_documented() {
             assert!(!source.text.contains(call), "{}: {call}", source.path);
         }
     }
-}
-
-/// Every key path with its value.
-fn keys(prefix: &str, table: &toml::Table, out: &mut BTreeMap<String, toml::Value>) {
-    for (name, value) in table {
-        let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-        match value {
-            toml::Value::Table(inner) => keys(&path, inner, out),
-            other => drop(out.insert(path, other.clone())),
-        }
-    }
-}
-
-fn uncommented(marks: &[&str]) -> toml::Table {
-    let text = text("sluicegate.toml");
-    let lines = text.lines().map(|l| marks.iter().find_map(|m| l.strip_prefix(m)).unwrap_or(l));
-    let text: String = lines.map(|l| format!("{l}\n")).collect();
-    text.parse().unwrap_or_else(|e| panic!("sluicegate.toml, uncommented: {e}"))
-}
-
-#[test]
-fn the_configuration_file_lists_every_key_with_its_default() {
-    let all = |t: &toml::Table| {
-        let mut out = BTreeMap::new();
-        keys("", t, &mut out);
-        out
-    };
-    let as_it_is = all(&uncommented(&[]));
-    assert!(as_it_is.is_empty(), "everything is commented out: {as_it_is:?}");
-    let defaults = toml::Table::try_from(Config::default()).unwrap();
-    assert_eq!(all(&uncommented(&["# "])), all(&defaults));
-    // Keys that are unset by default.
-    let mut set = Config::default();
-    (set.auth.issuer, set.auth.audience) = (Some("x".into()), Some("x".into()));
-    let every: Vec<String> = all(&toml::Table::try_from(set).unwrap()).into_keys().collect();
-    let listed = uncommented(&["# ", "#? "]);
-    assert_eq!(all(&listed).into_keys().collect::<Vec<_>>(), every);
-    listed.try_into::<Config>().expect("every example is a value of its key");
 }

@@ -105,6 +105,7 @@ fn read(ends: &[&str]) -> Vec<Source> {
         let is_test = path.starts_with("tests/")
             || path.contains("/tests/")
             || path.ends_with("_tests.rs")
+            || path.ends_with("/tests.rs")
             || path.contains("/benches/")
             || path.starts_with("crates/testkit/");
         Some(Source { text: std::fs::read_to_string(&p).ok()?, path, is_test })

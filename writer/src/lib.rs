@@ -37,7 +37,7 @@ use health::Health;
 pub use process::{Processed, Processor};
 pub use rewind::{Lost, Rewind, RewindError};
 pub use rewound::Rewound;
-pub use settings::Settings;
+pub use settings::{Settings, WriterConfig};
 
 /// What the writer counts, for the recorder and for `docs/metrics.md`.
 pub const METRICS: &[runtime::meter::Described] = metrics::WriterMetrics::DESCRIBED;

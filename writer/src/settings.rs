@@ -2,7 +2,21 @@
 
 use std::time::Duration;
 
-use runtime::config::WriterConfig;
+runtime::section! {
+    /// The writer.
+    pub struct WriterConfig {
+        /// Probe listener of `sluicegate writer`.
+        listen: String = "127.0.0.1:9091".into(), listen;
+        /// The most frames of one batch.
+        batch_frames: usize = 256, range(1..=256);
+        /// The most orders of one batch.
+        batch_orders: usize = 2048, range(1..=4096);
+        /// A database that does not answer for this long sends its orders to its retry partition.
+        patience_ms: u64 = 2000, range(10..=3_600_000);
+        /// Rounds without progress after which a partition is given up to another writer.
+        give_up_after: u32 = 5, range(1..=1000);
+    }
+}
 
 /// What a writer needs to know besides its ports.
 #[derive(Debug, Clone)]

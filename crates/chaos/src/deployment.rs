@@ -283,7 +283,7 @@ impl Deployment {
             body["limit_per_buyer"] = limit.into();
         }
         let url = format!("http://{}/admin/offers/{id}", self.admin);
-        let bearer = format!("Authorization: Bearer {}", stack::config()?.admin.token);
+        let bearer = format!("Authorization: Bearer {}", stack::config()?.admin_token);
         let until = Instant::now() + PATIENCE;
         loop {
             let out = Command::new("curl")
@@ -324,8 +324,8 @@ impl Deployment {
     }
 
     /// The configuration with which the stores of this deployment are read.
-    pub fn config(&self) -> Result<runtime::Config> {
-        runtime::config::load(&runtime::config::Sources {
+    pub fn config(&self) -> Result<stack::Servers> {
+        stack::Servers::of(&runtime::config::Sources {
             file: Some(stack::file()),
             sets: self.sets.clone(),
             ..Default::default()

@@ -227,7 +227,7 @@ async fn stories(d: &Deployment, ran: &Ran) -> Result<()> {
     let config = d.config()?;
     let clock = runtime::clock::system_clock();
     let settings = StoreConfig::of(&config.store, Duration::from_secs(10));
-    let identity = Identity::new(config.identity.secret.as_bytes());
+    let identity = Identity::new(config.identity_secret.as_bytes());
     let store = SqlStore::new(&settings, identity, clock)?;
     let cells = cells::redisrs::connect(&config.cells).await?;
     for wrong in ran.wrong.iter().filter(|w| !w.key.is_empty()).take(3) {

@@ -6,11 +6,13 @@
 //! delivery (the database's due index is the truth) and a dead-letter queue (a poison frame is
 //! parked in a table by the writer).
 
+mod config;
 pub mod embedded;
 pub mod port;
 #[cfg(feature = "pulsar")]
 pub mod pulsar;
 
+pub use config::{LogBackend, LogConfig};
 pub use embedded::EmbeddedLog;
 pub use port::{Consumer, Delivery, DeliveryId, LogError, MAX_FRAME, OrderLog, Partition, Reader};
 #[cfg(feature = "pulsar")]

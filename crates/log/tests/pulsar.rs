@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use runtime::config::LogConfig;
 use runtime::unique::{RandomUnique, Unique};
 use runtime::{Tasks, clock::system_clock};
+use sluicegate_log::LogConfig;
 use sluicegate_log::{LogError, OrderLog, Partition, PulsarLog};
 use testkit::log::{DATABASES, Subject, conformance, frame};
 use testkit::stack;

@@ -17,6 +17,5 @@ pub mod tls;
 pub mod unique;
 
 pub use clock::{Clock, SystemClock};
-pub use config::Config;
 pub use secret::Secret;
 pub use tasks::{Phase, Tasks, Watch, caught};

@@ -10,10 +10,11 @@ use desk::Desk;
 use gate::Gate;
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
-use reconciler::{Reconciler, Settings};
-use runtime::{Config, Tasks};
+use reconciler::{Reconciler, ReconcilerConfig, Settings};
+use runtime::Tasks;
 use view::Ports;
 use web::Probes;
+use writer::WriterConfig;
 
 use crate::cells::NodeRunner;
 use crate::log::NodeLog;
@@ -29,22 +30,34 @@ pub const MAX_AGE_MS: u64 = 300;
 /// The operators' token.
 pub const ADMIN_TOKEN: &str = "the operators of every schedule";
 
+/// What the processes of a schedule are made of.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// Gates.
+    pub gate: gate::Settings,
+    /// Writers.
+    pub writer: WriterConfig,
+    /// Reconcilers.
+    pub reconciler: ReconcilerConfig,
+}
+
 /// The configuration of every process: the defaults with a tenth of their times, and batches so
 /// small that several happen.
 pub fn config() -> Config {
     let mut c = Config::default();
-    c.auth.hs256_secret = "the buyers' secret of every schedule".to_owned();
-    c.auth.remembered_tokens = 64;
-    c.admin.token = ADMIN_TOKEN.to_owned();
-    c.reserve.batch = 4;
-    c.reserve.queue = 16;
-    c.reserve.budget_ms = 250;
-    c.reserve.wait_timeout_ms = 10;
-    c.publish.frame_orders = 4;
-    c.publish.in_flight = 2;
-    c.publish.queue = 6;
-    c.publish.max_age_ms = MAX_AGE_MS;
-    c.publish.timeout_ms = 250;
+    let gate = &mut c.gate;
+    gate.auth.hs256_secret = "the buyers' secret of every schedule".to_owned();
+    gate.auth.remembered_tokens = 64;
+    gate.admin_token = ADMIN_TOKEN.to_owned();
+    gate.reserve.batch = 4;
+    gate.reserve.queue = 16;
+    gate.reserve.budget_ms = 250;
+    gate.reserve.wait_timeout_ms = 10;
+    gate.publish.frame_orders = 4;
+    gate.publish.in_flight = 2;
+    gate.publish.queue = 6;
+    gate.publish.max_age_ms = MAX_AGE_MS;
+    gate.publish.timeout_ms = 250;
     c.writer.batch_frames = 4;
     c.writer.batch_orders = 64;
     c.writer.patience_ms = 250;
@@ -80,7 +93,7 @@ impl Fleet {
     /// Nobody yet.
     pub fn new(world: Arc<World>, config: Config, metrics: PrometheusHandle) -> Arc<Self> {
         let mut config = config;
-        config.reserve.wait_replicas = u8::from(world.plan.waits);
+        config.gate.reserve.wait_replicas = u8::from(world.plan.waits);
         Arc::new(Self { world, config, metrics, cast: Mutex::default() })
     }
 
@@ -116,7 +129,7 @@ impl Fleet {
     }
 
     fn reconciler(&self, ports: &Ports) -> Arc<Reconciler> {
-        let settings = Settings::new(&self.config.reconciler, &self.config.publish);
+        let settings = Settings::new(&self.config.reconciler, self.config.gate.publish.times());
         Reconciler::new(&ports.reconciler(), &settings)
     }
 
@@ -126,7 +139,7 @@ impl Fleet {
         ports: &Ports,
         tasks: &Tasks,
     ) -> Option<(Arc<Gate>, Arc<Desk>, Arc<Node>)> {
-        let gate = match Gate::new(&self.config, ports.gate(), tasks) {
+        let gate = match Gate::new(&self.config.gate, ports.gate(), tasks) {
             Ok(gate) => gate,
             Err(e) => {
                 self.world.tell(&node.name, || format!("does not start: {e}"));

@@ -12,7 +12,6 @@ use domain::{Buyer, Campaign, CampaignNo, CellId, Offer, OfferId, Price};
 use futures::future::join_all;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use orderlog::port::OrderLog;
-use runtime::Config;
 use store::{CatalogWrite, Init, LedgerRead, LedgerWrite};
 use tokio::time::sleep;
 
@@ -23,7 +22,7 @@ use crate::node::Node;
 use crate::operator;
 use crate::plan::{HEAL_MS, OfferPlan, Plan, Role};
 use crate::plant::Plant;
-use crate::process::{ADMIN_TOKEN, Fleet, config, ports};
+use crate::process::{ADMIN_TOKEN, Config, Fleet, config, ports};
 use crate::redis::Redis;
 use crate::world::{START_MS, World};
 
@@ -65,7 +64,7 @@ impl Lab {
         let redis = Arc::new(Redis::new(&|s| plant.edit(s))?);
         plant.check()?;
         let clock = Arc::new(Still);
-        let tokens = web::Tokens::new(&config.auth, ADMIN_TOKEN, clock)?;
+        let tokens = web::Tokens::new(&config.gate.auth, ADMIN_TOKEN, clock)?;
         let mint = |n: u64| {
             let buyer: Buyer = format!("b{n}").parse().map_err(|e| format!("{e}"))?;
             let token = tokens.mint_buyer(&buyer, 86_400).ok_or("no secret to sign with")?;

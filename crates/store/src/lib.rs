@@ -5,6 +5,7 @@
 //! be run again after an unknown commit. What is deliberately absent: any knowledge of Redis or of
 //! the log.
 
+mod config;
 pub mod entity;
 mod error;
 mod fault;
@@ -14,6 +15,7 @@ mod migrations;
 pub mod port;
 pub mod sql;
 
+pub use config::StoreSection;
 pub use error::{StoreError, StoreResult};
 pub use port::{
     CatalogRead, CatalogWrite, Init, LedgerRead, LedgerWrite, Marks, OrdersRead, OrdersWrite,

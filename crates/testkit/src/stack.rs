@@ -12,8 +12,10 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use runtime::Config;
-use runtime::config::{Sources, load};
+use cells::CellsConfig;
+use orderlog::LogConfig;
+use runtime::config::{Sources, read};
+use store::StoreSection;
 
 /// What `stack` says of a server that it finds down.
 const IS_DOWN: &str = "is down";
@@ -54,19 +56,47 @@ pub fn file() -> PathBuf {
     }
 }
 
-/// The configuration with which the product runs on the stack.
-pub fn config() -> Result<Config> {
+/// What a test has to know of a stack's configuration.
+#[derive(Debug, Clone)]
+pub struct Servers {
+    /// Keys ids and shards.
+    pub identity_secret: String,
+    /// The operators' token.
+    pub admin_token: String,
+    /// Redis.
+    pub cells: CellsConfig,
+    /// The databases.
+    pub store: StoreSection,
+    /// Pulsar.
+    pub log: LogConfig,
+}
+
+impl Servers {
+    /// As these sources have them.
+    pub fn of(sources: &Sources) -> Result<Self> {
+        Ok(Self {
+            identity_secret: read(sources, "identity.secret").context(HELP)?,
+            admin_token: read(sources, "admin.token").context(HELP)?,
+            cells: read(sources, "cells").context(HELP)?,
+            store: read(sources, "store").context(HELP)?,
+            log: read(sources, "log").context(HELP)?,
+        })
+    }
+}
+
+/// The servers as the product reaches them.
+pub fn config() -> Result<Servers> {
     let file = file();
     ensure!(file.is_file(), "{} does not exist; {HELP}", file.display());
-    load(&Sources { file: Some(file), ..Default::default() }).context(HELP)
+    Servers::of(&Sources { file: Some(file), ..Default::default() })
 }
 
 /// The same servers as their operator reaches them: with rights that the product does not have.
 /// Of a stack without access control it is the product's own configuration.
-pub fn operator() -> Result<Config> {
+pub fn operator() -> Result<Servers> {
     let file = file().with_file_name("operator.toml");
     match file.is_file() {
-        true => load(&Sources { file: Some(file), ..Default::default() }).context(HELP),
+        true => Servers::of(&Sources { file: Some(file), ..Default::default() }),
         false => config(),
     }
 }

@@ -12,6 +12,7 @@ mod metrics;
 mod open;
 mod operate;
 mod ports;
+mod times;
 
 pub use catalog::{CatalogCache, Known, POLL};
 pub use follow::{Follow, Followed};
@@ -22,6 +23,7 @@ pub use ports::{
     AllStores, DeskPorts, DeskStore, GatePorts, GateStore, Ports, ReconcilerPorts, ReconcilerStore,
     WriterPorts, WriterStore,
 };
+pub use times::PublishTimes;
 
 /// What whoever follows a ledger or reads the catalog counts, for the recorder and the documents.
 pub const METRICS: &[runtime::meter::Described] = metrics::ViewMetrics::DESCRIBED;

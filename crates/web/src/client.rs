@@ -8,7 +8,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use runtime::config::Network;
+use crate::network::Network;
 
 /// The lines of both headers, in the order in which they came.
 #[derive(Default)]

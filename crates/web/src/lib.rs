@@ -4,9 +4,12 @@
 pub mod alarm;
 pub mod answer;
 pub mod body;
+mod bounds;
 pub mod client;
+mod config;
 mod listener;
 pub mod message;
+mod network;
 mod outbound;
 mod probes;
 mod proxied;
@@ -15,7 +18,10 @@ mod stream;
 mod tokens;
 mod wire;
 
-pub use listener::{Bound, Bounds, Listener, Service, bind};
+pub use bounds::Bounds;
+pub use config::AuthConfig;
+pub use listener::{Bound, Listener, Service, bind};
+pub use network::Network;
 pub use outbound::{Client, Reply, SendError};
 pub use probes::Probes;
 pub use stream::{Conn, Io};

@@ -21,13 +21,13 @@ use hyper::header::CONNECTION;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use runtime::config::{GateConfig, Network};
 use runtime::{Phase, Tasks};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use crate::alarm::Alarm;
 use crate::answer::Reply;
+use crate::bounds::Bounds;
 use crate::client::{is_trusted, prefix};
 use crate::message::{self, Whole};
 use crate::proxied;
@@ -55,64 +55,6 @@ pub async fn bind(address: &str) -> io::Result<TcpListener> {
     socket.bind(&address.into()).map_err(explain)?;
     socket.listen(4096)?;
     TcpListener::from_std(socket.into())
-}
-
-/// What a listener lets its clients do.
-#[derive(Debug, Clone)]
-pub struct Bounds {
-    /// The most connections at once.
-    pub max_connections: usize,
-    /// The most of one address, as [`prefix`] counts it.
-    pub max_connections_per_ip: usize,
-    /// Who speaks for others.
-    pub trusted_proxies: Vec<Network>,
-    /// Their connections begin with a header of the PROXY protocol.
-    pub proxy_protocol: bool,
-    /// The most requests under way on an HTTP/2 connection.
-    pub max_streams: u32,
-    /// The whole head must be there by then.
-    pub header_timeout: Duration,
-    /// For how long what still comes is read after the last answer.
-    pub body_timeout: Duration,
-    /// A client must have read its answers by then; during a drain in a quarter of `drain`.
-    pub write_timeout: Duration,
-    /// An HTTP/2 connection is asked whether it lives after half of this.
-    pub idle_timeout: Duration,
-    /// How long requests get to finish at the end.
-    pub drain: Duration,
-    /// The most bytes that are read after the last answer.
-    pub linger_bytes: usize,
-    /// From this phase on nobody is let in, and who is in only finishes what was begun.
-    pub until: Phase,
-}
-
-impl Bounds {
-    /// Of the buyers' listener.
-    pub fn of_buyers(cfg: &GateConfig) -> Self {
-        let ms = Duration::from_millis;
-        Self {
-            max_connections: cfg.max_connections,
-            max_connections_per_ip: cfg.max_connections_per_ip,
-            trusted_proxies: cfg.trusted_proxies.clone(),
-            proxy_protocol: cfg.proxy_protocol,
-            max_streams: cfg.max_streams,
-            header_timeout: ms(cfg.header_timeout_ms),
-            body_timeout: ms(cfg.body_timeout_ms),
-            write_timeout: ms(cfg.write_timeout_ms),
-            idle_timeout: ms(cfg.idle_timeout_ms),
-            drain: ms(cfg.drain_ms),
-            linger_bytes: cfg.linger_bytes,
-            until: Phase::StopAccept,
-        }
-    }
-
-    /// Of a listener for operators and probes: no proxies, and open until the very end, so that
-    /// metrics can be read during a drain.
-    pub fn of_operators(max_connections: usize) -> Self {
-        let cfg = GateConfig { max_connections, ..GateConfig::default() };
-        let max_connections_per_ip = max_connections;
-        Self { max_connections_per_ip, until: Phase::ClosePools, ..Self::of_buyers(&cfg) }
-    }
 }
 
 /// Why a connection was refused.

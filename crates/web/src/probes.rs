@@ -12,7 +12,8 @@ use runtime::{Phase, Tasks};
 use tokio::net::TcpListener;
 
 use crate::answer::{self, Answer, Reply};
-use crate::listener::{Bounds, Listener, Service};
+use crate::bounds::Bounds;
+use crate::listener::{Listener, Service};
 use crate::message::Whole;
 
 /// The most connections: balancers and a scraper or two.

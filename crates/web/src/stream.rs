@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-use crate::listener::Bounds;
+use crate::bounds::Bounds;
 use crate::wire::Wire;
 
 /// What a connection runs over: anything that reads and writes.

@@ -12,10 +12,10 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use domain::{Buyer, Identity, Tenant};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, crypto};
 use runtime::Clock;
-use runtime::config::AuthConfig;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::config::AuthConfig;
 use crate::remembered::{LEEWAY_S, Remembered};
 
 /// Audience of operators' tokens.

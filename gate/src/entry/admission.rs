@@ -16,11 +16,11 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use hyper::header::HeaderName;
-use runtime::config::{LimitConfig, LimitsConfig};
 use tokio::time::Instant;
 
 use web::client::prefix;
 
+use crate::config::{LimitConfig, LimitsConfig};
 use crate::entry::keys::Keys;
 use crate::metrics::METRICS;
 

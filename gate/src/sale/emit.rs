@@ -13,11 +13,11 @@ use domain::frame::{self, Item, Mode, Sealed, order_size};
 use mutants::Mutant;
 use orderlog::port::{LogError, OrderLog, Partition};
 use parking_lot::Mutex;
-use runtime::config::PublishConfig;
 use runtime::{Tasks, caught};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
+use crate::config::PublishConfig;
 use crate::metrics::METRICS;
 use crate::sale::place::{Place, Told, What};
 

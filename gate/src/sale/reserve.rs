@@ -19,12 +19,12 @@ use domain::frame::Sealed;
 use domain::{CellId, Identity};
 use mutants::Mutant;
 use parking_lot::{Mutex, RwLock};
-use runtime::config::ReserveConfig;
 use runtime::{Tasks, caught};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use view::Known;
 
+use crate::config::ReserveConfig;
 use crate::metrics::METRICS;
 use crate::sale::emit::{Emit, Held};
 use crate::sale::place::{Answered, Place, Told, What};

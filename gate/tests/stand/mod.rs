@@ -17,14 +17,14 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use hyper::{Method, Request};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use orderlog::port::Partition;
-use reconciler::{Reconciler, Settings};
-use runtime::Config;
+use reconciler::{Reconciler, ReconcilerConfig, Settings};
 use serde_json::Value;
 use sluicegate_gate as gate;
 use sluicegate_gate::Gate;
 use testkit::ports::Site;
 use view::Ports;
 use web::{Operator, Probes, Role};
+use writer::WriterConfig;
 
 const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -52,10 +52,10 @@ pub struct Stand {
 
 async fn gate_over(site: &Site, ports: Ports) -> (Arc<Gate>, Arc<Desk>) {
     let metrics = metrics();
-    let mut config = Config::default();
+    let mut config = sluicegate_gate::Settings::default();
     config.auth.hs256_secret = "a secret of at least 32 characters".to_owned();
-    config.admin.token = "operators-of-the-tests".to_owned();
-    let settings = Settings::new(&config.reconciler, &config.publish);
+    config.admin_token = "operators-of-the-tests".to_owned();
+    let settings = Settings::new(&ReconcilerConfig::default(), config.publish.times());
     let reconciler = Reconciler::new(&site.ports.reconciler(), &settings);
     let gate = Gate::new(&config, ports.gate(), &site.tasks).unwrap();
     gate.start().await.unwrap();
@@ -194,8 +194,8 @@ impl Stand {
 
     /// A writer that works until the stand ends.
     pub fn writer(&self) {
-        let config = Config::default();
-        writer::spawn(&self.site.tasks, &self.site.ports.writer(), &(&config.writer).into());
+        let settings = (&WriterConfig::default()).into();
+        writer::spawn(&self.site.tasks, &self.site.ports.writer(), &settings);
     }
 
     /// Until nothing waits in the log.

@@ -11,7 +11,7 @@ use sluicegate_reconciler::{Reconciler, Settings};
 use store::port::{Ask, CellAsks};
 use store::{LedgerRead, Marks, Shards, Verdicts};
 use testkit::ports::{START_MS, Site};
-use view::Ports;
+use view::{Ports, PublishTimes};
 
 /// X in ms.
 pub const X: u64 = 500;
@@ -31,8 +31,10 @@ pub fn reconciler_with(ports: Ports, change: impl FnOnce(&mut Settings)) -> Arc<
         give_up_after: 3,
         compare_most: 1_000_000,
         relay_most: 200_000,
-        max_age: Duration::from_millis(250),
-        publish_timeout: Duration::from_millis(150),
+        publish: PublishTimes {
+            max_age: Duration::from_millis(250),
+            timeout: Duration::from_millis(150),
+        },
     };
     change(&mut settings);
     Reconciler::new(&ports.reconciler(), &settings)

@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
+use crate::config::LogConfig;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
 use runtime::Secret;
-use runtime::config::LogConfig;
 use runtime::tls::Files;
 use serde_json::json as json_of;
 use web::Client;

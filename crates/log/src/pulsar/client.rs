@@ -12,12 +12,13 @@
 use std::future::Future;
 use std::time::Duration;
 
+use crate::config::LogConfig;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use pulsar::authentication::Authentication;
 use pulsar::error::AuthenticationError;
 use pulsar::{ConnectionRetryOptions, OperationRetryOptions, Pulsar, TokioExecutor};
-use runtime::config::{LogConfig, without_password};
+use runtime::config::without_password;
 use runtime::tls::{self, Files};
 use runtime::{Secret, Tasks};
 use tokio::sync::oneshot;

@@ -20,10 +20,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::LogConfig;
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use runtime::config::LogConfig;
 use runtime::{Clock, Tasks};
 
 use crate::port::{Consumer, LogError, MAX_FRAME, OrderLog, Partition, Reader};

@@ -28,9 +28,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{Buyer, Identity, LogicalShard, OfferId, OrderId, ShardMap};
-use runtime::config::StoreSection;
 use runtime::{Clock, Secret};
 
+use crate::config::StoreSection;
 use crate::error::{StoreError, StoreResult};
 use crate::port::Shards;
 pub(crate) use db::Db;

@@ -6,12 +6,11 @@
 use std::fs::File;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use runtime::Config;
-use runtime::config::CellsConfig;
+use cells::CellsConfig;
 
 use crate::stack;
 
-fn known(config: anyhow::Result<Config>) -> CellsConfig {
+fn known(config: anyhow::Result<stack::Servers>) -> CellsConfig {
     config.unwrap_or_else(|e| panic!("{e:#}")).cells
 }
 

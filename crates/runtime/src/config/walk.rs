@@ -1,0 +1,189 @@
+//! What is done with every key there is: ranges are checked, secrets redacted, the reference is
+//! written. All of it follows the declarations; nothing is listed a second time.
+
+use toml::{Table, Value};
+
+use super::key::{Composed, Key, Kind};
+use super::redact::without_password;
+
+/// Every key of a configuration with its path.
+fn keys<C: Composed>() -> Vec<(Vec<&'static str>, &'static Key)> {
+    fn add(
+        at: &[&'static str],
+        keys: &'static [Key],
+        out: &mut Vec<(Vec<&'static str>, &'static Key)>,
+    ) {
+        for key in keys {
+            let path = [at, &[key.name]].concat();
+            match key.kind {
+                Kind::Inner(inner) => add(&path, inner, out),
+                Kind::Plain
+                | Kind::Range(..)
+                | Kind::Secret
+                | Kind::Url
+                | Kind::Listen
+                | Kind::Unset(_) => out.push((path, key)),
+            }
+        }
+    }
+    let mut out = Vec::new();
+    add(&[], C::TOP, &mut out);
+    C::PARTS.iter().for_each(|part| add(&[part.name], part.keys, &mut out));
+    out
+}
+
+/// True for a path of keys whose value is not to be shown, not even in an error.
+pub(super) fn is_hidden<C: Composed>(path: &[String]) -> bool {
+    let hidden = |key: &Key| match key.kind {
+        Kind::Secret | Kind::Url => true,
+        Kind::Plain | Kind::Range(..) | Kind::Listen | Kind::Unset(_) | Kind::Inner(_) => false,
+    };
+    // An element of a list has a path of its own, below its key's.
+    let begins = |at: &[&str]| path.len() >= at.len() && path.iter().zip(at).all(|(a, b)| a == b);
+    keys::<C>().iter().any(|(at, key)| hidden(key) && begins(at))
+}
+
+fn table<C: Composed>(c: &C) -> Table {
+    Table::try_from(c).unwrap_or_default()
+}
+
+fn at<'a>(table: &'a mut Table, path: &[&str]) -> Option<&'a mut Value> {
+    let (last, above) = path.split_last()?;
+    let mut inner = table;
+    for name in above {
+        inner = inner.get_mut(*name)?.as_table_mut()?;
+    }
+    inner.get_mut(*last)
+}
+
+/// One line for each value that its key does not take.
+pub(super) fn broken<C: Composed>(c: &C) -> Vec<String> {
+    let mut all = table(c);
+    let mut out = Vec::new();
+    for (path, key) in keys::<C>() {
+        let Some(value) = at(&mut all, &path) else { continue };
+        let name = path.join(".");
+        match (key.kind, value) {
+            (Kind::Range(least, most), Value::Integer(n))
+                if !u64::try_from(*n).is_ok_and(|n| (least..=most).contains(&n)) =>
+            {
+                out.push(format!("{name} = {n}: must be {least} to {most}"));
+            }
+            (Kind::Listen, Value::String(text))
+                if text.parse::<std::net::SocketAddr>().is_err() =>
+            {
+                out.push(format!("{name}: {text:?}: a listen address is ip:port"));
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
+/// The configuration in force as TOML, secrets and passwords replaced.
+pub fn print_redacted<C: Composed>(c: &C) -> String {
+    let mut all = table(c);
+    for (path, key) in keys::<C>() {
+        let Some(value) = at(&mut all, &path) else { continue };
+        match key.kind {
+            Kind::Secret => {
+                texts(value, |s| if s.is_empty() { String::new() } else { "<redacted>".to_owned() })
+            }
+            Kind::Url => texts(value, without_password),
+            Kind::Plain | Kind::Range(..) | Kind::Listen | Kind::Unset(_) | Kind::Inner(_) => {}
+        }
+    }
+    toml::to_string(&all).unwrap_or_else(|e| format!("# cannot be printed: {e}\n"))
+}
+
+fn texts(value: &mut Value, show: impl Fn(&str) -> String + Copy) {
+    match value {
+        Value::String(s) => *s = show(s),
+        Value::Array(all) => all.iter_mut().for_each(|v| texts(v, show)),
+        Value::Integer(_)
+        | Value::Float(_)
+        | Value::Boolean(_)
+        | Value::Datetime(_)
+        | Value::Table(_) => {}
+    }
+}
+
+/// Every key with its meaning, its range and its default, commented out, as TOML.
+pub fn reference<C: Composed>() -> String {
+    let mut defaults = table(&C::default());
+    let mut out = String::new();
+    for key in C::TOP {
+        one(&mut out, key, &[key.name], &mut defaults);
+    }
+    for part in C::PARTS {
+        section(&mut out, &[part.name], (part.about, part.keys), &mut defaults);
+    }
+    out
+}
+
+fn section(
+    out: &mut String,
+    path: &[&'static str],
+    (about, keys): (&str, &'static [Key]),
+    defaults: &mut Table,
+) {
+    out.push('\n');
+    wrapped(out, about);
+    out.push_str(&format!("[{}]\n", path.join(".")));
+    for key in keys {
+        let path = [path, &[key.name]].concat();
+        match key.kind {
+            Kind::Inner(inner) => section(out, &path, (key.doc, inner), defaults),
+            Kind::Plain
+            | Kind::Range(..)
+            | Kind::Secret
+            | Kind::Url
+            | Kind::Listen
+            | Kind::Unset(_) => one(out, key, &path, defaults),
+        }
+    }
+}
+
+fn one(out: &mut String, key: &Key, path: &[&str], defaults: &mut Table) {
+    let range = match key.kind {
+        Kind::Range(least, most) => format!(" From {} to {}.", grouped(least), grouped(most)),
+        Kind::Plain | Kind::Secret | Kind::Url | Kind::Listen | Kind::Unset(_) | Kind::Inner(_) => {
+            String::new()
+        }
+    };
+    wrapped(out, &format!("{}{range}", key.doc));
+    match (key.kind, at(defaults, path)) {
+        (Kind::Unset(example), _) => out.push_str(&format!("#? {} = {example:?}\n", key.name)),
+        (_, Some(value)) => out.push_str(&format!("# {} = {value}\n", key.name)),
+        (_, None) => {}
+    }
+}
+
+/// 1,048,576.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// A comment of lines within 100 columns.
+fn wrapped(out: &mut String, text: &str) {
+    let mut line = "##".to_owned();
+    for word in text.replace('`', "").split_whitespace() {
+        if line.len() + 1 + word.len() > 100 {
+            out.push_str(&line);
+            out.push('\n');
+            line = "##".to_owned();
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    out.push_str(&line);
+    out.push('\n');
+}
