@@ -4,10 +4,11 @@ use domain::{Buyer, Tenant};
 use runtime::{Tasks, clock};
 use web::{Operator, Role, Tokens};
 
-use crate::Exit;
 use crate::cli::{AdminCommand, TokenArgs};
 use crate::config::Config;
-use crate::{dev, told, wire};
+use crate::exit::Exit;
+use crate::exit::told;
+use crate::{secrets, wire};
 
 pub(crate) async fn run(mut config: Config, what: AdminCommand) -> Result<(), Exit> {
     match what {
@@ -16,7 +17,7 @@ pub(crate) async fn run(mut config: Config, what: AdminCommand) -> Result<(), Ex
                 true => Some(wire::own_data_dir(&config.data_dir)?),
                 false => None,
             };
-            dev::fill_secrets(&mut config)?;
+            secrets::fill(&mut config)?;
             let tasks = Tasks::new();
             let ports = wire::ports(&config, &tasks, wire::RedisClient::Tools).await?;
             // A service that may not look at it goes on; who sets up has to know.
@@ -25,7 +26,7 @@ pub(crate) async fn run(mut config: Config, what: AdminCommand) -> Result<(), Ex
             Ok(())
         }
         AdminCommand::Token(args) => {
-            dev::fill_secrets(&mut config)?;
+            secrets::fill(&mut config)?;
             told(format_args!("{}", token(&config, &args)?))
         }
     }

@@ -4,8 +4,10 @@ mod admin_cli;
 mod cli;
 mod config;
 mod dev;
+mod exit;
 mod once;
 mod rewind;
+mod secrets;
 mod services;
 mod wire;
 
@@ -15,34 +17,12 @@ use clap::Parser;
 
 use cli::{Cli, Command};
 use config::Config;
+use exit::{Exit, told};
 
 /// Buffers are made on one thread and freed on another all the time, which the system's allocator
 /// pays with consolidation.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Why a process ends, as its exit code and one line on standard error.
-pub(crate) struct Exit {
-    /// 64 usage, 69 dependency, 70 bug, 1 a check said no.
-    pub code: u8,
-    /// What to tell; empty for nothing.
-    pub line: String,
-}
-
-impl Exit {
-    pub(crate) fn usage(line: impl Into<String>) -> Self {
-        Self { code: 64, line: line.into() }
-    }
-    pub(crate) fn unavailable(line: impl Into<String>) -> Self {
-        Self { code: 69, line: line.into() }
-    }
-    pub(crate) fn bug(line: impl Into<String>) -> Self {
-        Self { code: 70, line: line.into() }
-    }
-    pub(crate) fn no(line: impl Into<String>) -> Self {
-        Self { code: 1, line: line.into() }
-    }
-}
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -61,12 +41,6 @@ fn main() -> ExitCode {
             ExitCode::from(e.code)
         }
     }
-}
-
-/// Tells what the command is for; a caller that does not get it must not go on with nothing.
-pub(crate) fn told(text: std::fmt::Arguments<'_>) -> Result<(), Exit> {
-    let done = runtime::tell::result(text);
-    done.map_err(|e| Exit::unavailable(format!("standard output: {e}")))
 }
 
 fn run(cli: Cli) -> Result<(), Exit> {

@@ -12,9 +12,9 @@ use runtime::tls::Files;
 use view::{Ports, Reconcile};
 use web::Client;
 
-use crate::Exit;
 use crate::cli::ReconcilerArgs;
 use crate::config::Config;
+use crate::exit::Exit;
 
 /// Against Redis and the databases of the configuration.
 pub(crate) async fn here(config: &Config, ports: Ports, args: &ReconcilerArgs) -> Result<(), Exit> {

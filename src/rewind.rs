@@ -6,10 +6,10 @@ use runtime::{Phase, Tasks, telemetry};
 use tokio::time::Instant;
 use writer::{Lost, Rewind, RewindError, Rewound};
 
-use crate::Exit;
 use crate::cli::RewindArgs;
 use crate::config::Config;
-use crate::dev;
+use crate::exit::Exit;
+use crate::secrets;
 use crate::wire::{self, RedisClient};
 
 /// Between two lines of progress.
@@ -28,7 +28,7 @@ pub(crate) async fn run(mut config: Config, args: &RewindArgs) -> Result<(), Exi
         true => Some(wire::own_data_dir(&config.data_dir)?),
         false => None,
     };
-    dev::fill_secrets(&mut config)?;
+    secrets::fill(&mut config)?;
     telemetry::logs(&config.telemetry).map_err(Exit::usage)?;
     let tasks = Tasks::new();
     let ports = wire::ports(&config, &tasks, RedisClient::Tools).await?;

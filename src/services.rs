@@ -15,8 +15,9 @@ use web::Probes;
 
 use crate::cli::{ReconcilerArgs, ReconcilerCommand};
 use crate::config::Config;
+use crate::exit::Exit;
+use crate::secrets;
 use crate::wire::{self, RedisClient};
-use crate::{Exit, dev};
 
 /// Logs and metrics; once per process.
 pub(crate) fn begin(config: &Config, tasks: &Tasks) -> Result<PrometheusHandle, Exit> {
@@ -152,7 +153,7 @@ pub(crate) async fn reconciler(mut config: Config, args: &ReconcilerArgs) -> Res
         return crate::rewind::run(config, args).await;
     }
     if args.once && config.is_embedded() {
-        dev::fill_secrets(&mut config)?;
+        secrets::fill(&mut config)?;
         return crate::once::over_http(&config, args).await;
     }
     not_embedded(&config, "reconciler")?;
@@ -178,7 +179,7 @@ pub(crate) async fn loadtest(
     mut config: Config,
     args: Box<loadtest::LoadtestArgs>,
 ) -> Result<(), Exit> {
-    dev::fill_secrets(&mut config)?;
+    secrets::fill(&mut config)?;
     match loadtest::run(&config.of_deployment(), *args).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(Exit::no("")),

@@ -15,8 +15,8 @@ use store::port::InitOutcome;
 use store::{Init, Marks, SqlStore, StoreConfig};
 use view::Ports;
 
-use crate::Exit;
 use crate::config::Config;
+use crate::exit::Exit;
 
 /// Which client talks to Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

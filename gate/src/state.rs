@@ -15,7 +15,7 @@ use crate::config::{GateConfig, Settings};
 use crate::entry::admission::Admission;
 use crate::sale::emit::Emit;
 use crate::sale::reserve::Reserve;
-use crate::show::offers::Offers;
+use crate::show::stock::Stocks;
 use crate::show::wait::Waiters;
 
 /// Why a gate could not be made: a line for the operator.
@@ -33,7 +33,7 @@ pub struct Gate {
     pub(crate) catalog: Arc<CatalogCache>,
     pub(crate) reserve: Arc<Reserve>,
     pub(crate) emit: Arc<Emit>,
-    pub(crate) offers: Offers,
+    pub(crate) stocks: Stocks,
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) connections: AtomicIsize,
     ready: Ready,
@@ -61,7 +61,7 @@ impl Gate {
             admission: Admission::new(&config.limits),
             reserve: Arc::new(reserve),
             emit,
-            offers: Offers::default(),
+            stocks: Stocks::default(),
             waiters,
             catalog,
             ports,

@@ -13,6 +13,7 @@ mod crowd;
 mod deployment;
 mod evidence;
 mod history;
+mod judge;
 mod live;
 mod plan;
 mod progress;
@@ -67,7 +68,7 @@ pub async fn run(to: &Deployment, args: LoadtestArgs) -> anyhow::Result<bool> {
     crowd.history.flush();
     let (facts, checked) = verify::gather(to, &crowd, &settled, args.verify).await?;
     let tracks: Vec<_> = crowd.tracks.iter().map(|t| t.lock().clone()).collect();
-    let verdict = verdict::judge(&tracks, &crowd.ground.names, &facts);
+    let verdict = judge::judge(&tracks, &crowd.ground.names, &facts);
     let summary = Summary {
         run: crowd.ground.names.run.clone(),
         offer: crowd.ground.offer.clone(),

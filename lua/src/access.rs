@@ -21,7 +21,7 @@ use runtime::Secret;
 use runtime::tls::{self, Files};
 
 use crate::config::CellsConfig;
-use crate::fred::ConnectError;
+use crate::tuning::ConnectError;
 
 /// See the module.
 #[derive(Debug, Clone)]

@@ -37,6 +37,8 @@ mod scan;
 mod snapshot;
 mod stage;
 mod ticket;
+#[cfg(feature = "cluster")]
+mod tuning;
 mod unseal;
 #[cfg(feature = "cluster")]
 mod waiting;

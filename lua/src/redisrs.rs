@@ -18,10 +18,10 @@ use tokio::time::Instant;
 use crate::access::Access;
 use crate::config::CellsConfig;
 use crate::engine::{Engine, Runner};
-use crate::fred::ConnectError;
 use crate::port::{CellError, CellResult};
 use crate::refusal;
 use crate::script::{ALL, Call, Script};
+use crate::tuning::ConnectError;
 use crate::value::Value;
 
 const RESPONSE: Duration = Duration::from_secs(2);

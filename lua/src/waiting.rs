@@ -18,11 +18,11 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use crate::access::Access;
-use crate::fred::Tuning;
 use crate::port::{CellError, CellResult, Wait};
 use crate::redisrs::value;
 use crate::refusal;
 use crate::script::Call;
+use crate::tuning::Tuning;
 use crate::value::Value;
 
 /// Connections to one primary, so calls that wait at once.

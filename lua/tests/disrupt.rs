@@ -19,7 +19,7 @@ use nodes::{ask, migrate, owner, promote, replica_of, topology, waits};
 use sluicegate_lua::{CellError, Cells, Changed, LoadCall, Reserved, fred, redisrs};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use testkit::cells::conformance::{Case, call, item, order};
+use testkit::cells::case::{Case, call, item, order};
 use testkit::cells::stack;
 use tokio::time::{Instant, sleep};
 

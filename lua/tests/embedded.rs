@@ -5,7 +5,7 @@ use domain::Kind;
 use proptest::test_runner::{Config, TestRunner};
 use sluicegate_lua::{Reserved, embedded};
 use testkit::cells::HandClock;
-use testkit::cells::conformance::{Case, item, order};
+use testkit::cells::case::{Case, item, order};
 use testkit::cells::sequence::{Bench, Op, run, sequences};
 
 #[test]

@@ -6,7 +6,7 @@
 
 use domain::{CellId, Kind};
 use sluicegate_lua::{ApplyCall, ApplyEntry, Cells, Changed, LoadCall, embedded, fred};
-use testkit::cells::conformance::{call, item, order};
+use testkit::cells::case::{call, item, order};
 use testkit::cells::stack;
 use tokio::time::Instant;
 

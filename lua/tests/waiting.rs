@@ -20,7 +20,7 @@ use sluicegate_lua::{
     fred,
 };
 use std::time::Duration;
-use testkit::cells::conformance::{Case, call, item, order};
+use testkit::cells::case::{Case, call, item, order};
 use testkit::cells::stack;
 use testkit::stack::{Disruption, disrupt};
 use tokio::time::{Instant, sleep};

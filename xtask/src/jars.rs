@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::install;
+use crate::programs::program;
 use crate::progress::Progress;
 
 /// The version in deploy/native/pulsar/pom.xml.
@@ -68,7 +68,7 @@ pub fn ensure(progress: &Progress) -> Result<()> {
 
 /// Runs Maven until it succeeds; its words go to `maven.log` beside the jars.
 fn fetch(folder: &PathBuf, progress: &Progress) -> Result<()> {
-    let maven = install::program("mvn")?;
+    let maven = program("mvn")?;
     let log_path = folder.join("maven.log");
     for attempt in 1..=ATTEMPTS {
         let log = File::create(&log_path).context("cannot open maven.log")?;

@@ -15,6 +15,7 @@ mod cli;
 mod install;
 mod jars;
 mod outside;
+mod programs;
 mod progress;
 mod stack;
 

@@ -4,6 +4,7 @@
 //! Time and randomness arrive as arguments. Every other crate depends on this one, and this one
 //! on none of them; `tests/tidy.rs` holds that arrow.
 
+pub mod cell;
 pub mod content;
 pub mod decide;
 pub mod drift;
@@ -23,13 +24,14 @@ pub mod rows;
 pub mod shard;
 pub mod supply;
 
+pub use cell::CellId;
 pub use content::content;
 pub use hold::{Hold, HoldState, Nonce};
 pub use home::home;
 pub use identity::Identity;
-pub use ids::{CampaignNo, CellId, EntryId, IdError, IdempotencyKey, Key, OrderId};
+pub use ids::{CampaignNo, EntryId, IdempotencyKey, Key, OrderId};
 pub use ledger::{Entry, Flag, Kind, Tok, Totals};
-pub use names::{Buyer, CampaignId, OfferId, Tenant};
+pub use names::{Buyer, CampaignId, IdError, OfferId, Tenant};
 pub use offer::{Campaign, Offer, Price};
 pub use order::{Line, Payload, RowStatus, Status};
 pub use shard::{LogicalShard, ShardMap};

@@ -9,7 +9,31 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::ids::{CellId, IdError};
+/// Why a name was refused. The text is safe to show to a client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// An offer or campaign id outside `[a-z0-9-]{1,64}`.
+    #[error("an id is 1 to 64 of a-z, 0-9 and '-'")]
+    Name,
+    /// A tenant outside `[a-z0-9-]{1,32}`.
+    #[error("a tenant is 1 to 32 of a-z, 0-9 and '-'")]
+    Tenant,
+    /// An idempotency key outside 1 to 128 visible ASCII characters.
+    #[error("an idempotency key is 1 to 128 visible ASCII characters")]
+    Key,
+    /// A buyer outside 1 to 128 bytes.
+    #[error("a buyer is 1 to 128 bytes")]
+    Buyer,
+    /// A cell that is not `offer.bucket`.
+    #[error("a cell is <offer>.<bucket>, bucket 0 to 63")]
+    Cell,
+    /// An order id that is not a version 8 UUID in lower-case text form.
+    #[error("an order id is a version 8 UUID")]
+    Order,
+    /// An id of an entry that is not 16 bytes.
+    #[error("an entry's id is 16 bytes")]
+    Entry,
+}
 
 /// True for `[a-z0-9-]{1,64}`: the grammar of the names of offers and campaigns.
 pub fn is_name(s: &str) -> bool {
@@ -116,13 +140,6 @@ names_in_a_tenant! {
     OfferId
     /// The id of a campaign.
     CampaignId
-}
-
-impl OfferId {
-    /// The cell of one bucket of this offer.
-    pub fn cell(&self, bucket: u8) -> CellId {
-        CellId { offer: self.clone(), bucket }
-    }
 }
 
 /// The campaign that each tenant always has: normal checkout.

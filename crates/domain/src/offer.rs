@@ -1,6 +1,7 @@
 //! Campaigns and offers as the catalog keeps them.
 
-use crate::ids::{CampaignNo, CellId};
+use crate::cell::CellId;
+use crate::ids::CampaignNo;
 use crate::names::{CampaignId, OfferId, Tenant};
 
 /// Money for one unit: minor units of an ISO 4217 currency.

@@ -6,8 +6,9 @@
 
 use prost::Message;
 
+use crate::cell::CellId;
 use crate::frame::Mode;
-use crate::ids::{CampaignNo, CellId, IdempotencyKey, OrderId};
+use crate::ids::{CampaignNo, IdempotencyKey, OrderId};
 use crate::names::Buyer;
 
 /// One line of an order: a cell and how many units of it.

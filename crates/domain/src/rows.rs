@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 
+use crate::cell::CellId;
 use crate::drift::DriftKind;
-use crate::ids::{CellId, OrderId};
+use crate::ids::OrderId;
 use crate::ledger::Kind;
 use crate::order::RowStatus;
 

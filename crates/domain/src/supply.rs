@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-use crate::ids::CellId;
+use crate::cell::CellId;
 use crate::order::PayloadError;
 
 /// Units that leave a cell, and the cell that receives them, if any.

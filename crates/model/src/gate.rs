@@ -3,23 +3,9 @@
 //! The answer to the client is one step with the receipt: a gate that dies in between has promised
 //! nothing, which is the lost receipt.
 
-use crate::ops::{Op, Reply};
+use crate::ops::{Answer, Op, Reply};
 use crate::state::{Attempt, Gate, Mutant};
 use crate::world::Run;
-
-/// What becomes of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Answer {
-    /// It runs and is answered.
-    #[default]
-    Heard,
-    /// It runs, the answer is lost.
-    Lost,
-    /// It will run later.
-    Late,
-    /// It runs, is answered, and will run again.
-    Twice,
-}
 
 const LINE: u8 = 1;
 const ANCHOR: u8 = 2;

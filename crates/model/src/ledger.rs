@@ -4,7 +4,7 @@ use domain::ledger::Draft;
 use domain::{CampaignNo, Entry, Flag, Kind, OrderId, Tok, Totals};
 
 use crate::redis::View;
-use crate::state::{ORDERS, Scope};
+use crate::scope::{ORDERS, Scope};
 
 /// Entries before the first one of an order: supply and flag.
 pub const FIRST: u8 = 2;

@@ -19,6 +19,7 @@ pub mod redis;
 pub mod relay;
 mod scope;
 pub mod scopes;
+mod seen;
 pub mod state;
 pub mod walk;
 pub mod world;

@@ -75,3 +75,17 @@ impl Reply {
         matches!(self, Reply::New | Reply::Held | Reply::Claimed)
     }
 }
+
+/// What becomes of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Answer {
+    /// It runs and is answered.
+    #[default]
+    Heard,
+    /// It runs, the answer is lost.
+    Lost,
+    /// It will run later.
+    Late,
+    /// It runs, is answered, and will run again.
+    Twice,
+}

@@ -9,9 +9,9 @@ use std::collections::HashSet;
 use domain::invariant::{self, Violation};
 use domain::{Hold, HoldState, Kind, RowStatus};
 
-use crate::check::{Seen, fingerprint};
 use crate::ledger::{Ledger, buyer, id};
 use crate::redis::View;
+use crate::seen::{Seen, fingerprint};
 use crate::state::{
     ATTEMPTS, Attempt, CELLS, Gate, Left, ORDERS, Pass, REBUILDERS, Rebuilder, Relay, Row, Scope,
     State, Step, WRITERS, Writer,

@@ -2,7 +2,7 @@
 //! replay test holds both together.
 
 use crate::ops::Reply;
-use crate::state::ORDERS;
+use crate::scope::ORDERS;
 
 /// A hold: `state` is 0 (none), `S` or `L`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -1,7 +1,7 @@
 //! Everything that can happen next, and one step of it.
 
 use crate::ledger::Ledger;
-use crate::ops::{Op, Reply};
+use crate::ops::{Answer, Op, Reply};
 use crate::redis::{Ask, View};
 use crate::state::{
     ATTEMPTS, Attempt, CELLS, Frames, Gate, Left, Mutant, ORDERS, REBUILDERS, Rebuilder, Relay,
@@ -185,9 +185,9 @@ impl Run<'_> {
     pub fn act(&mut self, action: Action) -> bool {
         match action {
             Action::Gate(a) => self.gate(a.into(), Default::default()),
-            Action::GateDeaf(a) => self.gate(a.into(), crate::gate::Answer::Lost),
-            Action::GateLate(a) => self.gate(a.into(), crate::gate::Answer::Late),
-            Action::GateTwice(a) => self.gate(a.into(), crate::gate::Answer::Twice),
+            Action::GateDeaf(a) => self.gate(a.into(), Answer::Lost),
+            Action::GateLate(a) => self.gate(a.into(), Answer::Late),
+            Action::GateTwice(a) => self.gate(a.into(), Answer::Twice),
             Action::GateDies(a) => self.gate_dies(a.into()),
             Action::Ghost(a, which) => self.ghost(a.into(), which),
             Action::Take(w, o, c) => self.take(w.into(), o, c),

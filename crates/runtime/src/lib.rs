@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod config;
+mod counted;
 pub mod meter;
 pub mod probe;
 pub mod secret;
@@ -17,5 +18,6 @@ pub mod tls;
 pub mod unique;
 
 pub use clock::{Clock, SystemClock};
+pub use counted::DESCRIBED as METRICS;
 pub use secret::Secret;
 pub use tasks::{Phase, Tasks, Watch, caught};

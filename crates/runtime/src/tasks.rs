@@ -16,7 +16,7 @@ use futures::FutureExt;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::telemetry::METRICS;
+use crate::counted::METRICS;
 
 /// A phase, looked at from one task again and again: the first look leaves the task's waker, each
 /// later one is a load.

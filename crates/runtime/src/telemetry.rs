@@ -5,6 +5,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, TelemetryConfig};
+use crate::counted::DESCRIBED;
 use crate::meter::Described;
 use crate::tasks::{Phase, Tasks};
 use crate::tell::Log;
@@ -35,22 +36,6 @@ pub fn logs(cfg: &TelemetryConfig) -> Result<(), String> {
     };
     done.map_err(|e| e.to_string())
 }
-
-crate::metrics! {
-    /// What every process counts.
-    pub(crate) static METRICS: ProcessMetrics {
-        /// 0 running to 6 done
-        shutdown_phase: Gauge "sluicegate_shutdown_phase",
-        /// Tasks that panicked; every one is a bug
-        task_panics: Counter "sluicegate_task_panics_total"
-            by task: &'static str = std::convert::identity,
-        /// Lines of the log that standard error did not take: a full disk, a closed pipe
-        log_lines_lost: Counter "sluicegate_log_lines_lost_total",
-    }
-}
-
-/// What every process counts, for `docs/metrics.md`.
-pub const DESCRIBED: &[Described] = ProcessMetrics::DESCRIBED;
 
 /// Installs the metrics recorder with what the parts of this process count, and its upkeep; once
 /// per process, and before anything is counted: a handle that was made earlier counts nothing.

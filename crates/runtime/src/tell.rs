@@ -5,7 +5,7 @@
 use std::fmt::Arguments;
 use std::io::{self, Write};
 
-use crate::telemetry::METRICS;
+use crate::counted::METRICS;
 
 /// A line for people on standard output.
 #[macro_export]

@@ -13,6 +13,7 @@ use domain::CellId;
 use futures::FutureExt;
 use tokio::time::sleep;
 
+use crate::coverage::RESERVE;
 use crate::net::{Failed, Trip, Work, trip};
 use crate::node::Node;
 use crate::plan::Target;
@@ -135,22 +136,6 @@ fn step(node: &Arc<Node>, cell: &CellId, call: &Arc<Call>) -> (CellResult<Value>
     (reply, written)
 }
 
-/// What reserve answers, by letter; `missing` is said of the whole call.
-pub const RESERVE: [&str; 13] = [
-    "new",
-    "new_again",
-    "held",
-    "verdict",
-    "fenced",
-    "conflict",
-    "late",
-    "returning",
-    "not_open",
-    "closed",
-    "paused",
-    "limit",
-    "sold_out",
-];
 const LETTERS: [&[u8]; 13] =
     [b"N", b"O", b"H", b"V", b"F", b"X", b"D", b"R", b"W", b"Cc", b"Pp", b"Ll", b"Ss"];
 

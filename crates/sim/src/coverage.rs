@@ -6,7 +6,22 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::cells::RESERVE;
+/// What reserve answers, by letter; `missing` is said of the whole call.
+pub const RESERVE: [&str; 13] = [
+    "new",
+    "new_again",
+    "held",
+    "verdict",
+    "fenced",
+    "conflict",
+    "late",
+    "returning",
+    "not_open",
+    "closed",
+    "paused",
+    "limit",
+    "sold_out",
+];
 
 /// Counts by group and name.
 #[derive(Debug, Clone, Default)]

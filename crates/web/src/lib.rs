@@ -16,6 +16,7 @@ mod proxied;
 mod remembered;
 mod stream;
 mod tokens;
+mod verified;
 mod wire;
 
 pub use bounds::Bounds;
@@ -25,4 +26,5 @@ pub use network::Network;
 pub use outbound::{Client, Reply, SendError};
 pub use probes::Probes;
 pub use stream::{Conn, Io};
-pub use tokens::{ADMIN_AUDIENCE, Audience, Claims, Operator, Refused, Role, Tokens, Verified};
+pub use tokens::{ADMIN_AUDIENCE, Audience, Claims, Operator, Refused, Role, Tokens};
+pub use verified::Verified;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ahash::RandomState;
 use parking_lot::Mutex;
 
-use crate::tokens::Verified;
+use crate::verified::Verified;
 
 /// Seconds a clock may be off.
 pub(crate) const LEEWAY_S: u64 = 30;

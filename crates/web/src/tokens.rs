@@ -5,11 +5,11 @@
 //! flash sale each buyer's token is a new one, so a token is read once: the library's `decode`
 //! reads the claims a second time for checks that are made here against our clock.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use domain::{Buyer, Identity, Tenant};
+use domain::{Buyer, Tenant};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, crypto};
 use runtime::Clock;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::config::AuthConfig;
 use crate::remembered::{LEEWAY_S, Remembered};
+use crate::verified::Verified;
 
 /// Audience of operators' tokens.
 pub const ADMIN_AUDIENCE: &str = "sluicegate-admin";
@@ -138,26 +139,6 @@ pub enum Refused {
     Unauthenticated,
     /// Genuine, but a buyer's.
     Forbidden,
-}
-
-/// A buyer whose token was verified.
-#[derive(Debug)]
-pub struct Verified {
-    /// Who.
-    pub buyer: Buyer,
-    hash: OnceLock<u64>,
-}
-
-impl Verified {
-    /// A buyer whose token was verified elsewhere.
-    pub fn new(buyer: Buyer) -> Self {
-        Self { buyer, hash: OnceLock::new() }
-    }
-
-    /// [`Identity::buyer_hash`], made once for as long as the token is remembered.
-    pub fn hash(&self, identity: &Identity) -> u64 {
-        *self.hash.get_or_init(|| identity.buyer_hash(&self.buyer))
-    }
 }
 
 /// Verifies and mints tokens; share it.

@@ -2,13 +2,12 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use contract::routes::Found;
 use contract::{Buyers, Problem, Reason};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::header::{CONNECTION, CONTENT_TYPE, FORWARDED, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request};
@@ -17,13 +16,11 @@ use tokio::time::Instant;
 use web::answer::{self, Answer, Reply};
 use web::body::{self as read, Refusal};
 use web::client::{Said, client};
-use web::message::{Whole, authorization};
-use web::{Bound, Conn, Service};
+use web::message::authorization;
 
 use crate::edge::answer::{Handled, ended};
-use crate::edge::front;
 use crate::entry::admitted::{Arrival, Stranger};
-use crate::metrics::{self, METRICS, Outcome};
+use crate::metrics::{self, Outcome};
 use crate::sale::{body, buy};
 use crate::show::{offers, orders};
 use crate::state::Gate;
@@ -36,30 +33,6 @@ pub(crate) struct Head<'a> {
     /// All `Idempotency-Key` headers, up to the second.
     pub keys: &'a [&'a [u8]],
     pub has_query: bool,
-}
-
-impl Service for Gate {
-    fn connections(&self, change: i64) {
-        METRICS.connections.increment(change as f64);
-        self.connections.fetch_add(change as isize, Ordering::Relaxed);
-    }
-
-    fn refused(&self, bound: Bound) {
-        METRICS.connections_refused.of(bound).increment(1);
-    }
-
-    async fn first(&self, from: IpAddr, conn: &mut Conn) -> bool {
-        // Purchases first; from something else on the connection is hyper's.
-        front::serve(self, from, conn).await
-    }
-
-    async fn answer(self: Arc<Self>, from: IpAddr, request: Request<Whole<Incoming>>) -> Reply {
-        respond(self, from, request).await
-    }
-
-    fn malformed(&self, problem: Problem) -> Reply {
-        end(self, None, Instant::now(), Err(problem)).into()
-    }
 }
 
 /// Whose request it is.

@@ -2,4 +2,5 @@
 
 pub(crate) mod offers;
 pub(crate) mod orders;
+pub(crate) mod stock;
 pub(crate) mod wait;

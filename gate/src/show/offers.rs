@@ -1,43 +1,24 @@
 //! `GET /v1/offers/{offer}`: what a shop page shows. Stock may lag by a second: one look per
 //! offer and second serves everybody.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use contract::buyers::{Money, Offer, OfferState};
 use contract::{Problem, Reason, show_bound};
 use domain::{Flag, OfferId, Tenant};
-use parking_lot::Mutex;
-use tokio::time::Instant;
 use view::Known;
 use view::failed::{self, Down};
 use web::answer;
 
 use crate::edge::answer::Handled;
 use crate::metrics::Outcome;
+use crate::show::stock::Stock;
 use crate::state::Gate;
-
-const FRESH: Duration = Duration::from_millis(500);
-
-#[derive(Debug, Clone, Copy)]
-struct Stock {
-    flag: Flag,
-    available: i64,
-    redis_ms: u64,
-    at: Instant,
-}
-
-type Slot = Arc<tokio::sync::Mutex<Option<Stock>>>;
-
-/// The last look at each offer (as many as the catalog has).
-#[derive(Default)]
-pub(crate) struct Offers(Mutex<HashMap<OfferId, Slot>>);
 
 /// Answers one offer.
 pub(crate) async fn get(gate: &Gate, tenant: &Tenant, name: &str) -> Handled {
     let known = find(gate, tenant, name).await?;
-    let Some(stock) = stock(gate, &known).await else {
+    let Some(stock) = gate.stocks.of(&*gate.ports.cells, &known).await else {
         let text = "the stock of this offer cannot be read now";
         return Err(Problem::with(Reason::DependencyDown, text));
     };
@@ -84,22 +65,4 @@ fn state(known: &Known, stock: &Stock) -> OfferState {
     } else {
         OfferState::Open
     }
-}
-
-async fn stock(gate: &Gate, known: &Known) -> Option<Stock> {
-    let slot: Slot = gate.offers.0.lock().entry(known.offer.id.clone()).or_default().clone();
-    let mut seen = slot.lock().await;
-    if let Some(stock) = seen.filter(|s| s.at.elapsed() < FRESH) {
-        return Some(stock);
-    }
-    let mut sum = Stock { flag: Flag::Closed, available: 0, redis_ms: 0, at: Instant::now() };
-    for bucket in 0..known.offer.buckets {
-        let view = gate.ports.cells.snapshot(&known.offer.id.cell(bucket)).await;
-        let view = view.map_err(failed::redis).ok()??;
-        sum.flag = view.totals.open;
-        sum.available += view.available();
-        sum.redis_ms = sum.redis_ms.max(view.mark.redis_ms);
-    }
-    *seen = Some(sum);
-    Some(sum)
 }

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Product, output};
-use crate::install;
+use super::product::{Product, output};
+use crate::programs::program;
 use crate::progress::Progress;
 use crate::stack::layout;
 
@@ -42,14 +42,14 @@ impl Tools {
         };
         if !tools.schemathesis().is_file() {
             progress.say("pip", &format!("installing {SCHEMATHESIS}"));
-            let python = install::program("python3")?;
+            let python = program("python3")?;
             run(Command::new(python).args(["-m", "venv"]).arg(folder.join("venv")))
                 .context("python3 -m venv (the package python3-venv?)")?;
             run(Command::new(folder.join("venv/bin/pip")).args(["install", "-q", SCHEMATHESIS]))?;
         }
         if !tools.spectral().is_file() {
             progress.say("npm", &format!("installing {SPECTRAL}"));
-            let mut npm = Command::new(install::program("npm")?);
+            let mut npm = Command::new(program("npm")?);
             run(npm
                 .args(["install", "--no-audit", "--no-fund", "--prefix"])
                 .arg(folder)

@@ -6,16 +6,19 @@
 //! is a failure.
 
 mod api;
+mod product;
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use product::{Product, get, output};
+
+use crate::programs::program;
 use crate::progress::Progress;
 use crate::stack::layout;
 use crate::{cargo, install};
@@ -103,98 +106,17 @@ pub fn run(base: u16) -> Result<u8> {
 
 /// Builds h2spec where it is missing.
 fn h2spec(folder: &Path, progress: &Progress) -> Result<PathBuf> {
-    let program = folder.join("h2spec");
-    if !program.is_file() {
+    let built = folder.join("h2spec");
+    if !built.is_file() {
         progress.say("go", &format!("installing {H2SPEC}"));
-        let mut go = Command::new(install::program("go")?);
+        let mut go = Command::new(program("go")?);
         let (text, fine) = output(go.args(["install", H2SPEC]).env("GOBIN", folder))?;
         ensure!(fine, "go install {H2SPEC} failed (a network? Go 1.21 or later?):\n{text}");
     }
-    Ok(program)
+    Ok(built)
 }
 
 /// The product, for as long as this lives.
-struct Product {
-    child: Child,
-    log: PathBuf,
-    gate: SocketAddr,
-    admin: SocketAddr,
-}
-
-impl Product {
-    fn start(built: &Path, folder: &Path, base: u16) -> Result<Self> {
-        let at = |offset: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, base + offset));
-        let (gate, admin, data) = (at(80), at(90), folder.join("data"));
-        let _ = fs::remove_dir_all(&data);
-        let path = folder.join("product.log");
-        let log = fs::File::create(&path).context("cannot write a log")?;
-        let child = Command::new(built.join("sluicegate"))
-            .args(["dev", "--set", &format!("gate.listen={gate}")])
-            .args(["--set", &format!("admin.listen={admin}"), "--data-dir"])
-            .arg(data)
-            .stdout(log.try_clone().context("cannot write a log")?)
-            .stderr(log)
-            .stdin(Stdio::null())
-            .spawn()
-            .context("cannot start the product")?;
-        let mut product = Self { child, log: path, gate, admin };
-        let until = Instant::now() + Duration::from_secs(30);
-        while let Err(e) = product.ready() {
-            let ended = product.child.try_wait().context("cannot wait for the product")?;
-            ensure!(ended.is_none(), "the product ended; see target/outside/product.log");
-            ensure!(Instant::now() < until, "the product is not ready: {e:#}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Ok(product)
-    }
-
-    fn ready(&self) -> Result<()> {
-        get(self.admin, "/readyz").map(drop)
-    }
-
-    /// A token, as the product printed it when it started.
-    fn token(&self, of: &str) -> Result<String> {
-        let log = fs::read_to_string(&self.log).context("cannot read the product's log")?;
-        let line = log.lines().find(|l| l.trim_start().starts_with(of));
-        let token = line.and_then(|l| l.split_whitespace().last()).map(str::to_owned);
-        token.with_context(|| format!("the product printed no {of}"))
-    }
-
-    /// Open connections of the buyers' listener, as the product counts them.
-    fn connections(&self) -> Result<u32> {
-        let text = get(self.admin, "/metrics")?;
-        let line = text.lines().find_map(|l| l.strip_prefix("sluicegate_connections "));
-        line.and_then(|n| n.trim().parse().ok()).context("no sluicegate_connections in /metrics")
-    }
-}
-
-/// The answer to a GET, which must be 200.
-fn get(from: SocketAddr, path: &str) -> Result<String> {
-    let mut stream = TcpStream::connect_timeout(&from, Duration::from_secs(5))?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    ensure!(answer.starts_with("HTTP/1.1 200"), "GET {path}: {answer}");
-    Ok(answer)
-}
-
-impl Drop for Product {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// What a program said, and whether it was content.
-fn output(command: &mut Command) -> Result<(String, bool)> {
-    let out = command.stdin(Stdio::null()).output();
-    let out = out.with_context(|| format!("cannot run {:?}", command.get_program()))?;
-    let text = [out.stdout, out.stderr].concat();
-    Ok((String::from_utf8_lossy(&text).into_owned(), out.status.success()))
-}
-
 fn conformance(h2spec: &Path, gate: SocketAddr) -> Result<String> {
     let port = gate.port().to_string();
     let mut command = Command::new(h2spec);
@@ -229,7 +151,7 @@ fn failures(text: &str) -> Vec<(String, String)> {
 }
 
 fn load(args: &[&str], gate: SocketAddr) -> Result<String> {
-    let mut command = Command::new(install::program("h2load")?);
+    let mut command = Command::new(program("h2load")?);
     let (text, _) = output(command.args(args).arg(format!("http://{gate}{PATH}")))?;
     let line = |start: &str| text.lines().find(|l| l.starts_with(start)).map(str::to_owned);
     let (Some(requests), Some(codes)) = (line("requests:"), line("status codes:")) else {
@@ -250,7 +172,7 @@ fn load(args: &[&str], gate: SocketAddr) -> Result<String> {
 /// The connections of a slow client come, and are all closed by the product, while others are
 /// served. The client's own count says nothing: it reads so slowly that it hears of it late.
 fn slow(args: &[&str], product: &Product) -> Result<String> {
-    let mut command = Command::new(install::program("slowhttptest")?);
+    let mut command = Command::new(program("slowhttptest")?);
     let bodies = args[0] == "-B";
     let path = if bodies { format!("{PATH}/orders") } else { PATH.to_owned() };
     command.args(["-c", "200", "-r", "200", "-l", "60", "-p", "5", "-u"]);

@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::layout::{Layout, MARIADB_SERVERS, Server};
-use crate::install::am_root;
+use crate::programs::am_root;
 use crate::progress::Progress;
 
 /// MiB of a MariaDB server's disk: 8 times what an empty one needs.

@@ -4,7 +4,8 @@ use anyhow::{Context, Result, bail};
 
 use super::layout::{Layout, Server};
 use super::proc::{self, Signal, State};
-use super::{Tools, disks, mariadb, pulsar, redis};
+use super::tools::Tools;
+use super::{disks, mariadb, pulsar, redis};
 use crate::progress::Progress;
 
 /// Starts a server that is down, resumes one that is paused, leaves one that runs alone; says

@@ -12,9 +12,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::layout::{Layout, Server};
 use super::proc::{self, Launch};
-use super::{Tools, lifecycle, secure};
-use crate::install::am_root;
-use crate::progress::Progress;
+use super::secure;
+use super::tools::Tools;
+use crate::programs::am_root;
 
 /// The product's user and its password.
 pub const USER: &str = "sluice";
@@ -83,17 +83,6 @@ pub fn prepare(layout: &Layout, tools: &Tools, n: u8) -> Result<()> {
     let output = command.output().context("cannot run mariadb-install-db")?;
     ensure!(output.status.success(), "mariadb-install-db failed:\n{}", said(&output));
     fs::rename(&partial, &data).context("cannot put the data folder in its place")
-}
-
-/// Brings one server up with its databases and waits until the product's user is served.
-pub fn bring_up(layout: &Layout, tools: &Tools, n: u8, progress: &Progress) -> Result<()> {
-    let server = Server::Mariadb(n);
-    let started = lifecycle::ensure_running(layout, tools, server, progress)?;
-    wait_ready(layout, tools, n)?;
-    if started {
-        progress.say(&server.to_string(), "ready");
-    }
-    Ok(())
 }
 
 /// Waits until the server answers the product's user, giving it databases and rights it lacks.

@@ -14,6 +14,8 @@ mod proc;
 mod pulsar;
 mod redis;
 mod secure;
+mod tools;
+mod up;
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -23,6 +25,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use tools::Tools;
+
 use crate::cli::{Kind, StackCommand};
 use crate::progress::Progress;
 use crate::{install, jars};
@@ -31,32 +35,6 @@ use proc::{Signal, State};
 
 /// How long a server may take to end in good order before it is killed.
 const GRACE: Duration = Duration::from_secs(20);
-
-/// The programs that the stack runs, found once.
-#[derive(Debug)]
-pub struct Tools {
-    redis_server: PathBuf,
-    redis_cli: PathBuf,
-    mariadbd: PathBuf,
-    mariadb: PathBuf,
-    mariadb_install_db: PathBuf,
-    java: PathBuf,
-    pulsar_lib: PathBuf,
-}
-
-impl Tools {
-    fn find() -> Result<Self> {
-        Ok(Self {
-            redis_server: install::program("redis-server")?,
-            redis_cli: install::program("redis-cli")?,
-            mariadbd: install::program("mariadbd")?,
-            mariadb: install::program("mariadb")?,
-            mariadb_install_db: install::program("mariadb-install-db")?,
-            java: install::program("java")?,
-            pulsar_lib: jars::folder()?.join("lib"),
-        })
-    }
-}
 
 /// Runs one `stack` command; the result is the exit code.
 pub fn run(command: StackCommand, base: u16) -> Result<u8> {
@@ -110,11 +88,13 @@ pub fn run(command: StackCommand, base: u16) -> Result<u8> {
         StackCommand::Keep { kind: Kind::Redis } => redis::keep(&layout, &progress)?,
         StackCommand::RestartKept { kind: Kind::Redis } => {
             let _lock = lock(&layout)?;
-            redis::restart_kept(&layout, &Tools::find()?, &progress)?;
+            redis::put_back(&layout, &progress)?;
+            up::redis(&layout, &Tools::find()?, &progress)?;
         }
         StackCommand::RestartEmpty { kind: Kind::Redis } => {
             let _lock = lock(&layout)?;
-            redis::restart_empty(&layout, &Tools::find()?, &progress)?;
+            redis::forget_all(&layout, &progress)?;
+            up::redis(&layout, &Tools::find()?, &progress)?;
         }
     }
     Ok(0)
@@ -165,12 +145,12 @@ fn bring_up(layout: &Layout, progress: &Progress) -> Result<()> {
     let results = thread::scope(|scope| {
         let tools = &tools;
         let mut kinds = vec![
-            scope.spawn(|| redis::bring_up(layout, tools, progress)),
-            scope.spawn(|| pulsar::bring_up(layout, tools, progress)),
+            scope.spawn(|| up::redis(layout, tools, progress)),
+            scope.spawn(|| up::pulsar(layout, tools, progress)),
         ];
         kinds.extend(
             (1..=MARIADB_SERVERS)
-                .map(|n| scope.spawn(move || mariadb::bring_up(layout, tools, n, progress))),
+                .map(|n| scope.spawn(move || up::mariadb(layout, tools, n, progress))),
         );
         let joined = kinds.into_iter().map(thread::ScopedJoinHandle::join);
         joined

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use super::layout::{Layout, Server};
 use super::proc::{self, Launch};
-use super::{Tools, lifecycle, net, secure};
-use crate::progress::Progress;
+use super::tools::Tools;
+use super::{net, secure};
 
 /// The namespace of the product's topics.
 pub const NAMESPACE: &str = "public/sluice";
@@ -113,16 +113,6 @@ fn forget_dead_bookie(home: &Path, tools: &Tools) -> Result<()> {
         "the dead bookie's registration cannot be deleted: {}",
         proc::last_lines(&String::from_utf8_lossy(&output.stderr), 10)
     );
-    Ok(())
-}
-
-/// Brings the broker up with its namespace and waits until it is healthy.
-pub fn bring_up(layout: &Layout, tools: &Tools, progress: &Progress) -> Result<()> {
-    let started = lifecycle::ensure_running(layout, tools, Server::Pulsar, progress)?;
-    wait_ready(layout)?;
-    if started {
-        progress.say("pulsar", &format!("ready, with namespace {NAMESPACE}"));
-    }
     Ok(())
 }
 

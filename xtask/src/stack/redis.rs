@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::layout::{Layout, REDIS_NODES, Server};
+use super::net;
 use super::proc::{self, Launch};
 use super::secure::{self, Secure};
-use super::{Tools, lifecycle, net};
+use super::tools::Tools;
 use crate::progress::Progress;
 
 /// A node with its data loaded; generous, since the AOF of a long test run is read first.
@@ -82,26 +83,6 @@ pub fn wait_node(layout: &Layout, n: u8) -> Result<()> {
     proc::wait_until(layout, server, NODE_LIMIT, || net::redis(layout, port, "PING").map(|_| ()))
 }
 
-/// Brings all nodes up, forms the cluster the first time, and waits until all of them agree.
-pub fn bring_up(layout: &Layout, tools: &Tools, progress: &Progress) -> Result<()> {
-    let mut started = false;
-    for server in Server::redis_nodes() {
-        started |= lifecycle::ensure_running(layout, tools, server, progress)?;
-    }
-    for n in 1..=REDIS_NODES {
-        wait_node(layout, n)?;
-    }
-    if !formed_marker(layout).exists() {
-        form(layout, tools, progress)?;
-        started = true;
-    }
-    wait_cluster(layout)?;
-    if started {
-        progress.say("redis", "ready: 3 primaries, each with a replica in sync");
-    }
-    Ok(())
-}
-
 /// Waits until every node says that the cluster is whole.
 pub fn wait_cluster(layout: &Layout) -> Result<()> {
     let began = Instant::now();
@@ -114,12 +95,12 @@ pub fn wait_cluster(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-fn formed_marker(layout: &Layout) -> PathBuf {
+pub fn formed_marker(layout: &Layout) -> PathBuf {
     layout.folder().join("redis-cluster-formed")
 }
 
 /// Makes one cluster of nodes that have never served; an attempt that broke off is undone first.
-fn form(layout: &Layout, tools: &Tools, progress: &Progress) -> Result<()> {
+pub fn form(layout: &Layout, tools: &Tools, progress: &Progress) -> Result<()> {
     progress.say("redis", "forming the cluster");
     let mut addresses = Vec::new();
     for server in Server::redis_nodes() {
@@ -204,9 +185,9 @@ fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.split_once(':').filter(|(k, _)| *k == key)).map(|(_, v)| v)
 }
 
-/// Kills all nodes, deletes what they stored, keeps what they know of each other, starts them:
-/// a cluster that comes back empty, as after the loss of all its disks.
-pub fn restart_empty(layout: &Layout, tools: &Tools, progress: &Progress) -> Result<()> {
+/// Kills all nodes, deletes what they stored, keeps what they know of each other: a cluster that
+/// comes back empty, as after the loss of all its disks.
+pub fn forget_all(layout: &Layout, progress: &Progress) -> Result<()> {
     ensure!(formed_marker(layout).exists(), "the cluster was never formed: run `stack up` first");
     for server in Server::redis_nodes() {
         proc::kill(layout, server)?;
@@ -215,7 +196,7 @@ pub fn restart_empty(layout: &Layout, tools: &Tools, progress: &Progress) -> Res
     for server in Server::redis_nodes() {
         forget_data(layout, server)?;
     }
-    bring_up(layout, tools, progress)
+    Ok(())
 }
 
 /// Copies every node's data aside. The nodes go on writing: a copy may end in half a command,
@@ -233,8 +214,8 @@ pub fn keep(layout: &Layout, progress: &Progress) -> Result<()> {
     Ok(())
 }
 
-/// Kills all nodes and starts them with what [`keep`] copied: an old snapshot everywhere at once.
-pub fn restart_kept(layout: &Layout, tools: &Tools, progress: &Progress) -> Result<()> {
+/// Kills all nodes and gives them what [`keep`] copied: an old snapshot everywhere at once.
+pub fn put_back(layout: &Layout, progress: &Progress) -> Result<()> {
     for server in Server::redis_nodes() {
         ensure!(kept(layout, server).exists(), "nothing was kept of {server}: `stack keep redis`");
     }
@@ -246,7 +227,7 @@ pub fn restart_kept(layout: &Layout, tools: &Tools, progress: &Progress) -> Resu
         copy(&kept(layout, server), &layout.home(server).join("appendonlydir"))?;
     }
     progress.say("redis", "all nodes killed; they come back with what was kept");
-    bring_up(layout, tools, progress)
+    Ok(())
 }
 
 fn kept(layout: &Layout, server: Server) -> PathBuf {

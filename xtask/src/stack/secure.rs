@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::layout::{Layout, Server};
 use crate::install;
+use crate::programs::program;
 use crate::progress::Progress;
 
 /// The product's user at Redis and its password.
@@ -62,7 +63,7 @@ impl Secure {
     /// One Redis command and its answer; an error that the node answers is an error.
     pub fn redis(&self, port: u16, command: &str) -> Result<String> {
         let mut cli = Command::new("timeout");
-        cli.arg("5").arg(install::program("redis-cli")?).args(self.redis_cli());
+        cli.arg("5").arg(program("redis-cli")?).args(self.redis_cli());
         cli.args(["-e", "-p", &port.to_string()]).args(command.split(' '));
         said(cli.output().context("cannot run redis-cli")?)
     }
@@ -128,14 +129,14 @@ pub fn make(layout: &Layout, progress: &Progress) -> Result<()> {
 
 impl Secure {
     fn openssl(&self, at: Option<&str>, args: &[&str]) -> Result<()> {
-        let program = install::program("openssl")?;
+        let openssl = program("openssl")?;
         let mut command = match at {
             Some(time) => {
-                let mut command = Command::new(install::program("faketime")?);
-                command.args(["-f", time]).arg(program);
+                let mut command = Command::new(program("faketime")?);
+                command.args(["-f", time]).arg(openssl);
                 command
             }
-            None => Command::new(program),
+            None => Command::new(openssl),
         };
         let output = command.args(args).output().context("cannot run openssl")?;
         said(output).with_context(|| format!("openssl {}", args.join(" "))).map(drop)

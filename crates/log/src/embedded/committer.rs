@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::file::{self, Found};
 use super::keep::{self, Keep};
-use super::{Part, Shared, Weight};
+use super::shared::{Part, Shared, Weight};
 use crate::port::{LogError, Partition};
 
 /// The most frames of one transaction.

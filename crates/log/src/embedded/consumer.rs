@@ -11,8 +11,9 @@ use async_trait::async_trait;
 use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 
 use super::committer::Task;
+use super::file;
 use super::reader::Fetch;
-use super::{Part, Shared, file};
+use super::shared::{Part, Shared};
 use crate::port::{Consumer, Delivery, DeliveryId, LogError, Partition, Reader};
 
 /// See the module.

@@ -12,8 +12,8 @@ mod consumer;
 mod file;
 mod keep;
 mod reader;
+mod shared;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -23,18 +23,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use runtime::{Clock, Tasks};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::port::{Consumer, LogError, MAX_FRAME, OrderLog, Partition, Reader};
 use committer::{Committer, Publish, Task};
 use consumer::{EmbeddedConsumer, EmbeddedReader};
-pub use keep::Keep;
 use reader::Fetch;
+use shared::{Part, Shared, Weight};
+
+pub use keep::Keep;
 
 /// Frames that may wait for the committer; more are refused.
 const QUEUE_FRAMES: usize = 2048;
-/// Bytes that may wait for the committer; more are refused.
-const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 /// Reads that may wait for the reader; one per consumer is the most there can be.
 const QUEUE_READS: usize = 1024;
 /// How long an opening waits for a predecessor to let the folder go.
@@ -46,47 +46,6 @@ pub struct EmbeddedLog {
     queue: mpsc::Sender<Task>,
     reads: mpsc::Sender<Fetch>,
     shared: Arc<Shared>,
-}
-
-/// What committer, reader, consumers and the log see together.
-struct Shared {
-    /// Last committed position per partition; a consumer sleeps on it.
-    parts: Mutex<HashMap<Partition, Arc<Part>>>,
-    /// Acks that no transaction has taken yet.
-    acks: Mutex<Vec<i64>>,
-    /// Rung when the first ack arrives.
-    acked: Notify,
-    /// Frames in the file.
-    stored: AtomicU64,
-    /// Bytes that wait for the committer.
-    queued: AtomicUsize,
-    /// Held as long as anything of this log lives; the lock of the folder.
-    _owner: std::fs::File,
-}
-
-/// One partition.
-struct Part {
-    /// Position of the last committed frame.
-    tail: watch::Sender<i64>,
-    /// Held by the active consumer.
-    active: Arc<tokio::sync::Mutex<()>>,
-}
-
-impl Shared {
-    fn part(&self, p: Partition) -> Option<Arc<Part>> {
-        self.parts.lock().get(&p).cloned()
-    }
-
-    /// Adds what is missing of `main` main and `retry` retry partitions.
-    fn grow(&self, main: u16, retry: u16, tail: i64) {
-        let mut parts = self.parts.lock();
-        for p in Partition::all(main, retry) {
-            parts.entry(p).or_insert_with(|| {
-                let active = Arc::default();
-                Arc::new(Part { tail: watch::Sender::new(tail), active })
-            });
-        }
-    }
 }
 
 impl EmbeddedLog {
@@ -148,26 +107,6 @@ impl EmbeddedLog {
 
 fn unavailable(e: sqlx::Error) -> LogError {
     LogError::Unavailable(e.to_string())
-}
-
-/// A place in the queue's byte budget; given back when dropped.
-struct Weight {
-    bytes: usize,
-    shared: Arc<Shared>,
-}
-
-impl Weight {
-    fn take(shared: &Arc<Shared>, bytes: usize) -> Option<Self> {
-        let before = shared.queued.fetch_add(bytes, Ordering::Relaxed);
-        let weight = Self { bytes, shared: Arc::clone(shared) };
-        (before + bytes <= QUEUE_BYTES).then_some(weight)
-    }
-}
-
-impl Drop for Weight {
-    fn drop(&mut self) {
-        self.shared.queued.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
 }
 
 #[async_trait]

@@ -26,6 +26,9 @@ use tokio::sync::oneshot;
 use super::why::why;
 use crate::port::LogError;
 
+/// The one durable subscription of every topic.
+pub(super) const SUBSCRIPTION: &str = "writer";
+
 /// The client with its generation.
 #[derive(Clone)]
 pub struct Client {

@@ -17,8 +17,7 @@ use pulsar::{ConsumerOptions, SubType, TokioExecutor};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-use super::SUBSCRIPTION;
-use super::client::{Clients, text};
+use super::client::{Clients, SUBSCRIPTION, text};
 use crate::port::{Consumer, Delivery, DeliveryId, LogError, Partition};
 
 /// Frames that the broker may send ahead.

@@ -20,19 +20,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::LogConfig;
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use runtime::{Clock, Tasks};
 
+use crate::config::LogConfig;
 use crate::port::{Consumer, LogError, MAX_FRAME, OrderLog, Partition, Reader};
 use admin::Admin;
-use client::Clients;
+use client::{Clients, SUBSCRIPTION};
 use lane::Lane;
-
-/// The one durable subscription of every topic.
-const SUBSCRIPTION: &str = "writer";
 
 /// The log on Pulsar.
 pub struct PulsarLog {

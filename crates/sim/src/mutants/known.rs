@@ -3,7 +3,7 @@
 //!
 //! A survivor stays only with its reason in [`EXPLAINED`].
 
-use super::Known::{self, Found, Survives};
+use super::case::Known::{self, Found, Survives};
 use crate::plan::Profile::{self, self as P};
 
 /// (mutant, family of faults or all, what finds it).

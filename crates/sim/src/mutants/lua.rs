@@ -1,6 +1,6 @@
 //! Mutants of the scripts: a text that must stand there once, and what the mutant has instead.
 
-use super::Case;
+use super::case::Case;
 use crate::plant::{Edit, Spot};
 
 const fn lua(

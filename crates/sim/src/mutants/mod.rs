@@ -4,6 +4,7 @@
 //! for every one of them again, and the table of `docs/simulation.md` is made of it. What the
 //! product does not have yet cannot be broken yet: [`NOT_BUILT`] says so.
 
+mod case;
 mod known;
 mod lua;
 
@@ -13,32 +14,14 @@ use testkit::memory::StoreMutant;
 use crate::plan::Profile;
 use crate::plant::Spot;
 
+pub use case::{Case, Known};
+
 /// Schedules that a mutant gets before it counts as a survivor.
 pub const SCHEDULES: u64 = 4000;
 
 /// How to make [`known::KNOWN`] anew when a change of the simulator has moved the seeds.
 pub const REGENERATE: &str = "run `cargo xtask sim --mutants` and put the lines that it prints at \
                               its end into crates/sim/src/mutants/known.rs";
-
-/// What is known of a mutant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
-    /// This check finds it at this seed, counted from 0.
-    Found(&'static str, u64),
-    /// Nothing finds it; [`Case::why`] says why that is no hole.
-    Survives,
-}
-
-/// One mutant.
-#[derive(Debug, Clone, Copy)]
-pub struct Case {
-    /// Its name.
-    pub name: &'static str,
-    /// What it does.
-    pub meaning: &'static str,
-    /// Where it is.
-    pub spot: Spot,
-}
 
 impl Case {
     /// The family of faults that shows it soonest (`None` = all), and what is known.

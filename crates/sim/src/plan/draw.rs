@@ -4,11 +4,48 @@
 
 use super::{
     Act, CallFaults, ClientPlan, Fault, HEAL_MS, Halt, OfferPlan, Order, Plan, Profile, Role, Row,
-    Target, Transfer, Who,
+    Target, Transfer, Tweaks, Who,
 };
 use crate::rng::Rng;
 
-pub(super) fn offers(r: &mut Rng) -> Vec<OfferPlan> {
+/// The stream of what servers of databases do.
+const SERVERS: u64 = 0x5e55;
+
+impl Plan {
+    /// The plan of a seed; `profile` overrides the family.
+    pub fn of(seed: u64, profile: Option<Profile>) -> Self {
+        let mut r = Rng::new(seed ^ 0xabcd);
+        let profile = profile.unwrap_or_else(|| Profile::of(seed));
+        let offers = offers(&mut r);
+        let faulty = profile != Profile::Calm;
+        let mut plan = Plan {
+            seed,
+            profile,
+            gates: 2,
+            writers: r.range(1, 2),
+            reconcilers: r.range(1, 2),
+            databases: r.range(1, 2) as u16 + u16::from(profile.has(Profile::Database)),
+            partitions: r.range(1, 2) as u16,
+            clients: clients(&mut r, offers.len() as u64, profile),
+            orders: orders(&mut r, offers.len(), profile),
+            offers,
+            faults: Vec::new(),
+            calls: CallFaults::default(),
+            skew: if faulty { r.pick(&[0, 0, 20, 80]) } else { 0 },
+            waits: profile == Profile::Failover && Rng::new(seed ^ 0x3a17).chance(500),
+            tweaks: Tweaks::default(),
+        };
+        if faulty {
+            plan.calls = call_faults(&mut r, profile);
+            plan.faults = faults(&mut r, &plan);
+        }
+        later(&mut Rng::new(seed ^ 0x1a7e), &mut plan);
+        servers(&mut Rng::new(seed ^ SERVERS), &mut plan);
+        plan
+    }
+}
+
+fn offers(r: &mut Rng) -> Vec<OfferPlan> {
     let n = r.range(1, 2);
     (0..n)
         .map(|i| {
@@ -25,7 +62,7 @@ pub(super) fn offers(r: &mut Rng) -> Vec<OfferPlan> {
         .collect()
 }
 
-pub(super) fn clients(r: &mut Rng, offers: u64, profile: Profile) -> Vec<ClientPlan> {
+fn clients(r: &mut Rng, offers: u64, profile: Profile) -> Vec<ClientPlan> {
     let buyers = if profile == Profile::Forget { 2 } else { 7 };
     // After a loss it takes a while until there is a cell to buy from again.
     let late = if profile.has(Profile::Loss) { 1900 } else { 900 };
@@ -54,7 +91,7 @@ fn act(r: &mut Rng, first: bool) -> Act {
     }
 }
 
-pub(super) fn orders(r: &mut Rng, offers: usize, profile: Profile) -> Vec<(u64, usize, Order)> {
+fn orders(r: &mut Rng, offers: usize, profile: Profile) -> Vec<(u64, usize, Order)> {
     let mut out = Vec::new();
     let rebuilds = profile.has(Profile::Hand) || r.chance(30);
     for _ in 0..r.below(4) {
@@ -78,7 +115,7 @@ pub(super) fn orders(r: &mut Rng, offers: usize, profile: Profile) -> Vec<(u64, 
     out
 }
 
-pub(super) fn call_faults(r: &mut Rng, profile: Profile) -> CallFaults {
+fn call_faults(r: &mut Rng, profile: Profile) -> CallFaults {
     let level = r.pick(&[0, 5, 10, 25]);
     let log = profile.has(Profile::Log);
     CallFaults {
@@ -94,7 +131,7 @@ pub(super) fn call_faults(r: &mut Rng, profile: Profile) -> CallFaults {
     }
 }
 
-pub(super) fn faults(r: &mut Rng, plan: &Plan) -> Vec<(u64, Fault)> {
+fn faults(r: &mut Rng, plan: &Plan) -> Vec<(u64, Fault)> {
     let mut out = Vec::new();
     for _ in 0..r.below(5) {
         let (role, n) = process(r, plan);
@@ -159,7 +196,7 @@ fn process(r: &mut Rng, plan: &Plan) -> (Role, u64) {
 }
 
 /// Transfers between buckets, old primaries, forks.
-pub(super) fn later(r: &mut Rng, plan: &mut Plan) {
+fn later(r: &mut Rng, plan: &mut Plan) {
     for (_, fault) in &mut plan.faults {
         if let Fault::Failover(most) = *fault
             && r.chance(400)
@@ -182,7 +219,7 @@ pub(super) fn later(r: &mut Rng, plan: &mut Plan) {
 
 /// Broken connections, locked rows and replicas that are behind: many in their own family, now and
 /// then one in the others.
-pub(super) fn servers(r: &mut Rng, plan: &mut Plan) {
+fn servers(r: &mut Rng, plan: &mut Plan) {
     let own = plan.profile.has(Profile::Database);
     let share = match plan.profile {
         Profile::Calm => 0,

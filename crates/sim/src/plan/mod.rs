@@ -13,9 +13,6 @@ mod fault;
 
 pub use fault::{Fault, Role, Row, Target, Who};
 
-/// The stream of what servers of databases do.
-const SERVERS: u64 = 0x5e55;
-
 /// Faults end here; what is broken then heals.
 pub const HEAL_MS: u64 = 2100;
 
@@ -259,38 +256,4 @@ pub struct Plan {
     pub waits: bool,
     /// What is left out.
     pub tweaks: Tweaks,
-}
-
-impl Plan {
-    /// The plan of a seed; `profile` overrides the family.
-    pub fn of(seed: u64, profile: Option<Profile>) -> Self {
-        let mut r = Rng::new(seed ^ 0xabcd);
-        let profile = profile.unwrap_or_else(|| Profile::of(seed));
-        let offers = draw::offers(&mut r);
-        let faulty = profile != Profile::Calm;
-        let mut plan = Plan {
-            seed,
-            profile,
-            gates: 2,
-            writers: r.range(1, 2),
-            reconcilers: r.range(1, 2),
-            databases: r.range(1, 2) as u16 + u16::from(profile.has(Profile::Database)),
-            partitions: r.range(1, 2) as u16,
-            clients: draw::clients(&mut r, offers.len() as u64, profile),
-            orders: draw::orders(&mut r, offers.len(), profile),
-            offers,
-            faults: Vec::new(),
-            calls: CallFaults::default(),
-            skew: if faulty { r.pick(&[0, 0, 20, 80]) } else { 0 },
-            waits: profile == Profile::Failover && Rng::new(seed ^ 0x3a17).chance(500),
-            tweaks: Tweaks::default(),
-        };
-        if faulty {
-            plan.calls = draw::call_faults(&mut r, profile);
-            plan.faults = draw::faults(&mut r, &plan);
-        }
-        draw::later(&mut Rng::new(seed ^ 0x1a7e), &mut plan);
-        draw::servers(&mut Rng::new(seed ^ SERVERS), &mut plan);
-        plan
-    }
 }

@@ -5,7 +5,7 @@
 use sea_orm::DbBackend;
 use sea_orm_migration::prelude::*;
 
-use super::{CHARSET, COLLATION, ENGINE, NewIndex, Steps, name, several, unique};
+use super::steps::{CHARSET, COLLATION, ENGINE, NewIndex, Steps, name, several, unique};
 
 pub(super) struct Tables;
 

@@ -4,7 +4,7 @@ use domain::names::{MAX_SCOPED, MAX_TENANT};
 use sea_orm::DbBackend;
 use sea_orm_migration::prelude::*;
 
-use super::{Steps, name};
+use super::steps::{Steps, name};
 
 pub(super) struct Tenants;
 

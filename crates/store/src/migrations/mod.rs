@@ -4,17 +4,14 @@
 
 mod m0001_tables;
 mod m0002_tenants;
+mod steps;
 
-use sea_orm::{DbBackend, DbErr};
+use sea_orm::DbErr;
 use sea_orm_migration::prelude::*;
 
-/// What MySQL and MariaDB are told for every table, because the defaults of a server or a database
-/// are anything: a table in latin1 refuses what a JSON text may hold.
-pub(crate) const ENGINE: &str = "InnoDB";
-/// Every text.
-pub(crate) const CHARSET: &str = "utf8mb4";
-/// Texts are equal when their bytes are: `a` is not `A`, nor `ä`.
-pub(crate) const COLLATION: &str = "utf8mb4_bin";
+use steps::Steps;
+
+pub(crate) use steps::{CHARSET, COLLATION, ENGINE};
 
 /// All migrations, in order.
 pub struct Migrator;
@@ -29,22 +26,6 @@ impl MigratorTrait for Migrator {
 
 fn steps() -> Vec<Box<dyn Steps>> {
     vec![Box::new(m0001_tables::Tables), Box::new(m0002_tenants::Tenants)]
-}
-
-/// What one migration does, as values.
-trait Steps: MigrationName + Send + Sync {
-    /// Tables that are new.
-    fn tables(&self, _backend: DbBackend) -> Vec<TableCreateStatement> {
-        Vec::new()
-    }
-    /// Columns that are new or wider.
-    fn columns(&self, _backend: DbBackend) -> Vec<TableAlterStatement> {
-        Vec::new()
-    }
-    /// Indexes that are new.
-    fn indexes(&self) -> &'static [NewIndex] {
-        &[]
-    }
 }
 
 struct Migration(Box<dyn Steps>);
@@ -76,50 +57,10 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// An index of a table.
-struct NewIndex {
-    table: &'static str,
-    name: &'static str,
-    columns: &'static [&'static str],
-    is_unique: bool,
-}
-
-impl NewIndex {
-    fn statement(&self) -> IndexCreateStatement {
-        let mut index = Index::create().name(self.name).table(name(self.table)).take();
-        for column in self.columns {
-            index.col(name(column));
-        }
-        if self.is_unique {
-            index.unique();
-        }
-        index
-    }
-}
-
-const fn unique(
-    table: &'static str,
-    name: &'static str,
-    columns: &'static [&'static str],
-) -> NewIndex {
-    NewIndex { table, name, columns, is_unique: true }
-}
-
-/// An index under which there may be several rows.
-const fn several(
-    table: &'static str,
-    name: &'static str,
-    columns: &'static [&'static str],
-) -> NewIndex {
-    NewIndex { table, name, columns, is_unique: false }
-}
-
-fn name(s: &'static str) -> Alias {
-    Alias::new(s)
-}
-
 #[cfg(test)]
 mod tests {
+    use sea_orm::DbBackend;
+
     use super::*;
 
     /// All statements, in order, as this backend gets them.

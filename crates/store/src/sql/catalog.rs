@@ -7,7 +7,7 @@ use sea_orm::{
     QueryOrder, QuerySelect,
 };
 
-use super::init::{CATALOG_VERSION, read_meta};
+use super::meta::{CATALOG_VERSION, read_meta};
 use super::{Db, SqlStore};
 use crate::entity::{campaign, meta, offer};
 use crate::error::StoreResult;

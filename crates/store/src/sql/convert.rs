@@ -7,7 +7,6 @@ use domain::{Buyer, CellId, Entry, EntryId, OrderId};
 use sea_orm::ActiveValue::Set;
 
 use super::Db;
-use super::lock::Locked;
 use crate::entity::{cell, ledger};
 use crate::error::StoreResult;
 
@@ -76,20 +75,6 @@ pub(crate) fn totals(db: &Db, m: &cell::Model) -> StoreResult<Totals> {
         open: flag(db, m.open)?,
         tok: Tok(m.tok as u64),
     })
-}
-
-pub(crate) fn cell_row(id: &CellId, l: &Locked) -> cell::ActiveModel {
-    let t = &l.now;
-    cell::ActiveModel {
-        cell_no: Set(l.no),
-        cell_id: Set(cell_key(id)),
-        supply: Set(t.supply),
-        net: Set(t.net),
-        seq: Set(t.seq as i64),
-        open: Set(t.open as i8),
-        tok: Set(t.tok.0 as i64),
-        flag_seq: Set(l.flag_seq as i64),
-    }
 }
 
 pub(crate) fn entry(db: &Db, m: ledger::Model) -> StoreResult<Entry> {

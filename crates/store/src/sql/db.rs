@@ -20,7 +20,6 @@ use sea_orm::{
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::lock::Wait;
 use super::url::{self, Place};
 use super::{StoreConfig, insert, session};
 use crate::error::{StoreError, StoreResult};
@@ -61,6 +60,15 @@ pub(crate) struct Db {
     /// As many as the pool has connections: each run takes one.
     free: Semaphore,
     pool: Mutex<Pool>,
+}
+
+/// How cells are locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// For as long as the session allows.
+    Usual,
+    /// Not at all: a cell that somebody else has is left out.
+    Skip,
 }
 
 /// What a transaction looks for before it inserts.

@@ -4,26 +4,16 @@
 use domain::{Campaign, ShardMap, Tenant};
 use sea_orm::{
     ActiveValue::Set, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend,
-    EntityTrait, QuerySelect, Statement,
+    EntityTrait, Statement,
 };
 use sea_orm_migration::MigratorTrait;
 
+use super::meta::{CATALOG_VERSION, read_meta};
 use super::{Db, SqlStore, catalog, charset, session};
 use crate::entity::meta;
 use crate::error::{StoreError, StoreResult};
 use crate::migrations::Migrator;
 use crate::port::InitOutcome;
-
-pub(super) const CATALOG_VERSION: &str = "catalog_version";
-
-pub(super) async fn read_meta(
-    db: &Db,
-    tx: &DatabaseTransaction,
-    name: &str,
-) -> StoreResult<Option<String>> {
-    let row = meta::Entity::find_by_id(name).lock_exclusive().one(tx).await;
-    Ok(row.map_err(|e| db.err(e))?.map(|m| m.value))
-}
 
 /// Stores a fact unless it is there; answers what is in force.
 async fn fact(db: &Db, tx: &DatabaseTransaction, name: &str, value: &str) -> StoreResult<String> {

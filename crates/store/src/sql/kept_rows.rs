@@ -9,7 +9,7 @@ use domain::{CellId, Line, OfferId, OrderId, Payload};
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::verdicts::forced;
+use super::find::forced;
 use super::{Db, convert};
 use crate::entity::{order_line, orders};
 use crate::error::StoreResult;

@@ -11,10 +11,11 @@ use domain::ledger::{Draft, Kind};
 use domain::{CellId, Entry, Totals};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter,
-    QueryOrder, QueryResult, QuerySelect, Statement, Value,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait,
+    QueryFilter, QueryOrder, QueryResult, QuerySelect, Statement, Value,
 };
 
+use super::db::Wait;
 use super::{Db, convert, insert, reads};
 use crate::entity::{cell, ledger};
 use crate::error::{StoreError, StoreResult};
@@ -72,15 +73,6 @@ impl Found {
             None => Ok(Some(self.cells).filter(|c| c.len() == cells)),
         }
     }
-}
-
-/// How cells are locked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wait {
-    /// For as long as the session allows.
-    Usual,
-    /// Not at all: a cell that somebody else has is left out.
-    Skip,
 }
 
 /// Locks cell rows in cell order.
@@ -263,7 +255,7 @@ pub(super) async fn write(
         .flat_map(|(_, l)| l.entries.iter().map(|e| convert::entry_row(l.no, e)))
         .collect();
     insert::many(db, tx, rows, None).await?;
-    let cells: Vec<cell::ActiveModel> = changed().map(|(id, l)| convert::cell_row(id, l)).collect();
+    let cells: Vec<cell::ActiveModel> = changed().map(|(id, l)| cell_row(id, l)).collect();
     let overwrite = OnConflict::column(cell::Column::CellNo)
         .update_columns([
             cell::Column::Supply,
@@ -275,4 +267,19 @@ pub(super) async fn write(
         ])
         .to_owned();
     insert::many(db, tx, cells, Some(overwrite)).await
+}
+
+/// The row of a cell as it is to be written.
+pub(super) fn cell_row(id: &CellId, l: &Locked) -> cell::ActiveModel {
+    let t = &l.now;
+    cell::ActiveModel {
+        cell_no: Set(l.no),
+        cell_id: Set(convert::cell_key(id)),
+        supply: Set(t.supply),
+        net: Set(t.net),
+        seq: Set(t.seq as i64),
+        open: Set(t.open as i8),
+        tok: Set(t.tok.0 as i64),
+        flag_seq: Set(l.flag_seq as i64),
+    }
 }

@@ -8,8 +8,9 @@ use domain::ledger::{Class, Kind};
 use domain::{CellId, Entry, EntryId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, EntityTrait};
 
-use super::lock::{Found, LockedCells, Wait, last_flag_seq, lock, mend, write};
-use super::verdicts::existing;
+use super::db::Wait;
+use super::find::existing;
+use super::lock::{Found, LockedCells, last_flag_seq, lock, mend, write};
 use super::{Db, convert, reads};
 use crate::entity::ledger;
 use crate::error::StoreResult;

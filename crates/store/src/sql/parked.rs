@@ -10,7 +10,7 @@ use sea_orm::{
     QuerySelect, Statement,
 };
 
-use super::verdicts::forced;
+use super::find::forced;
 use super::{Db, SqlStore, convert};
 use crate::entity::{parked, parked_frame};
 use crate::error::StoreResult;

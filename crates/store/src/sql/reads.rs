@@ -15,7 +15,7 @@ use sea_orm::{
     QuerySelect, RelationDef, Select,
 };
 
-use super::{Db, convert, verdicts};
+use super::{Db, convert, find};
 use crate::entity::{cell, ledger, unrowed};
 use crate::error::{StoreError, StoreResult};
 use crate::ladder;
@@ -49,7 +49,7 @@ pub(super) async fn verdict_rows(
         let mut find = ledger_of(cell)
             .filter(ledger::Column::OrderId.is_in(piece))
             .filter(ledger::Column::Class.eq(Class::Verdict as i8));
-        verdicts::by_order(&mut find);
+        find::by_order(&mut find);
         out.extend(find.all(conn).await.map_err(|e| db.err(e))?);
     }
     Ok(out)
@@ -67,7 +67,7 @@ pub(super) async fn traces(db: &Db, orders: &[OrderId]) -> StoreResult<Traces> {
             .column(cell::Column::CellId)
             .join(JoinType::InnerJoin, of_cell())
             .filter(ledger::Column::OrderId.is_in(piece));
-        verdicts::by_order(&mut find);
+        find::by_order(&mut find);
         let rows: Vec<(Vec<u8>, i8, Vec<u8>)> =
             find.into_tuple().all(&*conn).await.map_err(|e| db.err(e))?;
         for (order, kind, cell) in rows {
@@ -87,7 +87,7 @@ pub(super) async fn under(db: &Db, cell: &CellId, key: Key) -> StoreResult<Optio
     let mut find = ledger_of(cell)
         .filter(ledger::Column::OrderId.between(end([0; 4]), end([255; 4])))
         .filter(ledger::Column::Class.eq(Class::Verdict as i8));
-    verdicts::by_order(&mut find);
+    find::by_order(&mut find);
     let rows = find.limit(CONTENTS).all(&*conn).await.map_err(|e| db.err(e))?;
     for row in &rows {
         convert::kind_of(db, Class::Verdict, row.kind)?;

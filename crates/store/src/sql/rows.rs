@@ -15,7 +15,7 @@ use sea_orm::{
 };
 
 use super::db::Look;
-use super::verdicts::forced;
+use super::find::forced;
 use super::{Db, convert, insert};
 use crate::entity::{order_line, orders};
 use crate::error::StoreResult;

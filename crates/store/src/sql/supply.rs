@@ -6,9 +6,10 @@ use domain::decide::{self, FlagWish, Need};
 use domain::{CellId, Entry, EntryId, OrderId};
 use sea_orm::{ActiveValue, DatabaseTransaction, EntityTrait};
 
-use super::lock::{Locked, LockedCells, Wait, lock, write};
+use super::db::Wait;
+use super::lock::{Locked, LockedCells, cell_row, lock, write};
 use super::on_cells::{appended, flag_entry, on_cells};
-use super::{Db, convert, reads};
+use super::{Db, reads};
 use crate::entity::cell;
 use crate::error::StoreResult;
 use crate::port::{Appended, Change};
@@ -49,7 +50,7 @@ async fn create_in(
 
 /// The row of a new cell; its number.
 async fn insert_row(db: &Db, tx: &DatabaseTransaction, cell: &CellId) -> StoreResult<i32> {
-    let row = convert::cell_row(cell, &Locked::new(0));
+    let row = cell_row(cell, &Locked::new(0));
     let row = cell::ActiveModel { cell_no: ActiveValue::NotSet, ..row };
     let done = cell::Entity::insert(row).exec(tx).await.map_err(|e| db.err(e))?;
     Ok(done.last_insert_id)

@@ -8,7 +8,7 @@ use domain::ledger::Flag;
 use domain::{CellId, Kind, Nonce, Tok, Totals};
 
 use super::audit::{all_buyers, all_holds};
-use super::conformance::{Case, call, is_new, item, order, refused};
+use super::case::{Case, call, is_new, item, order, refused};
 use super::sequence::Bench;
 
 /// fence and unseal compare the whole id; F stops exactly its own anchor.

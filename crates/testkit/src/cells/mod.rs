@@ -4,6 +4,7 @@
 //! not looked at; where both agree on every reply and every scan, INV-3 and INV-4 hold in both.
 
 pub mod audit;
+pub mod case;
 #[expect(clippy::panic, reason = "a failed case fails its test")]
 pub mod conformance;
 mod conformance_ledger;

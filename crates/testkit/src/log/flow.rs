@@ -7,7 +7,7 @@ use bytes::Bytes;
 use orderlog::{LogError, MAX_FRAME, Partition};
 use tokio::time::{Instant, timeout};
 
-use super::{DATABASES, Subject, number, same};
+use super::subject::{DATABASES, Subject, frame, number, same};
 
 const P: Partition = Partition::Main(0);
 
@@ -17,7 +17,7 @@ pub async fn init_is_idempotent(s: &Subject) -> Result<()> {
     s.log.ready().await?;
     ensure!(s.log.partitions() >= 2);
     let nowhere = Partition::Retry(DATABASES + 40);
-    let refused = s.log.publish(nowhere, super::frame(1)).await;
+    let refused = s.log.publish(nowhere, frame(1)).await;
     ensure!(matches!(refused, Err(LogError::NotStored(..))), "publish nowhere: {refused:?}");
     ensure!(s.log.consumer(nowhere).await.is_err(), "a consumer of nothing");
     Ok(())

@@ -10,7 +10,7 @@ use orderlog::{LogError, OrderLog, Partition};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Subject, frame, number};
+use super::subject::{Subject, frame, number};
 
 const TASKS: u64 = 8;
 const EACH: u64 = 60;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use orderlog::{Delivery, Partition, Reader};
 use tokio::time::timeout;
 
-use super::{DATABASES, Subject, number, same};
+use super::subject::{DATABASES, Subject, number, same};
 
 const P: Partition = Partition::Main(1);
 

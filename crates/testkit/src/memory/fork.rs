@@ -5,14 +5,7 @@ use std::sync::Arc;
 
 use domain::CellId;
 
-use super::state::{Database, MemoryStore, State};
-
-/// Everything on the disk of one database at some moment.
-pub struct SavedDatabase {
-    pub(super) tables: Database,
-    /// The catalog, the leases, progress: database 0 has them.
-    pub(super) rest: Option<Box<State>>,
-}
+use super::state::{Database, MemoryStore, SavedDatabase, State};
 
 impl MemoryStore {
     /// What the database has now.

@@ -15,7 +15,10 @@ use parking_lot::Mutex;
 use runtime::Clock;
 use tokio::sync::Notify;
 
-use super::log_control::Pick;
+/// Chooses which of `n` waiting frames of a partition comes next; the answer is taken modulo `n`.
+/// Barriers and progress rest on a partition's order (only redeliveries come out of it), so a
+/// writer may rightly go wrong when first deliveries are shuffled.
+pub type Pick = Box<dyn FnMut(Partition, usize) -> usize + Send>;
 
 /// Publishes that may wait at once, unless told otherwise; more are refused.
 const QUEUE: usize = 2048;

@@ -3,12 +3,7 @@
 use bytes::Bytes;
 use orderlog::{DeliveryId, Partition};
 
-use super::log::{Frame, MemoryLog, Part};
-
-/// Chooses which of `n` waiting frames of a partition comes next; the answer is taken modulo `n`.
-/// Barriers and progress rest on a partition's order (only redeliveries come out of it), so a
-/// writer may rightly go wrong when first deliveries are shuffled.
-pub type Pick = Box<dyn FnMut(Partition, usize) -> usize + Send>;
+use super::log::{Frame, MemoryLog, Part, Pick};
 
 /// A frame as it lies in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]

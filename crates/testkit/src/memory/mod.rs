@@ -24,8 +24,7 @@ mod units;
 mod verdicts;
 
 pub use clock::PausedClock;
-pub use fork::SavedDatabase;
-pub use log::MemoryLog;
-pub use log_control::{Pick, StoredFrame};
+pub use log::{MemoryLog, Pick};
+pub use log_control::StoredFrame;
 pub use mutant::StoreMutant;
-pub use state::MemoryStore;
+pub use state::{MemoryStore, SavedDatabase};

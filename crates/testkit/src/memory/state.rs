@@ -16,7 +16,6 @@ use runtime::Clock;
 use store::port::{Appended, OrderRow, Parked, ParkedFrame, UnrowedRange};
 use store::{StoreError, StoreResult};
 
-use super::fork::SavedDatabase;
 use super::mutant::{Mutants, StoreMutant};
 
 /// The store in memory; clones share everything, as processes share a database.
@@ -308,4 +307,11 @@ impl MemoryStore {
 
 pub(super) fn no_database(no: u16) -> StoreError {
     StoreError::corrupt(no, "the shard map names a database that is not configured")
+}
+
+/// Everything on the disk of one database at some moment.
+pub struct SavedDatabase {
+    pub(super) tables: Database,
+    /// The catalog, the leases, progress: database 0 has them.
+    pub(super) rest: Option<Box<State>>,
 }

@@ -6,7 +6,7 @@ use domain::{Buyer, Campaign, CampaignId, CampaignNo, Flag, Offer, OfferId, Pric
 use store::port::{InitOutcome, OfferPut};
 
 use super::make::{asks, row};
-use super::{Subject, same};
+use super::subject::{Subject, same};
 
 pub async fn init(s: &Subject) -> Result<()> {
     let secret = s.identity.fingerprint_hex();

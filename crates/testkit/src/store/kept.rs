@@ -7,7 +7,7 @@ use domain::{OrderId, Payload};
 use store::port::{KeptRow, RowAsk};
 
 use super::make::{T_MS, row};
-use super::{Subject, same};
+use super::subject::{Subject, same};
 
 /// The rows of these orders, found in pages.
 async fn found(s: &Subject, db: u16, wanted: &[OrderId]) -> Result<Vec<KeptRow>> {

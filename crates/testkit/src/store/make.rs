@@ -6,7 +6,7 @@ use domain::order::Line;
 use domain::{Buyer, CampaignNo, CellId, EntryId, IdempotencyKey, Identity, OfferId, Payload};
 use store::port::{Ask, CellAsks, RowAsk};
 
-use super::Subject;
+use super::subject::Subject;
 
 /// Redis time of every order's first reserve.
 pub const T_MS: u64 = 1_700_000_000_000;

@@ -9,7 +9,7 @@ use domain::frame::Mode;
 use store::port::{ParkedFrame, ParkedOrder};
 
 use super::make::sealed;
-use super::{Subject, same};
+use super::subject::{Subject, same};
 
 impl Subject {
     /// A name of at most 32 characters that no other run uses.

@@ -11,7 +11,7 @@ use store::{Store, StoreResult};
 use tokio::task::JoinSet;
 
 use super::make::{asks, row};
-use super::{Subject, same};
+use super::subject::{Subject, same};
 
 const TASKS: usize = 4;
 const ORDERS: usize = 240;

@@ -8,7 +8,7 @@ use domain::{CellId, Totals, invariant};
 use store::fold::{buyer_units, part_of_buyers};
 use store::port::MAX_STRETCH;
 
-use super::{Subject, permanent, same, transient};
+use super::subject::{Subject, permanent, same, transient};
 
 pub async fn pages(s: &Subject) -> Result<()> {
     let cell = &s.offer("pages", &[4]).await?[0];

@@ -6,7 +6,7 @@ use domain::{OrderId, Payload};
 use store::port::{RowAsk, RowPage, RowState};
 
 use super::make::{T_MS, row};
-use super::{Subject, same};
+use super::subject::{Subject, same};
 
 impl Subject {
     /// The rows of one buyer's orders.

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use domain::{Flag, Kind};
 use store::port::{Appended, Change};
 
-use super::{Subject, permanent, same};
+use super::subject::{Subject, permanent, same};
 
 /// The new entries of a call that was done.
 fn done(c: Change) -> Result<Vec<Appended>> {

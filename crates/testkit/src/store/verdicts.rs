@@ -7,7 +7,7 @@ use domain::{CellId, EntryId, Kind, OrderId, Payload};
 use store::port::{CellAsks, CellVerdicts, Skipped};
 
 use super::make::{T_MS, ask, asks, row, sealed};
-use super::{Subject, permanent, same};
+use super::subject::{Subject, permanent, same};
 
 impl Subject {
     pub(super) fn orders(&self, name: &str, n: usize, cell: &CellId) -> Vec<Payload> {

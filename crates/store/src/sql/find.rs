@@ -1,0 +1,57 @@
+//! Look-ups of many keys at once, in the ledger.
+
+use std::collections::HashMap;
+
+use domain::ledger::Class;
+use domain::{EntryId, Kind};
+use sea_orm::sea_query::extension::mysql::{IndexHintScope, MySqlSelectStatementExt};
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, QueryTrait,
+};
+
+use super::{Db, convert};
+use crate::entity::ledger;
+use crate::error::StoreResult;
+use crate::ladder;
+
+/// (cell's number, order) -> (kind, position, units).
+pub(super) type Known = HashMap<(i32, EntryId), (Kind, u64, i64)>;
+
+type KnownRow = (i32, Vec<u8>, i8, i64, i64);
+
+/// Existing entries of one class for some orders, in any cell.
+pub(super) async fn existing(
+    db: &Db,
+    tx: &DatabaseTransaction,
+    class: Class,
+    ids: &[EntryId],
+) -> StoreResult<Known> {
+    let keys: Vec<Vec<u8>> = ids.iter().map(|o| o.0.to_vec()).collect();
+    let mut found = HashMap::new();
+    for piece in ladder::padded(&keys, ladder::STEPS[0]) {
+        let mut find = ledger::Entity::find()
+            .select_only()
+            .columns([ledger::Column::CellNo, ledger::Column::OrderId, ledger::Column::Kind])
+            .columns([ledger::Column::Seq, ledger::Column::Qty])
+            .filter(ledger::Column::OrderId.is_in(piece))
+            .filter(ledger::Column::Class.eq(class as i8));
+        by_order(&mut find);
+        let rows: Vec<KnownRow> = find.into_tuple().all(tx).await.map_err(|e| db.err(e))?;
+        for (cell, id, kind, seq, qty) in rows {
+            let id = convert::entry_id(db, &id)?;
+            found.insert((cell, id), (convert::kind_of(db, class, kind)?, seq as u64, qty));
+        }
+    }
+    Ok(found)
+}
+
+/// Names the index: with more than 200 ids a server guesses from statistics, which lag behind a
+/// table that grows, and may read all of it instead.
+pub(super) fn by_order(find: &mut sea_orm::Select<ledger::Entity>) {
+    forced(find, "ledger_order");
+}
+
+/// Names the index of a look-up of many keys. SQLite needs no such word and gets none.
+pub(super) fn forced<E: EntityTrait>(find: &mut sea_orm::Select<E>, index: &'static str) {
+    QueryTrait::query(find).force_index(index, IndexHintScope::All);
+}
