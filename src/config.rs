@@ -76,8 +76,8 @@ impl Config {
     }
 
     /// What a gate is made of.
-    pub fn of_gate(&self) -> gate::Settings {
-        gate::Settings {
+    pub fn of_gate(&self) -> gate::GateSettings {
+        gate::GateSettings {
             gate: self.gate.clone(),
             auth: self.auth.clone(),
             admin_token: self.admin.token.clone(),
@@ -104,8 +104,8 @@ impl Config {
     }
 
     /// What a reconciler is made of.
-    pub fn of_reconciler(&self) -> reconciler::Settings {
-        reconciler::Settings::new(&self.reconciler, self.publish.times())
+    pub fn of_reconciler(&self) -> reconciler::ReconcilerSettings {
+        reconciler::ReconcilerSettings::new(&self.reconciler, self.publish.times())
     }
 }
 

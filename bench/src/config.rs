@@ -14,7 +14,7 @@ use writer::WriterConfig;
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub identity_secret: String,
-    pub gate: gate::Settings,
+    pub gate: gate::GateSettings,
     pub cells: CellsConfig,
     pub store: StoreSection,
     #[cfg_attr(not(feature = "pulsar"), expect(dead_code, reason = "there is no Pulsar"))]
@@ -31,7 +31,7 @@ impl Config {
     }
 
     fn read(from: &Sources) -> Result<Self, ConfigError> {
-        let gate = gate::Settings {
+        let gate = gate::GateSettings {
             gate: read(from, "gate")?,
             auth: read(from, "auth")?,
             admin_token: read(from, "admin.token")?,
@@ -51,7 +51,7 @@ impl Config {
     }
 
     /// What a reconciler is made of.
-    pub fn of_reconciler(&self) -> reconciler::Settings {
-        reconciler::Settings::new(&self.reconciler, self.gate.publish.times())
+    pub fn of_reconciler(&self) -> reconciler::ReconcilerSettings {
+        reconciler::ReconcilerSettings::new(&self.reconciler, self.gate.publish.times())
     }
 }

@@ -14,7 +14,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::net::TcpListener;
 use web::answer::{self, Answer, Reply};
 use web::message::{Whole, authorization};
-use web::{Bounds, Listener, Operator, Refused, Role, Service, body};
+use web::{Bounds, Listener, Operator, Role, Service, TokenRefused, body};
 
 use super::{Desk, Shop, campaigns, offers, repair, status, supply, tasks};
 
@@ -81,8 +81,8 @@ fn document() -> Bytes {
 /// The operator that a request is from.
 fn known(desk: &Desk, headers: &HeaderMap) -> Result<Operator, Problem> {
     desk.tokens.operator(authorization(headers)).map_err(|r| match r {
-        Refused::Unauthenticated => Problem::new(Reason::Unauthenticated),
-        Refused::Forbidden => Problem::new(Reason::Forbidden),
+        TokenRefused::Unauthenticated => Problem::new(Reason::Unauthenticated),
+        TokenRefused::Forbidden => Problem::new(Reason::Forbidden),
     })
 }
 

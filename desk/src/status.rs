@@ -2,7 +2,7 @@
 //! answers.
 
 use contract::Problem;
-use contract::operators::{Shard, Status};
+use contract::operators::{Shard, Standing};
 use view::failed;
 use web::answer::{self, Answer};
 
@@ -18,7 +18,7 @@ pub(super) async fn get(desk: &Desk) -> Result<Answer, Problem> {
     let holds = desk.reconciler.holds();
     let (parked_orders, parked_frames) = ports.store.parked_counts().await.map_err(input::down)?;
     let backlog_frames = ports.log.backlog().await.map_err(failed::log).unwrap_or(0);
-    let body = Status {
+    let body = Standing {
         lag_ms: if backlog_frames == 0 { 0 } else { lag(desk).await },
         backlog_frames,
         oldest_hold_ms: holds.oldest_ms,

@@ -1,6 +1,6 @@
 //! What waits for a person: parked orders and frames, listed and given back to the log.
 
-use contract::operators::{Task, Tasks};
+use contract::operators::{Task, TaskPage};
 use contract::{Operators, Problem, Reason};
 use domain::frame::{self, Item};
 use domain::{OrderId, Payload};
@@ -11,7 +11,7 @@ use web::body;
 
 use super::{Desk, input};
 
-/// Tasks of one page unless told otherwise, and at most.
+/// TaskPage of one page unless told otherwise, and at most.
 const PAGE: u64 = 50;
 const MOST: u64 = 100;
 
@@ -88,7 +88,7 @@ impl Wanted {
 
 /// `GET /admin/tasks`: orders by id, then frames by id.
 pub(super) async fn list(desk: &Desk, query: Option<&str>) -> Result<Answer, Problem> {
-    let mut page = Tasks::default();
+    let mut page = TaskPage::default();
     let Some(wanted) = Wanted::of(query)? else { return Ok(answer::json(200, &page)) };
     let store = &desk.ports.store;
     let down = input::down;

@@ -7,7 +7,7 @@ use web::{AuthConfig, Network};
 
 /// The parts of the configuration that make a gate.
 #[derive(Debug, Clone, Default)]
-pub struct Settings {
+pub struct GateSettings {
     /// The buyers' listener.
     pub gate: GateConfig,
     /// Whose tokens open what.

@@ -14,7 +14,9 @@ mod sale;
 mod show;
 mod state;
 
-pub use config::{GateConfig, LimitConfig, LimitsConfig, PublishConfig, ReserveConfig, Settings};
+pub use config::{
+    GateConfig, GateSettings, LimitConfig, LimitsConfig, PublishConfig, ReserveConfig,
+};
 pub use edge::http::respond;
 pub use edge::serve::listen;
 pub use state::{Gate, Starting};

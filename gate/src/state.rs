@@ -11,7 +11,7 @@ use runtime::{Phase, Tasks};
 use view::{CatalogCache, GatePorts};
 use web::Tokens;
 
-use crate::config::{GateConfig, Settings};
+use crate::config::{GateConfig, GateSettings};
 use crate::entry::admission::Admission;
 use crate::sale::emit::Emit;
 use crate::sale::reserve::Reserve;
@@ -41,7 +41,11 @@ pub struct Gate {
 
 impl Gate {
     /// Makes a gate over its ports; it answers `starting` until [`Gate::set_ready`].
-    pub fn new(config: &Settings, ports: GatePorts, tasks: &Tasks) -> Result<Arc<Self>, Starting> {
+    pub fn new(
+        config: &GateSettings,
+        ports: GatePorts,
+        tasks: &Tasks,
+    ) -> Result<Arc<Self>, Starting> {
         let clock = ports.clock.clone();
         let tokens = Tokens::new(&config.auth, &config.admin_token, clock).map_err(Starting)?;
         let catalog = CatalogCache::new(ports.store.clone());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use contract::ProblemBody;
-use contract::operators::{OfferSettings, OfferStock, Price, Status};
+use contract::operators::{OfferSettings, OfferStock, Price, Standing};
 use http_body_util::Full;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -37,12 +37,12 @@ pub(crate) struct NewOffer<'a> {
 }
 
 /// A connection to the admin listener.
-pub(crate) struct Admin {
+pub(crate) struct Operators {
     listener: Client,
     token: String,
 }
 
-impl Admin {
+impl Operators {
     pub fn new(listener: Client, token: String) -> Self {
         Self { listener, token }
     }
@@ -106,7 +106,7 @@ impl Admin {
 
     /// Frames that no writer has finished.
     pub async fn backlog(&self) -> anyhow::Result<u64> {
-        self.get("/admin/status").await.map(|status: Status| status.backlog_frames)
+        self.get("/admin/status").await.map(|status: Standing| status.backlog_frames)
     }
 }
 

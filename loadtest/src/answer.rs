@@ -1,6 +1,6 @@
 //! What one attempt ended with, read from an HTTP answer. Pure.
 //!
-//! Every attempt ends in exactly one [`Outcome`]. `is_unknown` is the line that the verdict
+//! Every attempt ends in exactly one [`RequestOutcome`]. `is_unknown` is the line that the verdict
 //! stands on: after an unknown outcome an order may exist, after any other answer the answer
 //! binds the gate.
 
@@ -11,11 +11,11 @@ use contract::{ProblemBody, Reason, Retry};
 use domain::order::RejectReason;
 use domain::{OrderId, Status};
 use hyper::header::RETRY_AFTER;
-use web::Reply;
+use web::Received;
 
 /// How one attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Outcome {
+pub(crate) enum RequestOutcome {
     /// 202 `accepted`: one order, for ever.
     Accepted,
     /// 202 `unconfirmed`.
@@ -32,48 +32,50 @@ pub(crate) enum Outcome {
     NotSent,
 }
 
-impl Outcome {
+impl RequestOutcome {
     /// The name in tallies, reports and the history.
     pub fn label(self) -> Cow<'static, str> {
         match self {
-            Outcome::Accepted => "accepted".into(),
-            Outcome::Unconfirmed => "unconfirmed".into(),
-            Outcome::Decided(s) => format!("decided_{}", s.as_str()).into(),
-            Outcome::Refused(r) => r.as_str().into(),
-            Outcome::Odd(status) => format!("odd_{status}").into(),
-            Outcome::NoAnswer => "no_answer".into(),
-            Outcome::NotSent => "not_sent".into(),
+            RequestOutcome::Accepted => "accepted".into(),
+            RequestOutcome::Unconfirmed => "unconfirmed".into(),
+            RequestOutcome::Decided(s) => format!("decided_{}", s.as_str()).into(),
+            RequestOutcome::Refused(r) => r.as_str().into(),
+            RequestOutcome::Odd(status) => format!("odd_{status}").into(),
+            RequestOutcome::NoAnswer => "no_answer".into(),
+            RequestOutcome::NotSent => "not_sent".into(),
         }
     }
 
     /// True when an order may exist although nobody promised one.
     pub fn is_unknown(self) -> bool {
         match self {
-            Outcome::Unconfirmed | Outcome::NoAnswer => true,
-            Outcome::Odd(_) | Outcome::Refused(Reason::Internal) => true,
-            Outcome::Accepted | Outcome::Decided(_) => false,
-            Outcome::Refused(_) | Outcome::NotSent => false,
+            RequestOutcome::Unconfirmed | RequestOutcome::NoAnswer => true,
+            RequestOutcome::Odd(_) | RequestOutcome::Refused(Reason::Internal) => true,
+            RequestOutcome::Accepted | RequestOutcome::Decided(_) => false,
+            RequestOutcome::Refused(_) | RequestOutcome::NotSent => false,
         }
     }
 
     /// True when the same request is worth sending again for a definite answer.
     pub fn wants_retry(self) -> bool {
         match self {
-            Outcome::Unconfirmed | Outcome::NoAnswer | Outcome::NotSent => true,
-            Outcome::Odd(status) => status >= 500,
-            Outcome::Refused(r) => {
+            RequestOutcome::Unconfirmed | RequestOutcome::NoAnswer | RequestOutcome::NotSent => {
+                true
+            }
+            RequestOutcome::Odd(status) => status >= 500,
+            RequestOutcome::Refused(r) => {
                 let early = matches!(r, Reason::RequestTimeout | Reason::EarlyData);
                 r.retry() == Retry::SameKey && (r.status() >= 500 || early)
             }
-            Outcome::Accepted | Outcome::Decided(_) => false,
+            RequestOutcome::Accepted | RequestOutcome::Decided(_) => false,
         }
     }
 }
 
 /// One answer, read.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Answer {
-    pub outcome: Outcome,
+pub(crate) struct HeardAnswer {
+    pub outcome: RequestOutcome,
     pub order: Option<OrderId>,
     /// Where to ask what became of it.
     pub link: Option<String>,
@@ -83,55 +85,55 @@ pub(crate) struct Answer {
     pub retry_after: Option<u64>,
 }
 
-impl Answer {
+impl HeardAnswer {
     /// An attempt without an answer.
-    pub fn none(outcome: Outcome) -> Self {
+    pub fn none(outcome: RequestOutcome) -> Self {
         Self { outcome, order: None, link: None, reason: None, retry_after: None }
     }
 }
 
 /// Reads an answer to a purchase or to a look at an order. What is not of the contract, such as a
 /// promise that names no order, is odd.
-pub(crate) fn of(reply: &Reply) -> Answer {
+pub(crate) fn of(reply: &Received) -> HeardAnswer {
     let retry_after = reply.headers.get(RETRY_AFTER);
     let retry_after = retry_after.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
-    Answer { retry_after, ..read(reply.status.as_u16(), &reply.body) }
+    HeardAnswer { retry_after, ..read(reply.status.as_u16(), &reply.body) }
 }
 
-fn read(status: u16, body: &[u8]) -> Answer {
+fn read(status: u16, body: &[u8]) -> HeardAnswer {
     let read = match status {
         202 => taken(body),
         200 => decided(body),
         400..=599 => refused(status, body),
         _ => None,
     };
-    read.unwrap_or_else(|| Answer::none(Outcome::Odd(status)))
+    read.unwrap_or_else(|| HeardAnswer::none(RequestOutcome::Odd(status)))
 }
 
-fn taken(body: &[u8]) -> Option<Answer> {
+fn taken(body: &[u8]) -> Option<HeardAnswer> {
     let taken: Taken<'_> = serde_json::from_slice(body).ok()?;
     let outcome = match taken.status {
-        Status::Accepted => Outcome::Accepted,
-        Status::Unconfirmed => Outcome::Unconfirmed,
+        Status::Accepted => RequestOutcome::Accepted,
+        Status::Unconfirmed => RequestOutcome::Unconfirmed,
         Status::Row(_) => return None,
     };
     let link = Some(taken.links.this.into_owned());
-    Some(Answer { order: Some(taken.order_id), link, ..Answer::none(outcome) })
+    Some(HeardAnswer { order: Some(taken.order_id), link, ..HeardAnswer::none(outcome) })
 }
 
-fn decided(body: &[u8]) -> Option<Answer> {
+fn decided(body: &[u8]) -> Option<HeardAnswer> {
     let order: Order<'_> = serde_json::from_slice(body).ok()?;
-    let answer = Answer::none(Outcome::Decided(order.status));
+    let answer = HeardAnswer::none(RequestOutcome::Decided(order.status));
     let link = Some(order.links.this.into_owned());
-    Some(Answer { order: Some(order.order_id), link, reason: order.reason, ..answer })
+    Some(HeardAnswer { order: Some(order.order_id), link, reason: order.reason, ..answer })
 }
 
-fn refused(status: u16, body: &[u8]) -> Option<Answer> {
+fn refused(status: u16, body: &[u8]) -> Option<HeardAnswer> {
     let problem: ProblemBody<'_> = serde_json::from_slice(body).ok()?;
     let of_table = problem.reason.status() == status;
     let link = problem.links.map(|l| l.this.into_owned());
-    let answer = Answer::none(Outcome::Refused(problem.reason));
-    of_table.then_some(Answer { order: problem.order_id, link, ..answer })
+    let answer = HeardAnswer::none(RequestOutcome::Refused(problem.reason));
+    of_table.then_some(HeardAnswer { order: problem.order_id, link, ..answer })
 }
 
 #[cfg(test)]
@@ -141,7 +143,7 @@ mod tests {
 
     const ID: &str = "00000000-0000-8000-8000-000000000001";
 
-    fn outcome(status: u16, body: &str) -> Outcome {
+    fn outcome(status: u16, body: &str) -> RequestOutcome {
         read(status, body.as_bytes()).outcome
     }
 
@@ -165,34 +167,34 @@ mod tests {
     #[test]
     fn every_answer_of_the_contract_has_its_outcome() {
         let accepted = read(202, taken("accepted").as_bytes());
-        assert_eq!(accepted.outcome, Outcome::Accepted);
+        assert_eq!(accepted.outcome, RequestOutcome::Accepted);
         assert_eq!(
             (accepted.order.unwrap().to_string(), accepted.link.as_deref()),
             (ID.into(), Some("/x"))
         );
-        assert_eq!(outcome(202, &taken("unconfirmed")), Outcome::Unconfirmed);
-        assert_eq!(outcome(202, &taken("pending")), Outcome::Odd(202));
-        assert_eq!(outcome(202, r#"{"status":"accepted"}"#), Outcome::Odd(202));
-        let pending = Outcome::Decided(Status::Row(RowStatus::Pending));
+        assert_eq!(outcome(202, &taken("unconfirmed")), RequestOutcome::Unconfirmed);
+        assert_eq!(outcome(202, &taken("pending")), RequestOutcome::Odd(202));
+        assert_eq!(outcome(202, r#"{"status":"accepted"}"#), RequestOutcome::Odd(202));
+        let pending = RequestOutcome::Decided(Status::Row(RowStatus::Pending));
         assert_eq!(outcome(200, &order("pending", "null")), pending);
         let rejected = read(200, order("rejected", "\"sold_out\"").as_bytes());
         assert_eq!(rejected.reason, Some(RejectReason::SoldOut));
-        assert_eq!(outcome(200, &order("gone", "null")), Outcome::Odd(200));
+        assert_eq!(outcome(200, &order("gone", "null")), RequestOutcome::Odd(200));
         let problem = serde_json::to_string(&contract::Problem::new(Reason::SoldOut).body());
         let sold = problem.unwrap();
-        assert_eq!(outcome(409, &sold), Outcome::Refused(Reason::SoldOut));
-        assert_eq!(outcome(502, "<html>"), Outcome::Odd(502));
-        assert_eq!(outcome(500, &sold), Outcome::Odd(500));
+        assert_eq!(outcome(409, &sold), RequestOutcome::Refused(Reason::SoldOut));
+        assert_eq!(outcome(502, "<html>"), RequestOutcome::Odd(502));
+        assert_eq!(outcome(500, &sold), RequestOutcome::Odd(500));
     }
 
     #[test]
     fn what_is_sent_again_and_what_binds() {
-        assert!(!Outcome::Refused(Reason::SoldOut).wants_retry());
-        assert!(Outcome::Refused(Reason::Overloaded).wants_retry());
-        assert!(!Outcome::Refused(Reason::Overloaded).is_unknown());
-        assert!(!Outcome::Refused(Reason::RateLimited).wants_retry());
-        assert!(Outcome::NoAnswer.wants_retry() && Outcome::NoAnswer.is_unknown());
-        assert!(Outcome::NotSent.wants_retry() && !Outcome::NotSent.is_unknown());
-        assert!(Outcome::Odd(502).is_unknown() && Outcome::Unconfirmed.is_unknown());
+        assert!(!RequestOutcome::Refused(Reason::SoldOut).wants_retry());
+        assert!(RequestOutcome::Refused(Reason::Overloaded).wants_retry());
+        assert!(!RequestOutcome::Refused(Reason::Overloaded).is_unknown());
+        assert!(!RequestOutcome::Refused(Reason::RateLimited).wants_retry());
+        assert!(RequestOutcome::NoAnswer.wants_retry() && RequestOutcome::NoAnswer.is_unknown());
+        assert!(RequestOutcome::NotSent.wants_retry() && !RequestOutcome::NotSent.is_unknown());
+        assert!(RequestOutcome::Odd(502).is_unknown() && RequestOutcome::Unconfirmed.is_unknown());
     }
 }

@@ -16,16 +16,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use web::{Client, SendError};
 
-use crate::answer::{self, Answer, Outcome};
-use crate::history::{Event, History};
-use crate::plan::{self, Job, Jobs};
+use crate::answer::{self, HeardAnswer, RequestOutcome};
+use crate::history::{History, HistoryEvent};
+use crate::plan::{self, Jobs, PlannedRequest};
 use crate::setup::Ground;
 use crate::stats::{Span, Stats};
 use crate::track::Track;
 
 /// The bounds of a run.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
+pub(crate) struct CrowdBounds {
     pub quantity: u32,
     pub connections: u32,
     pub timeout: Duration,
@@ -36,7 +36,7 @@ pub(crate) struct Bounds {
 /// A run, shared by its connections.
 pub(crate) struct Crowd {
     pub ground: Ground,
-    pub bounds: Bounds,
+    pub bounds: CrowdBounds,
     pub stats: Stats,
     pub history: History,
     pub tracks: Vec<Mutex<Track>>,
@@ -50,7 +50,12 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    pub fn new(ground: Ground, bounds: Bounds, jobs: Vec<Job>, history: History) -> Self {
+    pub fn new(
+        ground: Ground,
+        bounds: CrowdBounds,
+        jobs: Vec<PlannedRequest>,
+        history: History,
+    ) -> Self {
         let requests = jobs.iter().filter(|j| j.copy == 0).count();
         Self {
             path: format!("/v1/offers/{}/orders", ground.offer),
@@ -71,7 +76,7 @@ impl Crowd {
         self.start.elapsed().as_micros() as u64
     }
 
-    fn request(&self, gate: &Client, job: &Job) -> Option<Request<Full<Bytes>>> {
+    fn request(&self, gate: &Client, job: &PlannedRequest) -> Option<Request<Full<Bytes>>> {
         let names = &self.ground.names;
         let token = self.ground.minter.mint(&names.buyer(job.track));
         let request = gate
@@ -91,7 +96,7 @@ impl Crowd {
         }
     }
 
-    fn wants_again(&self, job: &Job, outcome: Outcome) -> bool {
+    fn wants_again(&self, job: &PlannedRequest, outcome: RequestOutcome) -> bool {
         let give_up_us = job.intended_us + self.bounds.give_up.as_micros() as u64;
         outcome.wants_retry()
             && job.attempt < self.bounds.retries
@@ -99,18 +104,18 @@ impl Crowd {
             && !self.stop.is_cancelled()
     }
 
-    fn begin(&self, job: &Job) {
+    fn begin(&self, job: &PlannedRequest) {
         let at_us = self.now_us();
         self.stats.sent(at_us, at_us.saturating_sub(job.due_us), job.attempt > 0);
         if self.history.is_on() {
             let names = &self.ground.names;
             let (buyer, key) = (&names.buyer(job.track), &names.key(job.track));
             let (copy, attempt) = (job.copy, job.attempt);
-            self.history.write(&Event::Call { at_us, buyer, key, copy, attempt });
+            self.history.write(&HistoryEvent::Call { at_us, buyer, key, copy, attempt });
         }
     }
 
-    fn end(&self, job: &Job, answer: &Answer) {
+    fn end(&self, job: &PlannedRequest, answer: &HeardAnswer) {
         let at_us = self.now_us();
         self.tracks[job.track as usize].lock().learn(answer);
         let again = self.wants_again(job, answer.outcome);
@@ -118,7 +123,7 @@ impl Crowd {
         self.stats.ended(answer.outcome, span, !again);
         if self.history.is_on() {
             let names = &self.ground.names;
-            self.history.write(&Event::Answer {
+            self.history.write(&HistoryEvent::HeardAnswer {
                 at_us,
                 buyer: &names.buyer(job.track),
                 key: &names.key(job.track),
@@ -131,7 +136,7 @@ impl Crowd {
         if again {
             let pause = plan::pause_us(job.attempt, answer.retry_after, rand::random());
             let (due_us, attempt) = (at_us + pause, job.attempt + 1);
-            self.jobs.again(Job { due_us, attempt, ..*job });
+            self.jobs.again(PlannedRequest { due_us, attempt, ..*job });
         }
     }
 
@@ -148,8 +153,8 @@ impl Crowd {
             self.begin(&job);
             let answer = match gate.send(request, self.bounds.timeout).await {
                 Ok(reply) => answer::of(&reply),
-                Err(SendError::NotSent(_)) => Answer::none(Outcome::NotSent),
-                Err(SendError::NoAnswer(_)) => Answer::none(Outcome::NoAnswer),
+                Err(SendError::NotSent(_)) => HeardAnswer::none(RequestOutcome::NotSent),
+                Err(SendError::NoAnswer(_)) => HeardAnswer::none(RequestOutcome::NoAnswer),
             };
             self.end(&job, &answer);
         }

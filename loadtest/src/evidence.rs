@@ -7,7 +7,7 @@ use domain::{Entry, Flag, Hold, Kind, OrderId, RowStatus, Tok, Totals};
 
 /// A claim of the ledger, with the key of its row or of the bytes that are kept beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Claim {
+pub(crate) struct ClaimFact {
     pub order: OrderId,
     pub buyer: String,
     pub key: String,
@@ -21,7 +21,7 @@ pub(crate) struct CellLedger {
     pub entries: Vec<Entry>,
     /// The ledger at the view's watermark.
     pub at_w: Option<Totals>,
-    pub claims: Vec<Claim>,
+    pub claims: Vec<ClaimFact>,
 }
 
 /// The view of a cell in Redis, or as the admin listener shows it.
@@ -55,7 +55,7 @@ pub(crate) struct CellFacts {
 
 /// A row, as the database or the API shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Row {
+pub(crate) struct RowFact {
     pub status: RowStatus,
     pub reason: Option<RejectReason>,
     /// Empty on the loser of a key conflict, and where the API was asked.
@@ -67,7 +67,7 @@ pub(crate) struct Row {
 pub(crate) struct Facts {
     pub cells: Vec<CellFacts>,
     /// All rows of the offer; from the API only those of this run.
-    pub rows: HashMap<OrderId, Row>,
+    pub rows: HashMap<OrderId, RowFact>,
     /// Order ids with a second row in another database.
     pub double_rows: Vec<OrderId>,
     /// True when the rows are all rows of the offer.
@@ -81,15 +81,15 @@ pub(crate) struct Facts {
 }
 
 /// The claims of a ledger; a release marks its claim. `key_of` knows whose they are.
-pub(crate) fn claims(entries: &[Entry], key_of: impl Fn(&OrderId) -> String) -> Vec<Claim> {
-    let mut out: Vec<Claim> = Vec::new();
+pub(crate) fn claims(entries: &[Entry], key_of: impl Fn(&OrderId) -> String) -> Vec<ClaimFact> {
+    let mut out: Vec<ClaimFact> = Vec::new();
     let mut index: HashMap<OrderId, usize> = HashMap::new();
     for e in entries {
         let Some(order) = e.order() else { continue };
         match e.kind {
             Kind::Claim => {
                 index.insert(order, out.len());
-                out.push(Claim {
+                out.push(ClaimFact {
                     order,
                     buyer: e.buyer.clone(),
                     key: key_of(&order),

@@ -26,7 +26,7 @@ use serde_json::Value;
 /// One line.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
-pub(crate) enum Event<'a> {
+pub(crate) enum HistoryEvent<'a> {
     /// See the top of the module.
     Start {
         run: &'a str,
@@ -40,7 +40,7 @@ pub(crate) enum Event<'a> {
     /// See the top of the module.
     Call { at_us: u64, buyer: &'a str, key: &'a str, copy: u8, attempt: u16 },
     /// See the top of the module.
-    Answer {
+    HeardAnswer {
         at_us: u64,
         buyer: &'a str,
         key: &'a str,
@@ -81,7 +81,7 @@ impl History {
     }
 
     /// Writes a line.
-    pub fn write(&self, event: &Event<'_>) {
+    pub fn write(&self, event: &HistoryEvent<'_>) {
         let Some(out) = &self.out else { return };
         let line = serde_json::to_value(event).unwrap_or(Value::Null);
         let mut out = out.lock();
@@ -111,7 +111,7 @@ mod tests {
     fn lines_are_json_with_their_event() {
         let dir = std::env::temp_dir().join(format!("sluicegate-history-{}", std::process::id()));
         let history = History::open(Some(&dir)).unwrap();
-        history.write(&Event::Call { at_us: 1, buyer: "b", key: "k", copy: 0, attempt: 2 });
+        history.write(&HistoryEvent::Call { at_us: 1, buyer: "b", key: "k", copy: 0, attempt: 2 });
         history.flush();
         let text = std::fs::read_to_string(&dir).unwrap();
         std::fs::remove_file(&dir).unwrap();

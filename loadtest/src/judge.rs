@@ -15,11 +15,11 @@ use crate::evidence::{CellFacts, Facts, View};
 use crate::live::Live;
 use crate::setup::Names;
 use crate::track::Track;
-use crate::verdict::{Table, Verdict};
+use crate::verdict::{RunVerdict, Table};
 
 /// Judges a run.
-pub(crate) fn judge(tracks: &[Track], names: &Names, facts: &Facts) -> Verdict {
-    let mut v = Verdict::default();
+pub(crate) fn judge(tracks: &[Track], names: &Names, facts: &Facts) -> RunVerdict {
+    let mut v = RunVerdict::default();
     if !facts.quiet {
         v.bad("INV-11", "not quiet before the deadline: orders may still be on their way".into());
     }
@@ -41,7 +41,7 @@ pub(crate) fn judge(tracks: &[Track], names: &Names, facts: &Facts) -> Verdict {
     v
 }
 
-fn judge_cell(cell: &CellFacts, facts: &Facts, v: &mut Verdict) {
+fn judge_cell(cell: &CellFacts, facts: &Facts, v: &mut RunVerdict) {
     let name = &cell.cell;
     let mut found = Vec::new();
     let over = (cell.head.net - cell.head.supply).max(0);
@@ -102,7 +102,7 @@ fn judge_view(cell: &CellFacts, view: &View, quiet: bool, table: &mut Table) -> 
 }
 
 /// INV-11: the units of live rows are the net.
-fn judge_units(facts: &Facts, v: &mut Verdict) {
+fn judge_units(facts: &Facts, v: &mut RunVerdict) {
     let claims: HashMap<OrderId, (i64, bool)> = facts
         .cells
         .iter()
@@ -141,7 +141,7 @@ fn judge_units(facts: &Facts, v: &mut Verdict) {
 }
 
 /// INV-7 and INV-13 for what was promised under one key.
-fn judge_track(track: &Track, key: &str, facts: &Facts, v: &mut Verdict) {
+fn judge_track(track: &Track, key: &str, facts: &Facts, v: &mut RunVerdict) {
     v.table.accepted += u64::from(!track.promised.is_empty());
     if track.promised.len() > 1 {
         v.table.doubled += track.promised.len() as u64 - 1;
@@ -171,7 +171,7 @@ fn judge_track(track: &Track, key: &str, facts: &Facts, v: &mut Verdict) {
 }
 
 /// A refusal stores nothing; a dead order stays dead.
-fn judge_refusals(track: &Track, (number, names): (u32, &Names), live: &Live, v: &mut Verdict) {
+fn judge_refusals(track: &Track, (number, names): (u32, &Names), live: &Live, v: &mut RunVerdict) {
     let none = Vec::new();
     let orders = live.by_track.get(&number).unwrap_or(&none);
     if let Some(order) = orders.first()

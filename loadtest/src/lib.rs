@@ -41,8 +41,8 @@ pub use deployment::Deployment;
 
 pub use setup::Misuse;
 
-use crowd::{Bounds, Crowd};
-use history::{Event, History};
+use crowd::{Crowd, CrowdBounds};
+use history::{History, HistoryEvent};
 use report::Origin;
 use summary::Summary;
 
@@ -110,7 +110,7 @@ fn writable(path: &Path) -> anyhow::Result<()> {
 fn gather(ground: setup::Ground, args: &LoadtestArgs) -> anyhow::Result<Crowd> {
     let history = History::open(args.history.as_deref())?;
     let jobs = plan::arrivals(args.requests, args.rate, args.duplicates, ground.seed);
-    history.write(&Event::Start {
+    history.write(&HistoryEvent::Start {
         run: &ground.names.run,
         offer: &ground.offer,
         unix_ms: ground.clock.now_ms(),
@@ -119,7 +119,7 @@ fn gather(ground: setup::Ground, args: &LoadtestArgs) -> anyhow::Result<Crowd> {
         duplicates: jobs.iter().filter(|j| j.copy == 1).count() as u32,
         seed: ground.seed,
     });
-    let bounds = Bounds {
+    let bounds = CrowdBounds {
         quantity: args.quantity,
         connections: args.connections,
         timeout: args.timeout,

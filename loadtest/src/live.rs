@@ -10,7 +10,7 @@ use domain::OrderId;
 use crate::evidence::Facts;
 use crate::setup::Names;
 use crate::track::{Fate, Track};
-use crate::verdict::Verdict;
+use crate::verdict::RunVerdict;
 
 /// The live orders of each request of this run.
 pub(crate) struct Live {
@@ -54,7 +54,7 @@ impl Live {
     }
 
     /// INV-8: at most one live order per key, and all of them ours.
-    pub fn judge(&self, facts: &Facts, v: &mut Verdict) {
+    pub fn judge(&self, facts: &Facts, v: &mut RunVerdict) {
         v.table.rows_foreign = self.foreign;
         if facts.own_offer && self.foreign > 0 {
             let text = format!("{} live orders that nobody of this run sent", self.foreign);

@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 
 /// One sending that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Job {
+pub(crate) struct PlannedRequest {
     /// When to send.
     pub due_us: u64,
     /// Which key.
@@ -27,15 +27,20 @@ pub(crate) struct Job {
 }
 
 /// The arrivals of a run: one per `1/rate` seconds, some of them doubled.
-pub(crate) fn arrivals(requests: u32, rate: f64, duplicates: f64, seed: u64) -> Vec<Job> {
+pub(crate) fn arrivals(
+    requests: u32,
+    rate: f64,
+    duplicates: f64,
+    seed: u64,
+) -> Vec<PlannedRequest> {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut jobs = Vec::with_capacity(requests as usize);
     for track in 0..requests {
         let due_us = (f64::from(track) * 1e6 / rate) as u64;
-        let job = Job { due_us, track, copy: 0, attempt: 0, intended_us: due_us };
+        let job = PlannedRequest { due_us, track, copy: 0, attempt: 0, intended_us: due_us };
         jobs.push(job);
         if rng.random::<f64>() < duplicates {
-            jobs.push(Job { copy: 1, ..job });
+            jobs.push(PlannedRequest { copy: 1, ..job });
         }
     }
     jobs
@@ -56,19 +61,19 @@ pub(crate) struct Jobs {
 }
 
 struct Inner {
-    arrivals: std::vec::IntoIter<Job>,
-    again: BinaryHeap<Reverse<Job>>,
+    arrivals: std::vec::IntoIter<PlannedRequest>,
+    again: BinaryHeap<Reverse<PlannedRequest>>,
 }
 
 impl Jobs {
-    pub fn new(arrivals: Vec<Job>) -> Self {
+    pub fn new(arrivals: Vec<PlannedRequest>) -> Self {
         let inner = Inner { arrivals: arrivals.into_iter(), again: BinaryHeap::new() };
         Self { inner: Mutex::new(inner) }
     }
 
     /// What is due first; `None` when nothing is left. Whoever adds a retry takes a job after
     /// that, so a retry is never left behind.
-    pub fn take(&self) -> Option<Job> {
+    pub fn take(&self) -> Option<PlannedRequest> {
         let mut inner = self.inner.lock();
         let arrival = inner.arrivals.as_slice().first().map(|j| j.due_us);
         let again = inner.again.peek().map(|j| j.0.due_us);
@@ -80,7 +85,7 @@ impl Jobs {
     }
 
     /// Puts a retry in. Bounded by the number of connections times one.
-    pub fn again(&self, job: Job) {
+    pub fn again(&self, job: PlannedRequest) {
         self.inner.lock().again.push(Reverse(job));
     }
 }
@@ -105,7 +110,7 @@ mod tests {
     fn what_is_due_first_comes_first() {
         let jobs = Jobs::new(arrivals(3, 1000.0, 0.0, 1));
         let first = jobs.take().unwrap();
-        jobs.again(Job { due_us: 1500, attempt: 1, ..first });
+        jobs.again(PlannedRequest { due_us: 1500, attempt: 1, ..first });
         let order: Vec<_> = std::iter::from_fn(|| jobs.take()).map(|j| j.due_us).collect();
         assert_eq!(order, [1000, 1500, 2000]);
     }

@@ -217,14 +217,14 @@ fn redacted(command: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::Outcome;
+    use crate::answer::RequestOutcome;
     use crate::stats::{Span, Stats};
-    use crate::verdict::Verdict;
+    use crate::verdict::RunVerdict;
 
     fn summary() -> Summary {
         let stats = Stats::new();
         stats.sent(0, 0, false);
-        stats.ended(Outcome::Accepted, Span { intended_us: 0, end_us: 900 }, true);
+        stats.ended(RequestOutcome::Accepted, Span { intended_us: 0, end_us: 900 }, true);
         stats.persisted(0, 0);
         stats.persisted(500_000, 10);
         Summary {
@@ -238,7 +238,7 @@ mod tests {
             quiet: true,
             checked: "all of <it>".into(),
             counts: stats.counts(),
-            verdict: Verdict::default(),
+            verdict: RunVerdict::default(),
         }
     }
 

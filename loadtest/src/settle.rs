@@ -15,9 +15,9 @@ use tokio::time::Instant;
 use web::Client;
 
 use crate::admin::{OfferView, is_quiet};
-use crate::answer::{self, Outcome};
+use crate::answer::{self, RequestOutcome};
 use crate::crowd::Crowd;
-use crate::history::Event;
+use crate::history::HistoryEvent;
 use crate::track::Fate;
 
 /// What the waiting came to.
@@ -88,7 +88,7 @@ pub(crate) async fn fates(crowd: &Arc<Crowd>, quiet: bool, until: Instant) {
         .filter(|(_, t)| t.lock().may_have_order())
         .map(|(i, _)| i)
         .collect();
-    let work = Arc::new(Work {
+    let work = Arc::new(OpenFates {
         crowd: crowd.clone(),
         ask,
         next: AtomicUsize::new(0),
@@ -104,7 +104,7 @@ pub(crate) async fn fates(crowd: &Arc<Crowd>, quiet: bool, until: Instant) {
     while !tasks.wait(Duration::from_secs(3600)).await {}
 }
 
-struct Work {
+struct OpenFates {
     crowd: Arc<Crowd>,
     ask: Vec<u32>,
     next: AtomicUsize,
@@ -114,7 +114,7 @@ struct Work {
     until: Instant,
 }
 
-impl Work {
+impl OpenFates {
     async fn reader(&self) {
         let gate = self.crowd.ground.gate.alone();
         while let Some(&track) = self.ask.get(self.next.fetch_add(1, Ordering::Relaxed)) {
@@ -156,10 +156,12 @@ impl Work {
             if let Ok(reply) = gate.send(request, Duration::from_secs(10)).await {
                 let answer = answer::of(&reply);
                 match (answer.outcome, answer.order) {
-                    (Outcome::Decided(s), Some(order)) => {
+                    (RequestOutcome::Decided(s), Some(order)) => {
                         fate = Fate::Order(order, s, answer.reason)
                     }
-                    (Outcome::Refused(contract::Reason::UnknownOrder), _) => fate = Fate::None,
+                    (RequestOutcome::Refused(contract::Reason::UnknownOrder), _) => {
+                        fate = Fate::None
+                    }
                     _ => {}
                 }
             }
@@ -184,7 +186,7 @@ impl Work {
             Fate::Order(id, _, reason) => (Some(id.to_string()), reason.map(RejectReason::as_str)),
             Fate::None | Fate::Unknown => (None, None),
         };
-        self.crowd.history.write(&Event::Read {
+        self.crowd.history.write(&HistoryEvent::Read {
             at_us: self.crowd.now_us(),
             buyer: &names.buyer(track),
             key: &names.key(track),

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use web::Client;
 
-use crate::admin::{Admin, NewOffer, OfferView};
+use crate::admin::{NewOffer, OfferView, Operators};
 use crate::args::LoadtestArgs;
 use crate::deployment::Deployment;
 
@@ -23,7 +23,7 @@ use crate::deployment::Deployment;
 pub struct Misuse(pub String);
 
 #[derive(Serialize)]
-struct Claims<'a> {
+struct BuyerClaims<'a> {
     sub: &'a str,
     exp: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,7 +60,7 @@ impl Minter {
 
     /// A token for an hour.
     pub fn mint(&self, buyer: &str) -> String {
-        let claims = Claims {
+        let claims = BuyerClaims {
             sub: buyer,
             exp: self.clock.now_ms() / 1000 + 3600,
             iss: self.issuer.as_deref(),
@@ -96,7 +96,7 @@ impl Names {
 /// Everything a run needs to know before the first request.
 pub(crate) struct Ground {
     pub gate: Client,
-    pub admin: Admin,
+    pub admin: Operators,
     pub minter: Minter,
     pub names: Names,
     pub seed: u64,
@@ -131,7 +131,7 @@ pub(crate) async fn prepare(to: &Deployment, args: &LoadtestArgs) -> anyhow::Res
                 .to_owned()
         ));
     }
-    let admin = Admin::new(operators, to.admin_token.clone());
+    let admin = Operators::new(operators, to.admin_token.clone());
     let seed = args.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
     // The run's name is fresh also with a seed: a key may be used once in a deployment's life.
     let run = format!("{:08x}", rand::rng().random::<u32>());

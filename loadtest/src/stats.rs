@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
-use crate::answer::Outcome;
+use crate::answer::RequestOutcome;
 
 /// Width of a step of the series, microseconds.
 pub(crate) const STEP_US: u64 = 500_000;
@@ -21,7 +21,7 @@ const MAX_STEPS: usize = 86_400;
 
 /// One half second.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Step {
+pub(crate) struct StatStep {
     pub sent: u64,
     pub accepted: u64,
     pub refused: u64,
@@ -32,7 +32,7 @@ pub(crate) struct Step {
 #[derive(Clone)]
 pub(crate) struct Counts {
     /// Every answer, also the repeated ones.
-    pub answers: BTreeMap<Outcome, u64>,
+    pub answers: BTreeMap<RequestOutcome, u64>,
     pub sends: u64,
     pub retries: u64,
     pub in_flight: u64,
@@ -42,7 +42,7 @@ pub(crate) struct Counts {
     pub late_start: Histogram<u64>,
     /// Definite answers since the last live line.
     pub recent: Histogram<u64>,
-    pub steps: Vec<Step>,
+    pub steps: Vec<StatStep>,
     /// (microseconds, claimed minus released units of the ledger).
     pub persisted: Vec<(u64, i64)>,
 }
@@ -69,10 +69,10 @@ impl Counts {
         }
     }
 
-    fn step(&mut self, at_us: u64) -> &mut Step {
+    fn step(&mut self, at_us: u64) -> &mut StatStep {
         let index = ((at_us / STEP_US) as usize).min(MAX_STEPS - 1);
         if self.steps.len() <= index {
-            self.steps.resize(index + 1, Step::default());
+            self.steps.resize(index + 1, StatStep::default());
         }
         &mut self.steps[index]
     }
@@ -125,7 +125,7 @@ impl Stats {
     }
 
     /// Its end; `definite` when it will not be sent again.
-    pub fn ended(&self, outcome: Outcome, span: Span, definite: bool) {
+    pub fn ended(&self, outcome: RequestOutcome, span: Span, definite: bool) {
         let mut c = self.counts.lock();
         c.in_flight = c.in_flight.saturating_sub(1);
         *c.answers.entry(outcome).or_insert(0) += 1;
@@ -136,16 +136,18 @@ impl Stats {
         }
         let step = c.step(span.end_us);
         match outcome {
-            Outcome::Accepted => {
+            RequestOutcome::Accepted => {
                 step.accepted += 1;
                 c.accepted.saturating_record(latency);
             }
-            Outcome::Refused(_) => {
+            RequestOutcome::Refused(_) => {
                 step.refused += 1;
                 c.refused.saturating_record(latency);
             }
-            Outcome::Unconfirmed | Outcome::Decided(_) | Outcome::Odd(_) => step.other += 1,
-            Outcome::NoAnswer | Outcome::NotSent => step.other += 1,
+            RequestOutcome::Unconfirmed | RequestOutcome::Decided(_) | RequestOutcome::Odd(_) => {
+                step.other += 1
+            }
+            RequestOutcome::NoAnswer | RequestOutcome::NotSent => step.other += 1,
         }
     }
 
@@ -178,13 +180,13 @@ mod tests {
         let s = Stats::new();
         s.sent(2_000_000, 1_000_000, false);
         let span = Span { intended_us: 1_000_000, end_us: 2_100_000 };
-        s.ended(Outcome::Accepted, span, true);
+        s.ended(RequestOutcome::Accepted, span, true);
         s.sent(2_100_000, 0, true);
-        s.ended(Outcome::Refused(Reason::SoldOut), Span { end_us: 2_600_000, ..span }, true);
+        s.ended(RequestOutcome::Refused(Reason::SoldOut), Span { end_us: 2_600_000, ..span }, true);
         let c = s.counts();
         assert!((1_090_000..1_110_000).contains(&c.accepted.max()));
         assert_eq!((c.sends, c.retries, c.in_flight), (2, 1, 0));
-        assert_eq!(c.steps[4], Step { sent: 2, accepted: 1, ..Step::default() });
+        assert_eq!(c.steps[4], StatStep { sent: 2, accepted: 1, ..StatStep::default() });
         assert_eq!(c.steps[5].refused, 1);
         assert_eq!(c.peak_accepted_per_s(), 1);
         assert_eq!(c.by_label().get("sold_out"), Some(&1));

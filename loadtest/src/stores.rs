@@ -17,7 +17,7 @@ use contract::operators::CellStock;
 use crate::admin::OfferView;
 use crate::crowd::Crowd;
 use crate::deployment::Deployment;
-use crate::evidence::{CellFacts, CellLedger, Facts, Row, View, claims};
+use crate::evidence::{CellFacts, CellLedger, Facts, RowFact, View, claims};
 
 const PAGE: u64 = 2000;
 
@@ -143,7 +143,7 @@ impl Stores {
             let page = self.store.scan_rows(db, &self.offer, after, PAGE).await?;
             for (r, key) in page.rows {
                 let key = key.map(|k| k.as_str().to_owned()).unwrap_or_default();
-                let row = Row { status: r.status, reason: r.reason, key };
+                let row = RowFact { status: r.status, reason: r.reason, key };
                 if facts.rows.insert(r.order, row).is_some() {
                     facts.double_rows.push(r.order);
                 }
@@ -171,7 +171,7 @@ impl Stores {
         for (cell, order, seq) in missing {
             if let Some(row) = self.store.order(order).await? {
                 let key = row.key.map(|k| k.as_str().to_owned()).unwrap_or_default();
-                facts.rows.insert(order, Row { status: row.status, reason: row.reason, key });
+                facts.rows.insert(order, RowFact { status: row.status, reason: row.reason, key });
                 continue;
             }
             let kept = self.store.kept(&cell, seq).await?;

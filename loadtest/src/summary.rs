@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::progress::show_us;
 use crate::stats::Counts;
-use crate::verdict::{Table, Verdict};
+use crate::verdict::{RunVerdict, Table};
 
 /// The most violations that are printed.
 const SHOWN: usize = 20;
@@ -26,7 +26,7 @@ pub(crate) struct Summary {
     /// What was read for the verdict.
     pub checked: String,
     pub counts: Counts,
-    pub verdict: Verdict,
+    pub verdict: RunVerdict,
 }
 
 impl Summary {

@@ -6,7 +6,7 @@ use contract::Reason;
 use domain::order::RejectReason;
 use domain::{OrderId, Status};
 
-use crate::answer::{Answer, Outcome};
+use crate::answer::{HeardAnswer, RequestOutcome};
 
 /// What became of an order, asked after everything settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,31 +74,31 @@ fn note(list: &mut Vec<OrderId>, order: Option<OrderId>) {
 
 impl Track {
     /// Takes in the end of one attempt.
-    pub fn learn(&mut self, answer: &Answer) {
+    pub fn learn(&mut self, answer: &HeardAnswer) {
         self.sent = true;
         self.unknown |= answer.outcome.is_unknown();
         match answer.outcome {
-            Outcome::Accepted => {
+            RequestOutcome::Accepted => {
                 note(&mut self.promised, answer.order);
                 self.link = answer.link.as_deref().map(Box::from);
             }
-            Outcome::Decided(Status::Unconfirmed) => {
+            RequestOutcome::Decided(Status::Unconfirmed) => {
                 self.unknown = true;
                 note(&mut self.named, answer.order);
             }
-            Outcome::Decided(status) if status.is_live() => {
+            RequestOutcome::Decided(status) if status.is_live() => {
                 note(&mut self.promised, answer.order);
             }
-            Outcome::Decided(_) => note(&mut self.told_dead, answer.order),
-            Outcome::Unconfirmed => {
+            RequestOutcome::Decided(_) => note(&mut self.told_dead, answer.order),
+            RequestOutcome::Unconfirmed => {
                 self.unconfirmed = true;
                 note(&mut self.named, answer.order);
                 if self.link.is_none() {
                     self.link = answer.link.as_deref().map(Box::from);
                 }
             }
-            Outcome::Refused(reason) => self.refused = Some(reason),
-            Outcome::Odd(_) | Outcome::NoAnswer | Outcome::NotSent => {}
+            RequestOutcome::Refused(reason) => self.refused = Some(reason),
+            RequestOutcome::Odd(_) | RequestOutcome::NoAnswer | RequestOutcome::NotSent => {}
         }
     }
 
@@ -125,10 +125,10 @@ mod tests {
     #[test]
     fn a_refusal_alone_forbids_and_a_doubt_allows() {
         let mut t = Track::default();
-        t.learn(&Answer::none(Outcome::Refused(Reason::SoldOut)));
+        t.learn(&HeardAnswer::none(RequestOutcome::Refused(Reason::SoldOut)));
         assert!(t.forbids_order() && !t.may_have_order());
-        t.learn(&Answer::none(Outcome::NoAnswer));
-        t.learn(&Answer::none(Outcome::Refused(Reason::SoldOut)));
+        t.learn(&HeardAnswer::none(RequestOutcome::NoAnswer));
+        t.learn(&HeardAnswer::none(RequestOutcome::Refused(Reason::SoldOut)));
         assert!(!t.forbids_order() && t.may_have_order());
     }
 
@@ -137,7 +137,7 @@ mod tests {
         let id = |n: u8| Some(OrderId([n; 16]));
         let mut t = Track::default();
         for n in [1, 1, 2] {
-            t.learn(&Answer { order: id(n), ..Answer::none(Outcome::Accepted) });
+            t.learn(&HeardAnswer { order: id(n), ..HeardAnswer::none(RequestOutcome::Accepted) });
         }
         assert_eq!(t.promised.len(), 2);
         assert_eq!(t.order(), id(1));

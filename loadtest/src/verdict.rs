@@ -29,7 +29,7 @@ pub(crate) struct Table {
 
 /// What a run came to.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Verdict {
+pub(crate) struct RunVerdict {
     pub table: Table,
     pub violations: Vec<Violation>,
     /// Accepted orders that ended rejected, by reason.
@@ -40,7 +40,7 @@ pub(crate) struct Verdict {
     pub lost: HashSet<OrderId>,
 }
 
-impl Verdict {
+impl RunVerdict {
     /// True when nothing was lost, doubled or oversold, and no invariant is broken.
     pub fn is_conserved(&self) -> bool {
         self.violations.is_empty()

@@ -1,8 +1,8 @@
 //! The verdict over small made-up worlds: each promise broken once, each exception allowed once.
 
 use super::*;
-use crate::answer::{Answer, Outcome};
-use crate::evidence::{CellLedger, Row, claims};
+use crate::answer::{HeardAnswer, RequestOutcome};
+use crate::evidence::{CellLedger, RowFact, claims};
 use contract::Reason;
 use domain::Kind;
 use domain::ledger::Draft;
@@ -52,22 +52,22 @@ impl World {
 
     fn row(&mut self, order: OrderId, status: RowStatus, reason: Option<RejectReason>) {
         let key = self.keys.get(&order).cloned().unwrap_or_default();
-        let row = Row { status, reason, key };
+        let row = RowFact { status, reason, key };
         self.facts.rows.insert(order, row);
     }
 
-    fn told(&mut self, track: usize, outcome: Outcome, order: Option<OrderId>) {
-        self.tracks[track].learn(&Answer { order, ..Answer::none(outcome) });
+    fn told(&mut self, track: usize, outcome: RequestOutcome, order: Option<OrderId>) {
+        self.tracks[track].learn(&HeardAnswer { order, ..HeardAnswer::none(outcome) });
     }
 
     /// Accepted, claimed, pending: the good life.
     fn sell(&mut self, track: u32, order: OrderId) {
         self.claim(track, order);
         self.row(order, RowStatus::Pending, None);
-        self.told(track as usize, Outcome::Accepted, Some(order));
+        self.told(track as usize, RequestOutcome::Accepted, Some(order));
     }
 
-    fn judge(mut self) -> Verdict {
+    fn judge(mut self) -> RunVerdict {
         let t = self.head;
         let view = View {
             supply: t.supply,
@@ -89,7 +89,7 @@ impl World {
     }
 }
 
-fn ids(v: &Verdict) -> Vec<&'static str> {
+fn ids(v: &RunVerdict) -> Vec<&'static str> {
     v.violations.iter().map(|x| x.id).collect()
 }
 
@@ -98,7 +98,7 @@ fn a_good_run_is_conserved() {
     let mut w = World::new(2, 3);
     w.sell(0, id(1));
     w.sell(1, id(2));
-    w.told(2, Outcome::Refused(Reason::SoldOut), None);
+    w.told(2, RequestOutcome::Refused(Reason::SoldOut), None);
     let v = w.judge();
     assert!(v.is_conserved(), "{:?}", v.violations);
     let t = v.table;
@@ -109,7 +109,7 @@ fn a_good_run_is_conserved() {
 #[test]
 fn an_accepted_order_without_a_row_is_lost() {
     let mut w = World::new(2, 1);
-    w.told(0, Outcome::Accepted, Some(id(1)));
+    w.told(0, RequestOutcome::Accepted, Some(id(1)));
     let v = w.judge();
     assert_eq!((ids(&v), v.table.lost), (vec!["INV-7"], 1));
 }
@@ -118,7 +118,7 @@ fn an_accepted_order_without_a_row_is_lost() {
 fn a_claim_without_a_row_is_lost_too() {
     let mut w = World::new(2, 1);
     w.claim(0, id(1));
-    w.told(0, Outcome::Accepted, Some(id(1)));
+    w.told(0, RequestOutcome::Accepted, Some(id(1)));
     let v = w.judge();
     assert!(ids(&v).contains(&"INV-7"));
     assert_eq!(v.table.lost, 1);
@@ -139,7 +139,7 @@ fn two_promises_under_one_key_are_doubled() {
     let mut w = World::new(2, 1);
     w.sell(0, id(1));
     w.row(id(2), RowStatus::Rejected, Some(RejectReason::KeyConflict));
-    w.told(0, Outcome::Accepted, Some(id(2)));
+    w.told(0, RequestOutcome::Accepted, Some(id(2)));
     let v = w.judge();
     assert!(ids(&v).contains(&"INV-8") && ids(&v).contains(&"INV-13"));
 }
@@ -151,9 +151,9 @@ fn a_refusal_leaves_nothing_behind_unless_there_was_a_doubt() {
         w.claim(0, id(1));
         w.row(id(1), RowStatus::Pending, None);
         if doubt {
-            w.told(0, Outcome::NoAnswer, None);
+            w.told(0, RequestOutcome::NoAnswer, None);
         }
-        w.told(0, Outcome::Refused(Reason::SoldOut), None);
+        w.told(0, RequestOutcome::Refused(Reason::SoldOut), None);
         w.judge()
     };
     assert_eq!(ids(&world(false)), ["INV-8"]);
@@ -168,7 +168,7 @@ fn redis_losing_data_is_counted_and_no_failure() {
         let order = id(track + 1);
         w.append(Kind::Reject, order, 0, "");
         w.row(order, RowStatus::Rejected, Some(reason));
-        w.told(usize::from(track), Outcome::Accepted, Some(order));
+        w.told(usize::from(track), RequestOutcome::Accepted, Some(order));
     }
     let v = w.judge();
     assert!(v.is_conserved(), "{:?}", v.violations);
@@ -198,7 +198,7 @@ fn a_view_that_is_not_the_ledger_breaks_it() {
     let view = View { supply: 5, net: 0, available: 5, watermark: head.seq, ..View::default() };
     let cell = CellFacts { cell: CELL.into(), head, ledger: None, view: Some(view) };
     w.facts.cells.push(cell);
-    let mut v = Verdict::default();
+    let mut v = RunVerdict::default();
     judge_cell(&w.facts.cells[0], &w.facts, &mut v);
     assert_eq!(ids(&v), ["INV-3"]);
 }
@@ -211,7 +211,7 @@ fn holds_at_the_end_and_an_unquiet_end_break_it() {
     let w = World::new(5, 0);
     let view = View { supply: 5, held: 1, holds: 1, available: 4, watermark: 1, ..View::default() };
     let cell = CellFacts { cell: CELL.into(), head: w.head, ledger: None, view: Some(view) };
-    let mut v = Verdict::default();
+    let mut v = RunVerdict::default();
     judge_cell(&cell, &w.facts, &mut v);
     assert_eq!(ids(&v), ["INV-11"]);
 }
@@ -232,7 +232,7 @@ fn more_sold_than_there_was_is_oversold() {
 #[test]
 fn somebody_elses_order_in_our_own_offer_is_told() {
     let mut w = World::new(2, 1);
-    w.told(0, Outcome::Refused(Reason::SoldOut), None);
+    w.told(0, RequestOutcome::Refused(Reason::SoldOut), None);
     w.claim(7, id(9));
     w.row(id(9), RowStatus::Pending, None);
     let v = w.judge();
@@ -244,11 +244,12 @@ fn somebody_elses_order_in_our_own_offer_is_told() {
 fn from_the_api_alone_rows_and_net_must_agree() {
     let mut tracks = vec![Track::default()];
     let order = id(1);
-    tracks[0].learn(&Answer { order: Some(order), ..Answer::none(Outcome::Accepted) });
+    tracks[0]
+        .learn(&HeardAnswer { order: Some(order), ..HeardAnswer::none(RequestOutcome::Accepted) });
     let head = Totals { supply: 2, net: 1, seq: 3, ..Totals::default() };
     let view = View { supply: 2, net: 1, available: 1, watermark: 3, ..View::default() };
     let cell = CellFacts { cell: CELL.into(), head, ledger: None, view: Some(view) };
-    let row = Row { status: RowStatus::Pending, reason: None, key: String::new() };
+    let row = RowFact { status: RowStatus::Pending, reason: None, key: String::new() };
     let mut facts = Facts {
         cells: vec![cell],
         rows: [(order, row)].into(),

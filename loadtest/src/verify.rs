@@ -11,7 +11,7 @@ use crate::admin::OfferView;
 use crate::args::VerifySource;
 use crate::crowd::Crowd;
 use crate::deployment::Deployment;
-use crate::evidence::{CellFacts, Facts, Row};
+use crate::evidence::{CellFacts, Facts, RowFact};
 use crate::settle::Settled;
 use crate::stores::{open, shown};
 use crate::track::Fate;
@@ -68,7 +68,9 @@ fn from_api(crowd: &Crowd, view: &OfferView, facts: &mut Facts) {
         if let Some(fate) = &track.fate
             && let Fate::Order(order, Status::Row(status), reason) = fate
         {
-            facts.rows.insert(*order, Row { status: *status, reason: *reason, key: String::new() });
+            facts
+                .rows
+                .insert(*order, RowFact { status: *status, reason: *reason, key: String::new() });
         }
     }
 }

@@ -112,7 +112,8 @@ impl Access {
         let Some(files) = &self.files else { return Ok(None) };
         let root_cert = files.trusted().map_err(|e| format!("cells.ca_file: {e}"))?;
         let identity = files.identity().map_err(|e| format!("cells.cert_file: {e}"))?;
-        let pair = |i: tls::Identity| ClientTlsConfig { client_cert: i.cert, client_key: i.key };
+        let pair =
+            |i: tls::ClientIdentity| ClientTlsConfig { client_cert: i.cert, client_key: i.key };
         Ok(Some(TlsCertificates { client_tls: identity.map(pair), root_cert }))
     }
 }

@@ -15,7 +15,7 @@ use runtime::Clock;
 use std::sync::Arc;
 
 use crate::engine::{Engine, Runner};
-use crate::keyspace::{Item, Keyspace, Reply};
+use crate::keyspace::{CommandReply, Keyspace, StoredItem};
 use crate::port::{CellError, CellResult};
 use crate::script::{ALL, Call, Script};
 use crate::value::Value;
@@ -40,7 +40,7 @@ struct Stripe {
 
 /// The keys of one cell at some moment.
 #[derive(Debug, Clone)]
-pub struct Saved(Vec<(Bytes, Item)>);
+pub struct Saved(Vec<(Bytes, StoredItem)>);
 
 /// One Lua state: deterministic and enough for a node.
 pub fn new(clock: Arc<dyn Clock>) -> Engine<Embedded> {
@@ -97,9 +97,22 @@ impl Stripe {
 
 /// Arguments of a command. The first ones are copied right from Lua's stack; of each of the others
 /// the library makes a reference first, which costs more than most commands.
-type Arguments =
-    (Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Variadic<BString>);
-type Word = Option<BString>;
+type Arguments = (
+    ScriptWord,
+    ScriptWord,
+    ScriptWord,
+    ScriptWord,
+    ScriptWord,
+    ScriptWord,
+    ScriptWord,
+    ScriptWord,
+    ScriptWord,
+    ScriptWord,
+    ScriptWord,
+    ScriptWord,
+    Variadic<BString>,
+);
+type ScriptWord = Option<BString>;
 
 fn redis_call(
     lua: &Lua,
@@ -117,13 +130,13 @@ fn redis_call(
 }
 
 /// As Redis does: nil is false, integers are numbers, a status is a table.
-fn to_lua(lua: &Lua, reply: &Reply) -> mlua::Result<mlua::Value> {
+fn to_lua(lua: &Lua, reply: &CommandReply) -> mlua::Result<mlua::Value> {
     Ok(match reply {
-        Reply::Nil => mlua::Value::Boolean(false),
-        Reply::Int(i) => mlua::Value::Number(*i as f64),
-        Reply::Bulk(b) => mlua::Value::String(lua.create_string(b)?),
-        Reply::Ok => mlua::Value::Table(lua.create_table_from([("ok", "OK")])?),
-        Reply::Array(items) => {
+        CommandReply::Nil => mlua::Value::Boolean(false),
+        CommandReply::Int(i) => mlua::Value::Number(*i as f64),
+        CommandReply::Bulk(b) => mlua::Value::String(lua.create_string(b)?),
+        CommandReply::Ok => mlua::Value::Table(lua.create_table_from([("ok", "OK")])?),
+        CommandReply::Array(items) => {
             let table = lua.create_table_with_capacity(items.len(), 0)?;
             for item in items {
                 table.raw_push(to_lua(lua, item)?)?;

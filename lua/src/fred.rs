@@ -31,7 +31,7 @@ use crate::port::{CellError, CellResult, Wait};
 use crate::refusal;
 use crate::script::{ALL, Call};
 use crate::value::Value;
-use crate::waiting::Waiting;
+use crate::waiting::WaitClient;
 
 pub use crate::tuning::{ConnectError, Tuning};
 
@@ -41,16 +41,16 @@ const WRITES: u32 = 4;
 /// A runner over some cluster clients, taken in turn.
 #[derive(Clone)]
 pub struct Fred {
-    lanes: Arc<[Lane]>,
+    lanes: Arc<[FredLane]>,
     turn: Arc<AtomicUsize>,
     hashes: Arc<Vec<String>>,
-    waiting: Arc<Waiting>,
+    waiting: Arc<WaitClient>,
 }
 
-struct Lane {
+struct FredLane {
     client: Client,
     quick: WithOptions<Client>,
-    /// The client's connection task; it must never end, but see [`Lane::revive`].
+    /// The client's connection task; it must never end, but see [`FredLane::revive`].
     task: Mutex<ConnectHandle>,
     faults: Mutex<Faults>,
 }
@@ -82,11 +82,11 @@ pub async fn connect(cfg: &CellsConfig, tuning: &Tuning) -> Result<Engine<Fred>,
     }
     let hash = |s: &&crate::script::Script| ::fred::util::sha1_hash(s.source);
     let hashes: Arc<Vec<String>> = Arc::new(ALL.iter().map(hash).collect());
-    let waiting = Arc::new(Waiting::new(access, tuning, hashes.clone()));
+    let waiting = Arc::new(WaitClient::new(access, tuning, hashes.clone()));
     Ok(Engine::new(Fred { lanes: lanes.into(), turn: Arc::default(), hashes, waiting }))
 }
 
-async fn lane(builder: &Builder, tuning: &Tuning) -> Result<Lane, ConnectError> {
+async fn lane(builder: &Builder, tuning: &Tuning) -> Result<FredLane, ConnectError> {
     let fail = |e: Error| ConnectError(e.to_string());
     let client = builder.build().map_err(fail)?;
     let limit = tuning.connection_timeout * 4 + tuning.command_timeout;
@@ -96,10 +96,10 @@ async fn lane(builder: &Builder, tuning: &Tuning) -> Result<Lane, ConnectError> 
     };
     let quick = client.with_options(&Options { fail_fast: true, ..Options::default() });
     let faults = Mutex::new(Faults { said: client.error_rx(), told: None });
-    Ok(Lane { client, quick, task, faults })
+    Ok(FredLane { client, quick, task, faults })
 }
 
-impl Lane {
+impl FredLane {
     /// After an error. Some errors of a redirection end the library's connection task: start
     /// another one.
     fn revive(&self) {

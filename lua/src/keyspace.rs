@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 /// What a command answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reply {
+pub enum CommandReply {
     /// Nothing (false in Lua).
     Nil,
     /// OK.
@@ -19,7 +19,7 @@ pub enum Reply {
     /// A string.
     Bulk(Bytes),
     /// An array.
-    Array(Vec<Reply>),
+    Array(Vec<CommandReply>),
 }
 
 /// A hash that remembers the order of its fields.
@@ -68,7 +68,7 @@ enum Data {
 
 /// A key's value and when it dies (ms of the clock).
 #[derive(Debug, Clone)]
-pub struct Item {
+pub struct StoredItem {
     data: Data,
     dies_ms: Option<u64>,
 }
@@ -76,13 +76,13 @@ pub struct Item {
 /// All keys of a stripe.
 #[derive(Debug, Default)]
 pub struct Keyspace {
-    items: HashMap<Bytes, Item>,
+    items: HashMap<Bytes, StoredItem>,
     now_ms: u64,
     writes: u64,
     primary: u64,
 }
 
-type Answer = Result<Reply, String>;
+type CommandResult = Result<CommandReply, String>;
 
 /// The commands that a replica gets.
 const WRITES: [&[u8]; 8] =
@@ -90,16 +90,16 @@ const WRITES: [&[u8]; 8] =
 
 impl Keyspace {
     /// Runs one command at `now_ms`.
-    pub fn call(&mut self, now_ms: u64, args: &[&[u8]]) -> Answer {
+    pub fn call(&mut self, now_ms: u64, args: &[&[u8]]) -> CommandResult {
         self.now_ms = now_ms;
         let (name, rest) = args.split_first().ok_or("ERR no command")?;
         if *name == b"TIME" {
-            let text = |n: u64| Reply::Bulk(n.to_string().into());
-            return Ok(Reply::Array(vec![text(now_ms / 1000), text(now_ms % 1000 * 1000)]));
+            let text = |n: u64| CommandReply::Bulk(n.to_string().into());
+            return Ok(CommandReply::Array(vec![text(now_ms / 1000), text(now_ms % 1000 * 1000)]));
         }
         if *name == b"INFO" {
             let text = format!("role:master\r\nmaster_replid:{:040x}\r\n", self.primary);
-            return Ok(Reply::Bulk(text.into()));
+            return Ok(CommandReply::Bulk(text.into()));
         }
         let (key, rest) = rest.split_first().ok_or("ERR wrong number of arguments")?;
         self.bury(key);
@@ -109,15 +109,15 @@ impl Keyspace {
             b"HGET" => self.hash(key).map(|h| bulk(h.and_then(|h| h.get(one(rest))))),
             b"HSET" => self.hset(key, rest),
             b"HDEL" => self.hdel(key, rest),
-            b"HLEN" => Ok(Reply::Int(self.hash(key)?.map_or(0, |h| h.fields.len() as i64))),
+            b"HLEN" => Ok(CommandReply::Int(self.hash(key)?.map_or(0, |h| h.fields.len() as i64))),
             b"HKEYS" => self.list(key, |f, _| f.clone()),
             b"HVALS" => self.list(key, |_, v| v.clone()),
             b"HINCRBY" => self.hincrby(key, rest),
             b"HSCAN" => self.hscan(key, rest),
             b"GET" => self.get(key),
             b"SET" => Ok(self.set(key, one(rest))),
-            b"EXISTS" => Ok(Reply::Int(i64::from(self.items.contains_key(*key)))),
-            b"UNLINK" => Ok(Reply::Int(self.unlink(key, rest))),
+            b"EXISTS" => Ok(CommandReply::Int(i64::from(self.items.contains_key(*key)))),
+            b"UNLINK" => Ok(CommandReply::Int(self.unlink(key, rest))),
             b"RENAME" => self.rename(key, one(rest)),
             b"EXPIRE" => self.expire(key, one(rest)),
             b"PERSIST" => Ok(self.persist(key)),
@@ -141,13 +141,13 @@ impl Keyspace {
     }
 
     /// Copies the keys that start with `prefix`.
-    pub fn copy(&self, prefix: &[u8]) -> Vec<(Bytes, Item)> {
+    pub fn copy(&self, prefix: &[u8]) -> Vec<(Bytes, StoredItem)> {
         let mine = self.items.iter().filter(|(key, _)| key.starts_with(prefix));
         mine.map(|(key, item)| (key.clone(), item.clone())).collect()
     }
 
     /// Puts copied keys in place of all keys that start with `prefix`.
-    pub fn paste(&mut self, prefix: &[u8], items: &[(Bytes, Item)]) {
+    pub fn paste(&mut self, prefix: &[u8], items: &[(Bytes, StoredItem)]) {
         self.remove_if(|key| key.starts_with(prefix));
         self.items.extend(items.iter().cloned());
     }
@@ -161,7 +161,7 @@ impl Keyspace {
     }
 
     fn bury(&mut self, key: &[u8]) {
-        let dead = |i: &Item| i.dies_ms.is_some_and(|at| at <= self.now_ms);
+        let dead = |i: &StoredItem| i.dies_ms.is_some_and(|at| at <= self.now_ms);
         if self.items.get(key).is_some_and(dead) {
             self.items.remove(key);
         }
@@ -177,7 +177,7 @@ impl Keyspace {
 
     fn hash_mut(&mut self, key: &[u8]) -> Result<&mut Hash, String> {
         if !self.items.contains_key(key) {
-            let item = Item { data: Data::Hash(Hash::default()), dies_ms: None };
+            let item = StoredItem { data: Data::Hash(Hash::default()), dies_ms: None };
             self.items.insert(Bytes::copy_from_slice(key), item);
         }
         match self.items.get_mut(key).map(|i| &mut i.data) {
@@ -186,50 +186,51 @@ impl Keyspace {
         }
     }
 
-    fn hmget(&self, key: &[u8], fields: &[&[u8]]) -> Answer {
+    fn hmget(&self, key: &[u8], fields: &[&[u8]]) -> CommandResult {
         let hash = self.hash(key)?;
         let one = |f: &&[u8]| bulk(hash.and_then(|h| h.get(f)));
-        Ok(Reply::Array(fields.iter().map(one).collect()))
+        Ok(CommandReply::Array(fields.iter().map(one).collect()))
     }
 
-    fn hset(&mut self, key: &[u8], pairs: &[&[u8]]) -> Answer {
+    fn hset(&mut self, key: &[u8], pairs: &[&[u8]]) -> CommandResult {
         if pairs.is_empty() || !pairs.len().is_multiple_of(2) {
             return Err("ERR wrong number of arguments for HSET".to_owned());
         }
         let hash = self.hash_mut(key)?;
         let new = pairs.chunks(2).filter(|p| hash.set(p[0], Bytes::copy_from_slice(p[1]))).count();
-        Ok(Reply::Int(new as i64))
+        Ok(CommandReply::Int(new as i64))
     }
 
-    fn hdel(&mut self, key: &[u8], fields: &[&[u8]]) -> Answer {
+    fn hdel(&mut self, key: &[u8], fields: &[&[u8]]) -> CommandResult {
         if self.hash(key)?.is_none() {
-            return Ok(Reply::Int(0));
+            return Ok(CommandReply::Int(0));
         }
         let hash = self.hash_mut(key)?;
         let gone = fields.iter().filter(|f| hash.remove(f)).count();
         if hash.fields.is_empty() {
             self.items.remove(key);
         }
-        Ok(Reply::Int(gone as i64))
+        Ok(CommandReply::Int(gone as i64))
     }
 
-    fn list(&self, key: &[u8], pick: impl Fn(&Bytes, &Bytes) -> Bytes) -> Answer {
+    fn list(&self, key: &[u8], pick: impl Fn(&Bytes, &Bytes) -> Bytes) -> CommandResult {
         let hash = self.hash(key)?;
-        let all = hash.into_iter().flat_map(Hash::iter).map(|(f, v)| Reply::Bulk(pick(f, v)));
-        Ok(Reply::Array(all.collect()))
+        let all =
+            hash.into_iter().flat_map(Hash::iter).map(|(f, v)| CommandReply::Bulk(pick(f, v)));
+        Ok(CommandReply::Array(all.collect()))
     }
 
-    fn hincrby(&mut self, key: &[u8], args: &[&[u8]]) -> Answer {
+    fn hincrby(&mut self, key: &[u8], args: &[&[u8]]) -> CommandResult {
         let [field, by] = args else {
             return Err("ERR wrong number of arguments".to_owned());
         };
         let old = self.hash(key)?.and_then(|h| h.get(field)).map_or(Ok(0), |v| integer(v))?;
         let new = old + integer(by)?;
         self.hash_mut(key)?.set(field, new.to_string().into());
-        Ok(Reply::Int(new))
+        Ok(CommandReply::Int(new))
     }
 
-    fn hscan(&self, key: &[u8], args: &[&[u8]]) -> Answer {
+    fn hscan(&self, key: &[u8], args: &[&[u8]]) -> CommandResult {
         let [cursor, b"COUNT", count] = args else {
             return Err("ERR syntax error".to_owned());
         };
@@ -238,7 +239,7 @@ impl Keyspace {
         if let Some(hash) = self.hash(key)? {
             let mut page = hash.order.range(cursor + 1..);
             for (at, field) in page.by_ref().take(count) {
-                found.push(Reply::Bulk(field.clone()));
+                found.push(CommandReply::Bulk(field.clone()));
                 found.push(bulk(hash.get(field)));
                 next = *at;
             }
@@ -246,21 +247,24 @@ impl Keyspace {
                 next = 0;
             }
         }
-        Ok(Reply::Array(vec![Reply::Bulk(next.to_string().into()), Reply::Array(found)]))
+        Ok(CommandReply::Array(vec![
+            CommandReply::Bulk(next.to_string().into()),
+            CommandReply::Array(found),
+        ]))
     }
 
-    fn get(&self, key: &[u8]) -> Answer {
+    fn get(&self, key: &[u8]) -> CommandResult {
         match self.items.get(key).map(|i| &i.data) {
-            None => Ok(Reply::Nil),
-            Some(Data::Text(t)) => Ok(Reply::Bulk(t.clone())),
+            None => Ok(CommandReply::Nil),
+            Some(Data::Text(t)) => Ok(CommandReply::Bulk(t.clone())),
             Some(Data::Hash(_)) => Err(wrong_type()),
         }
     }
 
-    fn set(&mut self, key: &[u8], value: &[u8]) -> Reply {
+    fn set(&mut self, key: &[u8], value: &[u8]) -> CommandReply {
         let data = Data::Text(Bytes::copy_from_slice(value));
-        self.items.insert(Bytes::copy_from_slice(key), Item { data, dies_ms: None });
-        Reply::Ok
+        self.items.insert(Bytes::copy_from_slice(key), StoredItem { data, dies_ms: None });
+        CommandReply::Ok
     }
 
     fn unlink(&mut self, first: &[u8], rest: &[&[u8]]) -> i64 {
@@ -268,21 +272,21 @@ impl Keyspace {
         all.filter(|key| self.items.remove(**key).is_some()).count() as i64
     }
 
-    fn rename(&mut self, from: &[u8], to: &[u8]) -> Answer {
+    fn rename(&mut self, from: &[u8], to: &[u8]) -> CommandResult {
         let item = self.items.remove(from).ok_or("ERR no such key")?;
         self.items.insert(Bytes::copy_from_slice(to), item);
-        Ok(Reply::Ok)
+        Ok(CommandReply::Ok)
     }
 
-    fn expire(&mut self, key: &[u8], seconds: &[u8]) -> Answer {
+    fn expire(&mut self, key: &[u8], seconds: &[u8]) -> CommandResult {
         let at = self.now_ms.saturating_add_signed(integer(seconds)?.saturating_mul(1000));
         let item = self.items.get_mut(key);
-        Ok(Reply::Int(i64::from(item.map(|i| i.dies_ms = Some(at)).is_some())))
+        Ok(CommandReply::Int(i64::from(item.map(|i| i.dies_ms = Some(at)).is_some())))
     }
 
-    fn persist(&mut self, key: &[u8]) -> Reply {
+    fn persist(&mut self, key: &[u8]) -> CommandReply {
         let had = self.items.get_mut(key).and_then(|i| i.dies_ms.take());
-        Reply::Int(i64::from(had.is_some()))
+        CommandReply::Int(i64::from(had.is_some()))
     }
 }
 
@@ -290,8 +294,8 @@ fn one<'a>(args: &[&'a [u8]]) -> &'a [u8] {
     args.first().copied().unwrap_or_default()
 }
 
-fn bulk(value: Option<&Bytes>) -> Reply {
-    value.map_or(Reply::Nil, |v| Reply::Bulk(v.clone()))
+fn bulk(value: Option<&Bytes>) -> CommandReply {
+    value.map_or(CommandReply::Nil, |v| CommandReply::Bulk(v.clone()))
 }
 
 fn integer(bytes: &[u8]) -> Result<i64, String> {

@@ -34,7 +34,7 @@ const REDIRECTIONS: u32 = 5;
 #[derive(Clone)]
 pub struct RedisRs {
     access: Access,
-    line: Arc<Mutex<Line>>,
+    line: Arc<Mutex<NodeLine>>,
     hashes: Arc<Vec<String>>,
 }
 
@@ -44,7 +44,7 @@ impl std::fmt::Debug for RedisRs {
     }
 }
 
-struct Line {
+struct NodeLine {
     connection: Option<ClusterConnection>,
     /// Counts the connections, so that an old failure does not drop a new connection.
     number: u64,
@@ -55,7 +55,7 @@ struct Line {
 /// Connects to the cluster that `cfg.nodes` (`host:port`) belong to.
 pub async fn connect(cfg: &CellsConfig) -> Result<Engine<RedisRs>, ConnectError> {
     let hash = |s: &&Script| redis::Script::new(s.source).get_hash().to_owned();
-    let line = Line { connection: None, number: 0, opened: None };
+    let line = NodeLine { connection: None, number: 0, opened: None };
     let runner = RedisRs {
         access: Access::of(cfg)?,
         line: Arc::new(Mutex::new(line)),

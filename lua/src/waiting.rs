@@ -36,7 +36,7 @@ const LOOK: Duration = Duration::from_millis(500);
 const SLOTS: usize = 16_384;
 
 /// Connections to the primaries of one cluster.
-pub(crate) struct Waiting {
+pub(crate) struct WaitClient {
     access: Access,
     tuning: Tuning,
     hashes: Arc<Vec<String>>,
@@ -61,9 +61,9 @@ struct Node {
 }
 
 /// The node's word on a script that did not run to an answer.
-struct Refused(String);
+struct WaitRefused(String);
 
-impl Waiting {
+impl WaitClient {
     pub fn new(access: Access, tuning: &Tuning, hashes: Arc<Vec<String>>) -> Self {
         let (map, looked) = (Mutex::default(), tokio::sync::Mutex::new(None));
         Self { access, tuning: tuning.clone(), hashes, map, looked }
@@ -76,7 +76,7 @@ impl Waiting {
         let (mut source, mut asking) = (false, false);
         for _ in 0..=REDIRECTIONS {
             let pipeline = self.pipeline(call, source, asking, wait);
-            let (Refused(text), from) = match self.attempt(cell, &node, &pipeline, wait).await {
+            let (WaitRefused(text), from) = match self.attempt(cell, &node, &pipeline, wait).await {
                 Ok(Ok((answer, have))) => {
                     let answer = value(answer).map_err(|t| CellError::Broken(cell.clone(), t))?;
                     return Ok((answer, have >= i64::from(wait.replicas)));
@@ -130,7 +130,7 @@ impl Waiting {
         node: &Node,
         pipeline: &Pipeline,
         wait: Wait,
-    ) -> CellResult<Result<(Reply, i64), Refused>> {
+    ) -> CellResult<Result<(Reply, i64), WaitRefused>> {
         let unsent = |text: String| CellError::NotSent(cell.clone(), text);
         let limit = self.tuning.command_timeout;
         let Ok(Ok(_place)) = timeout(limit, node.places.acquire()).await else {
@@ -154,7 +154,7 @@ impl Waiting {
         node.idle.lock().push(line);
         Ok(match script {
             Reply::ServerError(e) => {
-                Err(Refused(format!("{} {}", e.code(), e.details().unwrap_or_default())))
+                Err(WaitRefused(format!("{} {}", e.code(), e.details().unwrap_or_default())))
             }
             // A node that became a replica meanwhile answers WAIT with an error: nobody vouches.
             answer => Ok((answer, if let Reply::Int(have) = waited { have } else { 0 })),

@@ -14,7 +14,7 @@ use crate::down::down;
 use crate::metrics;
 use crate::metrics::METRICS;
 use crate::quiet::Quiet;
-use crate::repair::Repair;
+use crate::repair::Mend;
 
 /// A cell as it was found, and its drift.
 type Looked = Result<(Compared, Vec<Drift>), OperateError>;
@@ -28,17 +28,17 @@ pub(crate) struct How {
 }
 
 /// The step.
-pub(crate) struct Look {
+pub(crate) struct LookAt {
     pub cells: Arc<dyn Cells>,
     pub follow: Follow,
     pub compare: Arc<Compare>,
     pub quiet: Arc<Quiet>,
-    pub repair: Arc<Repair>,
+    pub repair: Arc<Mend>,
     /// Cells worked on at once.
     pub parallel: usize,
 }
 
-impl Look {
+impl LookAt {
     /// Some cells, each compared and repaired.
     pub async fn run(&self, cells: &[CellId], how: How) -> Vec<(CellId, Looked)> {
         let look = |cell: CellId| async move {

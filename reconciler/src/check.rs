@@ -58,7 +58,7 @@ impl Compare {
             Some(t) if t.seq == head.seq => Some(t),
             _ => self.ledger.at(cell, head.seq).await.map_err(down)?,
         };
-        let mut compared = judge(view, at_w, &Row { head, folded, last });
+        let mut compared = judge(view, at_w, &RowRead { head, folded, last });
         if must_be_proven(compared.kind) {
             compared = self.proven(cell, view).await?;
         }
@@ -78,7 +78,7 @@ impl Compare {
         view: Option<CellView>,
     ) -> Result<Compared, OperateError> {
         let proven = self.locked(cell, view.map_or(0, |v| v.totals.seq)).await?;
-        let compared = judge(view, view.and(proven.at), &Row::proven(&proven));
+        let compared = judge(view, view.and(proven.at), &RowRead::proven(&proven));
         if !must_be_proven(compared.kind) {
             tracing::warn!(%cell, "reads are behind the database that locks: is a replica asked?");
         }
@@ -88,7 +88,7 @@ impl Compare {
     /// The cell row, and whether it is what its ledger says, which ends with it.
     pub async fn locked_row(&self, cell: &CellId) -> Result<(Totals, bool), OperateError> {
         let proven = self.locked(cell, 0).await?;
-        Ok((proven.head, Row::proven(&proven).is_sound()))
+        Ok((proven.head, RowRead::proven(&proven).is_sound()))
     }
 
     async fn locked(&self, cell: &CellId, seq: u64) -> Result<Proven, OperateError> {
@@ -152,7 +152,7 @@ impl Compare {
 }
 
 /// A cell row, and what the ledger says of it.
-struct Row {
+struct RowRead {
     head: Totals,
     /// The ledger at the row's position.
     folded: Option<Totals>,
@@ -160,7 +160,7 @@ struct Row {
     last: Option<Totals>,
 }
 
-impl Row {
+impl RowRead {
     fn proven(p: &Proven) -> Self {
         Self { head: p.head, folded: p.folded, last: Some(p.last) }
     }
@@ -172,7 +172,7 @@ impl Row {
 }
 
 /// What reads say.
-fn judge(view: Option<CellView>, at_w: Option<Totals>, row: &Row) -> Compared {
+fn judge(view: Option<CellView>, at_w: Option<Totals>, row: &RowRead) -> Compared {
     let (head, row_is_sound) = (row.head, row.is_sound());
     let kind = match &view {
         _ if !row_is_sound => Some(DriftKind::Ledger),

@@ -24,7 +24,7 @@ const SHORTEST: Duration = Duration::from_millis(50);
 
 /// How it stands with one database.
 #[derive(Debug, Default)]
-struct One {
+struct DatabaseStanding {
     /// Rounds without progress, since the last one with.
     fruitless: u32,
     /// The same, since the lease was taken.
@@ -35,13 +35,13 @@ struct One {
 
 /// How it stands with each database.
 #[derive(Debug, Default)]
-pub(crate) struct Standing {
+pub(crate) struct LeaseStanding {
     most: u32,
     rounds: u64,
-    dbs: BTreeMap<u16, One>,
+    dbs: BTreeMap<u16, DatabaseStanding>,
 }
 
-impl Standing {
+impl LeaseStanding {
     /// Gives up after this many rounds.
     pub fn new(most: u32) -> Self {
         Self { most, ..Self::default() }
@@ -59,7 +59,7 @@ impl Standing {
     pub fn led(&mut self, db: u16, progress: bool) -> bool {
         let one = self.dbs.entry(db).or_default();
         if progress {
-            *one = One::default();
+            *one = DatabaseStanding::default();
             return false;
         }
         (one.fruitless, one.term) = (one.fruitless + 1, one.term + 1);
@@ -74,7 +74,7 @@ impl Standing {
     pub fn other(&mut self, db: u16, able: bool) {
         let one = self.dbs.entry(db).or_default();
         let fruitless = if able { 0 } else { one.fruitless + 1 };
-        *one = One { fruitless, ..One::default() };
+        *one = DatabaseStanding { fruitless, ..DatabaseStanding::default() };
     }
 
     /// Nobody knows who has the lease.
@@ -94,7 +94,7 @@ impl Standing {
 }
 
 /// What is kept while a long work goes on.
-pub(crate) enum Claim<'a> {
+pub(crate) enum KeptClaim<'a> {
     /// A lease.
     Lease(&'a str),
     /// A ticket in these cells.
@@ -119,7 +119,7 @@ pub(crate) struct Lead {
     /// This process, for leases.
     pub holder: String,
     pub lease: Duration,
-    pub standing: Mutex<Standing>,
+    pub standing: Mutex<LeaseStanding>,
 }
 
 impl Lead {
@@ -164,7 +164,7 @@ impl Lead {
 
     /// Does a work and renews a claim meanwhile. Losing it changes nothing: leases only spread
     /// the work, and a load compares its ticket.
-    pub async fn holding<T>(&self, claim: Claim<'_>, work: impl Future<Output = T>) -> T {
+    pub async fn holding<T>(&self, claim: KeptClaim<'_>, work: impl Future<Output = T>) -> T {
         let over = Notify::new();
         let work = async {
             let done = work.await;
@@ -184,13 +184,13 @@ impl Lead {
         tokio::join!(work, renewals).0
     }
 
-    async fn renew(&self, claim: &Claim<'_>) {
+    async fn renew(&self, claim: &KeptClaim<'_>) {
         match claim {
-            Claim::Lease(name) => {
+            KeptClaim::Lease(name) => {
                 let renewed = self.marks.lease(name, &self.holder, self.lease_ms()).await;
                 tracing::trace!(?renewed, name, "a lease is renewed");
             }
-            Claim::Ticket(cells, ticket) => {
+            KeptClaim::Ticket(cells, ticket) => {
                 for cell in *cells {
                     let renewed = self.cells.take_ticket(cell, ticket, None).await;
                     tracing::trace!(?renewed, %cell, "a ticket is renewed");
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_lease_without_progress_is_given_up_and_others_are_let_ask() {
-        let mut s = Standing::new(3);
+        let mut s = LeaseStanding::new(3);
         assert!(!s.is_ready(), "nothing was done yet");
         s.round();
         assert!(s.may_ask(0) && s.is_ready());

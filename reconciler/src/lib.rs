@@ -43,7 +43,7 @@ use down::down;
 use pass::Passes;
 use steps::Steps;
 
-pub use settings::{ReconcilerConfig, Settings};
+pub use settings::{ReconcilerConfig, ReconcilerSettings};
 
 /// What the reconciler counts, for the recorder and for `docs/metrics.md`.
 pub const METRICS: &[runtime::meter::Described] = metrics::ReconcilerMetrics::DESCRIBED;
@@ -58,7 +58,7 @@ pub struct Reconciler {
 
 impl Reconciler {
     /// Over its ports.
-    pub fn new(ports: &ReconcilerPorts, settings: &Settings) -> Arc<Self> {
+    pub fn new(ports: &ReconcilerPorts, settings: &ReconcilerSettings) -> Arc<Self> {
         let steps = Arc::new(Steps::over(ports, settings));
         Arc::new(Self {
             passes: Passes::new(steps.clone()),

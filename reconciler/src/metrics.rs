@@ -6,7 +6,7 @@ use domain::drift::{DriftKind, Repair};
 
 /// A part of a cell's units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum UnitsPart {
     /// What was put in.
     Supply,
     /// What is sold.
@@ -17,13 +17,13 @@ pub(crate) enum Part {
     Available,
 }
 
-impl Part {
+impl UnitsPart {
     fn as_str(self) -> &'static str {
         match self {
-            Part::Supply => "supply",
-            Part::Net => "net",
-            Part::Held => "held",
-            Part::Available => "available",
+            UnitsPart::Supply => "supply",
+            UnitsPart::Net => "net",
+            UnitsPart::Held => "held",
+            UnitsPart::Available => "available",
         }
     }
 }
@@ -57,7 +57,7 @@ runtime::metrics! {
         /// Cells whose view is not the ledger's
         cells_diverged: Gauge "sluicegate_cells_diverged",
         /// Units of the cells of this process's last pass, by state
-        units: Gauge "sluicegate_units" by state: Part = Part::as_str,
+        units: Gauge "sluicegate_units" by state: UnitsPart = UnitsPart::as_str,
         /// Ledger entries that the furthest view is behind its ledger
         watermark_lag: Gauge "sluicegate_watermark_lag_entries",
     }

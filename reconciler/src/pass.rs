@@ -12,7 +12,7 @@ use view::HoldStatus;
 
 use crate::cell::{How, is_built};
 use crate::horizon::Horizon;
-use crate::lead::{Claim, Turn, lease_of};
+use crate::lead::{KeptClaim, Turn, lease_of};
 use crate::metrics::{self, METRICS};
 use crate::rebuild::Built;
 use crate::steps::{CELLS, Steps};
@@ -69,7 +69,7 @@ impl Passes {
                 Turn::Mine => {
                     let lease = lease_of(db);
                     let pass = self.database(db, round, &mut units);
-                    let seen = lead.holding(Claim::Lease(&lease), pass).await;
+                    let seen = lead.holding(KeptClaim::Lease(&lease), pass).await;
                     status.add(&seen.status);
                     missing.extend(seen.missing);
                     led.push((db, lease, seen.whole));
@@ -83,7 +83,7 @@ impl Passes {
         }
         let mut build = self.build_missing(missing).boxed();
         for (_, lease, _) in &led {
-            build = lead.holding(Claim::Lease(lease), build).boxed();
+            build = lead.holding(KeptClaim::Lease(lease), build).boxed();
         }
         build.await;
         for (db, _, whole) in led {

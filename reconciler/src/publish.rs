@@ -12,13 +12,13 @@ use view::{OperateError, PublishTimes};
 use crate::down::down;
 
 /// The step.
-pub(crate) struct Publish {
+pub(crate) struct Republish {
     pub log: Arc<dyn OrderLog>,
     pub identity: Identity,
     pub times: PublishTimes,
 }
 
-impl Publish {
+impl Republish {
     /// Where the frames of an order belong.
     pub fn home(&self, payload: &Payload) -> Partition {
         let partitions = self.log.partitions();

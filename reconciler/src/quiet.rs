@@ -28,7 +28,7 @@ const NAMED: u64 = 250_000;
 /// Buyers, or holds, in memory at once; where more crowd into the parts that were picked, the cell
 /// is left for later.
 const CROWD: usize = 2 * NAMED as usize;
-/// Wrong buyers that one mend sets right; the next pass goes on.
+/// QuietDrift buyers that one mend sets right; the next pass goes on.
 const MOST_WRONG: usize = 50_000;
 /// Tries to find the cell standing still; one, where it has more entries and holds than these.
 const TRIES: usize = 5;
@@ -36,7 +36,7 @@ const LARGE: u64 = 100_000;
 
 /// What a scan of a cell that stood still found wrong.
 #[derive(Debug, Default)]
-pub(crate) struct Wrong {
+pub(crate) struct QuietDrift {
     /// Lines of the report.
     pub drift: Vec<Drift>,
     /// Buyers whose b is wrong, the first of them.
@@ -114,7 +114,7 @@ pub(crate) struct Quiet {
 
 impl Quiet {
     /// Compares held and b; `None` when the cell never stood still, or is too large.
-    pub async fn run(&self, cell: &CellId) -> Result<Option<Wrong>, OperateError> {
+    pub async fn run(&self, cell: &CellId) -> Result<Option<QuietDrift>, OperateError> {
         for tried in 0..TRIES {
             let Some(before) = self.cells.snapshot(cell).await.map_err(down)? else {
                 return Ok(None);
@@ -142,7 +142,7 @@ impl Quiet {
         &self,
         cell: &CellId,
         before: &CellView,
-    ) -> Result<Option<Wrong>, OperateError> {
+    ) -> Result<Option<QuietDrift>, OperateError> {
         // Without a limit b only marks who has bought; there is nothing to compare.
         let mut sketch = (self.limited(cell).await? == Some(true)).then(Sketch::new);
         let (mut count, mut units) = (0, 0);
@@ -161,7 +161,7 @@ impl Quiet {
         if count != before.holds || !self.stood_still(cell, before).await? {
             return Ok(None);
         }
-        let mut wrong = Wrong::default();
+        let mut wrong = QuietDrift::default();
         if units != before.held {
             wrong.held(cell, before.held, Sum { count, units });
         }
@@ -192,7 +192,7 @@ impl Quiet {
         cell: &CellId,
         before: &CellView,
         picked: &Picked,
-        wrong: &mut Wrong,
+        wrong: &mut QuietDrift,
     ) -> Result<bool, OperateError> {
         let _alone = self.large.lock().await;
         let mut holds = BTreeMap::new();
@@ -251,7 +251,7 @@ struct Sum {
     units: i64,
 }
 
-impl Wrong {
+impl QuietDrift {
     fn held(&mut self, cell: &CellId, in_redis: i64, holds: Sum) {
         let ledger = format!("{} holds of {} units", holds.count, holds.units);
         self.drift.push(line(cell, DriftKind::Held, ledger, format!("held {in_redis}")));

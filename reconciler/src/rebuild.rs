@@ -26,10 +26,10 @@ use view::{Follow, Followed, OperateError};
 
 use crate::check::Compare;
 use crate::down::down;
-use crate::lead::{Claim, Lead};
+use crate::lead::{KeptClaim, Lead};
 use crate::quiet::Quiet;
 use crate::relay::Relay;
-use crate::repair::{Repair, pause_lease};
+use crate::repair::{Mend, pause_lease};
 
 /// How long a barrier may take; then the next pass starts over.
 const BARRIER: Duration = Duration::from_secs(120);
@@ -61,7 +61,7 @@ pub(crate) struct Build {
     pub follow: Follow,
     pub compare: Arc<Compare>,
     pub quiet: Arc<Quiet>,
-    pub repair: Arc<Repair>,
+    pub repair: Arc<Mend>,
     pub relay: Arc<Relay>,
     pub lead: Arc<Lead>,
     pub identity: Identity,
@@ -91,7 +91,7 @@ impl Build {
             return Ok(Built { cells: Vec::new(), elsewhere });
         }
         let build = self.behind_barrier(&ticketed, &ticket);
-        let built = self.lead.holding(Claim::Ticket(&ticketed, &ticket), build).await?;
+        let built = self.lead.holding(KeptClaim::Ticket(&ticketed, &ticket), build).await?;
         Ok(Built { cells: built, elsewhere })
     }
 

@@ -22,7 +22,7 @@ use view::{Follow, HoldStatus, OperateError};
 use crate::down::down;
 use crate::horizon::{Horizon, age};
 use crate::metrics::METRICS;
-use crate::publish::Publish;
+use crate::publish::Republish;
 use crate::relayed::{Dbs, Relayed};
 use crate::scan::Scan;
 
@@ -53,7 +53,7 @@ pub(crate) struct Relay {
     pub parked: Arc<dyn ParkedRead>,
     pub marks: Arc<dyn Marks>,
     pub follow: Follow,
-    pub publish: Arc<Publish>,
+    pub publish: Arc<Republish>,
     /// X.
     pub after: Duration,
     /// What this process published again; bounded, may be lost.

@@ -19,7 +19,7 @@ use crate::check::Compare;
 use crate::down::down;
 
 /// The step.
-pub(crate) struct Repair {
+pub(crate) struct Mend {
     pub cells: Arc<dyn Cells>,
     pub ledger: Arc<dyn LedgerRead>,
     pub entries: Arc<dyn LedgerWrite>,
@@ -32,7 +32,7 @@ pub(crate) struct Repair {
     pub holder: String,
 }
 
-impl Repair {
+impl Mend {
     fn fresh_id(&self, cell: &CellId, kind: &str) -> EntryId {
         let unique = format!("{}.{}", cell.bucket, self.unique.next());
         self.identity.request_id(&cell.offer, kind, &unique)

@@ -24,7 +24,7 @@ use view::{Drift, Follow, OperateError, Report};
 use crate::down::down;
 use crate::metrics;
 use crate::metrics::METRICS;
-use crate::publish::Publish;
+use crate::publish::Republish;
 
 /// Pages of a scheduled pass over a database.
 const PAGES: usize = 2;
@@ -39,7 +39,7 @@ pub(crate) struct Which<'a> {
 }
 
 /// Rows of a cell that have the same fault.
-type Found = BTreeMap<(CellId, DriftKind), Vec<KeptRow>>;
+type RowFaults = BTreeMap<(CellId, DriftKind), Vec<KeptRow>>;
 
 /// The step.
 pub(crate) struct Rows {
@@ -48,7 +48,7 @@ pub(crate) struct Rows {
     pub entries: Arc<dyn LedgerWrite>,
     pub marks: Arc<dyn Marks>,
     pub follow: Follow,
-    pub publish: Arc<Publish>,
+    pub publish: Arc<Republish>,
     /// Releases of a dead row may take as long (Y).
     pub settle: Duration,
     /// How far the rows of each database were looked at; may be lost.
@@ -58,7 +58,7 @@ pub(crate) struct Rows {
 }
 
 /// A page of rows that was looked at.
-struct Page {
+struct RowsSeen {
     rows: u64,
     drift: Vec<Drift>,
     next: Option<OrderId>,
@@ -107,14 +107,14 @@ impl Rows {
         db: u16,
         after: Option<OrderId>,
         which: Which<'_>,
-    ) -> Result<Page, OperateError> {
+    ) -> Result<RowsSeen, OperateError> {
         let page = self.orders.kept_rows(db, after, MAX_ORDERS as u64).await.map_err(down)?;
         let wanted =
             |r: &KeptRow| which.offer.is_none_or(|o| r.cells.iter().any(|c| c.offer == *o));
         let rows: Vec<KeptRow> = page.rows.into_iter().filter(wanted).collect();
         let looked = rows.len() as u64;
         let traces = self.traces(&rows).await?;
-        let mut found = Found::new();
+        let mut found = RowFaults::new();
         for row in rows {
             if let Some(kind) = fault(&row, &traces)
                 && let Some(cell) = row.cells.first().cloned()
@@ -126,7 +126,7 @@ impl Rows {
         for ((cell, kind), rows) in found {
             drift.extend(self.tell(cell, kind, rows, which.dry_run).await?);
         }
-        Ok(Page { rows: looked, drift, next: page.next })
+        Ok(RowsSeen { rows: looked, drift, next: page.next })
     }
 
     /// What the ledgers say of these rows' lines. The rows were read before: their verdicts, which

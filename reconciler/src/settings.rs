@@ -31,7 +31,7 @@ runtime::section! {
 
 /// What a reconciler needs to know besides its ports.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct ReconcilerSettings {
     /// Between two passes.
     pub interval: Duration,
     /// X.
@@ -52,7 +52,7 @@ pub struct Settings {
     pub publish: PublishTimes,
 }
 
-impl Settings {
+impl ReconcilerSettings {
     /// What the configuration says, and how long a gate may take to publish a hold.
     pub fn new(c: &ReconcilerConfig, publish: PublishTimes) -> Self {
         Self {

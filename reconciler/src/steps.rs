@@ -7,19 +7,19 @@ use parking_lot::Mutex;
 use store::LedgerRead;
 use view::{Follow, ReconcilerPorts};
 
-use crate::cell::Look;
+use crate::cell::LookAt;
 use crate::check::Compare;
 use crate::horizon::Horizons;
-use crate::lead::{Lead, Standing};
-use crate::publish::Publish;
+use crate::lead::{Lead, LeaseStanding};
+use crate::publish::Republish;
 use crate::quiet::Quiet;
 use crate::rebuild::Build;
 use crate::relay::Relay;
 use crate::relayed::Relayed;
-use crate::repair::Repair;
+use crate::repair::Mend;
 use crate::rows::Rows;
 use crate::scan::Scan;
-use crate::settings::Settings;
+use crate::settings::ReconcilerSettings;
 use crate::sweep::Sweep;
 
 /// Cells of one page.
@@ -31,7 +31,7 @@ pub(crate) struct Steps {
     pub ledger: Arc<dyn LedgerRead>,
     pub lead: Arc<Lead>,
     pub horizons: Horizons,
-    pub look: Look,
+    pub look: LookAt,
     pub relay: Arc<Relay>,
     pub sweep: Sweep,
     pub rows: Rows,
@@ -40,7 +40,7 @@ pub(crate) struct Steps {
 
 impl Steps {
     /// Each gets the ports that it needs.
-    pub fn over(ports: &ReconcilerPorts, settings: &Settings) -> Self {
+    pub fn over(ports: &ReconcilerPorts, settings: &ReconcilerSettings) -> Self {
         let make = Make {
             p: ports.clone(),
             s: settings,
@@ -72,14 +72,14 @@ impl Steps {
 struct Below {
     compare: Arc<Compare>,
     quiet: Arc<Quiet>,
-    repair: Arc<Repair>,
+    repair: Arc<Mend>,
     relay: Arc<Relay>,
 }
 
 /// Makes the steps.
 struct Make<'a> {
     p: ReconcilerPorts,
-    s: &'a Settings,
+    s: &'a ReconcilerSettings,
     follow: Follow,
     /// This process, for leases.
     holder: String,
@@ -97,7 +97,7 @@ impl Make<'_> {
             cells: self.p.cells.clone(),
             holder: self.holder.clone(),
             lease: self.s.lease,
-            standing: Mutex::new(Standing::new(self.s.give_up_after)),
+            standing: Mutex::new(LeaseStanding::new(self.s.give_up_after)),
         }
     }
 
@@ -109,8 +109,8 @@ impl Make<'_> {
         }
     }
 
-    fn publish(&self) -> Publish {
-        Publish {
+    fn publish(&self) -> Republish {
+        Republish {
             log: self.p.log.clone(),
             identity: self.p.identity.clone(),
             times: self.s.publish,
@@ -137,8 +137,8 @@ impl Make<'_> {
         }
     }
 
-    fn repair(&self, compare: &Arc<Compare>) -> Repair {
-        Repair {
+    fn repair(&self, compare: &Arc<Compare>) -> Mend {
+        Mend {
             cells: self.p.cells.clone(),
             ledger: self.p.store.clone(),
             entries: self.p.store.clone(),
@@ -151,8 +151,8 @@ impl Make<'_> {
         }
     }
 
-    fn look(&self, compare: &Arc<Compare>, quiet: &Arc<Quiet>, repair: &Arc<Repair>) -> Look {
-        Look {
+    fn look(&self, compare: &Arc<Compare>, quiet: &Arc<Quiet>, repair: &Arc<Mend>) -> LookAt {
+        LookAt {
             cells: self.p.cells.clone(),
             follow: self.follow.clone(),
             compare: compare.clone(),
@@ -162,7 +162,7 @@ impl Make<'_> {
         }
     }
 
-    fn relay(&self, publish: &Arc<Publish>) -> Relay {
+    fn relay(&self, publish: &Arc<Republish>) -> Relay {
         Relay {
             cells: self.p.cells.clone(),
             scan: self.scan(),
@@ -177,7 +177,7 @@ impl Make<'_> {
         }
     }
 
-    fn sweep(&self, publish: &Arc<Publish>) -> Sweep {
+    fn sweep(&self, publish: &Arc<Republish>) -> Sweep {
         Sweep {
             ledger: self.p.store.clone(),
             entries: self.p.store.clone(),
@@ -190,7 +190,7 @@ impl Make<'_> {
         }
     }
 
-    fn rows(&self, publish: Arc<Publish>) -> Rows {
+    fn rows(&self, publish: Arc<Republish>) -> Rows {
         Rows {
             orders: self.p.store.clone(),
             ledger: self.p.store.clone(),

@@ -22,7 +22,7 @@ use view::{Follow, OperateError};
 use crate::down::down;
 use crate::horizon::Horizon;
 use crate::metrics::METRICS;
-use crate::publish::Publish;
+use crate::publish::Republish;
 
 /// No time of a range lies behind it.
 const FAR: u64 = u64::MAX >> 1;
@@ -59,7 +59,7 @@ pub(crate) struct Sweep {
     pub orders: Arc<dyn OrdersRead>,
     pub parked: Arc<dyn ParkedRead>,
     pub follow: Follow,
-    pub publish: Arc<Publish>,
+    pub publish: Arc<Republish>,
     /// Y.
     pub after: Duration,
     /// Ranges without rows whose time lies in the future, and when each was seen first.

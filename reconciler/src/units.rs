@@ -1,7 +1,7 @@
 //! What the cells of a pass hold together, from their views.
 
 use crate::check::Compared;
-use crate::metrics::{METRICS, Part};
+use crate::metrics::{METRICS, UnitsPart};
 
 /// The sums.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,10 +29,10 @@ impl Units {
     pub fn show(&self) {
         let Self { supply, net, held, available, lag } = *self;
         let parts = [
-            (Part::Supply, supply),
-            (Part::Net, net),
-            (Part::Held, held),
-            (Part::Available, available),
+            (UnitsPart::Supply, supply),
+            (UnitsPart::Net, net),
+            (UnitsPart::Held, held),
+            (UnitsPart::Available, available),
         ];
         for (part, units) in parts {
             METRICS.units.of(part).set(units as f64);

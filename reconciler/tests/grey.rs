@@ -9,14 +9,14 @@ use std::time::Duration;
 use common::{X, decided, finished_until, published, reconciler_with, start_writer};
 use domain::frame::{self, Item, Mode};
 use orderlog::port::Partition;
-use sluicegate_reconciler::{Reconciler, Settings};
+use sluicegate_reconciler::{Reconciler, ReconcilerSettings};
 use store::{Marks, Shards};
 use testkit::ports::{Fail, FaultyLog, FaultyStore, HandClock, START_MS, Seen, Site, until};
 use view::Reconcile;
 
 const HOUR: u64 = 3_600_000;
 
-fn long_lease(s: &mut Settings) {
+fn long_lease(s: &mut ReconcilerSettings) {
     s.lease = Duration::from_secs(60);
 }
 
@@ -128,7 +128,7 @@ async fn a_reconcilers_own_clock_decides_nothing() {
         site.clock.advance(5000);
         site.held("ada", "k", &cells[0]).await;
         let writer = runtime::Tasks::new();
-        let settings = writer::Settings {
+        let settings = writer::WriterSettings {
             batch_frames: 9,
             batch_orders: 99,
             patience: Duration::from_millis(20),

@@ -16,7 +16,7 @@ use domain::{Campaign, CampaignNo, CellId, HoldState, Identity, Line, Nonce, Off
 use domain::{Payload, Price};
 use orderlog::port::{OrderLog, Partition};
 use runtime::Tasks;
-use sluicegate_reconciler::{Reconciler, ReconcilerConfig, Settings};
+use sluicegate_reconciler::{Reconciler, ReconcilerConfig, ReconcilerSettings};
 use store::{CatalogWrite, Init};
 use testkit::memory::{MemoryLog, MemoryStore, PausedClock};
 use tokio::time::sleep;
@@ -161,7 +161,7 @@ async fn writers_that_lag_for_thirty_seconds_cost_no_second_barrier() {
     let (config, tasks) = (ReconcilerConfig::default(), Tasks::new());
     assert!(LAG >= 3 * Duration::from_millis(config.lease_ms));
     let reconciler = || {
-        let settings = Settings::new(&config, PUBLISH);
+        let settings = ReconcilerSettings::new(&config, PUBLISH);
         Reconciler::new(&shop.ports.reconciler(), &settings)
     };
     // Two on schedule, and an operator's, which no lease keeps away.

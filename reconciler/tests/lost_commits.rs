@@ -23,9 +23,9 @@ use writer::{Lost, Rewind, RewindError, Rewound};
 
 const HOUR: u64 = 3_600_000;
 
-fn settings() -> writer::Settings {
+fn settings() -> writer::WriterSettings {
     let patience = Duration::from_millis(20);
-    writer::Settings { batch_frames: 64, batch_orders: 512, patience, give_up_after: 50 }
+    writer::WriterSettings { batch_frames: 64, batch_orders: 512, patience, give_up_after: 50 }
 }
 
 async fn try_rewind(site: &Site, db: u16) -> Result<Rewound, RewindError> {

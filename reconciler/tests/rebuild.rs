@@ -91,7 +91,8 @@ async fn a_build_outlasts_its_lease_and_is_left_alone() {
         site.buy(&format!("b{n}"), "k", &cells[n % 2]).await;
     }
     site.cells.runner().wipe_all();
-    let short = |s: &mut sluicegate_reconciler::Settings| s.lease = Duration::from_millis(400);
+    let short =
+        |s: &mut sluicegate_reconciler::ReconcilerSettings| s.lease = Duration::from_millis(400);
     let a = common::reconciler_with(site.ports.clone(), short);
     let b = common::reconciler_with(site.ports.clone(), short);
     let desk = common::reconciler_with(site.ports.clone(), short);

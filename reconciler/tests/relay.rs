@@ -24,7 +24,7 @@ use writer::{Processed, Processor};
 fn processor(site: &Site) -> Processor {
     let patience = Duration::from_millis(1);
     let settings =
-        writer::Settings { batch_frames: 9, batch_orders: 99, patience, give_up_after: 9 };
+        writer::WriterSettings { batch_frames: 9, batch_orders: 99, patience, give_up_after: 9 };
     Processor::new(&site.ports.writer(), &settings)
 }
 

@@ -205,6 +205,41 @@ fn circles_are_found() {
     assert_eq!(into("std::fmt::Debug"), None);
 }
 
+/// What the API's bodies share with the nouns that they show.
+const SHOWN: [&str; 6] = ["Campaign", "Drift", "Offer", "Price", "Reconcile", "Report"];
+
+/// One word, one meaning: in the product a type's name is declared once. Entities of tables are
+/// called as their library wants it, and a body of the API as what it shows.
+#[test]
+fn a_types_name_has_one_meaning() {
+    let proof =
+        ["bench/", "xtask/", "crates/chaos", "crates/model", "crates/sim", "crates/testkit"];
+    let mut declared: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for s in rust_sources().iter().filter(|s| !s.is_test) {
+        if proof.iter().any(|p| s.path.starts_with(p)) || s.path.contains("store/src/entity/") {
+            continue;
+        }
+        for (_, line) in s.code() {
+            let bare = ["pub ", "pub(crate) ", "pub(super) "];
+            let line = bare.iter().find_map(|p| line.strip_prefix(p)).unwrap_or(line);
+            let mut words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+            if let (Some("struct" | "enum" | "trait" | "type"), Some(name)) =
+                (words.next(), words.next())
+            {
+                declared.entry(name.to_owned()).or_default().push(s.path.clone());
+            }
+        }
+    }
+    assert!(declared.len() > 300, "{} types", declared.len());
+    declared.retain(|name, places| {
+        let shown = SHOWN.contains(&name.as_str())
+            && places.len() == 2
+            && places.iter().any(|p| p.starts_with("crates/contract/"));
+        places.len() > 1 && !shown
+    });
+    assert!(declared.is_empty(), "names with more than one meaning: {declared:#?}");
+}
+
 /// A mutant stands in the first lines of a function that is a rule: the rule has a name, and reads
 /// as if there were no mutants.
 #[test]

@@ -17,17 +17,17 @@ use store::port::{Appended, MAX_ORDERS, RowState};
 use store::{LedgerRead, OrdersRead, OrdersWrite, StoreResult};
 
 use crate::batch::{Batch, Flow, Stop};
-use crate::patience::Patience;
+use crate::patience::DatabasePatience;
 use crate::process::Processor;
 use crate::rewound::Rewound;
 use crate::rows::Dead;
 
 /// A database gives no answer, or a cell cannot be written: the same batch again.
-pub(crate) struct Wait(pub String);
+pub(crate) struct MustWait(pub String);
 
-impl From<store::StoreError> for Wait {
+impl From<store::StoreError> for MustWait {
     fn from(e: store::StoreError) -> Self {
-        Wait(e.to_string())
+        MustWait(e.to_string())
     }
 }
 
@@ -37,13 +37,13 @@ pub(crate) struct Again {
     pub refused: Arc<dyn OrdersWrite>,
     pub ledger: Arc<dyn LedgerRead>,
     pub steps: Processor,
-    pub patience: Patience,
+    pub patience: DatabasePatience,
 }
 
 impl Again {
     /// The orders of a batch that concern a database. Everything is idempotent: a batch that has to
     /// wait, or a process that dies, begins it again.
-    pub async fn run(&self, db: u16, batch: Batch, out: &mut Rewound) -> Result<(), Wait> {
+    pub async fn run(&self, db: u16, batch: Batch, out: &mut Rewound) -> Result<(), MustWait> {
         let mut flows: Vec<Flow> =
             batch.flows.into_iter().filter(|f| self.concerns(db, f)).collect();
         if flows.is_empty() {
@@ -72,7 +72,7 @@ impl Again {
                 None => {}
             }
         }
-        waits.map_or(Ok(()), |why| Err(Wait(why)))
+        waits.map_or(Ok(()), |why| Err(MustWait(why)))
     }
 
     /// True when a line or the row of an order lives on the database.
@@ -138,7 +138,7 @@ impl Again {
         flows: &mut [Flow],
         rows: &HashMap<OrderId, RowState>,
         out: &mut Rewound,
-    ) -> Result<Vec<Appended>, Wait> {
+    ) -> Result<Vec<Appended>, MustWait> {
         let mut by_db: BTreeMap<u16, Vec<OrderId>> = BTreeMap::new();
         for f in flows.iter().filter(|f| has_no_units(f)) {
             let order = f.order();

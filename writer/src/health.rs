@@ -19,7 +19,7 @@ const LONGEST: u32 = 16;
 
 /// How it stands with a partition.
 #[derive(Debug, Clone, Copy, Default)]
-struct One {
+struct PartitionHealth {
     /// A consumer could be made.
     taken: bool,
     /// Rounds without progress since the last with some.
@@ -35,21 +35,21 @@ struct One {
 /// How it stands with all partitions of a process.
 pub(crate) struct Health {
     most: u32,
-    partitions: Mutex<BTreeMap<Partition, One>>,
+    partitions: Mutex<BTreeMap<Partition, PartitionHealth>>,
     ready: Ready,
 }
 
 impl Health {
     /// Nothing is taken yet; a consumer is given up after this many rounds.
     pub fn new(most: u32, partitions: impl Iterator<Item = Partition>, ready: Ready) -> Self {
-        let all = partitions.map(|p| (p, One::default())).collect();
+        let all = partitions.map(|p| (p, PartitionHealth::default())).collect();
         Self { most, partitions: Mutex::new(all), ready }
     }
 
-    fn with<T>(&self, p: Partition, change: impl FnOnce(&mut One) -> T) -> T {
+    fn with<T>(&self, p: Partition, change: impl FnOnce(&mut PartitionHealth) -> T) -> T {
         let mut all = self.partitions.lock();
         let done = change(all.entry(p).or_default());
-        let good = |one: &One| one.taken && !one.newer && one.fruitless < self.most;
+        let good = |one: &PartitionHealth| one.taken && !one.newer && one.fruitless < self.most;
         self.ready.set(all.values().all(good));
         METRICS.partitions_newer.set(all.values().filter(|one| one.newer).count() as f64);
         done
@@ -62,7 +62,7 @@ impl Health {
 
     /// Something was finished, and database 0 knows.
     pub fn progress(&self, p: Partition) {
-        self.with(p, |one| *one = One { taken: true, ..One::default() });
+        self.with(p, |one| *one = PartitionHealth { taken: true, ..PartitionHealth::default() });
     }
 
     /// A round brought nothing; true when the consumer is to be given up.

@@ -18,7 +18,7 @@ use crate::health::Health;
 use crate::metrics::METRICS;
 use crate::pipe::{Pipe, pipe};
 use crate::process::{Processed, Processor};
-use crate::settings::Settings;
+use crate::settings::WriterSettings;
 
 /// How often progress is stored, at most.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
@@ -36,7 +36,7 @@ const AWAY: Duration = Duration::from_secs(3);
 pub(crate) struct Intake {
     pub partition: Partition,
     pub ports: WriterPorts,
-    pub settings: Settings,
+    pub settings: WriterSettings,
     pub processor: Processor,
     pub health: Arc<Health>,
 }

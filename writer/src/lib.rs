@@ -37,14 +37,14 @@ use health::Health;
 pub use process::{Processed, Processor};
 pub use rewind::{Lost, Rewind, RewindError};
 pub use rewound::Rewound;
-pub use settings::{Settings, WriterConfig};
+pub use settings::{WriterConfig, WriterSettings};
 
 /// What the writer counts, for the recorder and for `docs/metrics.md`.
 pub const METRICS: &[runtime::meter::Described] = metrics::WriterMetrics::DESCRIBED;
 
 /// Starts one consumer per main partition and per retry partition; they end at `FlushLog`,
 /// each after its batch. The answer says whether all partitions make progress.
-pub fn spawn(tasks: &Tasks, ports: &WriterPorts, settings: &Settings) -> Ready {
+pub fn spawn(tasks: &Tasks, ports: &WriterPorts, settings: &WriterSettings) -> Ready {
     // One processor: what one partition learns of a silent database, all know.
     let processor = Processor::new(ports, settings);
     let databases = ports.store.databases();

@@ -16,7 +16,7 @@ use store::port::{Ask, CellAsks, CellVerdicts, MAX_CELLS, MAX_ORDERS, Skipped, U
 
 use crate::batch::{Flow, Stop};
 use crate::metrics::METRICS;
-use crate::patience::Patience;
+use crate::patience::DatabasePatience;
 
 /// One line of one flow: indexes into the batch.
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ pub(crate) struct Decided {
 #[derive(Clone)]
 pub(crate) struct Decide {
     pub store: Arc<dyn Verdicts>,
-    pub patience: Patience,
+    pub patience: DatabasePatience,
 }
 
 impl Decide {
@@ -81,7 +81,7 @@ impl Decide {
             }
             done
         });
-        let done: Vec<Part> = join_all(calls).await.into_iter().flatten().collect();
+        let done: Vec<DecidedPart> = join_all(calls).await.into_iter().flatten().collect();
         for part in done {
             settle(flows, part, out);
         }
@@ -93,14 +93,14 @@ impl Decide {
         db: u16,
         group: Vec<Want>,
         flows: &'a [Flow],
-    ) -> BoxFuture<'a, Vec<Part>> {
+    ) -> BoxFuture<'a, Vec<DecidedPart>> {
         Box::pin(async move {
             let asks = asks(&group, flows);
             match self.patience.call(db, || self.store.verdicts(&asks)).await {
-                Ok(cells) => vec![Part::Done(db, group, cells)],
-                Err(e) if e.is_transient() => vec![Part::Failed(group, Stop::Database(db))],
+                Ok(cells) => vec![DecidedPart::Done(db, group, cells)],
+                Err(e) if e.is_transient() => vec![DecidedPart::Failed(group, Stop::Database(db))],
                 Err(e) if group.len() == 1 => {
-                    vec![Part::Failed(group, Stop::Poison(e.to_string()))]
+                    vec![DecidedPart::Failed(group, Stop::Poison(e.to_string()))]
                 }
                 Err(_) => {
                     let (a, b) = halves(group);
@@ -113,7 +113,7 @@ impl Decide {
     }
 }
 
-enum Part {
+enum DecidedPart {
     Done(u16, Vec<Want>, Vec<CellVerdicts>),
     Failed(Vec<Want>, Stop),
 }
@@ -184,10 +184,10 @@ fn skipped(cell: &CellId, db: u16, why: Skipped) -> Stop {
     }
 }
 
-fn settle(flows: &mut [Flow], part: Part, out: &mut Decided) {
+fn settle(flows: &mut [Flow], part: DecidedPart, out: &mut Decided) {
     let (db, group, cells) = match part {
-        Part::Done(db, group, cells) => (db, group, cells),
-        Part::Failed(group, stop) => {
+        DecidedPart::Done(db, group, cells) => (db, group, cells),
+        DecidedPart::Failed(group, stop) => {
             for want in group {
                 flows[want.flow].stopped.get_or_insert(stop.clone());
             }

@@ -6,16 +6,16 @@ use orderlog::port::Partition;
 use store::port::CATALOG_DB;
 use store::{Marks, StoreResult};
 
-use crate::patience::Patience;
+use crate::patience::DatabasePatience;
 
 /// The step.
 #[derive(Clone)]
-pub(crate) struct Mark {
+pub(crate) struct Marking {
     pub store: Arc<dyn Marks>,
-    pub patience: Patience,
+    pub patience: DatabasePatience,
 }
 
-impl Mark {
+impl Marking {
     /// Everything before these barriers in this partition is finished.
     pub async fn barriers(&self, here: Partition, barriers: &[String]) -> StoreResult<()> {
         let name = here.to_string();

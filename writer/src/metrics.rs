@@ -5,18 +5,18 @@ use store::port::Skipped;
 
 /// What is parked for a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Parked {
+pub(crate) enum ParkedWhat {
     /// An order that is its own fault.
     Order,
     /// A frame that cannot be read.
     Frame,
 }
 
-impl Parked {
+impl ParkedWhat {
     fn as_str(self) -> &'static str {
         match self {
-            Parked::Order => "order",
-            Parked::Frame => "frame",
+            ParkedWhat::Order => "order",
+            ParkedWhat::Frame => "frame",
         }
     }
 }
@@ -49,7 +49,7 @@ runtime::metrics! {
         /// Cells left out of a transaction: busy (locked by somebody), broken, no_cell
         skipped_cells: Counter "sluicegate_writer_skipped_cells_total" by why: Skipped = skipped,
         /// Orders and frames parked for a person
-        parked: Counter "sluicegate_writer_parked_total" by what: Parked = Parked::as_str,
+        parked: Counter "sluicegate_writer_parked_total" by what: ParkedWhat = ParkedWhat::as_str,
         /// Consumers given up after rounds without progress
         gave_up: Counter "sluicegate_writer_gave_up_total",
         /// Partitions whose next frame only a newer writer can read

@@ -8,14 +8,14 @@ use store::port::CATALOG_DB;
 use store::{ParkedWrite, StoreResult};
 
 use crate::batch::{Flow, Stop};
-use crate::metrics::{METRICS, Parked};
-use crate::patience::Patience;
+use crate::metrics::{METRICS, ParkedWhat};
+use crate::patience::DatabasePatience;
 
 /// The step.
 #[derive(Clone)]
 pub(crate) struct Park {
     pub store: Arc<dyn ParkedWrite>,
-    pub patience: Patience,
+    pub patience: DatabasePatience,
 }
 
 impl Park {
@@ -26,7 +26,7 @@ impl Park {
                 tracing::error!(order = %flow.order(), why, "parked an order");
                 let park = || self.store.park(flow.order(), why, (flow.mode, &flow.sealed));
                 self.patience.call(CATALOG_DB, park).await?;
-                METRICS.parked.of(Parked::Order).increment(1);
+                METRICS.parked.of(ParkedWhat::Order).increment(1);
             }
         }
         Ok(())
@@ -39,7 +39,7 @@ impl Park {
             tracing::error!(partition, why, bytes = frame.len(), "parked a frame");
             let park = || self.store.park_frame(&partition, why, frame);
             self.patience.call(CATALOG_DB, park).await?;
-            METRICS.parked.of(Parked::Frame).increment(1);
+            METRICS.parked.of(ParkedWhat::Frame).increment(1);
         }
         Ok(())
     }

@@ -21,13 +21,13 @@ const AGAIN: Duration = Duration::from_millis(20);
 
 /// What the partitions of a process know of its databases; its clones share it.
 #[derive(Clone)]
-pub(crate) struct Patience {
+pub(crate) struct DatabasePatience {
     most: Duration,
     /// Which are silent, and when each is tried next.
     silent: Arc<Mutex<HashMap<u16, Instant>>>,
 }
 
-impl Patience {
+impl DatabasePatience {
     /// No database is known to be silent; each may take this long.
     pub fn new(most: Duration) -> Self {
         Self { most, silent: Arc::default() }

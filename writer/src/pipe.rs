@@ -14,20 +14,20 @@ const AHEAD: usize = 4 * 1024 * 1024;
 /// The end of the batches.
 pub(crate) struct Pipe {
     deliveries: mpsc::Receiver<Delivery>,
-    waiting: Arc<Waiting>,
+    waiting: Arc<WaitingBytes>,
     acks: mpsc::Sender<Vec<DeliveryId>>,
 }
 
 /// The end of the consumer.
 pub(crate) struct Pump {
     deliveries: mpsc::Sender<Delivery>,
-    waiting: Arc<Waiting>,
+    waiting: Arc<WaitingBytes>,
     acks: mpsc::Receiver<Vec<DeliveryId>>,
 }
 
 /// Both ends, with room for so many deliveries.
 pub(crate) fn pipe(room: usize) -> (Pipe, Pump) {
-    let waiting = Arc::new(Waiting::default());
+    let waiting = Arc::new(WaitingBytes::default());
     let (to_batch, deliveries) = mpsc::channel(room);
     let (acks, from_batch) = mpsc::channel(64);
     let pump = Pump { deliveries: to_batch, waiting: waiting.clone(), acks: from_batch };
@@ -87,12 +87,12 @@ impl Pump {
 
 /// Bytes of the deliveries that wait for a batch.
 #[derive(Default)]
-struct Waiting {
+struct WaitingBytes {
     bytes: AtomicUsize,
     fewer: Notify,
 }
 
-impl Waiting {
+impl WaitingBytes {
     fn more(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -120,7 +120,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nothing_is_pulled_while_too_many_bytes_wait() {
-        let waiting = Waiting::default();
+        let waiting = WaitingBytes::default();
         let has_room = async || timeout(Duration::from_secs(1), waiting.room()).await.is_ok();
         waiting.more(AHEAD - 1);
         assert!(has_room().await);

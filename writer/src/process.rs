@@ -10,13 +10,13 @@ use view::{Follow, WriterPorts};
 use crate::apply::Apply;
 use crate::batch::{Batch, Flow};
 use crate::lines::{Decide, Decided};
-use crate::mark::Mark;
+use crate::mark::Marking;
 use crate::metrics::METRICS;
 use crate::park::Park;
-use crate::patience::Patience;
+use crate::patience::DatabasePatience;
 use crate::retry::{HandOver, must_stay};
 use crate::rows::WriteRows;
-use crate::settings::Settings;
+use crate::settings::WriterSettings;
 use crate::settle::Settle;
 
 /// Runs the steps over its ports. Cheap to clone; clones know the same of silent databases.
@@ -28,7 +28,7 @@ pub struct Processor {
     apply: Apply,
     park: Park,
     hand_over: HandOver,
-    pub(crate) mark: Mark,
+    pub(crate) mark: Marking,
 }
 
 /// What may be done with the frames of a batch.
@@ -45,8 +45,8 @@ pub enum Processed {
 
 impl Processor {
     /// Each step gets the ports that it needs, and all the same patience.
-    pub fn new(ports: &WriterPorts, settings: &Settings) -> Self {
-        let patience = Patience::new(settings.patience);
+    pub fn new(ports: &WriterPorts, settings: &WriterSettings) -> Self {
+        let patience = DatabasePatience::new(settings.patience);
         let of = || patience.clone();
         let store = &ports.store;
         let (cells, identity) = (ports.cells.clone(), ports.identity.clone());
@@ -58,7 +58,7 @@ impl Processor {
             apply: Apply { follow, cells },
             park: Park { store: store.clone(), patience: of() },
             hand_over: HandOver { log: ports.log.clone() },
-            mark: Mark { store: store.clone(), patience: of() },
+            mark: Marking { store: store.clone(), patience: of() },
         }
     }
 

@@ -19,12 +19,12 @@ use store::port::{KeptRow, MAX_ORDERS};
 use tokio::time::{Instant, timeout};
 use view::WriterPorts;
 
-use crate::again::{Again, Wait};
+use crate::again::{Again, MustWait};
 use crate::batch::Batch;
-use crate::patience::Patience;
+use crate::patience::DatabasePatience;
 use crate::process::Processor;
 use crate::rewound::Rewound;
-use crate::settings::Settings;
+use crate::settings::WriterSettings;
 
 /// Frames of one batch.
 const FRAMES: usize = 64;
@@ -95,13 +95,13 @@ impl<F: FnMut(&str, &Rewound)> Telling<F> {
 
 impl Rewind {
     /// Over its ports.
-    pub fn new(ports: WriterPorts, settings: &Settings, lost: Lost) -> Self {
+    pub fn new(ports: WriterPorts, settings: &WriterSettings, lost: Lost) -> Self {
         let again = Again {
             rows: ports.store.clone(),
             refused: ports.store.clone(),
             ledger: ports.store.clone(),
             steps: Processor::new(&ports, settings),
-            patience: Patience::new(settings.patience),
+            patience: DatabasePatience::new(settings.patience),
         };
         Self { ports, again, lost }
     }
@@ -175,8 +175,8 @@ impl Rewind {
                     *out = sums;
                     return Ok(());
                 }
-                Err(Wait(why)) if Instant::now() > until => return Err(RewindError::Down(why)),
-                Err(Wait(_)) => {
+                Err(MustWait(why)) if Instant::now() > until => return Err(RewindError::Down(why)),
+                Err(MustWait(_)) => {
                     // What was appended stays.
                     (out.claimed, out.rejected, out.refused) =
                         (sums.claimed, sums.rejected, sums.refused);

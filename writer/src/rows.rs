@@ -12,7 +12,7 @@ use store::port::{MAX_ORDERS, RowAsk, RowState};
 use crate::batch::{Flow, Stop};
 use crate::lines::reject_reason;
 use crate::metrics::METRICS;
-use crate::patience::Patience;
+use crate::patience::DatabasePatience;
 
 /// Lines whose units go back: per cell the flow and its order.
 pub(crate) type Dead = BTreeMap<CellId, Vec<(usize, OrderId)>>;
@@ -21,7 +21,7 @@ pub(crate) type Dead = BTreeMap<CellId, Vec<(usize, OrderId)>>;
 #[derive(Clone)]
 pub(crate) struct WriteRows {
     pub store: Arc<dyn OrdersWrite>,
-    pub patience: Patience,
+    pub patience: DatabasePatience,
 }
 
 impl WriteRows {

@@ -20,7 +20,7 @@ runtime::section! {
 
 /// What a writer needs to know besides its ports.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct WriterSettings {
     /// The most frames of one batch.
     pub batch_frames: usize,
     /// The most orders of one batch.
@@ -31,7 +31,7 @@ pub struct Settings {
     pub give_up_after: u32,
 }
 
-impl From<&WriterConfig> for Settings {
+impl From<&WriterConfig> for WriterSettings {
     fn from(c: &WriterConfig) -> Self {
         Self {
             batch_frames: c.batch_frames,

@@ -9,14 +9,14 @@ use store::port::Appended;
 
 use crate::batch::{Flow, Stop};
 use crate::lines::Decided;
-use crate::patience::Patience;
+use crate::patience::DatabasePatience;
 use crate::rows::Dead;
 
 /// The steps.
 #[derive(Clone)]
 pub(crate) struct Settle {
     pub store: Arc<dyn LedgerWrite>,
-    pub patience: Patience,
+    pub patience: DatabasePatience,
 }
 
 impl Settle {

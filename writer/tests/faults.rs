@@ -12,15 +12,15 @@ use bytes::Bytes;
 use domain::frame::{self, Item, Sealed};
 use domain::{Kind, Payload};
 use orderlog::port::{OrderLog, Partition};
-use sluicegate_writer::{Processed, Processor, Settings, spawn};
+use sluicegate_writer::{Processed, Processor, WriterSettings, spawn};
 use store::{LedgerRead, Marks};
 use testkit::ports::{Fail, START_MS, Site, abort, full, until};
 
 const HERE: Partition = Partition::Main(0);
 
-fn settings() -> Settings {
+fn settings() -> WriterSettings {
     let patience = Duration::from_millis(1);
-    Settings { batch_frames: 64, batch_orders: 512, patience, give_up_after: 1000 }
+    WriterSettings { batch_frames: 64, batch_orders: 512, patience, give_up_after: 1000 }
 }
 
 fn writer(site: &Site) -> Processor {

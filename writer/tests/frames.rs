@@ -12,7 +12,7 @@ use bytes::Bytes;
 use domain::frame::{self, Item, Mode, Sealed};
 use domain::{Kind, Payload};
 use orderlog::port::Partition;
-use sluicegate_writer::{Processed, Processor, Settings};
+use sluicegate_writer::{Processed, Processor, WriterSettings};
 use store::{LedgerRead, LedgerWrite, Marks, ParkedRead, Shards};
 use testkit::ports::{Fail, START_MS, Site, abort, full};
 
@@ -20,7 +20,8 @@ const HERE: Partition = Partition::Main(0);
 
 fn writer(site: &Site) -> Processor {
     let patience = Duration::from_millis(30);
-    let settings = Settings { batch_frames: 64, batch_orders: 512, patience, give_up_after: 9 };
+    let settings =
+        WriterSettings { batch_frames: 64, batch_orders: 512, patience, give_up_after: 9 };
     Processor::new(&site.ports.writer(), &settings)
 }
 

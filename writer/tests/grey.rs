@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use sluicegate_writer::{Settings, spawn};
+use sluicegate_writer::{WriterSettings, spawn};
 use store::{Marks, ParkedRead};
 use testkit::ports::{Fail, FaultyStore, Site, until};
 
-fn settings() -> Settings {
+fn settings() -> WriterSettings {
     let patience = Duration::from_millis(1);
-    Settings { batch_frames: 64, batch_orders: 512, patience, give_up_after: 2 }
+    WriterSettings { batch_frames: 64, batch_orders: 512, patience, give_up_after: 2 }
 }
 
 /// The first writer is alone for a while, so that it has the partitions; then a healthy one comes.

@@ -8,13 +8,13 @@ use bytes::Bytes;
 use domain::CellId;
 use domain::frame::{self, Item};
 use orderlog::port::{OrderLog, Partition};
-use sluicegate_writer::{Processed, Processor, Settings, spawn};
+use sluicegate_writer::{Processed, Processor, WriterSettings, spawn};
 use store::ParkedRead;
 use testkit::ports::{Site, until};
 
-fn settings() -> Settings {
+fn settings() -> WriterSettings {
     let patience = Duration::from_millis(1);
-    Settings { batch_frames: 64, batch_orders: 512, patience, give_up_after: 9 }
+    WriterSettings { batch_frames: 64, batch_orders: 512, patience, give_up_after: 9 }
 }
 
 fn crc32c(bytes: &[u8]) -> u32 {

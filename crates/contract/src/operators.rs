@@ -241,7 +241,8 @@ pub struct Shard {
 
 /// How far behind the writers are, what waits for a person, which database answers.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
-pub struct Status {
+#[schema(as = Status)]
+pub struct Standing {
     /// Age of the oldest frame that is not finished, ms.
     pub lag_ms: u64,
     /// Frames that are not finished.
@@ -281,7 +282,8 @@ pub struct Task<'a> {
 
 /// A page of tasks.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
-pub struct Tasks<'a> {
+#[schema(as = Tasks)]
+pub struct TaskPage<'a> {
     /// Orders by id, then frames by id.
     pub tasks: Vec<Task<'a>>,
     /// `cursor` of the next page; `null` on the last.

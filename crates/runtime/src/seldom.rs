@@ -15,7 +15,7 @@ const SUBJECTS: usize = 4096;
 /// What a line is about: a part, and which of several it is.
 pub type Subject = (&'static str, u16);
 
-struct Said {
+struct LastSaid {
     at: Instant,
     left_out: u64,
 }
@@ -23,7 +23,7 @@ struct Said {
 /// Remembers when something was said last, per subject.
 #[derive(Default)]
 pub struct Seldom {
-    said: Mutex<BTreeMap<Subject, Said>>,
+    said: Mutex<BTreeMap<Subject, LastSaid>>,
 }
 
 impl Seldom {
@@ -48,7 +48,7 @@ impl Seldom {
             }
             None => {
                 if said.len() < SUBJECTS {
-                    said.insert(subject, Said { at: now, left_out: 0 });
+                    said.insert(subject, LastSaid { at: now, left_out: 0 });
                 }
                 Some(0)
             }

@@ -25,7 +25,7 @@ pub struct Files {
 }
 
 /// The client's certificate and key, both PEM.
-pub struct Identity {
+pub struct ClientIdentity {
     /// The certificate with what leads to its CA.
     pub cert: Vec<u8>,
     /// The key.
@@ -50,14 +50,14 @@ impl Files {
     }
 
     /// Who this client is, when it has a certificate.
-    pub fn identity(&self) -> Result<Option<Identity>, String> {
+    pub fn identity(&self) -> Result<Option<ClientIdentity>, String> {
         if is_none(&self.cert) && is_none(&self.key) {
             return Ok(None);
         }
         let (cert, key) = (read(&self.cert)?, read(&self.key)?);
         certificates(&self.cert, &cert)?;
         private_key(&self.key, &key)?;
-        Ok(Some(Identity { cert, key }))
+        Ok(Some(ClientIdentity { cert, key }))
     }
 
     /// A configuration for a client; the files are read now.

@@ -10,7 +10,7 @@ use desk::Desk;
 use gate::Gate;
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
-use reconciler::{Reconciler, ReconcilerConfig, Settings};
+use reconciler::{Reconciler, ReconcilerConfig, ReconcilerSettings};
 use runtime::Tasks;
 use view::Ports;
 use web::Probes;
@@ -34,7 +34,7 @@ pub const ADMIN_TOKEN: &str = "the operators of every schedule";
 #[derive(Debug, Clone, Default)]
 pub struct Config {
     /// Gates.
-    pub gate: gate::Settings,
+    pub gate: gate::GateSettings,
     /// Writers.
     pub writer: WriterConfig,
     /// Reconcilers.
@@ -129,7 +129,8 @@ impl Fleet {
     }
 
     fn reconciler(&self, ports: &Ports) -> Arc<Reconciler> {
-        let settings = Settings::new(&self.config.reconciler, self.config.gate.publish.times());
+        let settings =
+            ReconcilerSettings::new(&self.config.reconciler, self.config.gate.publish.times());
         Reconciler::new(&ports.reconciler(), &settings)
     }
 

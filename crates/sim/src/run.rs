@@ -226,7 +226,7 @@ async fn settle(world: &Arc<World>) {
 /// What an operator does after databases lost commits (PROTOCOL 6.10), until nothing is left.
 async fn rewind(world: &Arc<World>) {
     let operator = Node::new(world, Role::Reconciler, OPERATOR, 0);
-    let settings = writer::Settings {
+    let settings = writer::WriterSettings {
         batch_frames: 64,
         batch_orders: 512,
         patience: Duration::from_millis(400),

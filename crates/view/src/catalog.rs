@@ -33,7 +33,7 @@ pub struct Known {
     pub campaign: Campaign,
 }
 
-struct State {
+struct CatalogState {
     version: u64,
     offers: HashMap<OfferId, Arc<Known>, ahash::RandomState>,
 }
@@ -41,7 +41,7 @@ struct State {
 /// The cache; share it.
 pub struct CatalogCache {
     store: Arc<dyn CatalogRead>,
-    state: ArcSwap<State>,
+    state: ArcSwap<CatalogState>,
     negatives: Mutex<HashMap<OfferId, Instant>>,
     /// When the last look began and how it ended.
     reading: tokio::sync::Mutex<Option<(Instant, Result<(), StoreError>)>>,
@@ -52,7 +52,7 @@ impl CatalogCache {
     pub fn new(store: Arc<dyn CatalogRead>) -> Arc<Self> {
         Arc::new(Self {
             store,
-            state: ArcSwap::from_pointee(State { version: 0, offers: HashMap::default() }),
+            state: ArcSwap::from_pointee(CatalogState { version: 0, offers: HashMap::default() }),
             negatives: Mutex::default(),
             reading: tokio::sync::Mutex::default(),
         })
@@ -105,7 +105,7 @@ impl CatalogCache {
                 offers.insert(offer.id.clone(), Arc::new(Known { offer, campaign }));
             }
         }
-        self.state.store(Arc::new(State { version, offers }));
+        self.state.store(Arc::new(CatalogState { version, offers }));
         self.negatives.lock().clear();
         Ok(())
     }

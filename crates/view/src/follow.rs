@@ -55,9 +55,11 @@ impl Follow {
             return Followed::Ok { watermark: appended.prev.seq, without_hold: 0 };
         };
         match self.fold(&appended.cell, appended.prev, &appended.entries).await {
-            Ok(Step::At { watermark, without_hold }) => Followed::Ok { watermark, without_hold },
-            Ok(Step::Gap(w)) => self.replay(&appended.cell, w, last.seq).await,
-            Ok(Step::Stop(followed)) => followed,
+            Ok(FoldStep::At { watermark, without_hold }) => {
+                Followed::Ok { watermark, without_hold }
+            }
+            Ok(FoldStep::Gap(w)) => self.replay(&appended.cell, w, last.seq).await,
+            Ok(FoldStep::Stop(followed)) => followed,
             Err(e) => unknown(&e),
         }
     }
@@ -90,12 +92,12 @@ impl Follow {
                 return Followed::Ok { watermark: w, without_hold: lost };
             }
             match self.fold(cell, base, &page.entries).await {
-                Ok(Step::At { watermark, without_hold }) => {
+                Ok(FoldStep::At { watermark, without_hold }) => {
                     lost += without_hold;
                     w = watermark.max(page.entries.last().map_or(w, |e| e.seq));
                 }
-                Ok(Step::Gap(back)) => w = back,
-                Ok(Step::Stop(followed)) => return followed,
+                Ok(FoldStep::Gap(back)) => w = back,
+                Ok(FoldStep::Stop(followed)) => return followed,
                 Err(e) => return unknown(&e),
             }
             if w >= until.min(page.head.seq) {
@@ -104,7 +106,12 @@ impl Follow {
         }
     }
 
-    async fn fold(&self, cell: &CellId, prev: Totals, all: &[Entry]) -> Result<Step, CellError> {
+    async fn fold(
+        &self,
+        cell: &CellId,
+        prev: Totals,
+        all: &[Entry],
+    ) -> Result<FoldStep, CellError> {
         let (mut prev_seq, mut prev_tok) = (prev.seq, prev.tok);
         let (mut watermark, mut lost) = (prev.seq, 0);
         for chunk in all.chunks(MAX_BATCH) {
@@ -115,15 +122,15 @@ impl Follow {
                     watermark = w;
                     lost += without_hold;
                 }
-                Applied::Gap { watermark } => return Ok(Step::Gap(watermark)),
-                Applied::Missing => return Ok(Step::Stop(Followed::Missing)),
-                Applied::Fork => return Ok(Step::Stop(Followed::Fork)),
+                Applied::Gap { watermark } => return Ok(FoldStep::Gap(watermark)),
+                Applied::Missing => return Ok(FoldStep::Stop(Followed::Missing)),
+                Applied::Fork => return Ok(FoldStep::Stop(Followed::Fork)),
             }
             if let Some(last) = chunk.last() {
                 (prev_seq, prev_tok) = (last.seq, last.tok);
             }
         }
-        Ok(Step::At { watermark, without_hold: lost })
+        Ok(FoldStep::At { watermark, without_hold: lost })
     }
 
     fn entry(&self, cell: &CellId, e: &Entry) -> ApplyEntry {
@@ -132,7 +139,7 @@ impl Follow {
     }
 }
 
-enum Step {
+enum FoldStep {
     At { watermark: u64, without_hold: u32 },
     Gap(u64),
     Stop(Followed),

@@ -15,10 +15,10 @@ use hyper::header::{CONTENT_LENGTH, HeaderMap};
 use serde::Deserialize;
 
 /// A refusal with its detail.
-pub type Refusal = (Reason, String);
+pub type BodyRefusal = (Reason, String);
 
 /// Refuses with a detail.
-pub fn refuse<T>(reason: Reason, detail: impl Into<String>) -> Result<T, Refusal> {
+pub fn refuse<T>(reason: Reason, detail: impl Into<String>) -> Result<T, BodyRefusal> {
     Err((reason, detail.into()))
 }
 
@@ -28,7 +28,7 @@ pub async fn read<B: Body<Data = Bytes> + Unpin>(
     headers: &HeaderMap,
     most: usize,
     limit: Duration,
-) -> Result<Bytes, Refusal> {
+) -> Result<Bytes, BodyRefusal> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
@@ -58,7 +58,7 @@ pub async fn read<B: Body<Data = Bytes> + Unpin>(
 }
 
 /// A non-empty body must say that it is JSON.
-pub fn check_json(content_type: Option<&[u8]>, body: &[u8]) -> Result<(), Refusal> {
+pub fn check_json(content_type: Option<&[u8]>, body: &[u8]) -> Result<(), BodyRefusal> {
     if body.is_empty() {
         return Ok(());
     }
@@ -72,7 +72,7 @@ pub fn check_json(content_type: Option<&[u8]>, body: &[u8]) -> Result<(), Refusa
 }
 
 /// Parses a strict JSON object; the detail says where it went wrong.
-pub fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
+pub fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, BodyRefusal> {
     let mut d = serde_json::Deserializer::from_slice(body);
     let parsed = contract::object(&mut d).and_then(|value| d.end().map(|()| value));
     parsed.or_else(|e| refuse(Reason::Malformed, e.to_string()))
@@ -82,7 +82,7 @@ pub fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
 pub fn query<'a>(
     query: Option<&'a str>,
     known: &'static [Field],
-) -> Result<BTreeMap<&'static str, Cow<'a, str>>, Refusal> {
+) -> Result<BTreeMap<&'static str, Cow<'a, str>>, BodyRefusal> {
     let mut out = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(query.unwrap_or("").as_bytes()) {
         let Some(name) = known.iter().map(|k| k.name).find(|k| *k == name) else {

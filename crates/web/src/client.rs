@@ -12,7 +12,7 @@ use crate::network::Network;
 
 /// The lines of both headers, in the order in which they came.
 #[derive(Default)]
-pub struct Said<'a> {
+pub struct ForwardedFor<'a> {
     /// `X-Forwarded-For`.
     pub x_forwarded_for: Vec<&'a [u8]>,
     /// `Forwarded`.
@@ -36,7 +36,7 @@ pub fn prefix(ip: IpAddr) -> IpAddr {
 }
 
 /// The address of the client of a request that came from `peer`.
-pub fn client(trusted: &[Network], peer: IpAddr, said: &Said<'_>) -> IpAddr {
+pub fn client(trusted: &[Network], peer: IpAddr, said: &ForwardedFor<'_>) -> IpAddr {
     if !is_trusted(trusted, peer) {
         return peer;
     }
@@ -164,7 +164,7 @@ mod tests {
     /// Proxies are 10.0.0.0/8 and 2001:db8:ffff::/48; the peer is 10.0.0.1.
     fn found(peer: &str, x: &[&str], forwarded: &[&str]) -> String {
         let trusted = ["10.0.0.0/8", "2001:db8:ffff::/48"].map(|n| n.parse().unwrap());
-        let said = Said {
+        let said = ForwardedFor {
             x_forwarded_for: x.iter().map(|l| l.as_bytes()).collect(),
             forwarded: forwarded.iter().map(|l| l.as_bytes()).collect(),
         };

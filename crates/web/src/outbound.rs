@@ -38,7 +38,7 @@ pub enum SendError {
 
 /// An answer.
 #[derive(Debug)]
-pub struct Reply {
+pub struct Received {
     /// Its status.
     pub status: StatusCode,
     /// Its headers.
@@ -105,7 +105,7 @@ impl Client {
         &self,
         mut request: Request<Full<Bytes>>,
         limit: Duration,
-    ) -> Result<Reply, SendError> {
+    ) -> Result<Received, SendError> {
         let connection = capture_connection(&mut request);
         let answer = whole(self.connections.request(request), self.most);
         match tokio::time::timeout(limit, answer).await {
@@ -155,7 +155,7 @@ fn place(server: &str) -> Result<(Scheme, Authority), String> {
     Err(wrong())
 }
 
-async fn whole(answer: ResponseFuture, most: usize) -> Result<Reply, SendError> {
+async fn whole(answer: ResponseFuture, most: usize) -> Result<Received, SendError> {
     let answer = answer.await.map_err(|e| match e.is_connect() {
         true => SendError::NotSent(told(&e)),
         false => SendError::NoAnswer(told(&e)),
@@ -163,7 +163,7 @@ async fn whole(answer: ResponseFuture, most: usize) -> Result<Reply, SendError> 
     let (parts, body) = answer.into_parts();
     let body = Limited::new(body, most).collect().await;
     let body = body.map_err(|e| SendError::NoAnswer(told(&*e)))?.to_bytes();
-    Ok(Reply { status: parts.status, headers: parts.headers, body })
+    Ok(Received { status: parts.status, headers: parts.headers, body })
 }
 
 /// An error with what caused it; the library's own words say only at which step it was.
@@ -201,7 +201,7 @@ mod tests {
         Client::new(server, &Files::default()).unwrap()
     }
 
-    async fn get(client: &Client, limit: Duration) -> Result<Reply, SendError> {
+    async fn get(client: &Client, limit: Duration) -> Result<Received, SendError> {
         client.send(client.request("GET", "/x?y=1").body(Full::default()).unwrap(), limit).await
     }
 

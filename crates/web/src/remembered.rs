@@ -19,7 +19,7 @@ pub(crate) const LEEWAY_S: u64 = 30;
 /// Tokens of a set; one more takes the place of the oldest. A token has its set.
 const WAYS: usize = 8;
 
-struct Entry {
+struct RememberedToken {
     hash: u64,
     token: Box<str>,
     buyer: Arc<Verified>,
@@ -29,7 +29,7 @@ struct Entry {
 
 /// A token and what it is looked up by.
 #[derive(Clone, Copy)]
-pub(crate) struct Hashed<'t> {
+pub(crate) struct HashedToken<'t> {
     hash: u64,
     pub token: &'t str,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Hashed<'t> {
 /// The tokens.
 pub(crate) struct Remembered {
     hasher: RandomState,
-    sets: Box<[Mutex<VecDeque<Entry>>]>,
+    sets: Box<[Mutex<VecDeque<RememberedToken>>]>,
     /// The hash of the last token that was verified and not kept, by place.
     seen: Box<[AtomicU64]>,
 }
@@ -51,14 +51,14 @@ impl Remembered {
     }
 
     /// The token with its hash, which is made once.
-    pub fn hashed<'t>(&self, token: &'t str) -> Hashed<'t> {
-        Hashed { hash: self.hasher.hash_one(token), token }
+    pub fn hashed<'t>(&self, token: &'t str) -> HashedToken<'t> {
+        HashedToken { hash: self.hasher.hash_one(token), token }
     }
 
     /// The buyer of a remembered token, if it is valid now; `None` when it is not remembered.
     pub fn find(
         &self,
-        Hashed { hash, token }: Hashed<'_>,
+        HashedToken { hash, token }: HashedToken<'_>,
         now: u64,
     ) -> Option<Option<Arc<Verified>>> {
         let set = self.set(hash).lock();
@@ -71,7 +71,7 @@ impl Remembered {
     /// A token that is not remembered was verified.
     pub fn note(
         &self,
-        Hashed { hash, token }: Hashed<'_>,
+        HashedToken { hash, token }: HashedToken<'_>,
         buyer: &Arc<Verified>,
         valid: RangeInclusive<u64>,
     ) {
@@ -79,13 +79,13 @@ impl Remembered {
         if seen.swap(hash, Ordering::Relaxed) != hash {
             return;
         }
-        let entry = Entry { hash, token: token.into(), buyer: buyer.clone(), valid };
+        let entry = RememberedToken { hash, token: token.into(), buyer: buyer.clone(), valid };
         let mut set = self.set(hash).lock();
         set.truncate(WAYS - 1);
         set.push_front(entry);
     }
 
-    fn set(&self, hash: u64) -> &Mutex<VecDeque<Entry>> {
+    fn set(&self, hash: u64) -> &Mutex<VecDeque<RememberedToken>> {
         &self.sets[hash as usize % self.sets.len()]
     }
 }

@@ -41,7 +41,7 @@ pub struct Conn {
     /// Read ahead, and not given to anybody yet.
     pub ahead: BytesMut,
     io: Box<dyn Io>,
-    patience: Patience,
+    patience: WriteDeadline,
     /// Since when there are bytes that the socket does not take.
     blocked: Option<Instant>,
     wire: Option<Wire>,
@@ -56,7 +56,7 @@ struct Linger {
 }
 
 /// How long a client may take to read.
-struct Patience {
+struct WriteDeadline {
     limit: Duration,
     /// During a drain.
     drain: Duration,
@@ -65,7 +65,7 @@ struct Patience {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patience {
+impl WriteDeadline {
     /// True when the time is up that began at `since`; otherwise the task is woken when it is.
     fn is_over(&mut self, since: Instant, cx: &mut Context<'_>) -> bool {
         let tasks = &self.tasks;
@@ -86,7 +86,7 @@ impl Patience {
 impl Conn {
     /// Over a connection that nobody has read from.
     pub fn new(io: Box<dyn Io>, bounds: &Bounds, tasks: &Tasks) -> Self {
-        let patience = Patience {
+        let patience = WriteDeadline {
             limit: bounds.write_timeout,
             drain: bounds.drain / 4,
             tasks: tasks.clone(),

@@ -26,7 +26,7 @@ const MAX_TOKEN: usize = 4096;
 
 /// What a token's header says.
 #[derive(Deserialize)]
-struct Said {
+struct TokenBody {
     alg: Algorithm,
     /// Extensions that must be understood: none is.
     #[serde(default, deserialize_with = "contract::present")]
@@ -134,7 +134,7 @@ pub struct Operator {
 
 /// Why a token was refused on the admin listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
+pub enum TokenRefused {
     /// None, forged, expired.
     Unauthenticated,
     /// Genuine, but a buyer's.
@@ -207,20 +207,20 @@ impl Tokens {
     }
 
     /// The operator of an `Authorization` header's value on the admin listener.
-    pub fn operator(&self, header: Option<&[u8]>) -> Result<Operator, Refused> {
-        let token = header.and_then(bearer).ok_or(Refused::Unauthenticated)?;
+    pub fn operator(&self, header: Option<&[u8]>) -> Result<Operator, TokenRefused> {
+        let token = header.and_then(bearer).ok_or(TokenRefused::Unauthenticated)?;
         if !self.admin_token.is_empty() && same(token.as_bytes(), self.admin_token.as_bytes()) {
             return Ok(Operator { role: Role::Operator, tenant: Tenant::default() });
         }
         let now = self.clock.now_ms() / 1000;
-        let claims = self.verify(token, now).ok_or(Refused::Unauthenticated)?;
+        let claims = self.verify(token, now).ok_or(TokenRefused::Unauthenticated)?;
         let ours = claims.aud.as_ref().is_some_and(|a| a.has(ADMIN_AUDIENCE));
         let role = match claims.role.as_deref() {
             Some("operator") if ours => Role::Operator,
             Some("viewer") if ours => Role::Viewer,
-            _ => return Err(Refused::Forbidden),
+            _ => return Err(TokenRefused::Forbidden),
         };
-        let tenant = claims.tenant().ok_or(Refused::Unauthenticated)?;
+        let tenant = claims.tenant().ok_or(TokenRefused::Unauthenticated)?;
         Ok(Operator { role, tenant })
     }
 
@@ -257,7 +257,7 @@ impl Tokens {
     fn verify(&self, token: &str, now: u64) -> Option<Claims> {
         let (message, signature) = token.rsplit_once('.')?;
         let (header, claims) = message.split_once('.')?;
-        let said: Said = part(header)?;
+        let said: TokenBody = part(header)?;
         let signed = |(algorithm, key): &(Algorithm, DecodingKey)| {
             *algorithm == said.alg
                 && crypto::verify(signature, message.as_bytes(), key, *algorithm).unwrap_or(false)
@@ -343,7 +343,7 @@ mod tests {
     #[test]
     fn parts_are_objects_and_no_extension_is_understood() {
         let part =
-            |text: &str| part::<Said>(&URL_SAFE_NO_PAD.encode(text)).map(|s| s.crit.is_some());
+            |text: &str| part::<TokenBody>(&URL_SAFE_NO_PAD.encode(text)).map(|s| s.crit.is_some());
         assert_eq!(part("{\"alg\":\"HS256\"}"), Some(false));
         for crit in ["null", "[]", "[\"b64\"]", "{}", "0"] {
             assert_eq!(part(&format!("{{\"alg\":\"HS256\",\"crit\":{crit}}}")), Some(true));

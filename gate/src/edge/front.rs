@@ -25,7 +25,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 use web::alarm::Alarm;
 use web::answer::{self, Answer};
-use web::client::{Said, client, is_trusted};
+use web::client::{ForwardedFor, client, is_trusted};
 use web::{Conn, message};
 
 use crate::edge::http;
@@ -177,7 +177,11 @@ impl Front<'_> {
             range.iter().map(|r| &buffer[r.clone()]).collect::<Vec<&[u8]>>()
         };
         let (x_forwarded_for, forwarded) = (lines(&plain.x_forwarded_for), lines(&plain.forwarded));
-        client(&self.gate.cfg.trusted_proxies, self.peer, &Said { x_forwarded_for, forwarded })
+        client(
+            &self.gate.cfg.trusted_proxies,
+            self.peer,
+            &ForwardedFor { x_forwarded_for, forwarded },
+        )
     }
 
     /// Writes an answer; true when the connection ends with it.

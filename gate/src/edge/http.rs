@@ -14,8 +14,8 @@ use hyper::{Method, Request};
 use runtime::Phase;
 use tokio::time::Instant;
 use web::answer::{self, Answer, Reply};
-use web::body::{self as read, Refusal};
-use web::client::{Said, client};
+use web::body::{self as read, BodyRefusal};
+use web::client::{ForwardedFor, client};
 use web::message::authorization;
 
 use crate::edge::answer::{Handled, ended};
@@ -41,7 +41,7 @@ fn client_of(gate: &Gate, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         return peer;
     }
     let x_forwarded_for = headers.get_all("x-forwarded-for").iter();
-    let said = Said {
+    let said = ForwardedFor {
         x_forwarded_for: x_forwarded_for.map(HeaderValue::as_bytes).collect(),
         forwarded: headers.get_all(FORWARDED).iter().map(HeaderValue::as_bytes).collect(),
     };
@@ -154,7 +154,7 @@ pub(crate) async fn purchase<T: AsRef<[u8]>>(
     gate: &Gate,
     arrival: Arrival,
     head: &Head<'_>,
-    body: impl Future<Output = Result<T, Refusal>>,
+    body: impl Future<Output = Result<T, BodyRefusal>>,
 ) -> Handled {
     let request = understand(gate, arrival, head, body).await?;
     buy::buy(gate, request).await
@@ -165,7 +165,7 @@ async fn understand<T: AsRef<[u8]>>(
     gate: &Gate,
     arrival: Arrival,
     head: &Head<'_>,
-    body: impl Future<Output = Result<T, Refusal>>,
+    body: impl Future<Output = Result<T, BodyRefusal>>,
 ) -> Result<buy::Request, Problem> {
     let stranger = Stranger::new(gate, arrival)?;
     let who = stranger.buyer_of(gate, head.authorization, head.offer)?;

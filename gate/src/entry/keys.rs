@@ -18,7 +18,7 @@ const SHARDS: usize = 256;
 /// The keys of one limit.
 pub(crate) struct Keys {
     hasher: RandomState,
-    shards: Box<[Shard]>,
+    shards: Box<[KeyShard]>,
     /// The most keys of a shard.
     most: usize,
 }
@@ -26,10 +26,10 @@ pub(crate) struct Keys {
 /// A line of the cache each.
 #[repr(align(64))]
 #[derive(Default)]
-struct Shard(Mutex<Times>);
+struct KeyShard(Mutex<Times>);
 
 /// When each key is idle again.
-type Times = HashMap<u64, u64, BuildHasherDefault<Hashed>>;
+type Times = HashMap<u64, u64, BuildHasherDefault<HashedKey>>;
 
 /// What a charge came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Keys {
     /// Exact for `most` keys that are not idle. What keys fall into a part varies, and making room
     /// frees an eighth of it, so a part has a quarter more.
     pub fn new(most: usize) -> Self {
-        let shards = (0..SHARDS).map(|_| Shard::default()).collect();
+        let shards = (0..SHARDS).map(|_| KeyShard::default()).collect();
         Self { hasher: RandomState::new(), shards, most: most.div_ceil(SHARDS) * 5 / 4 + 64 }
     }
 
@@ -85,9 +85,9 @@ fn make_room(times: &mut Times, most: usize, now: u64) -> usize {
 
 /// A key is a hash already.
 #[derive(Default)]
-struct Hashed(u64);
+struct HashedKey(u64);
 
-impl Hasher for Hashed {
+impl Hasher for HashedKey {
     fn finish(&self) -> u64 {
         self.0
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use contract::Reason;
 use contract::buyers::Purchase;
 use domain::IdempotencyKey;
-use web::body::{Refusal, json, refuse};
+use web::body::{BodyRefusal, json, refuse};
 
 use crate::sale::metadata;
 
@@ -17,7 +17,7 @@ use crate::sale::metadata;
 const MAX_METADATA: usize = 1024;
 
 /// The key of a request that has these `Idempotency-Key` headers.
-pub(crate) fn idempotency_key(headers: &[&[u8]]) -> Result<IdempotencyKey, Refusal> {
+pub(crate) fn idempotency_key(headers: &[&[u8]]) -> Result<IdempotencyKey, BodyRefusal> {
     let text = match headers {
         [] => return refuse(Reason::MissingIdempotencyKey, "send an Idempotency-Key header"),
         [one] => std::str::from_utf8(one).unwrap_or(""),
@@ -36,7 +36,7 @@ pub(crate) struct BuyBody {
 }
 
 /// Parses the body of a buy; empty means the defaults.
-pub(crate) fn buy(body: &[u8], max_quantity: u32) -> Result<BuyBody, Refusal> {
+pub(crate) fn buy(body: &[u8], max_quantity: u32) -> Result<BuyBody, BodyRefusal> {
     if body.is_empty() {
         return Ok(BuyBody { quantity: 1, metadata: String::new() });
     }
@@ -50,7 +50,7 @@ pub(crate) fn buy(body: &[u8], max_quantity: u32) -> Result<BuyBody, Refusal> {
 }
 
 /// An integer of any size: what is no integer is a wrong type, what is too large is out of range.
-fn quantity(text: &str, most: u32) -> Result<u32, Refusal> {
+fn quantity(text: &str, most: u32) -> Result<u32, BodyRefusal> {
     if let Some(n) = text.parse::<u32>().ok().filter(|n| (1..=most).contains(n)) {
         return Ok(n);
     }
@@ -70,7 +70,7 @@ fn quantity(text: &str, most: u32) -> Result<u32, Refusal> {
 }
 
 /// `500ms` or `5s`; more than 30 s counts as 30 s.
-pub(crate) fn wait(text: &str) -> Result<Duration, Refusal> {
+pub(crate) fn wait(text: &str) -> Result<Duration, BodyRefusal> {
     let (digits, unit) = match text.strip_suffix("ms") {
         Some(digits) => (digits, 1),
         None => (text.strip_suffix('s').unwrap_or("x"), 1000),

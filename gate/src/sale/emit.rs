@@ -48,14 +48,14 @@ impl Held {
 }
 
 #[derive(Default)]
-struct Queue {
+struct FrameQueue {
     waiting: VecDeque<Held>,
     in_flight: usize,
 }
 
-struct Lane {
+struct FrameLane {
     places: Arc<Semaphore>,
-    queue: Mutex<Queue>,
+    queue: Mutex<FrameQueue>,
 }
 
 /// All partitions of a gate.
@@ -63,12 +63,13 @@ pub(crate) struct Emit {
     log: Arc<dyn OrderLog>,
     cfg: PublishConfig,
     tasks: Tasks,
-    lanes: Vec<Lane>,
+    lanes: Vec<FrameLane>,
 }
 
 impl Emit {
     pub fn new(log: Arc<dyn OrderLog>, cfg: PublishConfig, tasks: Tasks) -> Self {
-        let lane = || Lane { places: Arc::new(Semaphore::new(cfg.queue)), queue: Mutex::default() };
+        let lane =
+            || FrameLane { places: Arc::new(Semaphore::new(cfg.queue)), queue: Mutex::default() };
         let lanes = (0..log.partitions()).map(|_| lane()).collect();
         Self { log, cfg, tasks, lanes }
     }

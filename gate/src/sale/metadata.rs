@@ -12,13 +12,13 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use web::body::{Refusal, refuse};
+use web::body::{BodyRefusal, refuse};
 
 /// Values inside of each other, the object itself included.
 const MAX_DEPTH: usize = 126;
 
 /// The one text of this object, or empty for one without fields.
-pub(crate) fn canonical(raw: &RawValue) -> Result<String, Refusal> {
+pub(crate) fn canonical(raw: &RawValue) -> Result<String, BodyRefusal> {
     if !raw.get().starts_with('{') {
         return refuse(Reason::Malformed, "metadata is an object");
     }
@@ -41,7 +41,7 @@ fn write(value: &str, depth: usize, out: &mut String) -> serde_json::Result<()> 
             let depth = deeper()?;
             out.push('{');
             for (n, (name, value)) in
-                serde_json::from_str::<Fields<'_>>(value)?.0.iter().enumerate()
+                serde_json::from_str::<MetadataFields<'_>>(value)?.0.iter().enumerate()
             {
                 out.push_str(if n == 0 { "" } else { "," });
                 out.push_str(&serde_json::to_string(name)?);
@@ -70,17 +70,20 @@ fn write(value: &str, depth: usize, out: &mut String) -> serde_json::Result<()> 
 }
 
 /// The fields of an object, sorted; none is there twice.
-struct Fields<'a>(BTreeMap<String, &'a RawValue>);
+struct MetadataFields<'a>(BTreeMap<String, &'a RawValue>);
 
-impl<'de> Deserialize<'de> for Fields<'de> {
+impl<'de> Deserialize<'de> for MetadataFields<'de> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         struct V;
         impl<'de> Visitor<'de> for V {
-            type Value = Fields<'de>;
+            type Value = MetadataFields<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut a: A) -> Result<Fields<'de>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                mut a: A,
+            ) -> Result<MetadataFields<'de>, A::Error> {
                 let mut map = BTreeMap::new();
                 while let Some((name, value)) = a.next_entry::<String, &'de RawValue>()? {
                     if map.contains_key(&name) {
@@ -88,7 +91,7 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                     }
                     map.insert(name, value);
                 }
-                Ok(Fields(map))
+                Ok(MetadataFields(map))
             }
         }
         d.deserialize_map(V)

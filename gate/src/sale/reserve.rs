@@ -31,7 +31,7 @@ use crate::sale::place::{Answered, Place, Told, What};
 use crate::sale::soldout::SoldOut;
 
 /// A line that waits for the script, with its place in the log and who waits for it.
-struct Waiting {
+struct WaitingCaller {
     item: ReserveItem,
     caller: Caller,
 }
@@ -68,8 +68,8 @@ impl Caller {
 }
 
 #[derive(Default)]
-struct Queue {
-    waiting: Vec<Waiting>,
+struct CellQueue {
+    waiting: Vec<WaitingCaller>,
     known: Option<Arc<Known>>,
     /// Calls in flight.
     running: usize,
@@ -81,7 +81,7 @@ pub(crate) struct Lane {
     pub cell: CellId,
     /// Where its orders go in the log.
     pub partition: u16,
-    queue: Mutex<Queue>,
+    queue: Mutex<CellQueue>,
     clock: Mutex<Option<(u64, Instant)>>,
     /// The short circuit of this cell.
     pub sold_out: SoldOut,
@@ -158,7 +158,7 @@ impl Reserve {
             if q.waiting.len() >= self.cfg.queue {
                 return None;
             }
-            q.waiting.push(Waiting { item, caller: Caller { place, tell } });
+            q.waiting.push(WaitingCaller { item, caller: Caller { place, tell } });
             // The newest view of the offer speaks for all: a changed window counts at once.
             q.known = Some(known.clone());
             let start = q.running == 0 || (q.running < CALLS && q.waiting.len() >= self.cfg.batch);
@@ -181,7 +181,7 @@ impl Reserve {
     }
 
     /// What goes into the next call; with none, its driver is no longer counted.
-    fn next(&self, lane: &Lane) -> Option<(Vec<Waiting>, Arc<Known>)> {
+    fn next(&self, lane: &Lane) -> Option<(Vec<WaitingCaller>, Arc<Known>)> {
         let mut q = lane.queue.lock();
         let n = q.waiting.len().min(self.cfg.batch);
         // Of several, only whole batches go on; the last one takes what is left.
@@ -195,7 +195,7 @@ impl Reserve {
         }
     }
 
-    async fn call(&self, lane: &Arc<Lane>, known: &Known, batch: Vec<Waiting>) {
+    async fn call(&self, lane: &Arc<Lane>, known: &Known, batch: Vec<WaitingCaller>) {
         let (items, callers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|w| (w.item, w.caller)).unzip();
         METRICS.reserve_batch.record(items.len() as f64);

@@ -39,7 +39,7 @@ impl Filter {
     }
 }
 
-struct Flag {
+struct SoldOutFlag {
     until: Instant,
     filter: std::sync::Arc<Filter>,
 }
@@ -47,7 +47,7 @@ struct Flag {
 /// One cell's flag.
 #[derive(Default)]
 pub(crate) struct SoldOut {
-    flag: ArcSwapOption<Flag>,
+    flag: ArcSwapOption<SoldOutFlag>,
     building: AtomicBool,
 }
 
@@ -74,7 +74,7 @@ impl SoldOut {
         match flag {
             Some(f) if f.filter.fits(mark) => {
                 let until = Instant::now() + FRESH;
-                self.flag.store(Some(Flag { until, filter: f.filter.clone() }.into()));
+                self.flag.store(Some(SoldOutFlag { until, filter: f.filter.clone() }.into()));
                 false
             }
             _ => {
@@ -90,7 +90,7 @@ impl SoldOut {
         match scan(cells, identity, cell).await {
             Ok(Some(filter)) => {
                 let until = Instant::now() + FRESH;
-                self.flag.store(Some(Flag { until, filter: filter.into() }.into()));
+                self.flag.store(Some(SoldOutFlag { until, filter: filter.into() }.into()));
             }
             Ok(None) => {}
             // Everybody goes the long way, which is slower and as right.

@@ -165,7 +165,7 @@ fn down(Down: Down) -> Problem {
 /// longer than none, and many askings would tell them apart.
 const UNKNOWN: Duration = Duration::from_millis(10);
 
-struct Ask<'a> {
+struct OrderAsk<'a> {
     gate: &'a Gate,
     buyer: &'a Buyer,
     order: OrderId,
@@ -179,7 +179,7 @@ pub(crate) async fn by_id(gate: &Gate, who: &Admitted, id: &str, query: Option<&
     let fields = read::query(query, Buyers::Order.spec().query)?;
     let wait = fields.get("wait").map(|w| body::wait(w)).transpose()?.unwrap_or(Duration::ZERO);
     let order = id.parse().map_err(|_| unknown())?;
-    let ask = Ask {
+    let ask = OrderAsk {
         gate,
         buyer,
         order,
@@ -208,14 +208,14 @@ pub(crate) async fn by_id(gate: &Gate, who: &Admitted, id: &str, query: Option<&
 
 /// What an order's cell knows of it.
 #[derive(Default)]
-struct Found {
+struct FoundOrder {
     /// The order, if it is this buyer's, with the time of its first reserve.
     order: Option<(Stands, Payload, u64)>,
     /// The ledger's word on the id, whoever's it is.
     verdict: Option<Kind>,
 }
 
-impl Ask<'_> {
+impl OrderAsk<'_> {
     /// The order's row, if it is this buyer's: another's goes every way that an unknown one goes.
     async fn row(&self) -> Result<Option<OrderRow>, Down> {
         let row = self.gate.ports.store.order(self.order).await.map_err(failed::database)?;
@@ -237,7 +237,7 @@ impl Ask<'_> {
         let receipt = self.checked_receipt();
         let found = match self.look().await {
             Ok(found) => found,
-            Err(Down) if receipt.is_some() => Found::default(),
+            Err(Down) if receipt.is_some() => FoundOrder::default(),
             Err(e) => return Err(down(e)),
         };
         if let Some((stands, payload, t_ms)) = found.order {
@@ -293,11 +293,11 @@ impl Ask<'_> {
     }
 
     /// The verdict or the hold of this buyer's order in the hinted offer's cell.
-    async fn look(&self) -> Result<Found, Down> {
+    async fn look(&self) -> Result<FoundOrder, Down> {
         let ports = &self.gate.ports;
-        let Some(offer) = &self.offer else { return Ok(Found::default()) };
+        let Some(offer) = &self.offer else { return Ok(FoundOrder::default()) };
         let Some(known) = self.gate.catalog.get(offer).await.map_err(failed::database)? else {
-            return Ok(Found::default());
+            return Ok(FoundOrder::default());
         };
         let cell = self.gate.cell_of(&known.offer, self.buyer);
         let verdicts = ports
@@ -318,18 +318,18 @@ impl Ask<'_> {
                 Some((stands, self.mine(&k.sealed.payload)?, k.sealed.t_ms))
             });
             if order.is_some() {
-                return Ok(Found { order, verdict: Some(verdict.kind) });
+                return Ok(FoundOrder { order, verdict: Some(verdict.kind) });
             }
         }
         let holds =
             ports.cells.find_holds(&cell, &[self.order.into()]).await.map_err(failed::redis);
         if let Some(verdict) = verdict {
-            return Ok(Found { order: None, verdict: Some(verdict.kind) });
+            return Ok(FoundOrder { order: None, verdict: Some(verdict.kind) });
         }
         let hold = holds?.into_iter().flatten().next();
         let order =
             hold.and_then(|h| self.mine(&h.payload).map(|p| (Stands::Unconfirmed, p, h.t_ms)));
-        Ok(Found { order, verdict: None })
+        Ok(FoundOrder { order, verdict: None })
     }
 
     fn mine(&self, payload: &[u8]) -> Option<Payload> {
@@ -354,7 +354,7 @@ pub(crate) async fn by_key(gate: &Gate, who: &Admitted, query: Option<&str>) -> 
     }
     let offer = offer.ok_or_else(unknown)?;
     let order = under_key(gate, buyer, &key, &offer).await.map_err(down)?.ok_or_else(unknown)?;
-    Ask { gate, buyer, order, offer: Some(offer), receipt: None }.without_row().await
+    OrderAsk { gate, buyer, order, offer: Some(offer), receipt: None }.without_row().await
 }
 
 /// The order of a key that has no row yet: what its cell holds or decided lately, or its ledger.

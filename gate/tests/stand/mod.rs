@@ -17,7 +17,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use hyper::{Method, Request};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use orderlog::port::Partition;
-use reconciler::{Reconciler, ReconcilerConfig, Settings};
+use reconciler::{Reconciler, ReconcilerConfig, ReconcilerSettings};
 use serde_json::Value;
 use sluicegate_gate as gate;
 use sluicegate_gate::Gate;
@@ -52,10 +52,10 @@ pub struct Stand {
 
 async fn gate_over(site: &Site, ports: Ports) -> (Arc<Gate>, Arc<Desk>) {
     let metrics = metrics();
-    let mut config = sluicegate_gate::Settings::default();
+    let mut config = sluicegate_gate::GateSettings::default();
     config.auth.hs256_secret = "a secret of at least 32 characters".to_owned();
     config.admin_token = "operators-of-the-tests".to_owned();
-    let settings = Settings::new(&ReconcilerConfig::default(), config.publish.times());
+    let settings = ReconcilerSettings::new(&ReconcilerConfig::default(), config.publish.times());
     let reconciler = Reconciler::new(&site.ports.reconciler(), &settings);
     let gate = Gate::new(&config, ports.gate(), &site.tasks).unwrap();
     gate.start().await.unwrap();

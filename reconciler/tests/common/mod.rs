@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::frame::{self, Item, Mode, Sealed};
 use domain::{CellId, Payload};
 use orderlog::port::{OrderLog, Partition};
-use sluicegate_reconciler::{Reconciler, Settings};
+use sluicegate_reconciler::{Reconciler, ReconcilerSettings};
 use store::port::{Ask, CellAsks};
 use store::{LedgerRead, Marks, Shards, Verdicts};
 use testkit::ports::{START_MS, Site};
@@ -21,8 +21,11 @@ pub fn reconciler(site: &Site) -> Arc<Reconciler> {
 }
 
 /// Over other ports, with other settings.
-pub fn reconciler_with(ports: Ports, change: impl FnOnce(&mut Settings)) -> Arc<Reconciler> {
-    let mut settings = Settings {
+pub fn reconciler_with(
+    ports: Ports,
+    change: impl FnOnce(&mut ReconcilerSettings),
+) -> Arc<Reconciler> {
+    let mut settings = ReconcilerSettings {
         interval: Duration::from_millis(50),
         relay_after: Duration::from_millis(X),
         sweep_after: Duration::from_millis(2 * X),
@@ -41,7 +44,7 @@ pub fn reconciler_with(ports: Ports, change: impl FnOnce(&mut Settings)) -> Arc<
 }
 
 pub fn start_writer(site: &Site) {
-    let settings = writer::Settings {
+    let settings = writer::WriterSettings {
         batch_frames: 64,
         batch_orders: 512,
         patience: Duration::from_millis(20),

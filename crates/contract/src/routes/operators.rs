@@ -2,8 +2,8 @@
 
 use super::{Answers, Field, LIVES, SERVES, SERVES_NOT, Shape, TEXT, Takes, Who, routes};
 use crate::operators::{
-    Campaign, CampaignSettings, OfferSettings, OfferStock, Reconcile, Report, Status, Supply, Task,
-    Tasks,
+    Campaign, CampaignSettings, OfferSettings, OfferStock, Reconcile, Report, Standing, Supply,
+    Task, TaskPage,
 };
 use crate::reason::Reason;
 
@@ -131,7 +131,7 @@ routes! {
         Status = GET "/admin/status" {
             label: "status",
             who: Who::Deployment,
-            answers: &[Answers::json::<Status>(200, "Also while parts are down.")],
+            answers: &[Answers::json::<Standing>(200, "Also while parts are down.")],
         }
         /// Lists what waits for a person.
         ListTasks = GET "/admin/tasks" {
@@ -146,7 +146,7 @@ routes! {
                 Field::optional("limit", "Tasks of a page, 1 to 100; 50 when left out.",
                     "^([1-9][0-9]?|100)$"),
             ],
-            answers: &[Answers::json::<Tasks<'static>>(200, "A page of them.")],
+            answers: &[Answers::json::<TaskPage<'static>>(200, "A page of them.")],
         }
         /// Gives a parked order or frame back to the log.
         RetryParked = POST "/admin/parked/{id}/retry" {

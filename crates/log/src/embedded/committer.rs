@@ -15,9 +15,9 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::file::{self, Found};
+use super::file::{self, FileState};
 use super::keep::{self, Keep};
-use super::shared::{Part, Shared, Weight};
+use super::shared::{PartitionState, Shared, Weight};
 use crate::port::{LogError, Partition};
 
 /// The most frames of one transaction.
@@ -30,7 +30,7 @@ const ACK_DELAY: Duration = Duration::from_millis(20);
 /// A frame that waits for its receipt.
 pub struct Publish {
     pub partition: Partition,
-    pub part: Arc<Part>,
+    pub part: Arc<PartitionState>,
     pub frame: Bytes,
     pub weight: Weight,
     pub done: oneshot::Sender<Result<(), LogError>>,
@@ -41,7 +41,7 @@ const ACK: &str = "UPDATE frame SET part = -1 - part \
                    WHERE seq IN (SELECT value FROM json_each(?)) AND part >= 0";
 
 /// What the committer is asked to do.
-pub enum Task {
+pub enum CommitTask {
     /// Store a frame.
     Publish(Publish),
     /// Put every ack so far into the file.
@@ -59,7 +59,7 @@ pub struct Committer {
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
     main: u16,
-    found: Found,
+    found: FileState,
     ack_at: Option<Instant>,
     keep: Keep,
     prune_at: Instant,
@@ -70,7 +70,7 @@ impl Committer {
         (path, conn): (PathBuf, SqliteConnection),
         shared: Arc<Shared>,
         clock: Arc<dyn Clock>,
-        (found, keep): (Found, Keep),
+        (found, keep): (FileState, Keep),
     ) -> Self {
         let main = shared.parts.lock().keys().filter(|p| matches!(p, Partition::Main(_))).count();
         let main = main as u16;
@@ -81,7 +81,7 @@ impl Committer {
 
     /// Works until the log and its consumers are gone or the pools close; what is queued by then
     /// is still committed.
-    pub async fn run(mut self, mut queue: mpsc::Receiver<Task>, tasks: Tasks) {
+    pub async fn run(mut self, mut queue: mpsc::Receiver<CommitTask>, tasks: Tasks) {
         let mut open = true;
         while open {
             let mut batch = Vec::new();
@@ -110,9 +110,14 @@ impl Committer {
         }
     }
 
-    fn gather(&self, batch: &mut Vec<Task>, queue: &mut mpsc::Receiver<Task>, all: bool) {
-        let weigh = |t: &Task| {
-            if let Task::Publish(p) = t { p.frame.len() } else { 0 }
+    fn gather(
+        &self,
+        batch: &mut Vec<CommitTask>,
+        queue: &mut mpsc::Receiver<CommitTask>,
+        all: bool,
+    ) {
+        let weigh = |t: &CommitTask| {
+            if let CommitTask::Publish(p) = t { p.frame.len() } else { 0 }
         };
         let mut bytes: usize = batch.iter().map(weigh).sum();
         while all || (batch.len() < BATCH_FRAMES && bytes < BATCH_BYTES) {
@@ -122,16 +127,16 @@ impl Committer {
         }
     }
 
-    async fn work(&mut self, batch: Vec<Task>) {
+    async fn work(&mut self, batch: Vec<CommitTask>) {
         let (mut frames, mut flushes) = (Vec::new(), Vec::new());
         for task in batch {
             match task {
-                Task::Publish(p) => frames.push(p),
-                Task::Flush(done) => flushes.push(done),
-                Task::Ready(done) => {
+                CommitTask::Publish(p) => frames.push(p),
+                CommitTask::Flush(done) => flushes.push(done),
+                CommitTask::Ready(done) => {
                     let _ = done.send(self.ready().await);
                 }
-                Task::Init { databases, done } => {
+                CommitTask::Init { databases, done } => {
                     let _ = done.send(self.init(databases).await);
                 }
             }

@@ -10,18 +10,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 
-use super::committer::Task;
+use super::committer::CommitTask;
 use super::file;
 use super::reader::Fetch;
-use super::shared::{Part, Shared};
+use super::shared::{PartitionState, Shared};
 use crate::port::{Consumer, Delivery, DeliveryId, LogError, Partition, Reader};
 
 /// See the module.
 pub struct EmbeddedConsumer {
     partition: Partition,
-    part: Arc<Part>,
+    part: Arc<PartitionState>,
     shared: Arc<Shared>,
-    queue: mpsc::Sender<Task>,
+    queue: mpsc::Sender<CommitTask>,
     reads: mpsc::Sender<Fetch>,
     active: Option<OwnedMutexGuard<()>>,
     flushed: bool,
@@ -32,9 +32,9 @@ pub struct EmbeddedConsumer {
 impl EmbeddedConsumer {
     pub fn new(
         partition: Partition,
-        part: Arc<Part>,
+        part: Arc<PartitionState>,
         shared: Arc<Shared>,
-        (queue, reads): (mpsc::Sender<Task>, mpsc::Sender<Fetch>),
+        (queue, reads): (mpsc::Sender<CommitTask>, mpsc::Sender<Fetch>),
     ) -> Self {
         Self {
             partition,
@@ -59,7 +59,7 @@ impl EmbeddedConsumer {
         }
         if !self.flushed {
             let (done, flushed) = oneshot::channel();
-            let sent = self.queue.send(Task::Flush(done)).await;
+            let sent = self.queue.send(CommitTask::Flush(done)).await;
             sent.map_err(|_| self.ended("the log is closed"))?;
             flushed
                 .await
@@ -118,7 +118,7 @@ impl Consumer for EmbeddedConsumer {
 /// Reads a partition beside its consumer.
 pub struct EmbeddedReader {
     partition: Partition,
-    part: Arc<Part>,
+    part: Arc<PartitionState>,
     since: u64,
     reads: mpsc::Sender<Fetch>,
     after: i64,
@@ -127,7 +127,7 @@ pub struct EmbeddedReader {
 
 impl EmbeddedReader {
     pub fn new(
-        (partition, part): (Partition, Arc<Part>),
+        (partition, part): (Partition, Arc<PartitionState>),
         since: u64,
         reads: mpsc::Sender<Fetch>,
     ) -> Self {

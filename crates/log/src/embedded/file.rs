@@ -15,7 +15,7 @@ use crate::port::{LogError, Partition};
 
 /// What a file already holds.
 #[derive(Debug, Clone, Copy)]
-pub struct Found {
+pub struct FileState {
     /// Retry partitions.
     pub databases: u16,
     /// True when init ran.
@@ -70,7 +70,7 @@ const TABLES: [&str; 3] = [
 
 /// Makes the tables and reads what is there; refuses a file made for another number of main
 /// partitions, because an order's home would move.
-pub async fn prepare(conn: &mut SqliteConnection, partitions: u16) -> Result<Found, LogError> {
+pub async fn prepare(conn: &mut SqliteConnection, partitions: u16) -> Result<FileState, LogError> {
     let failed = |e: sqlx::Error| LogError::Unavailable(format!("log.sqlite: {e}"));
     for sql in TABLES {
         sqlx::query(sql).execute(&mut *conn).await.map_err(failed)?;
@@ -91,7 +91,7 @@ pub async fn prepare(conn: &mut SqliteConnection, partitions: u16) -> Result<Fou
 }
 
 /// Reads what the file holds.
-pub async fn read(conn: &mut SqliteConnection) -> Result<Found, sqlx::Error> {
+pub async fn read(conn: &mut SqliteConnection) -> Result<FileState, sqlx::Error> {
     let frames: i64 = sqlx::query_scalar("SELECT count(*) FROM frame WHERE part >= 0")
         .fetch_one(&mut *conn)
         .await?;
@@ -105,7 +105,7 @@ pub async fn read(conn: &mut SqliteConnection) -> Result<Found, sqlx::Error> {
             .fetch_optional(&mut *conn)
             .await?;
     let databases = fact(conn, "databases").await?;
-    Ok(Found {
+    Ok(FileState {
         databases: databases.unwrap_or(0) as u16,
         ready: databases.is_some(),
         frames: frames as u64,

@@ -26,10 +26,10 @@ use runtime::{Clock, Tasks};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::port::{Consumer, LogError, MAX_FRAME, OrderLog, Partition, Reader};
-use committer::{Committer, Publish, Task};
+use committer::{CommitTask, Committer, Publish};
 use consumer::{EmbeddedConsumer, EmbeddedReader};
 use reader::Fetch;
-use shared::{Part, Shared, Weight};
+use shared::{PartitionState, Shared, Weight};
 
 pub use keep::Keep;
 
@@ -43,7 +43,7 @@ const OWNER_PATIENCE: Duration = Duration::from_secs(2);
 /// The embedded log. Open it once per folder.
 pub struct EmbeddedLog {
     partitions: u16,
-    queue: mpsc::Sender<Task>,
+    queue: mpsc::Sender<CommitTask>,
     reads: mpsc::Sender<Fetch>,
     shared: Arc<Shared>,
 }
@@ -91,13 +91,16 @@ impl EmbeddedLog {
         Ok(Arc::new(Self { partitions, queue, reads, shared }))
     }
 
-    fn part(&self, p: Partition) -> Result<Arc<Part>, LogError> {
+    fn part(&self, p: Partition) -> Result<Arc<PartitionState>, LogError> {
         self.shared.part(p).ok_or_else(|| {
             LogError::Unavailable(format!("partition {p} does not exist; run init first"))
         })
     }
 
-    async fn ask<T>(&self, task: impl FnOnce(oneshot::Sender<T>) -> Task) -> Result<T, LogError> {
+    async fn ask<T>(
+        &self,
+        task: impl FnOnce(oneshot::Sender<T>) -> CommitTask,
+    ) -> Result<T, LogError> {
         let (tell, answer) = oneshot::channel();
         let gone = || LogError::Unavailable("the log is closed".into());
         self.queue.send(task(tell)).await.map_err(|_| gone())?;
@@ -116,11 +119,11 @@ impl OrderLog for EmbeddedLog {
     }
 
     async fn init(&self, databases: u16) -> Result<(), LogError> {
-        self.ask(|done| Task::Init { databases, done }).await?
+        self.ask(|done| CommitTask::Init { databases, done }).await?
     }
 
     async fn ready(&self) -> Result<(), LogError> {
-        self.ask(Task::Ready).await?
+        self.ask(CommitTask::Ready).await?
     }
 
     async fn publish(&self, partition: Partition, frame: Bytes) -> Result<(), LogError> {
@@ -132,7 +135,7 @@ impl OrderLog for EmbeddedLog {
         let full = || not_stored("the queue is full");
         let weight = Weight::take(&self.shared, frame.len()).ok_or_else(full)?;
         let (done, receipt) = oneshot::channel();
-        let task = Task::Publish(Publish { partition, part, frame, weight, done });
+        let task = CommitTask::Publish(Publish { partition, part, frame, weight, done });
         match self.queue.try_send(task) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => return Err(full()),

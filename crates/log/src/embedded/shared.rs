@@ -15,7 +15,7 @@ const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 /// One for each log.
 pub(super) struct Shared {
     /// Last committed position per partition; a consumer sleeps on it.
-    pub parts: Mutex<HashMap<Partition, Arc<Part>>>,
+    pub parts: Mutex<HashMap<Partition, Arc<PartitionState>>>,
     /// Acks that no transaction has taken yet.
     pub acks: Mutex<Vec<i64>>,
     /// Rung when the first ack arrives.
@@ -29,7 +29,7 @@ pub(super) struct Shared {
 }
 
 /// One partition.
-pub(super) struct Part {
+pub(super) struct PartitionState {
     /// Position of the last committed frame.
     pub tail: watch::Sender<i64>,
     /// Held by the active consumer.
@@ -37,7 +37,7 @@ pub(super) struct Part {
 }
 
 impl Shared {
-    pub fn part(&self, p: Partition) -> Option<Arc<Part>> {
+    pub fn part(&self, p: Partition) -> Option<Arc<PartitionState>> {
         self.parts.lock().get(&p).cloned()
     }
 
@@ -47,7 +47,7 @@ impl Shared {
         for p in Partition::all(main, retry) {
             parts.entry(p).or_insert_with(|| {
                 let active = Arc::default();
-                Arc::new(Part { tail: watch::Sender::new(tail), active })
+                Arc::new(PartitionState { tail: watch::Sender::new(tail), active })
             });
         }
     }

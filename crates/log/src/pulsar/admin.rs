@@ -19,14 +19,14 @@ use crate::port::LogError;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The admin API of one namespace.
-pub struct Admin {
+pub struct BrokerAdmin {
     url: String,
     namespace: String,
     files: Files,
     secret: Secret,
 }
 
-impl Admin {
+impl BrokerAdmin {
     pub fn new(cfg: &LogConfig) -> Result<Self, LogError> {
         let (url, namespace) = (cfg.admin_url.clone(), cfg.namespace.clone());
         let (files, secret) = (cfg.files(), cfg.secret());

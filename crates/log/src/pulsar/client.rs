@@ -31,7 +31,7 @@ pub(super) const SUBSCRIPTION: &str = "writer";
 
 /// The client with its generation.
 #[derive(Clone)]
-pub struct Client {
+pub struct PulsarClient {
     generation: u64,
     pub pulsar: Pulsar<TokioExecutor>,
 }
@@ -43,13 +43,13 @@ pub struct Clients {
     secret: Secret,
     operation: Duration,
     tasks: Tasks,
-    state: Mutex<State>,
+    state: Mutex<ClientState>,
 }
 
 #[derive(Default)]
-struct State {
+struct ClientState {
     generation: u64,
-    client: Option<Client>,
+    client: Option<PulsarClient>,
 }
 
 /// The most that connecting, making a producer or subscribing may take.
@@ -70,7 +70,7 @@ impl Clients {
     }
 
     /// The client; connects when there is none.
-    pub async fn get(&self) -> Result<Client, LogError> {
+    pub async fn get(&self) -> Result<PulsarClient, LogError> {
         if let Some(client) = self.state.lock().client.clone() {
             return Ok(client);
         }
@@ -78,7 +78,7 @@ impl Clients {
         let mut state = self.state.lock();
         let generation = state.generation;
         // Two may have connected at once; the first one is used.
-        Ok(state.client.get_or_insert(Client { generation, pulsar }).clone())
+        Ok(state.client.get_or_insert(PulsarClient { generation, pulsar }).clone())
     }
 
     /// A connection that nobody else uses, with the token and certificates as they are now.
@@ -115,7 +115,7 @@ impl Clients {
     }
 
     /// Makes the next `get` connect anew, unless somebody has done so already.
-    pub fn discard(&self, client: &Client) {
+    pub fn discard(&self, client: &PulsarClient) {
         let mut state = self.state.lock();
         if state.generation == client.generation {
             state.generation += 1;

@@ -29,7 +29,7 @@ const QUIET: Duration = Duration::from_secs(4);
 /// How long its answer may take.
 const ANSWER: Duration = Duration::from_secs(3);
 
-type Inner = pulsar::Consumer<Vec<u8>, TokioExecutor>;
+type InnerConsumer = pulsar::Consumer<Vec<u8>, TokioExecutor>;
 
 /// See the module.
 pub struct PulsarConsumer {
@@ -59,10 +59,11 @@ impl PulsarConsumer {
             builder.with_options(options).build().await.map_err(text)
         };
         let made = clients.finish(subscribe).await;
-        let inner: Inner = made.map_err(|e| LogError::Unavailable(format!("{topic}: {e}")))?;
+        let inner: InnerConsumer =
+            made.map_err(|e| LogError::Unavailable(format!("{topic}: {e}")))?;
         let (out, deliveries) = mpsc::channel(1);
         let (acks, acked) = mpsc::channel(ACKS);
-        let pump = Pump { inner, topic, acked };
+        let pump = TopicPump { inner, topic, acked };
         clients.spawn(pump.run(out));
         Ok(Self { partition, deliveries, acks })
     }
@@ -87,13 +88,13 @@ impl Consumer for PulsarConsumer {
     }
 }
 
-struct Pump {
-    inner: Inner,
+struct TopicPump {
+    inner: InnerConsumer,
     topic: String,
     acked: mpsc::Receiver<DeliveryId>,
 }
 
-impl Pump {
+impl TopicPump {
     async fn run(mut self, out: mpsc::Sender<Result<Delivery, String>>) {
         if let Err(e) = self.work(&out).await {
             let _ = out.send(Err(e)).await;

@@ -26,28 +26,28 @@ const IN_FLIGHT: usize = 256;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
-type Answer = oneshot::Sender<Result<(), LogError>>;
+type Receipt = oneshot::Sender<Result<(), LogError>>;
 type MyProducer = Box<Producer<TokioExecutor>>;
 
-struct Job {
+struct SendJob {
     frame: Bytes,
-    done: Answer,
+    done: Receipt,
     permit: OwnedSemaphorePermit,
 }
 
 /// The way to a partition's task. Cheap to clone.
 #[derive(Clone)]
-pub struct Lane {
+pub struct SendLane {
     partition: Partition,
-    queue: mpsc::Sender<Job>,
+    queue: mpsc::Sender<SendJob>,
     permits: Arc<Semaphore>,
 }
 
-impl Lane {
+impl SendLane {
     pub fn start(p: Partition, topic: String, clients: Arc<Clients>, tasks: &Tasks) -> Self {
         let (queue, jobs) = mpsc::channel(IN_FLIGHT);
         let permits = Arc::new(Semaphore::new(IN_FLIGHT));
-        let work = Work {
+        let work = SendWork {
             partition: p,
             topic,
             clients,
@@ -68,7 +68,7 @@ impl Lane {
             return refused("too many frames on their way");
         };
         let (done, receipt) = oneshot::channel();
-        if self.queue.try_send(Job { frame, done, permit }).is_err() {
+        if self.queue.try_send(SendJob { frame, done, permit }).is_err() {
             return refused("the log is closed");
         }
         match tokio::time::timeout(timeout, receipt).await {
@@ -83,39 +83,39 @@ enum Link {
     /// The producer and its number; a receipt that fails gives up only its own producer.
     Up(MyProducer, u64),
     /// Being made for the frame that asked for it.
-    Making(BoxFuture<'static, Result<MyProducer, String>>, Job),
+    Making(BoxFuture<'static, Result<MyProducer, String>>, SendJob),
     Down {
         retry_at: Instant,
     },
 }
 
 /// What became of a frame that was sent: its producer's number, whom to tell, the outcome.
-type Sent = (u64, Answer, Result<(), String>);
+type OnTheWay = (u64, Receipt, Result<(), String>);
 
-struct Work {
+struct SendWork {
     partition: Partition,
     topic: String,
     clients: Arc<Clients>,
     link: Link,
     made: u64,
     backoff: Duration,
-    receipts: FuturesUnordered<BoxFuture<'static, Sent>>,
+    receipts: FuturesUnordered<BoxFuture<'static, OnTheWay>>,
 }
 
-enum Event {
-    Job(Option<Job>),
+enum LaneEvent {
+    SendJob(Option<SendJob>),
     Made(Result<MyProducer, String>),
-    Receipt(Sent),
+    Receipt(OnTheWay),
 }
 
-impl Work {
-    async fn run(mut self, mut jobs: mpsc::Receiver<Job>, tasks: Tasks) {
+impl SendWork {
+    async fn run(mut self, mut jobs: mpsc::Receiver<SendJob>, tasks: Tasks) {
         while let Some(event) = tasks.unless(Phase::ClosePools, self.event(&mut jobs)).await {
             match event {
-                Event::Job(Some(job)) => self.job(job).await,
-                Event::Job(None) => break,
-                Event::Made(made) => self.made(made, &mut jobs).await,
-                Event::Receipt(sent) => self.receipt(sent),
+                LaneEvent::SendJob(Some(job)) => self.job(job).await,
+                LaneEvent::SendJob(None) => break,
+                LaneEvent::Made(made) => self.made(made, &mut jobs).await,
+                LaneEvent::Receipt(sent) => self.receipt(sent),
             }
         }
         jobs.close();
@@ -130,21 +130,21 @@ impl Work {
 
     /// What happens next. Frames are not taken while a producer is being made. Nothing is lost
     /// when this is dropped.
-    async fn event(&mut self, jobs: &mut mpsc::Receiver<Job>) -> Event {
+    async fn event(&mut self, jobs: &mut mpsc::Receiver<SendJob>) -> LaneEvent {
         let receipts = &mut self.receipts;
         match &mut self.link {
             Link::Making(making, _) => tokio::select! {
-                made = making => Event::Made(made),
-                Some(sent) = receipts.next() => Event::Receipt(sent),
+                made = making => LaneEvent::Made(made),
+                Some(sent) = receipts.next() => LaneEvent::Receipt(sent),
             },
             Link::Up(..) | Link::Down { .. } => tokio::select! {
-                Some(sent) = receipts.next() => Event::Receipt(sent),
-                job = jobs.recv() => Event::Job(job),
+                Some(sent) = receipts.next() => LaneEvent::Receipt(sent),
+                job = jobs.recv() => LaneEvent::SendJob(job),
             },
         }
     }
 
-    async fn job(&mut self, job: Job) {
+    async fn job(&mut self, job: SendJob) {
         if job.done.is_closed() {
             // Its publisher has given up; what is not sent by now is the relay's.
             return;
@@ -168,7 +168,7 @@ impl Work {
         }
     }
 
-    async fn made(&mut self, made: Result<MyProducer, String>, jobs: &mut mpsc::Receiver<Job>) {
+    async fn made(&mut self, made: Result<MyProducer, String>, jobs: &mut mpsc::Receiver<SendJob>) {
         let link = match &made {
             Ok(_) => Link::Down { retry_at: Instant::now() },
             Err(_) => self.next_try(),
@@ -192,7 +192,7 @@ impl Work {
         }
     }
 
-    fn receipt(&mut self, (number, done, outcome): Sent) {
+    fn receipt(&mut self, (number, done, outcome): OnTheWay) {
         match &outcome {
             Ok(()) => self.backoff = BACKOFF_MIN,
             Err(e) => {
@@ -211,7 +211,7 @@ impl Work {
         Link::Down { retry_at }
     }
 
-    fn refuse(&self, job: Job, why: &str) {
+    fn refuse(&self, job: SendJob, why: &str) {
         let _ = job.done.send(Err(LogError::NotStored(self.partition, why.to_owned())));
     }
 }
@@ -230,7 +230,7 @@ async fn produce(clients: Arc<Clients>, topic: String) -> Result<MyProducer, Str
 }
 
 /// Waits for the receipt; the place in flight is free afterwards.
-async fn arrived(number: u64, receipt: SendFuture, job: Job) -> Sent {
+async fn arrived(number: u64, receipt: SendFuture, job: SendJob) -> OnTheWay {
     let outcome = match receipt.await {
         Ok(r) => match r.message_id {
             Some(id) if id.ledger_id != u64::MAX && id.entry_id != u64::MAX => Ok(()),

@@ -10,13 +10,13 @@ use tokio_rustls::client::TlsStream;
 
 /// The server of a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct BrokerPlace {
     host: String,
     port: u16,
     pub tls: bool,
 }
 
-impl Place {
+impl BrokerPlace {
     /// Of a URL with one of these schemes: name, usual port, whether it means TLS.
     pub fn of(url: &str, schemes: &[(&str, u16, bool)]) -> Result<Self, String> {
         let uri: Uri = url.parse().map_err(|e| format!("no URL: {e}"))?;
@@ -38,7 +38,7 @@ impl Place {
 /// TLS to the server; its certificate must be trusted and name the host.
 pub async fn secure(
     tcp: TcpStream,
-    place: &Place,
+    place: &BrokerPlace,
     files: &Files,
 ) -> Result<TlsStream<TcpStream>, String> {
     let connector = TlsConnector::from(Arc::new(files.client()?));
@@ -54,8 +54,8 @@ mod tests {
 
     #[test]
     fn urls_name_their_server() {
-        let of = |url| Place::of(url, &[("pulsar", 80, false), ("pulsar+ssl", 443, true)]);
-        let place = |host: &str, port, tls| Ok(Place { host: host.to_owned(), port, tls });
+        let of = |url| BrokerPlace::of(url, &[("pulsar", 80, false), ("pulsar+ssl", 443, true)]);
+        let place = |host: &str, port, tls| Ok(BrokerPlace { host: host.to_owned(), port, tls });
         assert_eq!(of("pulsar://h"), place("h", 80, false));
         assert_eq!(of("pulsar+ssl://h"), place("h", 443, true));
         assert_eq!(of("pulsar+ssl://me:x@h:8443/path"), place("h", 8443, true));

@@ -27,18 +27,18 @@ use runtime::{Clock, Tasks};
 
 use crate::config::LogConfig;
 use crate::port::{Consumer, LogError, MAX_FRAME, OrderLog, Partition, Reader};
-use admin::Admin;
+use admin::BrokerAdmin;
 use client::{Clients, SUBSCRIPTION};
-use lane::Lane;
+use lane::SendLane;
 
 /// The log on Pulsar.
 pub struct PulsarLog {
     cfg: LogConfig,
     databases: u16,
     timeout: Duration,
-    admin: Admin,
+    admin: BrokerAdmin,
     clients: Arc<Clients>,
-    lanes: Mutex<HashMap<Partition, Lane>>,
+    lanes: Mutex<HashMap<Partition, SendLane>>,
     tasks: Tasks,
     clock: Arc<dyn Clock>,
 }
@@ -56,7 +56,7 @@ impl PulsarLog {
         let clients = Arc::new(Clients::new(cfg, timeout, tasks)?);
         clients.get().await?;
         Ok(Arc::new(Self {
-            admin: Admin::new(cfg)?,
+            admin: BrokerAdmin::new(cfg)?,
             cfg: cfg.clone(),
             databases,
             timeout,
@@ -105,8 +105,8 @@ impl PulsarLog {
         (i64::from(self.cfg.retention_hours) * 60, mib)
     }
 
-    fn lane(&self, p: Partition) -> Lane {
-        let start = || Lane::start(p, self.url(p), Arc::clone(&self.clients), &self.tasks);
+    fn lane(&self, p: Partition) -> SendLane {
+        let start = || SendLane::start(p, self.url(p), Arc::clone(&self.clients), &self.tasks);
         self.lanes.lock().entry(p).or_insert_with(start).clone()
     }
 }

@@ -19,7 +19,7 @@ use crate::port::{Delivery, LogError, Partition, Reader};
 /// Frames that the broker may send ahead.
 const PREFETCH: u32 = 64;
 
-type Inner = pulsar::Consumer<Vec<u8>, TokioExecutor>;
+type InnerReader = pulsar::Consumer<Vec<u8>, TokioExecutor>;
 
 /// See the module.
 pub struct PulsarReader {
@@ -55,14 +55,15 @@ impl PulsarReader {
             builder.build().await.map_err(text)
         };
         let made = clients.finish(subscribe).await;
-        let inner: Inner = made.map_err(|e| LogError::Unavailable(format!("{topic}: {e}")))?;
+        let inner: InnerReader =
+            made.map_err(|e| LogError::Unavailable(format!("{topic}: {e}")))?;
         let (out, deliveries) = mpsc::channel(1);
         clients.spawn(pump(inner, out));
         Ok(Self { partition, deliveries })
     }
 }
 
-async fn pump(mut inner: Inner, out: mpsc::Sender<Result<Delivery, String>>) {
+async fn pump(mut inner: InnerReader, out: mpsc::Sender<Result<Delivery, String>>) {
     // The place first: what is taken from the stream can then be passed on at once.
     while let Ok(place) = out.reserve().await {
         let next = tokio::select! {

@@ -12,7 +12,7 @@ use runtime::tls::Files;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::line::{self, Place};
+use super::line::{self, BrokerPlace};
 
 /// What all steps together may take.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -31,7 +31,7 @@ pub async fn why(error: String, url: &str, files: &Files, secret: &Secret) -> St
 
 /// The reason as an error; fine when the broker greets back.
 async fn refused(url: &str, files: &Files, secret: &Secret) -> Result<(), String> {
-    let place = Place::of(url, &[("pulsar", 6650, false), ("pulsar+ssl", 6651, true)])?;
+    let place = BrokerPlace::of(url, &[("pulsar", 6650, false), ("pulsar+ssl", 6651, true)])?;
     let token = secret.read()?;
     let tcp = TcpStream::connect(&place.authority()).await.map_err(|e| e.to_string())?;
     match place.tls {

@@ -8,18 +8,18 @@ use serde::de::DeserializeOwned;
 
 /// One key.
 #[derive(Debug, Clone, Copy)]
-pub struct Key {
+pub struct ConfigKey {
     /// Its name in its section.
     pub name: &'static str,
     /// What it means, for the reference.
     pub doc: &'static str,
     /// What its value may be, and how it is shown.
-    pub kind: Kind,
+    pub kind: KeyKind,
 }
 
 /// What the value of a key may be, and how it is shown.
 #[derive(Debug, Clone, Copy)]
-pub enum Kind {
+pub enum KeyKind {
     /// Whatever its type takes.
     Plain,
     /// A whole number from the first to the second.
@@ -33,11 +33,11 @@ pub enum Kind {
     /// Unset by default; this is an example.
     Unset(&'static str),
     /// A section inside this one.
-    Inner(&'static [Key]),
+    Inner(&'static [ConfigKey]),
 }
 
-impl Key {
-    /// [`Key::doc`] as one line of text.
+impl ConfigKey {
+    /// [`ConfigKey::doc`] as one line of text.
     pub fn help(&self) -> String {
         let words: Vec<&str> = self.doc.split_whitespace().collect();
         words.join(" ").replace('`', "")
@@ -49,7 +49,7 @@ pub trait Section: Default + Serialize + DeserializeOwned {
     /// What it is for.
     const ABOUT: &'static str;
     /// Its keys.
-    const KEYS: &'static [Key];
+    const KEYS: &'static [ConfigKey];
 
     /// What contradicts itself in it: one line each that begins with a key's name, and never a
     /// credential.
@@ -58,21 +58,21 @@ pub trait Section: Default + Serialize + DeserializeOwned {
 
 /// A section of a composed configuration.
 #[derive(Debug, Clone, Copy)]
-pub struct Part {
+pub struct ConfigPart {
     /// Its name.
     pub name: &'static str,
     /// What it is for.
     pub about: &'static str,
     /// Its keys.
-    pub keys: &'static [Key],
+    pub keys: &'static [ConfigKey],
 }
 
 /// A whole configuration: what a program reads.
 pub trait Composed: Default + Serialize + DeserializeOwned {
     /// What stands before the first section.
-    const TOP: &'static [Key];
+    const TOP: &'static [ConfigKey];
     /// The sections, in the order of the reference.
-    const PARTS: &'static [Part];
+    const PARTS: &'static [ConfigPart];
 
     /// What contradicts itself, with the names of keys: in a section, or between them.
     fn wrong(&self) -> Vec<String>;
@@ -126,8 +126,8 @@ macro_rules! section {
 
         impl $crate::config::Section for $name {
             const ABOUT: &'static str = concat!($($about),*);
-            const KEYS: &'static [$crate::config::Key] = &[$(
-                $crate::config::Key {
+            const KEYS: &'static [$crate::config::ConfigKey] = &[$(
+                $crate::config::ConfigKey {
                     name: stringify!($key),
                     doc: concat!($($doc),*),
                     kind: $crate::section!(@kind $ty $(, $kind $(($($with)*))?)?),
@@ -142,16 +142,16 @@ macro_rules! section {
             }
         }
     };
-    (@kind $ty:ty) => { $crate::config::Kind::Plain };
+    (@kind $ty:ty) => { $crate::config::KeyKind::Plain };
     (@kind $ty:ty, range($least:literal..=$most:literal)) => {
-        $crate::config::Kind::Range($least, $most)
+        $crate::config::KeyKind::Range($least, $most)
     };
-    (@kind $ty:ty, secret) => { $crate::config::Kind::Secret };
-    (@kind $ty:ty, url) => { $crate::config::Kind::Url };
-    (@kind $ty:ty, listen) => { $crate::config::Kind::Listen };
-    (@kind $ty:ty, unset($example:literal)) => { $crate::config::Kind::Unset($example) };
+    (@kind $ty:ty, secret) => { $crate::config::KeyKind::Secret };
+    (@kind $ty:ty, url) => { $crate::config::KeyKind::Url };
+    (@kind $ty:ty, listen) => { $crate::config::KeyKind::Listen };
+    (@kind $ty:ty, unset($example:literal)) => { $crate::config::KeyKind::Unset($example) };
     (@kind $ty:ty, inner) => {
-        $crate::config::Kind::Inner(<$ty as $crate::config::Section>::KEYS)
+        $crate::config::KeyKind::Inner(<$ty as $crate::config::Section>::KEYS)
     };
 }
 
@@ -188,15 +188,15 @@ macro_rules! compose {
         }
 
         impl $crate::config::Composed for $name {
-            const TOP: &'static [$crate::config::Key] = &[$(
-                $crate::config::Key {
+            const TOP: &'static [$crate::config::ConfigKey] = &[$(
+                $crate::config::ConfigKey {
                     name: stringify!($key),
                     doc: concat!($($doc),*),
-                    kind: $crate::config::Kind::Plain,
+                    kind: $crate::config::KeyKind::Plain,
                 },
             )*];
-            const PARTS: &'static [$crate::config::Part] = &[$(
-                $crate::config::Part {
+            const PARTS: &'static [$crate::config::ConfigPart] = &[$(
+                $crate::config::ConfigPart {
                     name: stringify!($part),
                     about: <$pty as $crate::config::Section>::ABOUT,
                     keys: <$pty as $crate::config::Section>::KEYS,

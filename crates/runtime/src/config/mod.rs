@@ -10,7 +10,7 @@ mod redact;
 mod telemetry;
 mod walk;
 
-pub use key::{Composed, Key, Kind, Part, Section, told};
+pub use key::{Composed, ConfigKey, ConfigPart, KeyKind, Section, told};
 pub use load::{ConfigError, Sources, check, load, read};
 pub use redact::without_password;
 pub use telemetry::{LogFormat, TelemetryConfig};

@@ -3,26 +3,26 @@
 
 use toml::{Table, Value};
 
-use super::key::{Composed, Key, Kind};
+use super::key::{Composed, ConfigKey, KeyKind};
 use super::redact::without_password;
 
 /// Every key of a configuration with its path.
-fn keys<C: Composed>() -> Vec<(Vec<&'static str>, &'static Key)> {
+fn keys<C: Composed>() -> Vec<(Vec<&'static str>, &'static ConfigKey)> {
     fn add(
         at: &[&'static str],
-        keys: &'static [Key],
-        out: &mut Vec<(Vec<&'static str>, &'static Key)>,
+        keys: &'static [ConfigKey],
+        out: &mut Vec<(Vec<&'static str>, &'static ConfigKey)>,
     ) {
         for key in keys {
             let path = [at, &[key.name]].concat();
             match key.kind {
-                Kind::Inner(inner) => add(&path, inner, out),
-                Kind::Plain
-                | Kind::Range(..)
-                | Kind::Secret
-                | Kind::Url
-                | Kind::Listen
-                | Kind::Unset(_) => out.push((path, key)),
+                KeyKind::Inner(inner) => add(&path, inner, out),
+                KeyKind::Plain
+                | KeyKind::Range(..)
+                | KeyKind::Secret
+                | KeyKind::Url
+                | KeyKind::Listen
+                | KeyKind::Unset(_) => out.push((path, key)),
             }
         }
     }
@@ -34,9 +34,13 @@ fn keys<C: Composed>() -> Vec<(Vec<&'static str>, &'static Key)> {
 
 /// True for a path of keys whose value is not to be shown, not even in an error.
 pub(super) fn is_hidden<C: Composed>(path: &[String]) -> bool {
-    let hidden = |key: &Key| match key.kind {
-        Kind::Secret | Kind::Url => true,
-        Kind::Plain | Kind::Range(..) | Kind::Listen | Kind::Unset(_) | Kind::Inner(_) => false,
+    let hidden = |key: &ConfigKey| match key.kind {
+        KeyKind::Secret | KeyKind::Url => true,
+        KeyKind::Plain
+        | KeyKind::Range(..)
+        | KeyKind::Listen
+        | KeyKind::Unset(_)
+        | KeyKind::Inner(_) => false,
     };
     // An element of a list has a path of its own, below its key's.
     let begins = |at: &[&str]| path.len() >= at.len() && path.iter().zip(at).all(|(a, b)| a == b);
@@ -64,12 +68,12 @@ pub(super) fn broken<C: Composed>(c: &C) -> Vec<String> {
         let Some(value) = at(&mut all, &path) else { continue };
         let name = path.join(".");
         match (key.kind, value) {
-            (Kind::Range(least, most), Value::Integer(n))
+            (KeyKind::Range(least, most), Value::Integer(n))
                 if !u64::try_from(*n).is_ok_and(|n| (least..=most).contains(&n)) =>
             {
                 out.push(format!("{name} = {n}: must be {least} to {most}"));
             }
-            (Kind::Listen, Value::String(text))
+            (KeyKind::Listen, Value::String(text))
                 if text.parse::<std::net::SocketAddr>().is_err() =>
             {
                 out.push(format!("{name}: {text:?}: a listen address is ip:port"));
@@ -86,11 +90,15 @@ pub fn print_redacted<C: Composed>(c: &C) -> String {
     for (path, key) in keys::<C>() {
         let Some(value) = at(&mut all, &path) else { continue };
         match key.kind {
-            Kind::Secret => {
+            KeyKind::Secret => {
                 texts(value, |s| if s.is_empty() { String::new() } else { "<redacted>".to_owned() })
             }
-            Kind::Url => texts(value, without_password),
-            Kind::Plain | Kind::Range(..) | Kind::Listen | Kind::Unset(_) | Kind::Inner(_) => {}
+            KeyKind::Url => texts(value, without_password),
+            KeyKind::Plain
+            | KeyKind::Range(..)
+            | KeyKind::Listen
+            | KeyKind::Unset(_)
+            | KeyKind::Inner(_) => {}
         }
     }
     toml::to_string(&all).unwrap_or_else(|e| format!("# cannot be printed: {e}\n"))
@@ -124,7 +132,7 @@ pub fn reference<C: Composed>() -> String {
 fn section(
     out: &mut String,
     path: &[&'static str],
-    (about, keys): (&str, &'static [Key]),
+    (about, keys): (&str, &'static [ConfigKey]),
     defaults: &mut Table,
 ) {
     out.push('\n');
@@ -133,27 +141,30 @@ fn section(
     for key in keys {
         let path = [path, &[key.name]].concat();
         match key.kind {
-            Kind::Inner(inner) => section(out, &path, (key.doc, inner), defaults),
-            Kind::Plain
-            | Kind::Range(..)
-            | Kind::Secret
-            | Kind::Url
-            | Kind::Listen
-            | Kind::Unset(_) => one(out, key, &path, defaults),
+            KeyKind::Inner(inner) => section(out, &path, (key.doc, inner), defaults),
+            KeyKind::Plain
+            | KeyKind::Range(..)
+            | KeyKind::Secret
+            | KeyKind::Url
+            | KeyKind::Listen
+            | KeyKind::Unset(_) => one(out, key, &path, defaults),
         }
     }
 }
 
-fn one(out: &mut String, key: &Key, path: &[&str], defaults: &mut Table) {
+fn one(out: &mut String, key: &ConfigKey, path: &[&str], defaults: &mut Table) {
     let range = match key.kind {
-        Kind::Range(least, most) => format!(" From {} to {}.", grouped(least), grouped(most)),
-        Kind::Plain | Kind::Secret | Kind::Url | Kind::Listen | Kind::Unset(_) | Kind::Inner(_) => {
-            String::new()
-        }
+        KeyKind::Range(least, most) => format!(" From {} to {}.", grouped(least), grouped(most)),
+        KeyKind::Plain
+        | KeyKind::Secret
+        | KeyKind::Url
+        | KeyKind::Listen
+        | KeyKind::Unset(_)
+        | KeyKind::Inner(_) => String::new(),
     };
     wrapped(out, &format!("{}{range}", key.doc));
     match (key.kind, at(defaults, path)) {
-        (Kind::Unset(example), _) => out.push_str(&format!("#? {} = {example:?}\n", key.name)),
+        (KeyKind::Unset(example), _) => out.push_str(&format!("#? {} = {example:?}\n", key.name)),
         (_, Some(value)) => out.push_str(&format!("# {} = {value}\n", key.name)),
         (_, None) => {}
     }

@@ -5,7 +5,7 @@
 use sea_orm::DbBackend;
 use sea_orm_migration::prelude::*;
 
-use super::steps::{CHARSET, COLLATION, ENGINE, NewIndex, Steps, name, several, unique};
+use super::steps::{CHARSET, COLLATION, ENGINE, MigrationSteps, NewIndex, name, several, unique};
 
 pub(super) struct Tables;
 
@@ -201,7 +201,7 @@ fn mark_tables() -> Vec<TableCreateStatement> {
     ]
 }
 
-impl Steps for Tables {
+impl MigrationSteps for Tables {
     fn tables(&self, backend: DbBackend) -> Vec<TableCreateStatement> {
         let outbox = vec![
             ColumnDef::new(name("id"))

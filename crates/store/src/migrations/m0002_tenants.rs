@@ -4,7 +4,7 @@ use domain::names::{MAX_SCOPED, MAX_TENANT};
 use sea_orm::DbBackend;
 use sea_orm_migration::prelude::*;
 
-use super::steps::{Steps, name};
+use super::steps::{MigrationSteps, name};
 
 pub(super) struct Tenants;
 
@@ -37,7 +37,7 @@ const WIDER: &[(&str, &[Wider])] = &[
     ("lease", &[Text("name", CELL + 28)]),
 ];
 
-impl Steps for Tenants {
+impl MigrationSteps for Tenants {
     fn columns(&self, backend: DbBackend) -> Vec<TableAlterStatement> {
         // SQLite holds no text to its length.
         if backend == DbBackend::Sqlite {

@@ -9,7 +9,7 @@ mod steps;
 use sea_orm::DbErr;
 use sea_orm_migration::prelude::*;
 
-use steps::Steps;
+use steps::MigrationSteps;
 
 pub(crate) use steps::{CHARSET, COLLATION, ENGINE};
 
@@ -19,16 +19,17 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        let made = |s: Box<dyn Steps>| -> Box<dyn MigrationTrait> { Box::new(Migration(s)) };
+        let made =
+            |s: Box<dyn MigrationSteps>| -> Box<dyn MigrationTrait> { Box::new(Migration(s)) };
         steps().into_iter().map(made).collect()
     }
 }
 
-fn steps() -> Vec<Box<dyn Steps>> {
+fn steps() -> Vec<Box<dyn MigrationSteps>> {
     vec![Box::new(m0001_tables::Tables), Box::new(m0002_tenants::Tenants)]
 }
 
-struct Migration(Box<dyn Steps>);
+struct Migration(Box<dyn MigrationSteps>);
 
 impl MigrationName for Migration {
     fn name(&self) -> &str {

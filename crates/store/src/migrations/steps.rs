@@ -12,7 +12,7 @@ pub(crate) const CHARSET: &str = "utf8mb4";
 pub(crate) const COLLATION: &str = "utf8mb4_bin";
 
 /// What one migration does, as values.
-pub(super) trait Steps: MigrationName + Send + Sync {
+pub(super) trait MigrationSteps: MigrationName + Send + Sync {
     /// Tables that are new.
     fn tables(&self, _backend: DbBackend) -> Vec<TableCreateStatement> {
         Vec::new()

@@ -23,14 +23,14 @@ const WRONG: &str = "SELECT t.table_name AS name, t.engine AS engine, \
 
 /// A table that is not as it has to be.
 #[derive(Debug)]
-struct Wrong {
+struct WrongCharset {
     table: String,
     engine: String,
     /// A column with its collation.
     text: Option<String>,
 }
 
-impl Wrong {
+impl WrongCharset {
     fn remedy(&self) -> String {
         let engine = if self.engine == ENGINE { "" } else { "ENGINE = InnoDB, " };
         let Self { table, .. } = self;
@@ -46,14 +46,14 @@ impl Wrong {
     }
 }
 
-async fn wrong(db: &Db) -> StoreResult<Vec<Wrong>> {
+async fn wrong(db: &Db) -> StoreResult<Vec<WrongCharset>> {
     let conn = db.conn().await?;
     let values = [COLLATION.into(), ENGINE.into()];
     let query = Statement::from_sql_and_values(db.backend, WRONG, values);
     let rows = conn.query_all_raw(query).await.map_err(|e| db.err(e))?;
     let of = |row: &sea_orm::QueryResult| {
         let (table, engine) = (row.try_get("", "name")?, row.try_get("", "engine")?);
-        Ok(Wrong { table, engine, text: row.try_get("", "texts")? })
+        Ok(WrongCharset { table, engine, text: row.try_get("", "texts")? })
     };
     rows.iter().map(|row| of(row).map_err(|e| db.err(e))).collect()
 }

@@ -20,7 +20,7 @@ use sea_orm::{
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::url::{self, Place};
+use super::url::{self, DatabasePlace};
 use super::{StoreConfig, insert, session};
 use crate::error::{StoreError, StoreResult};
 
@@ -64,7 +64,7 @@ pub(crate) struct Db {
 
 /// How cells are locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wait {
+pub(crate) enum LockWait {
     /// For as long as the session allows.
     Usual,
     /// Not at all: a cell that somebody else has is left out.
@@ -73,7 +73,7 @@ pub(crate) enum Wait {
 
 /// What a transaction looks for before it inserts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum LookUp {
     /// Nothing: what a log delivers is new nearly always.
     No,
     /// What is there of the batch.
@@ -95,7 +95,7 @@ struct Pool {
 
 impl Db {
     pub fn new(no: u16, url: &str, cfg: &StoreConfig) -> StoreResult<Self> {
-        let place = Place::of(url).map_err(|e| StoreError::corrupt(no, e))?;
+        let place = DatabasePlace::of(url).map_err(|e| StoreError::corrupt(no, e))?;
         let sqlite = place.backend == DbBackend::Sqlite;
         cfg.password.read().map_err(|e| StoreError::corrupt(no, e))?;
         Ok(Self {
@@ -218,14 +218,14 @@ impl Db {
     /// a ledger whose row is behind it.
     pub async fn insert_first<T, F, Fut>(&self, met: &Met, attempt: F) -> StoreResult<T>
     where
-        F: Fn(Look) -> Fut + Send,
+        F: Fn(LookUp) -> Fut + Send,
         Fut: Future<Output = StoreResult<(T, bool)>> + Send,
     {
-        let mut look = if met.0.load(Ordering::Relaxed) { Look::Known } else { Look::No };
+        let mut look = if met.0.load(Ordering::Relaxed) { LookUp::Known } else { LookUp::No };
         loop {
             let next = match look {
-                Look::No => Look::Known,
-                Look::Known | Look::Beyond => Look::Beyond,
+                LookUp::No => LookUp::Known,
+                LookUp::Known | LookUp::Beyond => LookUp::Beyond,
             };
             match attempt(look).await {
                 Err(StoreError::Taken { .. }) if next != look => look = next,
@@ -263,10 +263,10 @@ impl Db {
     }
 
     /// How long the next verdict transaction waits for locks.
-    pub fn wait(&self) -> Wait {
+    pub fn wait(&self) -> LockWait {
         match *self.locked.lock() {
-            Some(at) if at.elapsed() < LOCKED => Wait::Skip,
-            _ => Wait::Usual,
+            Some(at) if at.elapsed() < LOCKED => LockWait::Skip,
+            _ => LockWait::Usual,
         }
     }
 

@@ -15,9 +15,9 @@ use crate::error::StoreResult;
 use crate::ladder;
 
 /// (cell's number, order) -> (kind, position, units).
-pub(super) type Known = HashMap<(i32, EntryId), (Kind, u64, i64)>;
+pub(super) type Existing = HashMap<(i32, EntryId), (Kind, u64, i64)>;
 
-type KnownRow = (i32, Vec<u8>, i8, i64, i64);
+type ExistingRow = (i32, Vec<u8>, i8, i64, i64);
 
 /// Existing entries of one class for some orders, in any cell.
 pub(super) async fn existing(
@@ -25,7 +25,7 @@ pub(super) async fn existing(
     tx: &DatabaseTransaction,
     class: Class,
     ids: &[EntryId],
-) -> StoreResult<Known> {
+) -> StoreResult<Existing> {
     let keys: Vec<Vec<u8>> = ids.iter().map(|o| o.0.to_vec()).collect();
     let mut found = HashMap::new();
     for piece in ladder::padded(&keys, ladder::STEPS[0]) {
@@ -36,7 +36,7 @@ pub(super) async fn existing(
             .filter(ledger::Column::OrderId.is_in(piece))
             .filter(ledger::Column::Class.eq(class as i8));
         by_order(&mut find);
-        let rows: Vec<KnownRow> = find.into_tuple().all(tx).await.map_err(|e| db.err(e))?;
+        let rows: Vec<ExistingRow> = find.into_tuple().all(tx).await.map_err(|e| db.err(e))?;
         for (cell, id, kind, seq, qty) in rows {
             let id = convert::entry_id(db, &id)?;
             found.insert((cell, id), (convert::kind_of(db, class, kind)?, seq as u64, qty));

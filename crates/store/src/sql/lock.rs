@@ -15,7 +15,7 @@ use sea_orm::{
     QueryFilter, QueryOrder, QueryResult, QuerySelect, Statement, Value,
 };
 
-use super::db::Wait;
+use super::db::LockWait;
 use super::{Db, convert, insert, reads};
 use crate::entity::{cell, ledger};
 use crate::error::{StoreError, StoreResult};
@@ -58,14 +58,14 @@ impl Locked {
 
 /// What was found when cells were to be locked. A cell without a row is in neither part.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct FoundCells {
     /// Locked.
     pub cells: LockedCells,
     /// Locked too, but the row is not the ledger's fold.
     pub broken: BTreeMap<CellId, Locked>,
 }
 
-impl Found {
+impl FoundCells {
     /// The cells when all are sound and have a row; `None` when one has none.
     pub fn all(self, db: &Db, cells: usize) -> StoreResult<Option<LockedCells>> {
         match self.broken.into_keys().next() {
@@ -80,12 +80,12 @@ pub(super) async fn lock(
     db: &Db,
     tx: &DatabaseTransaction,
     cells: impl Iterator<Item = &CellId>,
-    wait: Wait,
-) -> StoreResult<Found> {
+    wait: LockWait,
+) -> StoreResult<FoundCells> {
     let mut keys: Vec<Vec<u8>> = cells.map(convert::cell_key).collect();
     keys.sort_unstable();
     keys.dedup();
-    let mut found = Found::default();
+    let mut found = FoundCells::default();
     for piece in ladder::padded(&keys, db.most) {
         let text = text(db.backend, piece.len(), wait);
         let values: Vec<Value> = piece.into_iter().map(Value::from).collect();
@@ -118,7 +118,7 @@ async fn locked_entry(
 pub(super) async fn proven(db: &Db, cell: &CellId, seq: u64) -> StoreResult<Option<Proven>> {
     let tx = db.begin().await?;
     let read = async {
-        let found = lock(db, &tx, std::iter::once(cell), Wait::Usual).await?;
+        let found = lock(db, &tx, std::iter::once(cell), LockWait::Usual).await?;
         let locked = found.cells.into_values().chain(found.broken.into_values()).next();
         let Some(Locked { no, prev: head, .. }) = locked else { return Ok(None) };
         let last = reads::last_entry(db, &tx, no).await?.unwrap_or_default();
@@ -130,12 +130,12 @@ pub(super) async fn proven(db: &Db, cell: &CellId, seq: u64) -> StoreResult<Opti
     db.end(tx, done).await
 }
 
-fn text(backend: DbBackend, n: usize, wait: Wait) -> String {
+fn text(backend: DbBackend, n: usize, wait: LockWait) -> String {
     let holes = vec!["?"; n].join(",");
     // Whatever the statistics say: a scan would lock every row that it passes.
     let (index, lock) = match (backend, wait) {
-        (DbBackend::MySql, Wait::Usual) => ("FORCE INDEX (cell_name)", "FOR UPDATE"),
-        (DbBackend::MySql, Wait::Skip) => ("FORCE INDEX (cell_name)", "FOR UPDATE SKIP LOCKED"),
+        (DbBackend::MySql, LockWait::Usual) => ("FORCE INDEX (cell_name)", "FOR UPDATE"),
+        (DbBackend::MySql, LockWait::Skip) => ("FORCE INDEX (cell_name)", "FOR UPDATE SKIP LOCKED"),
         _ => ("", ""),
     };
     format!(
@@ -187,7 +187,7 @@ fn col<T: sea_orm::TryGetable>(row: &QueryResult, (n, db): (usize, &Db)) -> Stor
 pub(super) async fn look_beyond(
     db: &Db,
     tx: &DatabaseTransaction,
-    found: &mut Found,
+    found: &mut FoundCells,
 ) -> StoreResult<()> {
     let mut beyond = Vec::new();
     for (id, locked) in &found.cells {
@@ -209,7 +209,7 @@ pub(super) async fn look_beyond(
 pub(super) async fn mend(
     db: &Db,
     tx: &DatabaseTransaction,
-    mut found: Found,
+    mut found: FoundCells,
 ) -> StoreResult<LockedCells> {
     look_beyond(db, tx, &mut found).await?;
     for (id, mut locked) in found.broken {

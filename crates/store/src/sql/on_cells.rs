@@ -8,9 +8,9 @@ use domain::ledger::{Class, Kind};
 use domain::{CellId, Entry, EntryId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, EntityTrait};
 
-use super::db::Wait;
+use super::db::LockWait;
 use super::find::existing;
-use super::lock::{Found, LockedCells, last_flag_seq, lock, mend, write};
+use super::lock::{FoundCells, LockedCells, last_flag_seq, lock, mend, write};
 use super::{Db, convert, reads};
 use crate::entity::ledger;
 use crate::error::StoreResult;
@@ -36,10 +36,10 @@ async fn within(
     (look, at_ms): (Need<'_>, i64),
     decide: impl FnOnce(&LedgerFacts) -> Decision + Send,
 ) -> StoreResult<Change> {
-    let mut found = lock(db, tx, cells.iter().copied(), Wait::Usual).await?;
+    let mut found = lock(db, tx, cells.iter().copied(), LockWait::Usual).await?;
     if matches!(look, Need::Flag(_, wanted) if wanted.is_stop()) {
         // The pause that stops the sale of a broken cell goes on top of its ledger.
-        found = Found { cells: mend(db, tx, found).await?, ..Found::default() };
+        found = FoundCells { cells: mend(db, tx, found).await?, ..FoundCells::default() };
     }
     let Some(mut locked) = found.all(db, cells.len())? else { return Ok(Change::NoCell) };
     let Decision { appends, answer } = decide(&facts(db, tx, (cells, &locked), look).await?);

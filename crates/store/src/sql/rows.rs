@@ -14,7 +14,7 @@ use sea_orm::{
     QueryFilter, QuerySelect,
 };
 
-use super::db::Look;
+use super::db::LookUp;
 use super::find::forced;
 use super::{Db, convert, insert};
 use crate::entity::{order_line, orders};
@@ -96,9 +96,9 @@ async fn within(
     db: &Db,
     tx: &DatabaseTransaction,
     (asks, now_ms): (&[RowAsk], i64),
-    look: Look,
+    look: LookUp,
 ) -> StoreResult<(Vec<RowState>, bool)> {
-    let look = look != Look::No;
+    let look = look != LookUp::No;
     let ids: Vec<OrderId> = asks.iter().map(|a| a.payload.order).collect();
     let mut known = states(db, tx, if look { &ids } else { &[] }).await?;
     let absent: Vec<&RowAsk> =

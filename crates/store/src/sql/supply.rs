@@ -6,7 +6,7 @@ use domain::decide::{self, FlagWish, Need};
 use domain::{CellId, Entry, EntryId, OrderId};
 use sea_orm::{ActiveValue, DatabaseTransaction, EntityTrait};
 
-use super::db::Wait;
+use super::db::LockWait;
 use super::lock::{Locked, LockedCells, cell_row, lock, write};
 use super::on_cells::{appended, flag_entry, on_cells};
 use super::{Db, reads};
@@ -32,7 +32,7 @@ async fn create_in(
     (cells, ids): (&[(CellId, i64)], (EntryId, EntryId)),
     at_ms: i64,
 ) -> StoreResult<Vec<Appended>> {
-    let have = lock(db, tx, cells.iter().map(|c| &c.0), Wait::Usual).await?;
+    let have = lock(db, tx, cells.iter().map(|c| &c.0), LockWait::Usual).await?;
     let mut fresh = LockedCells::new();
     for (cell, units) in cells {
         if have.cells.contains_key(cell) || have.broken.contains_key(cell) {

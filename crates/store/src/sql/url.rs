@@ -12,7 +12,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 
 /// What a URL says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct DatabasePlace {
     pub backend: DbBackend,
     /// True when statements go through TLS.
     pub tls: bool,
@@ -20,7 +20,7 @@ pub(super) struct Place {
     pub name: String,
 }
 
-impl Place {
+impl DatabasePlace {
     /// The error is one line without the password.
     pub fn of(url: &str) -> Result<Self, String> {
         if url.starts_with("sqlite:") {
@@ -84,7 +84,7 @@ mod tests {
             ("?charset=utf8mb4&ssl-mode=VERIFY_CA", true),
         ] {
             let url = format!("mysql://me:hunter2@h:3307/d{query}");
-            let place = Place::of(&url).unwrap();
+            let place = DatabasePlace::of(&url).unwrap();
             assert_eq!((place.tls, place.name.as_str()), (tls, "h:3307"), "{query}");
             let options = settled(&url, url.parse().unwrap());
             assert_eq!(matches!(options.get_ssl_mode(), MySqlSslMode::Disabled), !tls, "{query}");
@@ -99,7 +99,7 @@ mod tests {
             ("mysql://me:hunter2@h/d?ssl-mode=SOMETIMES", "SOMETIMES"),
             ("mysql://me:hunter2@h/d?ssl-mode=VERIFY_CA&ssl-ca=/is/not%20there", "/is/not there"),
         ] {
-            let e = Place::of(url).unwrap_err();
+            let e = DatabasePlace::of(url).unwrap_err();
             assert!(e.contains(why) && !e.contains("hunter2") && e.lines().count() == 1, "{e}");
         }
     }

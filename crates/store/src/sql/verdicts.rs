@@ -12,9 +12,9 @@ use domain::ledger::Class;
 use domain::{CellId, OrderId, decide, kept};
 use sea_orm::{ActiveValue::Set, DatabaseTransaction};
 
-use super::db::{Look, Wait};
-use super::find::{Known, existing};
-use super::lock::{Found, Locked, lock, look_beyond, write};
+use super::db::{LockWait, LookUp};
+use super::find::{Existing, existing};
+use super::lock::{FoundCells, Locked, lock, look_beyond, write};
 use super::{Db, insert, reads};
 use crate::entity::unrowed;
 use crate::error::{StoreError, StoreResult};
@@ -34,7 +34,7 @@ pub(super) async fn run(db: &Db, batch: &[CellAsks], at_ms: u64) -> StoreResult<
         // Its neighbours must not wait with it: once more, without those that are locked.
         Err(StoreError::Busy { .. }) => {
             db.met_lock();
-            attempt(Wait::Skip).await
+            attempt(LockWait::Skip).await
         }
         done => done,
     }
@@ -45,15 +45,15 @@ async fn within(
     db: &Db,
     tx: &DatabaseTransaction,
     (batch, at_ms): (&[CellAsks], u64),
-    (look, wait): (Look, Wait),
+    (look, wait): (LookUp, LockWait),
 ) -> StoreResult<(Vec<CellVerdicts>, bool)> {
     let mut found = lock(db, tx, batch.iter().map(|c| &c.cell), wait).await?;
-    if look == Look::Beyond {
+    if look == LookUp::Beyond {
         look_beyond(db, tx, &mut found).await?;
     }
     let known = match look {
-        Look::No => Known::default(),
-        Look::Known | Look::Beyond => {
+        LookUp::No => Existing::default(),
+        LookUp::Known | LookUp::Beyond => {
             let orders = batch.iter().flat_map(|c| c.asks.iter().map(|a| a.order.into()));
             existing(db, tx, Class::Verdict, &orders.collect::<Vec<_>>()).await?
         }
@@ -84,14 +84,14 @@ async fn absent(
     db: &Db,
     tx: &DatabaseTransaction,
     batch: &[CellAsks],
-    found: &Found,
+    found: &FoundCells,
 ) -> StoreResult<HashSet<CellId>> {
     let away = |c: &&CellId| !found.cells.contains_key(*c) && !found.broken.contains_key(*c);
     let away: Vec<&CellId> = batch.iter().map(|c| &c.cell).filter(away).collect();
     if away.is_empty() { Ok(HashSet::new()) } else { reads::existing_cells(db, tx, &away).await }
 }
 
-fn skipped(c: &CellAsks, found: &Found, busy: &HashSet<CellId>) -> CellVerdicts {
+fn skipped(c: &CellAsks, found: &FoundCells, busy: &HashSet<CellId>) -> CellVerdicts {
     let why = if found.broken.contains_key(&c.cell) {
         Skipped::Broken
     } else if busy.contains(&c.cell) {
@@ -113,7 +113,7 @@ fn decided(
     db: &Db,
     cell: &mut Locked,
     c: &CellAsks,
-    known: &Known,
+    known: &Existing,
     at_ms: i64,
 ) -> StoreResult<Vec<Verdict>> {
     let mut fresh: HashMap<OrderId, Verdict> = HashMap::new();

@@ -1,6 +1,6 @@
 //! Sections that are no product's: what declarations lead to.
 
-use super::super::{Key, Kind, print_redacted, reference, told};
+use super::super::{ConfigKey, KeyKind, print_redacted, reference, told};
 use super::*;
 
 crate::section! {
@@ -166,6 +166,6 @@ fn the_reference_is_the_defaults_commented_out() {
 # height = 3
 ";
     assert_eq!(text, want);
-    let key: &Key = &House::TOP[0];
-    assert!(matches!(key.kind, Kind::Plain) && key.help() == "Where it is.");
+    let key: &ConfigKey = &House::TOP[0];
+    assert!(matches!(key.kind, KeyKind::Plain) && key.help() == "Where it is.");
 }
