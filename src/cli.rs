@@ -37,7 +37,7 @@ Exit codes: 0 fine, 1 a check said no, 64 bad usage or configuration, \
 69 a dependency is not there, 70 bug.";
 
 impl Cli {
-    pub fn sources(&self) -> Sources {
+    pub(crate) fn sources(&self) -> Sources {
         Sources {
             file: self.config.clone(),
             sets: self.set.clone(),

@@ -71,12 +71,12 @@ fn together(c: &Config) -> Vec<String> {
 
 impl Config {
     /// True when nothing outside this process is needed.
-    pub fn is_embedded(&self) -> bool {
+    pub(crate) fn is_embedded(&self) -> bool {
         self.cells.backend == CellsBackend::Embedded
     }
 
     /// What a gate is made of.
-    pub fn of_gate(&self) -> gate::GateSettings {
+    pub(crate) fn of_gate(&self) -> gate::GateSettings {
         gate::GateSettings {
             gate: self.gate.clone(),
             auth: self.auth.clone(),
@@ -88,7 +88,7 @@ impl Config {
     }
 
     /// What a load test has to know of this deployment.
-    pub fn of_deployment(&self) -> loadtest::Deployment {
+    pub(crate) fn of_deployment(&self) -> loadtest::Deployment {
         loadtest::Deployment {
             identity_secret: self.identity.secret.clone(),
             auth: self.auth.clone(),
@@ -104,7 +104,7 @@ impl Config {
     }
 
     /// What a reconciler is made of.
-    pub fn of_reconciler(&self) -> reconciler::ReconcilerSettings {
+    pub(crate) fn of_reconciler(&self) -> reconciler::ReconcilerSettings {
         reconciler::ReconcilerSettings::new(&self.reconciler, self.publish.times())
     }
 }

@@ -10,22 +10,22 @@ pub(crate) struct Exit {
 
 impl Exit {
     /// What was asked for makes no sense.
-    pub fn usage(line: impl Into<String>) -> Self {
+    pub(crate) fn usage(line: impl Into<String>) -> Self {
         Self { code: 64, line: line.into() }
     }
 
     /// Something that is needed is not there.
-    pub fn unavailable(line: impl Into<String>) -> Self {
+    pub(crate) fn unavailable(line: impl Into<String>) -> Self {
         Self { code: 69, line: line.into() }
     }
 
     /// This cannot happen.
-    pub fn bug(line: impl Into<String>) -> Self {
+    pub(crate) fn bug(line: impl Into<String>) -> Self {
         Self { code: 70, line: line.into() }
     }
 
     /// A check said no.
-    pub fn no(line: impl Into<String>) -> Self {
+    pub(crate) fn no(line: impl Into<String>) -> Self {
         Self { code: 1, line: line.into() }
     }
 }

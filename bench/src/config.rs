@@ -25,7 +25,7 @@ pub(crate) struct Config {
 
 impl Config {
     /// From the stack's file.
-    pub fn of(file: &Path) -> Result<Self> {
+    pub(crate) fn of(file: &Path) -> Result<Self> {
         let sources = Sources { file: Some(file.to_owned()), ..Default::default() };
         Self::read(&sources).context("the stack is needed: run `cargo xtask stack up`")
     }
@@ -51,7 +51,7 @@ impl Config {
     }
 
     /// What a reconciler is made of.
-    pub fn of_reconciler(&self) -> reconciler::ReconcilerSettings {
+    pub(crate) fn of_reconciler(&self) -> reconciler::ReconcilerSettings {
         reconciler::ReconcilerSettings::new(&self.reconciler, self.gate.publish.times())
     }
 }

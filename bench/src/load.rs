@@ -37,7 +37,7 @@ pub(crate) struct Buyers {
 }
 
 impl Buyers {
-    pub fn mint(config: &Config, n: usize) -> Result<Self> {
+    pub(crate) fn mint(config: &Config, n: usize) -> Result<Self> {
         let clock = runtime::clock::system_clock();
         let tokens = Tokens::new(&config.gate.auth, &config.gate.admin_token, clock)
             .map_err(anyhow::Error::msg)?;
@@ -50,12 +50,12 @@ impl Buyers {
     }
 
     /// The same ones once more, of whom none is used up for the others.
-    pub fn again(&self) -> Self {
+    pub(crate) fn again(&self) -> Self {
         Self { next: Arc::default(), ..self.clone() }
     }
 
     /// The first `n` of them: a crowd that comes back again and again.
-    pub fn only(&self, n: usize) -> Self {
+    pub(crate) fn only(&self, n: usize) -> Self {
         let tokens = self.tokens.iter().take(n).cloned().collect();
         Self { tokens: Arc::new(tokens), next: Arc::default(), run: 0 }
     }

@@ -72,7 +72,7 @@ pub(crate) struct Csv(PathBuf);
 
 impl Csv {
     /// Writes the lines.
-    pub fn of(lines: impl Iterator<Item = Result<String>>) -> Result<Self> {
+    pub(crate) fn of(lines: impl Iterator<Item = Result<String>>) -> Result<Self> {
         static FILES: AtomicU64 = AtomicU64::new(0);
         let n = FILES.fetch_add(1, Ordering::Relaxed);
         let name = format!("sluicegate-bench-{}-{n}.csv", std::process::id());
@@ -86,7 +86,7 @@ impl Csv {
     }
 
     /// The statement that loads it; `columns` with their brackets, and what follows them.
-    pub fn load(&self, table: &str, columns: &str) -> String {
+    pub(crate) fn load(&self, table: &str, columns: &str) -> String {
         let file = self.0.display();
         format!(
             "LOAD DATA LOCAL INFILE '{file}' INTO TABLE {table} CHARACTER SET binary \

@@ -25,7 +25,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub fn new(
+    pub(crate) fn new(
         name: &'static str,
         unit: &'static str,
         (value, reference): (f64, f64),
@@ -38,14 +38,19 @@ impl Row {
     }
 
     /// A cost at growing sizes: the last over the one before, at most `target`.
-    pub fn grown(name: &'static str, unit: &'static str, costs: &[f64], target: f64) -> Self {
+    pub(crate) fn grown(
+        name: &'static str,
+        unit: &'static str,
+        costs: &[f64],
+        target: f64,
+    ) -> Self {
         let of = |back: usize| costs.iter().rev().nth(back).copied().unwrap_or_default();
         let row = Self::new(name, unit, (of(0), of(1)), target);
         Self { meets: row.ratio <= target, sizes: costs.to_vec(), ..row }
     }
 
     /// From measurements of both sides.
-    pub fn of(
+    pub(crate) fn of(
         name: &'static str,
         unit: &'static str,
         (value, reference): (Measured, Measured),
@@ -63,7 +68,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub fn add(&mut self, row: Row) {
+    pub(crate) fn add(&mut self, row: Row) {
         eprintln!("{}: {:.0} against {:.0}, {:.3}x", row.name, row.value, row.reference, row.ratio);
         if !row.sizes.is_empty() {
             eprintln!("{}: at each size {:.0?}", row.name, row.sizes);
@@ -71,7 +76,7 @@ impl Report {
         self.rows.push(row);
     }
 
-    pub fn print(&self) {
+    pub(crate) fn print(&self) {
         println!("| row | unit | value | reference | ratio | target | meets | cpu ratio |");
         println!("|---|---|---|---|---|---|---|---|");
         for r in &self.rows {
@@ -89,7 +94,7 @@ impl Report {
         }
     }
 
-    pub fn write(&self, to: &Path) -> Result<()> {
+    pub(crate) fn write(&self, to: &Path) -> Result<()> {
         if let Some(dir) = to.parent() {
             std::fs::create_dir_all(dir)?;
         }

@@ -116,7 +116,7 @@ async fn real_log(_: &Config, _: &Tasks, _: u16) -> Result<Arc<dyn OrderLog>> {
 }
 
 impl Stand {
-    pub async fn start(config: &Config, kind: LogKind) -> Result<Self> {
+    pub(crate) async fn start(config: &Config, kind: LogKind) -> Result<Self> {
         let tasks = Tasks::new();
         let ports = ports(config, kind, &tasks).await?;
         if kind == LogKind::Real {
@@ -134,14 +134,14 @@ impl Stand {
     }
 
     /// A new offer that every gate knows when this returns.
-    pub async fn offer(&self, units: i64) -> Result<String> {
+    pub(crate) async fn offer(&self, units: i64) -> Result<String> {
         let id = self.quick_offer(units).await?;
         self.refresh().await?;
         Ok(id)
     }
 
     /// A new offer; call [`Stand::refresh`] after the last one.
-    pub async fn quick_offer(&self, units: i64) -> Result<String> {
+    pub(crate) async fn quick_offer(&self, units: i64) -> Result<String> {
         let name = format!("bench-{:016x}", self.ports.unique.next());
         let id: OfferId = name.parse()?;
         let offer = described(&id, units, None);
@@ -151,13 +151,13 @@ impl Stand {
         Ok(name)
     }
 
-    pub async fn refresh(&self) -> Result<()> {
+    pub(crate) async fn refresh(&self) -> Result<()> {
         tokio::time::sleep(view::POLL * 3).await;
         Ok(())
     }
 
     /// Waits until the writer has finished everything.
-    pub async fn drained(&self) -> Result<()> {
+    pub(crate) async fn drained(&self) -> Result<()> {
         for _ in 0..1200 {
             if self.ports.log.backlog().await? == 0 {
                 return Ok(());
@@ -168,7 +168,7 @@ impl Stand {
         Ok(())
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         for phase in [Phase::StopAccept, Phase::FlushLog, Phase::ClosePools] {
             self.tasks.enter(phase);
         }

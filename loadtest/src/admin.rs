@@ -43,7 +43,7 @@ pub(crate) struct Operators {
 }
 
 impl Operators {
-    pub fn new(listener: Client, token: String) -> Self {
+    pub(crate) fn new(listener: Client, token: String) -> Self {
         Self { listener, token }
     }
 
@@ -86,7 +86,7 @@ impl Operators {
     }
 
     /// Makes the offer; open at once.
-    pub async fn create(&self, offer: &NewOffer<'_>) -> anyhow::Result<()> {
+    pub(crate) async fn create(&self, offer: &NewOffer<'_>) -> anyhow::Result<()> {
         let body = OfferSettings {
             campaign: "evergreen".into(),
             sku: "LOADTEST".into(),
@@ -100,12 +100,12 @@ impl Operators {
     }
 
     /// The offer now.
-    pub async fn view(&self, offer: &str) -> anyhow::Result<OfferView> {
+    pub(crate) async fn view(&self, offer: &str) -> anyhow::Result<OfferView> {
         self.get(&format!("/admin/offers/{offer}")).await
     }
 
     /// Frames that no writer has finished.
-    pub async fn backlog(&self) -> anyhow::Result<u64> {
+    pub(crate) async fn backlog(&self) -> anyhow::Result<u64> {
         self.get("/admin/status").await.map(|status: Standing| status.backlog_frames)
     }
 }

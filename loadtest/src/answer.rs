@@ -34,7 +34,7 @@ pub(crate) enum RequestOutcome {
 
 impl RequestOutcome {
     /// The name in tallies, reports and the history.
-    pub fn label(self) -> Cow<'static, str> {
+    pub(crate) fn label(self) -> Cow<'static, str> {
         match self {
             RequestOutcome::Accepted => "accepted".into(),
             RequestOutcome::Unconfirmed => "unconfirmed".into(),
@@ -47,7 +47,7 @@ impl RequestOutcome {
     }
 
     /// True when an order may exist although nobody promised one.
-    pub fn is_unknown(self) -> bool {
+    pub(crate) fn is_unknown(self) -> bool {
         match self {
             RequestOutcome::Unconfirmed | RequestOutcome::NoAnswer => true,
             RequestOutcome::Odd(_) | RequestOutcome::Refused(Reason::Internal) => true,
@@ -57,7 +57,7 @@ impl RequestOutcome {
     }
 
     /// True when the same request is worth sending again for a definite answer.
-    pub fn wants_retry(self) -> bool {
+    pub(crate) fn wants_retry(self) -> bool {
         match self {
             RequestOutcome::Unconfirmed | RequestOutcome::NoAnswer | RequestOutcome::NotSent => {
                 true
@@ -87,7 +87,7 @@ pub(crate) struct HeardAnswer {
 
 impl HeardAnswer {
     /// An attempt without an answer.
-    pub fn none(outcome: RequestOutcome) -> Self {
+    pub(crate) fn none(outcome: RequestOutcome) -> Self {
         Self { outcome, order: None, link: None, reason: None, retry_after: None }
     }
 }

@@ -50,7 +50,7 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    pub fn new(
+    pub(crate) fn new(
         ground: Ground,
         bounds: CrowdBounds,
         jobs: Vec<PlannedRequest>,
@@ -72,7 +72,7 @@ impl Crowd {
     }
 
     /// Microseconds since the start.
-    pub fn now_us(&self) -> u64 {
+    pub(crate) fn now_us(&self) -> u64 {
         self.start.elapsed().as_micros() as u64
     }
 

@@ -67,7 +67,7 @@ pub(crate) struct History {
 
 impl History {
     /// Opens the file, if one was asked for.
-    pub fn open(path: Option<&Path>) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = path else {
             return Ok(Self { out: None });
         };
@@ -76,12 +76,12 @@ impl History {
     }
 
     /// True when lines are kept.
-    pub fn is_on(&self) -> bool {
+    pub(crate) fn is_on(&self) -> bool {
         self.out.is_some()
     }
 
     /// Writes a line.
-    pub fn write(&self, event: &HistoryEvent<'_>) {
+    pub(crate) fn write(&self, event: &HistoryEvent<'_>) {
         let Some(out) = &self.out else { return };
         let line = serde_json::to_value(event).unwrap_or(Value::Null);
         let mut out = out.lock();
@@ -93,7 +93,7 @@ impl History {
     }
 
     /// Writes out what is buffered.
-    pub fn flush(&self) {
+    pub(crate) fn flush(&self) {
         let Some(out) = &self.out else { return };
         if let Some(file) = out.lock().as_mut()
             && let Err(e) = file.flush()

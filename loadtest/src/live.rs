@@ -23,7 +23,7 @@ pub(crate) struct Live {
 
 impl Live {
     /// From the ledger's claims, or, without it, from the rows the API showed.
-    pub fn of(tracks: &[Track], names: &Names, facts: &Facts) -> Self {
+    pub(crate) fn of(tracks: &[Track], names: &Names, facts: &Facts) -> Self {
         let mut live = Live { by_track: HashMap::new(), foreign: 0, wrong_buyer: Vec::new() };
         let is_live = |order: &OrderId| facts.rows.get(order).is_none_or(|r| r.status.is_live());
         for claim in facts.cells.iter().filter_map(|c| c.ledger.as_ref()).flat_map(|l| &l.claims) {
@@ -54,7 +54,7 @@ impl Live {
     }
 
     /// INV-8: at most one live order per key, and all of them ours.
-    pub fn judge(&self, facts: &Facts, v: &mut RunVerdict) {
+    pub(crate) fn judge(&self, facts: &Facts, v: &mut RunVerdict) {
         v.table.rows_foreign = self.foreign;
         if facts.own_offer && self.foreign > 0 {
             let text = format!("{} live orders that nobody of this run sent", self.foreign);

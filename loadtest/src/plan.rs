@@ -66,14 +66,14 @@ struct Inner {
 }
 
 impl Jobs {
-    pub fn new(arrivals: Vec<PlannedRequest>) -> Self {
+    pub(crate) fn new(arrivals: Vec<PlannedRequest>) -> Self {
         let inner = Inner { arrivals: arrivals.into_iter(), again: BinaryHeap::new() };
         Self { inner: Mutex::new(inner) }
     }
 
     /// What is due first; `None` when nothing is left. Whoever adds a retry takes a job after
     /// that, so a retry is never left behind.
-    pub fn take(&self) -> Option<PlannedRequest> {
+    pub(crate) fn take(&self) -> Option<PlannedRequest> {
         let mut inner = self.inner.lock();
         let arrival = inner.arrivals.as_slice().first().map(|j| j.due_us);
         let again = inner.again.peek().map(|j| j.0.due_us);
@@ -85,7 +85,7 @@ impl Jobs {
     }
 
     /// Puts a retry in. Bounded by the number of connections times one.
-    pub fn again(&self, job: PlannedRequest) {
+    pub(crate) fn again(&self, job: PlannedRequest) {
         self.inner.lock().again.push(Reverse(job));
     }
 }

@@ -59,7 +59,7 @@ impl Minter {
     }
 
     /// A token for an hour.
-    pub fn mint(&self, buyer: &str) -> String {
+    pub(crate) fn mint(&self, buyer: &str) -> String {
         let claims = BuyerClaims {
             sub: buyer,
             exp: self.clock.now_ms() / 1000 + 3600,
@@ -80,15 +80,15 @@ pub(crate) struct Names {
 
 impl Names {
     /// The buyer of a request.
-    pub fn buyer(&self, track: u32) -> String {
+    pub(crate) fn buyer(&self, track: u32) -> String {
         format!("load-{}-b{}", self.run, track % self.buyers)
     }
     /// Its idempotency key.
-    pub fn key(&self, track: u32) -> String {
+    pub(crate) fn key(&self, track: u32) -> String {
         format!("load-{}-k{track}", self.run)
     }
     /// The request of a key; `None` for a key of somebody else.
-    pub fn track(&self, key: &str) -> Option<u32> {
+    pub(crate) fn track(&self, key: &str) -> Option<u32> {
         key.strip_prefix("load-")?.strip_prefix(&self.run)?.strip_prefix("-k")?.parse().ok()
     }
 }

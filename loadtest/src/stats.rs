@@ -78,7 +78,7 @@ impl Counts {
     }
 
     /// The answers by name.
-    pub fn by_label(&self) -> BTreeMap<Cow<'static, str>, u64> {
+    pub(crate) fn by_label(&self) -> BTreeMap<Cow<'static, str>, u64> {
         let mut out = BTreeMap::new();
         for (outcome, n) in &self.answers {
             *out.entry(outcome.label()).or_insert(0) += n;
@@ -87,7 +87,7 @@ impl Counts {
     }
 
     /// Accepted per second in the best full second.
-    pub fn peak_accepted_per_s(&self) -> u64 {
+    pub(crate) fn peak_accepted_per_s(&self) -> u64 {
         let per_s = (1_000_000 / STEP_US) as usize;
         let sums = self.steps.windows(per_s).map(|w| w.iter().map(|s| s.accepted).sum());
         sums.max().unwrap_or_else(|| self.steps.iter().map(|s| s.accepted).sum())
@@ -107,12 +107,12 @@ pub(crate) struct Span {
 }
 
 impl Stats {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { counts: Mutex::new(Counts::new()) }
     }
 
     /// A request leaves, `late_us` after it was due.
-    pub fn sent(&self, at_us: u64, late_us: u64, again: bool) {
+    pub(crate) fn sent(&self, at_us: u64, late_us: u64, again: bool) {
         let mut c = self.counts.lock();
         c.sends += 1;
         c.in_flight += 1;
@@ -125,7 +125,7 @@ impl Stats {
     }
 
     /// Its end; `definite` when it will not be sent again.
-    pub fn ended(&self, outcome: RequestOutcome, span: Span, definite: bool) {
+    pub(crate) fn ended(&self, outcome: RequestOutcome, span: Span, definite: bool) {
         let mut c = self.counts.lock();
         c.in_flight = c.in_flight.saturating_sub(1);
         *c.answers.entry(outcome).or_insert(0) += 1;
@@ -152,12 +152,12 @@ impl Stats {
     }
 
     /// A look at the ledger.
-    pub fn persisted(&self, at_us: u64, net: i64) {
+    pub(crate) fn persisted(&self, at_us: u64, net: i64) {
         self.counts.lock().persisted.push((at_us, net));
     }
 
     /// Everything so far; empties `recent`.
-    pub fn live<T>(&self, look: impl FnOnce(&Counts) -> T) -> T {
+    pub(crate) fn live<T>(&self, look: impl FnOnce(&Counts) -> T) -> T {
         let mut c = self.counts.lock();
         let seen = look(&c);
         c.recent.reset();
@@ -165,7 +165,7 @@ impl Stats {
     }
 
     /// A copy of everything.
-    pub fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         self.counts.lock().clone()
     }
 }

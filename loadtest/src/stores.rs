@@ -73,7 +73,7 @@ async fn cluster(_: &CellsConfig) -> Result<Box<dyn Cells>, String> {
 
 impl Stores {
     /// Reads until the view and the ledger are of one moment (an order may expire in between).
-    pub async fn read_still(
+    pub(crate) async fn read_still(
         &self,
         crowd: &Crowd,
         mut view: OfferView,

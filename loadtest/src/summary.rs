@@ -31,7 +31,7 @@ pub(crate) struct Summary {
 
 impl Summary {
     /// `verdict: ...`, one line.
-    pub fn verdict_line(&self) -> String {
+    pub(crate) fn verdict_line(&self) -> String {
         if !self.verdict.is_conserved() {
             return "verdict: BROKEN".to_owned();
         }
@@ -44,13 +44,13 @@ impl Summary {
     }
 
     /// Accepted answers per second over the whole run.
-    pub fn accepted_per_s(&self) -> f64 {
+    pub(crate) fn accepted_per_s(&self) -> f64 {
         let n = self.counts.steps.iter().map(|s| s.accepted).sum::<u64>();
         if self.seconds > 0.0 { n as f64 / self.seconds } else { 0.0 }
     }
 
     /// The first violations, one per line, and how many more there are.
-    pub fn violations(&self) -> Vec<String> {
+    pub(crate) fn violations(&self) -> Vec<String> {
         let all = &self.verdict.violations;
         let mut out: Vec<String> =
             all.iter().take(SHOWN).map(|v| format!("{}: {}", v.id, v.detail)).collect();
@@ -61,7 +61,7 @@ impl Summary {
     }
 
     /// The text of standard output.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut out = String::new();
         let c = &self.counts;
         let _ = writeln!(
@@ -101,7 +101,7 @@ impl Summary {
     }
 
     /// The object of `--json`; its fields are documented in the help.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let c = &self.counts;
         let latency: serde_json::Map<String, Value> = latencies(c)
             .into_iter()

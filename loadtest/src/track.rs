@@ -21,7 +21,7 @@ pub(crate) enum Fate {
 
 impl Fate {
     /// The name in reports.
-    pub fn label(&self) -> &'static str {
+    pub(crate) fn label(&self) -> &'static str {
         match self {
             Fate::Order(_, status, _) => status.as_str(),
             Fate::None => "no_order",
@@ -29,14 +29,14 @@ impl Fate {
         }
     }
     /// The order, if there is one.
-    pub fn order(&self) -> Option<OrderId> {
+    pub(crate) fn order(&self) -> Option<OrderId> {
         match self {
             Fate::Order(order, _, _) => Some(*order),
             Fate::None | Fate::Unknown => None,
         }
     }
     /// True when polling again cannot change it.
-    pub fn is_final(&self) -> bool {
+    pub(crate) fn is_final(&self) -> bool {
         matches!(self, Fate::Order(_, Status::Row(_), _))
     }
 }
@@ -74,7 +74,7 @@ fn note(list: &mut Vec<OrderId>, order: Option<OrderId>) {
 
 impl Track {
     /// Takes in the end of one attempt.
-    pub fn learn(&mut self, answer: &HeardAnswer) {
+    pub(crate) fn learn(&mut self, answer: &HeardAnswer) {
         self.sent = true;
         self.unknown |= answer.outcome.is_unknown();
         match answer.outcome {
@@ -103,17 +103,17 @@ impl Track {
     }
 
     /// True when an order of this key may exist, so that somebody must look.
-    pub fn may_have_order(&self) -> bool {
+    pub(crate) fn may_have_order(&self) -> bool {
         self.unknown || !self.promised.is_empty() || !self.told_dead.is_empty()
     }
 
     /// True when a live order of this key contradicts what its client was told.
-    pub fn forbids_order(&self) -> bool {
+    pub(crate) fn forbids_order(&self) -> bool {
         !self.unknown && self.promised.is_empty()
     }
 
     /// The order to ask for, if an answer named one.
-    pub fn order(&self) -> Option<OrderId> {
+    pub(crate) fn order(&self) -> Option<OrderId> {
         self.promised.iter().chain(&self.named).chain(&self.told_dead).next().copied()
     }
 }

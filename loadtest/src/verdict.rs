@@ -42,12 +42,12 @@ pub(crate) struct RunVerdict {
 
 impl RunVerdict {
     /// True when nothing was lost, doubled or oversold, and no invariant is broken.
-    pub fn is_conserved(&self) -> bool {
+    pub(crate) fn is_conserved(&self) -> bool {
         self.violations.is_empty()
     }
 
     /// Adds a violation.
-    pub fn bad(&mut self, id: &'static str, detail: String) {
+    pub(crate) fn bad(&mut self, id: &'static str, detail: String) {
         self.violations.push(Violation { id, detail });
     }
 }

@@ -9,7 +9,7 @@ use crate::script::{ADDS_MASK, APPLY, Call};
 use crate::value::{Fields, Value};
 
 /// The call, or why it is none.
-pub fn encode(cell: &CellId, call: &ApplyCall) -> Result<Call, String> {
+pub(crate) fn encode(cell: &CellId, call: &ApplyCall) -> Result<Call, String> {
     let n = call.entries.len();
     if n == 0 || n > MAX_BATCH {
         return Err(format!("apply of {n} entries"));
@@ -39,7 +39,7 @@ fn push(out: &mut Call, e: &ApplyEntry) {
 }
 
 /// The reply.
-pub fn decode(value: Value) -> Result<Applied, String> {
+pub(crate) fn decode(value: Value) -> Result<Applied, String> {
     let mut f = Fields::of(value)?;
     let (code, watermark, bare) = (f.int()?, f.uint()?, f.uint()?);
     match code {

@@ -9,7 +9,7 @@ use crate::script::{CANCEL, Call};
 use crate::value::{Fields, Value};
 
 /// The call.
-pub fn encode(cell: &CellId, order: OrderId, nonce: Nonce) -> Call {
+pub(crate) fn encode(cell: &CellId, order: OrderId, nonce: Nonce) -> Call {
     let mut out = Call::new(&CANCEL, cell, &["c", "h", "b0"]);
     out.bytes(&order.key().0);
     out.bytes(&order.0);
@@ -18,14 +18,14 @@ pub fn encode(cell: &CellId, order: OrderId, nonce: Nonce) -> Call {
 }
 
 /// The reply.
-pub fn decode(order: OrderId, value: Value) -> Result<Changed, String> {
+pub(crate) fn decode(order: OrderId, value: Value) -> Result<Changed, String> {
     let mut f = Fields::of(value)?;
     f.echo(&order.0)?;
     code(f.int()?)
 }
 
 /// The code table that conditional scripts share.
-pub fn code(code: i64) -> Result<Changed, String> {
+pub(crate) fn code(code: i64) -> Result<Changed, String> {
     match code {
         0 => Ok(Changed::Ok),
         1 => Ok(Changed::Changed),

@@ -7,7 +7,7 @@ use domain::{CellId, Tok};
 use crate::script::{Call, DROP};
 
 /// The call; `seen` is inc, W and tok.
-pub fn encode(cell: &CellId, seen: (u64, u64, Tok), fork: bool) -> Call {
+pub(crate) fn encode(cell: &CellId, seen: (u64, u64, Tok), fork: bool) -> Call {
     let mut out = Call::new(&DROP, cell, &["c", "h", "b0", "b1", "d0", "d1"]);
     out.text(seen.0);
     out.text(seen.1);

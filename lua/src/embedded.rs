@@ -147,6 +147,7 @@ fn to_lua(lua: &Lua, reply: &CommandReply) -> mlua::Result<mlua::Value> {
 }
 
 /// As Redis does: numbers are cut to integers, false is nil, an array ends at its first nil.
+#[expect(clippy::wildcard_enum_match_arm, reason = "another crate's enum")]
 fn to_value(value: mlua::Value) -> mlua::Result<Value> {
     Ok(match value {
         mlua::Value::Boolean(true) => Value::Int(1),

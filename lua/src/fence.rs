@@ -10,7 +10,7 @@ use crate::script::{Call, FENCE};
 use crate::value::{Fields, Value};
 
 /// The call.
-pub fn encode(cell: &CellId, order: OrderId, payload: &[u8]) -> Call {
+pub(crate) fn encode(cell: &CellId, order: OrderId, payload: &[u8]) -> Call {
     let mut out = Call::new(&FENCE, cell, &["c", "h", "d0", "d1"]);
     out.bytes(&order.key().0);
     out.bytes(&order.0);
@@ -19,7 +19,7 @@ pub fn encode(cell: &CellId, order: OrderId, payload: &[u8]) -> Call {
 }
 
 /// The reply.
-pub fn decode(order: OrderId, value: Value) -> Result<FenceReply, String> {
+pub(crate) fn decode(order: OrderId, value: Value) -> Result<FenceReply, String> {
     let mut f = Fields::of(value)?;
     f.echo(&order.0)?;
     match f.int()? {

@@ -210,6 +210,7 @@ impl Fred {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "another crate's enum")]
 fn value(v: Reply) -> Value {
     match v {
         Reply::Integer(i) => Value::Int(i),

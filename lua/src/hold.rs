@@ -12,7 +12,7 @@ use crate::value::parse;
 const PREFIX: usize = 48;
 
 /// The text of `att` in the domain as the scripts compare it, or nothing if it is none.
-pub fn att_code(att: &str) -> Option<String> {
+pub(crate) fn att_code(att: &str) -> Option<String> {
     let (mark, nonce) = match att.strip_prefix("shared:") {
         Some(nonce) => ('+', nonce),
         None => ('-', att),
@@ -21,13 +21,13 @@ pub fn att_code(att: &str) -> Option<String> {
 }
 
 /// The time and the payload inside a value.
-pub fn time_and_payload(value: &Bytes) -> Result<(u64, Bytes), String> {
+pub(crate) fn time_and_payload(value: &Bytes) -> Result<(u64, Bytes), String> {
     let start = payload_start(value)?;
     Ok((parse(&value[5..18])?, value.slice(start..)))
 }
 
 /// A hold of a cell out of its field and value. Its buyer is one of the cell's tenant.
-pub fn decode(cell: &CellId, field: &[u8], value: &Bytes) -> Result<Hold, String> {
+pub(crate) fn decode(cell: &CellId, field: &[u8], value: &Bytes) -> Result<Hold, String> {
     let start = payload_start(value)?;
     let content = [value[1], value[2], value[3], value[4]];
     let key: [u8; 12] =

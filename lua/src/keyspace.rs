@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 /// What a command answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CommandReply {
+pub(crate) enum CommandReply {
     /// Nothing (false in Lua).
     Nil,
     /// OK.
@@ -24,7 +24,7 @@ pub enum CommandReply {
 
 /// A hash that remembers the order of its fields.
 #[derive(Debug, Clone, Default)]
-pub struct Hash {
+pub(crate) struct Hash {
     fields: HashMap<Bytes, (u64, Bytes)>,
     order: BTreeMap<u64, Bytes>,
     next: u64,
@@ -68,14 +68,14 @@ enum Data {
 
 /// A key's value and when it dies (ms of the clock).
 #[derive(Debug, Clone)]
-pub struct StoredItem {
+pub(crate) struct StoredItem {
     data: Data,
     dies_ms: Option<u64>,
 }
 
 /// All keys of a stripe.
 #[derive(Debug, Default)]
-pub struct Keyspace {
+pub(crate) struct Keyspace {
     items: HashMap<Bytes, StoredItem>,
     now_ms: u64,
     writes: u64,
@@ -90,7 +90,7 @@ const WRITES: [&[u8]; 8] =
 
 impl Keyspace {
     /// Runs one command at `now_ms`.
-    pub fn call(&mut self, now_ms: u64, args: &[&[u8]]) -> CommandResult {
+    pub(crate) fn call(&mut self, now_ms: u64, args: &[&[u8]]) -> CommandResult {
         self.now_ms = now_ms;
         let (name, rest) = args.split_first().ok_or("ERR no command")?;
         if *name == b"TIME" {
@@ -126,34 +126,34 @@ impl Keyspace {
     }
 
     /// Commands that write, so far: also those that wrote what was there already.
-    pub fn writes(&self) -> u64 {
+    pub(crate) fn writes(&self) -> u64 {
         self.writes
     }
 
     /// From now on this is the primary with that number.
-    pub fn set_primary(&mut self, primary: u64) {
+    pub(crate) fn set_primary(&mut self, primary: u64) {
         self.primary = primary;
     }
 
     /// Removes every key for which `doomed` says so.
-    pub fn remove_if(&mut self, doomed: impl Fn(&[u8]) -> bool) {
+    pub(crate) fn remove_if(&mut self, doomed: impl Fn(&[u8]) -> bool) {
         self.items.retain(|key, _| !doomed(key));
     }
 
     /// Copies the keys that start with `prefix`.
-    pub fn copy(&self, prefix: &[u8]) -> Vec<(Bytes, StoredItem)> {
+    pub(crate) fn copy(&self, prefix: &[u8]) -> Vec<(Bytes, StoredItem)> {
         let mine = self.items.iter().filter(|(key, _)| key.starts_with(prefix));
         mine.map(|(key, item)| (key.clone(), item.clone())).collect()
     }
 
     /// Puts copied keys in place of all keys that start with `prefix`.
-    pub fn paste(&mut self, prefix: &[u8], items: &[(Bytes, StoredItem)]) {
+    pub(crate) fn paste(&mut self, prefix: &[u8], items: &[(Bytes, StoredItem)]) {
         self.remove_if(|key| key.starts_with(prefix));
         self.items.extend(items.iter().cloned());
     }
 
     /// The fields of a hash, in the order of their first write.
-    pub fn fields(&self, key: &[u8]) -> Vec<(Bytes, Bytes)> {
+    pub(crate) fn fields(&self, key: &[u8]) -> Vec<(Bytes, Bytes)> {
         match self.items.get(key).map(|i| &i.data) {
             Some(Data::Hash(h)) => h.iter().map(|(f, v)| (f.clone(), v.clone())).collect(),
             Some(Data::Text(_)) | None => Vec::new(),

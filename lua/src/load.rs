@@ -9,7 +9,7 @@ use crate::script::{ADDS_MASK, Call, LOAD};
 use crate::stage;
 
 /// The call, or why it is none.
-pub fn encode(cell: &CellId, call: &LoadCall) -> Result<Call, String> {
+pub(crate) fn encode(cell: &CellId, call: &LoadCall) -> Result<Call, String> {
     if call.inc > ADDS_MASK || call.staged.is_some() != (call.staged_len > 0) {
         return Err("load: inc is below 2^46, staged and staged_len come together".to_owned());
     }

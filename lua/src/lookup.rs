@@ -19,7 +19,7 @@ fn open(cell: &CellId, what: &'static str, n: usize) -> Result<Call, String> {
 }
 
 /// Asks for holds.
-pub fn encode_holds(cell: &CellId, ids: &[EntryId]) -> Result<Call, String> {
+pub(crate) fn encode_holds(cell: &CellId, ids: &[EntryId]) -> Result<Call, String> {
     let mut out = open(cell, "h", ids.len())?;
     for id in ids {
         out.bytes(&id.key().0);
@@ -29,7 +29,7 @@ pub fn encode_holds(cell: &CellId, ids: &[EntryId]) -> Result<Call, String> {
 }
 
 /// Asks for buyers.
-pub fn encode_buyers(cell: &CellId, buyers: &[String]) -> Result<Call, String> {
+pub(crate) fn encode_buyers(cell: &CellId, buyers: &[String]) -> Result<Call, String> {
     let mut out = open(cell, "b", buyers.len())?;
     for buyer in buyers {
         out.bytes(buyer.as_bytes());
@@ -38,7 +38,7 @@ pub fn encode_buyers(cell: &CellId, buyers: &[String]) -> Result<Call, String> {
 }
 
 /// Asks for what lies under keys.
-pub fn encode_keys(cell: &CellId, keys: &[Key]) -> Result<Call, String> {
+pub(crate) fn encode_keys(cell: &CellId, keys: &[Key]) -> Result<Call, String> {
     let mut out = open(cell, "k", keys.len())?;
     for key in keys {
         out.bytes(&key.0);
@@ -47,7 +47,7 @@ pub fn encode_keys(cell: &CellId, keys: &[Key]) -> Result<Call, String> {
 }
 
 /// The holds, in the order of the question.
-pub fn decode_holds(
+pub(crate) fn decode_holds(
     cell: &CellId,
     ids: &[EntryId],
     value: Value,
@@ -61,7 +61,7 @@ pub fn decode_holds(
 }
 
 /// The units, in the order of the question.
-pub fn decode_buyers(buyers: &[String], value: Value) -> Result<Vec<Option<i64>>, String> {
+pub(crate) fn decode_buyers(buyers: &[String], value: Value) -> Result<Vec<Option<i64>>, String> {
     let mut f = Fields::of(value)?;
     let one = |_: &String| {
         let value = f.bytes()?;
@@ -71,7 +71,7 @@ pub fn decode_buyers(buyers: &[String], value: Value) -> Result<Vec<Option<i64>>
 }
 
 /// The orders, in the order of the question.
-pub fn decode_keys(keys: &[Key], value: Value) -> Result<Vec<Option<OrderId>>, String> {
+pub(crate) fn decode_keys(keys: &[Key], value: Value) -> Result<Vec<Option<OrderId>>, String> {
     let mut f = Fields::of(value)?;
     let one = |key: &Key| {
         let content = f.bytes()?;

@@ -8,7 +8,7 @@ use crate::port::{MAX_MEND, MendCall, flag_code};
 use crate::script::{Call, MEND};
 
 /// The call, or why it is none.
-pub fn encode(cell: &CellId, call: &MendCall) -> Result<Call, String> {
+pub(crate) fn encode(cell: &CellId, call: &MendCall) -> Result<Call, String> {
     if call.buyers.len() > MAX_MEND || call.buyers.iter().any(|(b, _)| b.is_empty()) {
         return Err(format!("mend of {} buyers", call.buyers.len()));
     }

@@ -133,6 +133,7 @@ enum Failure {
 
 #[async_trait]
 impl Runner for RedisRs {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "another crate's enum")]
     async fn run(&self, cell: &CellId, call: Call) -> CellResult<Value> {
         let mut source = false;
         // A connection that broke while nobody used it shows at the first call. All scripts may be
@@ -172,6 +173,7 @@ impl Runner for RedisRs {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "another crate's enum")]
 pub(crate) fn value(v: redis::Value) -> Result<Value, String> {
     Ok(match v {
         redis::Value::Nil => Value::Nil,

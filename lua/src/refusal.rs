@@ -30,7 +30,7 @@ const NOT_RUN: [&str; 15] = [
 const FORBIDDEN: [&str; 2] = ["ACL failure in script", "The user executing the script can't"];
 
 /// The error for an answer of a node that is an error itself.
-pub fn of_server(cell: &CellId, script: &str, text: &str) -> CellError {
+pub(crate) fn of_server(cell: &CellId, script: &str, text: &str) -> CellError {
     let first = text.split_whitespace().next().unwrap_or_default();
     if NOT_RUN.contains(&first) {
         CellError::NotSent(cell.clone(), text.to_owned())

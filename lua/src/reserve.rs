@@ -13,7 +13,7 @@ use crate::script::{ADDS_MASK, Call, RESERVE};
 use crate::value::{Fields, Value};
 
 /// The call, or why it is none.
-pub fn encode(cell: &CellId, call: &ReserveCall) -> Result<Call, String> {
+pub(crate) fn encode(cell: &CellId, call: &ReserveCall) -> Result<Call, String> {
     if call.items.is_empty() || call.items.len() > MAX_BATCH {
         return Err(format!("reserve of {} items", call.items.len()));
     }
@@ -49,7 +49,7 @@ fn push(out: &mut Call, item: &ReserveItem) -> Result<(), String> {
 }
 
 /// The reply to `call`; whether it is on the replicas is not the script's to say.
-pub fn decode(call: &ReserveCall, value: Value) -> Result<ReserveReply, String> {
+pub(crate) fn decode(call: &ReserveCall, value: Value) -> Result<ReserveReply, String> {
     let mut f = Fields::of(value)?;
     let redis_ms = f.uint()?;
     let watermark = f.int()?;
@@ -105,7 +105,7 @@ fn one(id: EntryId, letter: u8, now: u64, f: &mut Fields) -> Result<Reserved, St
 }
 
 /// The kind behind a verdict's letter.
-pub fn verdict(letter: &Bytes) -> Result<Kind, String> {
+pub(crate) fn verdict(letter: &Bytes) -> Result<Kind, String> {
     let kind = letter.first().and_then(|b| Kind::from_code(*b as char));
     kind.ok_or_else(|| format!("{letter:?} is no verdict"))
 }

@@ -9,7 +9,7 @@ use crate::script::{Call, RESOLVE};
 use crate::value::{Fields, Value};
 
 /// The call, or why it is none.
-pub fn encode(cell: &CellId, ids: &[(EntryId, u64)]) -> Result<Call, String> {
+pub(crate) fn encode(cell: &CellId, ids: &[(EntryId, u64)]) -> Result<Call, String> {
     if ids.is_empty() || ids.len() > MAX_BATCH {
         return Err(format!("resolve of {} holds", ids.len()));
     }
@@ -23,7 +23,7 @@ pub fn encode(cell: &CellId, ids: &[(EntryId, u64)]) -> Result<Call, String> {
 }
 
 /// How many holds were dropped; none in a missing cell.
-pub fn decode(value: Value) -> Result<u32, String> {
+pub(crate) fn decode(value: Value) -> Result<u32, String> {
     let dropped = Fields::of(value)?.int()?;
     u32::try_from(dropped.max(0)).map_err(|e| e.to_string())
 }

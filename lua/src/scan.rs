@@ -12,12 +12,12 @@ use crate::script::{Call, SCAN};
 use crate::value::{Fields, Value, parse};
 
 /// A page of h.
-pub fn encode_holds(cell: &CellId, cursor: u64, count: u32) -> Call {
+pub(crate) fn encode_holds(cell: &CellId, cursor: u64, count: u32) -> Call {
     encode(cell, "h", cursor, count)
 }
 
 /// A page of b.
-pub fn encode_buyers(cell: &CellId, cursor: u64, count: u32) -> Call {
+pub(crate) fn encode_buyers(cell: &CellId, cursor: u64, count: u32) -> Call {
     encode(cell, if cursor.is_multiple_of(2) { "b0" } else { "b1" }, cursor / 2, count)
 }
 
@@ -29,14 +29,14 @@ fn encode(cell: &CellId, key: &str, cursor: u64, count: u32) -> Call {
 }
 
 /// The holds of a page.
-pub fn decode_holds(cell: &CellId, value: Value) -> Result<Page<Hold>, String> {
+pub(crate) fn decode_holds(cell: &CellId, value: Value) -> Result<Page<Hold>, String> {
     let (cursor, _, pairs) = decode(value)?;
     let items = pairs.iter().map(|(f, v)| hold::decode(cell, f, v)).collect::<Result<_, _>>()?;
     Ok(Page { cursor, items })
 }
 
 /// The buyers of the page that `asked` opened; without a limit the units mean nothing: 0.
-pub fn decode_buyers(asked: u64, value: Value) -> Result<Page<(String, i64)>, String> {
+pub(crate) fn decode_buyers(asked: u64, value: Value) -> Result<Page<(String, i64)>, String> {
     let (next, limited, pairs) = decode(value)?;
     let old = asked % 2;
     let cursor = match (next, old) {

@@ -10,12 +10,12 @@ use crate::script::{Call, SNAPSHOT};
 use crate::value::{Fields, Value};
 
 /// The call.
-pub fn encode(cell: &CellId) -> Call {
+pub(crate) fn encode(cell: &CellId) -> Call {
     Call::new(&SNAPSHOT, cell, &["c", "h"])
 }
 
 /// The view, or nothing when the cell is missing.
-pub fn decode(value: Value) -> Result<Option<CellView>, String> {
+pub(crate) fn decode(value: Value) -> Result<Option<CellView>, String> {
     let mut f = Fields::of(value)?;
     let redis_ms = f.uint()?;
     if f.left() == 1 {

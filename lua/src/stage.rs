@@ -7,15 +7,15 @@ use domain::CellId;
 use crate::script::{Call, STAGE};
 
 /// The most buyers of one call.
-pub const MAX_STAGE: usize = 1000;
+pub(crate) const MAX_STAGE: usize = 1000;
 
 /// The staging key's short name.
-pub fn key(suffix: &str) -> String {
+pub(crate) fn key(suffix: &str) -> String {
     format!("s:{suffix}")
 }
 
 /// The call, or why it is none.
-pub fn encode(cell: &CellId, suffix: &str, b: &[(String, i64)]) -> Result<Call, String> {
+pub(crate) fn encode(cell: &CellId, suffix: &str, b: &[(String, i64)]) -> Result<Call, String> {
     if b.is_empty() || b.len() > MAX_STAGE {
         return Err(format!("stage of {} buyers", b.len()));
     }

@@ -7,7 +7,7 @@ use domain::CellId;
 use crate::script::{Call, TICKET};
 
 /// The call, or why it is none.
-pub fn encode(cell: &CellId, ticket: &str, respect_ms: Option<u64>) -> Result<Call, String> {
+pub(crate) fn encode(cell: &CellId, ticket: &str, respect_ms: Option<u64>) -> Result<Call, String> {
     if !(1..=64).contains(&ticket.len()) {
         return Err("a ticket is 1 to 64 bytes".to_owned());
     }

@@ -8,7 +8,7 @@ use crate::hold;
 use crate::script::{Call, UNSEAL};
 
 /// The call, or why it is none.
-pub fn encode(cell: &CellId, order: OrderId, att: &str) -> Result<Call, String> {
+pub(crate) fn encode(cell: &CellId, order: OrderId, att: &str) -> Result<Call, String> {
     let att = hold::att_code(att).ok_or_else(|| format!("unseal with att {att:?}"))?;
     let mut out = Call::new(&UNSEAL, cell, &["c", "h", "b0"]);
     out.bytes(&order.key().0);

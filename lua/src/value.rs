@@ -30,7 +30,9 @@ impl Fields {
     pub fn of(value: Value) -> Result<Self, String> {
         match value {
             Value::Array(items) => Ok(Self { items: items.into_iter() }),
-            other => Err(format!("an array was expected, not {other:?}")),
+            other @ (Value::Nil | Value::Int(_) | Value::Bytes(_)) => {
+                Err(format!("an array was expected, not {other:?}"))
+            }
         }
     }
 
@@ -48,7 +50,9 @@ impl Fields {
     pub fn int(&mut self) -> Result<i64, String> {
         match self.next_value()? {
             Value::Int(i) => Ok(i),
-            other => Err(format!("an integer was expected, not {other:?}")),
+            other @ (Value::Nil | Value::Bytes(_) | Value::Array(_)) => {
+                Err(format!("an integer was expected, not {other:?}"))
+            }
         }
     }
 
@@ -62,7 +66,9 @@ impl Fields {
     pub fn bytes(&mut self) -> Result<Bytes, String> {
         match self.next_value()? {
             Value::Bytes(b) => Ok(b),
-            other => Err(format!("bytes were expected, not {other:?}")),
+            other @ (Value::Nil | Value::Int(_) | Value::Array(_)) => {
+                Err(format!("bytes were expected, not {other:?}"))
+            }
         }
     }
 

@@ -64,13 +64,18 @@ struct Node {
 struct WaitRefused(String);
 
 impl WaitClient {
-    pub fn new(access: Access, tuning: &Tuning, hashes: Arc<Vec<String>>) -> Self {
+    pub(crate) fn new(access: Access, tuning: &Tuning, hashes: Arc<Vec<String>>) -> Self {
         let (map, looked) = (Mutex::default(), tokio::sync::Mutex::new(None));
         Self { access, tuning: tuning.clone(), hashes, map, looked }
     }
 
     /// One attempt; true when enough replicas had its writes in time.
-    pub async fn run(&self, cell: &CellId, call: &Call, wait: Wait) -> CellResult<(Value, bool)> {
+    pub(crate) async fn run(
+        &self,
+        cell: &CellId,
+        call: &Call,
+        wait: Wait,
+    ) -> CellResult<(Value, bool)> {
         let slot = ::fred::util::redis_keyslot(&call.keys[0]);
         let mut node = self.owner(cell, slot).await?;
         let (mut source, mut asking) = (false, false);
@@ -124,6 +129,7 @@ impl WaitClient {
     }
 
     /// The script's answer and how many replicas have it.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "another crate's enum")]
     async fn attempt(
         &self,
         cell: &CellId,
@@ -269,6 +275,7 @@ fn list(reply: &Reply) -> &[Reply] {
     reply.as_sequence().unwrap_or_default()
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "another crate's enum")]
 fn range(reply: &Reply, asked: &str) -> Option<Range> {
     let [Reply::Int(first), Reply::Int(last), nodes @ ..] = list(reply) else { return None };
     let address = |node: &Reply| {

@@ -40,7 +40,7 @@ pub(crate) struct LookAt {
 
 impl LookAt {
     /// Some cells, each compared and repaired.
-    pub async fn run(&self, cells: &[CellId], how: How) -> Vec<(CellId, Looked)> {
+    pub(crate) async fn run(&self, cells: &[CellId], how: How) -> Vec<(CellId, Looked)> {
         let look = |cell: CellId| async move {
             let found = self.one(&cell, how).await;
             (cell, found)

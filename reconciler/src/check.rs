@@ -43,7 +43,7 @@ pub(crate) struct Compare {
 
 impl Compare {
     /// Reads the view, then the ledger at its W, then the cell row.
-    pub async fn run(&self, cell: &CellId) -> Result<Compared, OperateError> {
+    pub(crate) async fn run(&self, cell: &CellId) -> Result<Compared, OperateError> {
         let view = self.cells.snapshot(cell).await.map_err(down)?;
         let at_w = match &view {
             Some(v) => self.ledger.at(cell, v.totals.seq).await.map_err(down)?,
@@ -86,7 +86,7 @@ impl Compare {
     }
 
     /// The cell row, and whether it is what its ledger says, which ends with it.
-    pub async fn locked_row(&self, cell: &CellId) -> Result<(Totals, bool), OperateError> {
+    pub(crate) async fn locked_row(&self, cell: &CellId) -> Result<(Totals, bool), OperateError> {
         let proven = self.locked(cell, 0).await?;
         Ok((proven.head, RowRead::proven(&proven).is_sound()))
     }
@@ -100,7 +100,7 @@ impl Compare {
     /// that was falsified, and an entry that covered it before anybody looked. A repair's or a
     /// rebuild's pause may itself stand above such an entry, so it is not what counts, but the flag
     /// before it. Once the cell is paused for that, the view follows the ledger whatever it says.
-    pub async fn folds(&self, cell: &CellId) -> Result<bool, OperateError> {
+    pub(crate) async fn folds(&self, cell: &CellId) -> Result<bool, OperateError> {
         if mutants::on(Mutant::LedgerTrusted) {
             return Ok(true);
         }
@@ -142,7 +142,7 @@ impl Compare {
     }
 
     /// True when the view has been behind for longer than an apply takes on a bad day.
-    pub async fn is_late(&self, cell: &CellId, w: u64) -> Result<bool, OperateError> {
+    pub(crate) async fn is_late(&self, cell: &CellId, w: u64) -> Result<bool, OperateError> {
         let page = self.ledger.after(cell, w, 1).await.map_err(down)?;
         let first = page.and_then(|p| p.entries.into_iter().next());
         let now = self.marks.now_ms().await.map_err(down)?;
@@ -195,7 +195,7 @@ fn must_be_proven(kind: Option<DriftKind>) -> bool {
 
 impl Compared {
     /// A line of a report.
-    pub fn drift(&self, cell: &CellId, kind: DriftKind, applied: bool) -> Drift {
+    pub(crate) fn drift(&self, cell: &CellId, kind: DriftKind, applied: bool) -> Drift {
         let show = |t: &Totals| {
             format!(
                 "supply {} net {} open {:?} seq {} tok {}",

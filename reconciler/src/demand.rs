@@ -17,7 +17,7 @@ pub(crate) struct Demand(pub Arc<Steps>);
 
 impl Demand {
     /// All cells, or those of an offer; also builds what is missing unless it is a dry run.
-    pub async fn run(
+    pub(crate) async fn run(
         &self,
         offer: Option<&OfferId>,
         dry_run: bool,

@@ -31,7 +31,7 @@ pub(crate) struct Horizon {
 impl Horizon {
     /// The time before which an order that touches these databases is finished in the log; never
     /// in the future, whatever a clock that was ahead has left there.
-    pub fn of(&self, dbs: &[u16]) -> u64 {
+    pub(crate) fn of(&self, dbs: &[u16]) -> u64 {
         if mutants::on(Mutant::NoHorizon) {
             return u64::MAX;
         }
@@ -40,12 +40,12 @@ impl Horizon {
     }
 
     /// When something of this age came to be.
-    pub fn before(&self, age_ms: u64) -> u64 {
+    pub(crate) fn before(&self, age_ms: u64) -> u64 {
         self.now.saturating_sub(age_ms)
     }
 
     /// The time at which it was read.
-    pub fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         self.now
     }
 }
@@ -66,7 +66,7 @@ pub(crate) struct Horizons {
 
 impl Horizons {
     /// Reads progress. `None` when database 0 does not answer: nobody is declared dead then.
-    pub async fn read(&self) -> Option<Horizon> {
+    pub(crate) async fn read(&self) -> Option<Horizon> {
         let read = Instant::now();
         // The clock first: what is read after it cannot be finished past it in earnest.
         let now = self.marks.now_ms().await.ok()?;
@@ -79,7 +79,7 @@ impl Horizons {
     }
 
     /// The same, or a new one where this one is old or missing.
-    pub async fn fresh(&self, horizon: Option<Horizon>) -> Option<Horizon> {
+    pub(crate) async fn fresh(&self, horizon: Option<Horizon>) -> Option<Horizon> {
         match horizon {
             Some(h) if h.read.elapsed() <= FRESH => Some(h),
             _ => self.read().await,
@@ -89,7 +89,7 @@ impl Horizons {
     /// Puts a tick into every partition whose progress is older than a second. Its time is that
     /// of database 0, read before it is published: what the tick finds finished was published
     /// before it.
-    pub async fn tick_idle(&self) {
+    pub(crate) async fn tick_idle(&self) {
         if mutants::on(Mutant::NoTicks) {
             return;
         }

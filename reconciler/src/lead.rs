@@ -43,12 +43,12 @@ pub(crate) struct LeaseStanding {
 
 impl LeaseStanding {
     /// Gives up after this many rounds.
-    pub fn new(most: u32) -> Self {
+    pub(crate) fn new(most: u32) -> Self {
         Self { most, ..Self::default() }
     }
 
     /// True when it is this process's turn to ask for the lease.
-    pub fn may_ask(&mut self, db: u16) -> bool {
+    pub(crate) fn may_ask(&mut self, db: u16) -> bool {
         let one = self.dbs.entry(db).or_default();
         let rests = one.rest > 0;
         one.rest = one.rest.saturating_sub(1);
@@ -56,7 +56,7 @@ impl LeaseStanding {
     }
 
     /// A round with the lease is over; true when it must be given up now.
-    pub fn led(&mut self, db: u16, progress: bool) -> bool {
+    pub(crate) fn led(&mut self, db: u16, progress: bool) -> bool {
         let one = self.dbs.entry(db).or_default();
         if progress {
             *one = DatabaseStanding::default();
@@ -71,24 +71,24 @@ impl LeaseStanding {
     }
 
     /// Another process has the lease; this one could (or not) do the work.
-    pub fn other(&mut self, db: u16, able: bool) {
+    pub(crate) fn other(&mut self, db: u16, able: bool) {
         let one = self.dbs.entry(db).or_default();
         let fruitless = if able { 0 } else { one.fruitless + 1 };
         *one = DatabaseStanding { fruitless, ..DatabaseStanding::default() };
     }
 
     /// Nobody knows who has the lease.
-    pub fn unknown(&mut self, db: u16) {
+    pub(crate) fn unknown(&mut self, db: u16) {
         self.dbs.entry(db).or_default().fruitless += 1;
     }
 
     /// A whole round is over.
-    pub fn round(&mut self) {
+    pub(crate) fn round(&mut self) {
         self.rounds += 1;
     }
 
     /// True when there was a round, and each database was worked on, or could have been, lately.
-    pub fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.rounds > 0 && self.dbs.values().all(|one| one.fruitless < self.most)
     }
 }
@@ -124,12 +124,12 @@ pub(crate) struct Lead {
 
 impl Lead {
     /// How long a claim lasts, ms.
-    pub fn lease_ms(&self) -> u64 {
+    pub(crate) fn lease_ms(&self) -> u64 {
         self.lease.as_millis() as u64
     }
 
     /// Asks for the lease of a database.
-    pub async fn turn(&self, db: u16) -> Turn {
+    pub(crate) async fn turn(&self, db: u16) -> Turn {
         if !self.standing.lock().may_ask(db) {
             return Turn::Other;
         }
@@ -144,12 +144,12 @@ impl Lead {
     }
 
     /// True when this process reaches what work on a database needs.
-    pub async fn is_able(&self, db: u16) -> bool {
+    pub(crate) async fn is_able(&self, db: u16) -> bool {
         self.cells.ping().await && self.marks.ping(db).await
     }
 
     /// Ends a round with the lease.
-    pub async fn end_turn(&self, db: u16, progress: bool) {
+    pub(crate) async fn end_turn(&self, db: u16, progress: bool) {
         let over = self.standing.lock().led(db, progress);
         if !must_let_go(over) {
             return;
@@ -164,7 +164,11 @@ impl Lead {
 
     /// Does a work and renews a claim meanwhile. Losing it changes nothing: leases only spread
     /// the work, and a load compares its ticket.
-    pub async fn holding<T>(&self, claim: KeptClaim<'_>, work: impl Future<Output = T>) -> T {
+    pub(crate) async fn holding<T>(
+        &self,
+        claim: KeptClaim<'_>,
+        work: impl Future<Output = T>,
+    ) -> T {
         let over = Notify::new();
         let work = async {
             let done = work.await;

@@ -47,7 +47,7 @@ pub(crate) struct Passes {
 
 impl Passes {
     /// Nothing is known yet.
-    pub fn new(steps: Arc<Steps>) -> Self {
+    pub(crate) fn new(steps: Arc<Steps>) -> Self {
         Self { steps, ready: Ready::default(), seen: Mutex::default(), known: Mutex::default() }
     }
 
@@ -57,7 +57,7 @@ impl Passes {
 
     /// One scheduled round: the databases whose lease this process gets. `spawn` calls this, and
     /// so do tests, which need no timer.
-    pub async fn round(&self, round: u64) {
+    pub(crate) async fn round(&self, round: u64) {
         self.steps.horizons.tick_idle().await;
         let lead = &self.steps.lead;
         let mut status = HoldStatus::default();

@@ -20,7 +20,7 @@ pub(crate) struct Republish {
 
 impl Republish {
     /// Where the frames of an order belong.
-    pub fn home(&self, payload: &Payload) -> Partition {
+    pub(crate) fn home(&self, payload: &Payload) -> Partition {
         let partitions = self.log.partitions();
         Partition::Main(domain::home(payload, &self.identity, partitions))
     }
@@ -28,7 +28,7 @@ impl Republish {
     /// Publishes entries to their homes in frames within the bounds. Each frame of holds that were
     /// looked at `seen` must start before it is older than a gate's may be; verdicts never grow
     /// old.
-    pub async fn run(
+    pub(crate) async fn run(
         &self,
         items: Vec<(Partition, Item)>,
         seen: Option<Instant>,

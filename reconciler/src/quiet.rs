@@ -114,7 +114,7 @@ pub(crate) struct Quiet {
 
 impl Quiet {
     /// Compares held and b; `None` when the cell never stood still, or is too large.
-    pub async fn run(&self, cell: &CellId) -> Result<Option<QuietDrift>, OperateError> {
+    pub(crate) async fn run(&self, cell: &CellId) -> Result<Option<QuietDrift>, OperateError> {
         for tried in 0..TRIES {
             let Some(before) = self.cells.snapshot(cell).await.map_err(down)? else {
                 return Ok(None);
@@ -235,7 +235,7 @@ impl Quiet {
     }
 
     /// True when the offer has a limit per buyer, so that b counts; `None` without its row.
-    pub async fn limited(&self, cell: &CellId) -> Result<Option<bool>, OperateError> {
+    pub(crate) async fn limited(&self, cell: &CellId) -> Result<Option<bool>, OperateError> {
         let offer = self.catalog.offer(&cell.offer).await.map_err(down)?;
         Ok(offer.map(|(o, _)| o.limit_per_buyer.is_some()))
     }

@@ -76,7 +76,7 @@ pub(crate) struct Build {
 
 impl Build {
     /// Rebuilds missing cells behind one barrier.
-    pub async fn missing(&self, cells: &[CellId]) -> Result<Built, OperateError> {
+    pub(crate) async fn missing(&self, cells: &[CellId]) -> Result<Built, OperateError> {
         let ticket = format!("{:016x}", self.unique.next());
         let respect = self.lead.lease_ms();
         let (mut ticketed, mut elsewhere) = (Vec::new(), Vec::new());
@@ -172,7 +172,7 @@ impl Build {
     }
 
     /// Loads one cell from the ledger at its head. A living cell is left alone.
-    pub async fn load(&self, cell: &CellId, ticket: &str) -> Result<(), OperateError> {
+    pub(crate) async fn load(&self, cell: &CellId, ticket: &str) -> Result<(), OperateError> {
         // Without its offer's row: as with a limit, which serves an offer of either sort.
         let limited = self.quiet.limited(cell).await?.unwrap_or(true);
         let (totals, sound) = self.row_to_load(cell).await?;
@@ -193,7 +193,9 @@ impl Build {
         }
         match self.follow.catch_up(cell).await {
             Followed::Ok { .. } => Ok(()),
-            other => Err(down(format!("{cell}: loaded, but not caught up: {other:?}"))),
+            other @ (Followed::Missing | Followed::Fork | Followed::Unknown) => {
+                Err(down(format!("{cell}: loaded, but not caught up: {other:?}")))
+            }
         }
     }
 
@@ -253,7 +255,7 @@ impl Build {
     }
 
     /// An operator's rebuild of a living (or missing) cell.
-    pub async fn living(&self, cell: &CellId) -> Result<(), OperateError> {
+    pub(crate) async fn living(&self, cell: &CellId) -> Result<(), OperateError> {
         let head = self.ledger.head(cell).await.map_err(down)?;
         head.ok_or(OperateError::UnknownCell)?;
         if self.compare.run(cell).await?.kind == Some(DriftKind::Ledger) {
@@ -305,7 +307,7 @@ impl Build {
     }
 
     /// The schedule may have found the cell missing and be building it already.
-    pub async fn built(&self, cell: &CellId) -> Result<(), OperateError> {
+    pub(crate) async fn built(&self, cell: &CellId) -> Result<(), OperateError> {
         let until = Instant::now() + self.settle + BARRIER + SETTLE;
         while self.compare.run(cell).await?.view.is_none() {
             if Instant::now() > until {

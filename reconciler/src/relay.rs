@@ -63,7 +63,7 @@ pub(crate) struct Relay {
 impl Relay {
     /// One pass over the holds of a cell; adds what it saw to `status`. Without a horizon, and
     /// once its database does not answer, they are only counted: the alarms must be right then.
-    pub async fn run(
+    pub(crate) async fn run(
         &self,
         cell: &CellId,
         horizon: Option<&Horizon>,
@@ -115,14 +115,14 @@ impl Relay {
     }
 
     /// Makes room for more: forgets what writers had their chance at.
-    pub fn prune(&self, horizon: &Horizon) {
+    pub(crate) fn prune(&self, horizon: &Horizon) {
         let x = self.after.as_millis() as u64;
         let over = |(cell, buyer): Dbs, at: u64| at + x < horizon.of(&[cell, buyer]);
         self.relayed.lock().prune(over);
     }
 
     /// With X = 0, for a cell that is paused and settled.
-    pub async fn all(&self, cell: &CellId) -> Result<(), OperateError> {
+    pub(crate) async fn all(&self, cell: &CellId) -> Result<(), OperateError> {
         let mut holds = self.scan.holds(cell);
         while let Some(page) = holds.next().await? {
             self.act(cell, page).await?;

@@ -21,28 +21,28 @@ pub(crate) struct Relayed {
 
 impl Relayed {
     /// At most so many in all, of so many databases.
-    pub fn new(most: usize, databases: u16) -> Self {
+    pub(crate) fn new(most: usize, databases: u16) -> Self {
         let pairs = usize::from(databases).pow(2).max(1);
         Self { most: (most / pairs).max(1), by_dbs: HashMap::new() }
     }
 
     /// When it was published, ms; 0 when that is not known.
-    pub fn at(&self, dbs: Dbs, id: EntryId) -> u64 {
+    pub(crate) fn at(&self, dbs: Dbs, id: EntryId) -> u64 {
         self.by_dbs.get(&dbs).and_then(|of| of.get(&id)).copied().unwrap_or(0)
     }
 
     /// How many more may be published.
-    pub fn room(&self, dbs: Dbs) -> usize {
+    pub(crate) fn room(&self, dbs: Dbs) -> usize {
         self.most.saturating_sub(self.by_dbs.get(&dbs).map_or(0, HashMap::len))
     }
 
     /// One was published at this time, ms.
-    pub fn add(&mut self, dbs: Dbs, id: EntryId, at: u64) {
+    pub(crate) fn add(&mut self, dbs: Dbs, id: EntryId, at: u64) {
         self.by_dbs.entry(dbs).or_default().insert(id, at);
     }
 
     /// Forgets those that are past their chance: `over` says so of databases and time.
-    pub fn prune(&mut self, over: impl Fn(Dbs, u64) -> bool) {
+    pub(crate) fn prune(&mut self, over: impl Fn(Dbs, u64) -> bool) {
         self.by_dbs.retain(|dbs, of| {
             of.retain(|_, at| !over(*dbs, *at));
             of.shrink_to(of.len() * 2);

@@ -39,7 +39,7 @@ impl Mend {
     }
 
     /// Pauses the cell in the ledger with a repair's mark, unless it is paused already.
-    pub async fn pause(&self, cell: &CellId) -> Result<(), OperateError> {
+    pub(crate) async fn pause(&self, cell: &CellId) -> Result<(), OperateError> {
         let head = self.ledger.head(cell).await.map_err(down)?;
         let former = head.ok_or(OperateError::UnknownCell)?.open;
         if former == Flag::Paused {
@@ -56,7 +56,7 @@ impl Mend {
 
     /// Who paused a paused cell: a repair that is over, a broken invariant, or (`None`) a person.
     /// A repair's pause may have covered a falsified row: such a pause is not over.
-    pub async fn paused_by(&self, cell: &CellId) -> Result<Option<DriftKind>, OperateError> {
+    pub(crate) async fn paused_by(&self, cell: &CellId) -> Result<Option<DriftKind>, OperateError> {
         let last = self.ledger.last_flag(cell).await.map_err(down)?;
         let Some(note) = last.map(|e| e.payload) else { return Ok(None) };
         Ok(match drift::repaired_flag(&note) {
@@ -68,7 +68,11 @@ impl Mend {
 
     /// An invariant of the ledger is broken: nothing more is sold from this cell until a person
     /// has looked. The entry says why, and no reconciler ends this pause.
-    pub async fn stop_selling(&self, cell: &CellId, invariant: &str) -> Result<(), OperateError> {
+    pub(crate) async fn stop_selling(
+        &self,
+        cell: &CellId,
+        invariant: &str,
+    ) -> Result<(), OperateError> {
         tracing::error!(
             %cell, invariant,
             "broken: the cell is paused; see `An invariant is broken` in docs/operations.md"
@@ -84,7 +88,7 @@ impl Mend {
 
     /// Restores the flag of a repair's pause, if that pause is the last word and the ledger folds
     /// since. True when it did.
-    pub async fn restore(&self, cell: &CellId) -> Result<bool, OperateError> {
+    pub(crate) async fn restore(&self, cell: &CellId) -> Result<bool, OperateError> {
         let last = self.ledger.last_flag(cell).await.map_err(down)?;
         let Some(pause) = last.filter(|e| drift::repaired_flag(&e.payload).is_some()) else {
             return Ok(false);
@@ -126,7 +130,11 @@ impl Mend {
 
     /// Sets supply, net, open, held and b right. `buyers`: those whose b is wrong. False when the
     /// cell changed meanwhile; the next pass tries again.
-    pub async fn mend(&self, cell: &CellId, buyers: Vec<String>) -> Result<bool, OperateError> {
+    pub(crate) async fn mend(
+        &self,
+        cell: &CellId,
+        buyers: Vec<String>,
+    ) -> Result<bool, OperateError> {
         self.pause(cell).await?;
         match self.follow.catch_up(cell).await {
             Followed::Ok { .. } => {}

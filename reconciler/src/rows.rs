@@ -66,7 +66,7 @@ struct RowsSeen {
 
 impl Rows {
     /// The next pages of a database, on schedule.
-    pub async fn some(&self, db: u16) -> Result<(), OperateError> {
+    pub(crate) async fn some(&self, db: u16) -> Result<(), OperateError> {
         let all = Which { offer: None, dry_run: false };
         for _ in 0..PAGES {
             let after = self.looked.lock().get(&db).copied();
@@ -84,7 +84,7 @@ impl Rows {
     }
 
     /// All rows of a database, into the report.
-    pub async fn all(
+    pub(crate) async fn all(
         &self,
         db: u16,
         which: Which<'_>,
@@ -156,7 +156,18 @@ impl Rows {
     ) -> Result<Option<Drift>, OperateError> {
         let rows = match kind {
             DriftKind::RowUnreleased => self.settled(rows).await?,
-            _ => rows,
+            DriftKind::Missing
+            | DriftKind::Behind
+            | DriftKind::Fork
+            | DriftKind::Counters
+            | DriftKind::Held
+            | DriftKind::Buyers
+            | DriftKind::Phantom
+            | DriftKind::LostHold
+            | DriftKind::RepairPause
+            | DriftKind::RowUnclaimed
+            | DriftKind::RowRefused
+            | DriftKind::Ledger => rows,
         };
         if rows.is_empty() {
             return Ok(None);
@@ -196,7 +207,17 @@ impl Rows {
                 Ok(whole)
             }
             DriftKind::RowUnreleased => self.release(rows).await,
-            _ => Ok(false),
+            DriftKind::Missing
+            | DriftKind::Behind
+            | DriftKind::Fork
+            | DriftKind::Counters
+            | DriftKind::Held
+            | DriftKind::Buyers
+            | DriftKind::Phantom
+            | DriftKind::LostHold
+            | DriftKind::RepairPause
+            | DriftKind::RowRefused
+            | DriftKind::Ledger => Ok(false),
         }
     }
 

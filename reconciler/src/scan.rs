@@ -25,7 +25,7 @@ pub(crate) struct Holds<'a> {
 
 impl Holds<'_> {
     /// The next page, by order id; `None` at the end.
-    pub async fn next(&mut self) -> Result<Option<Vec<Hold>>, OperateError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<Hold>>, OperateError> {
         let Some(cursor) = self.cursor else { return Ok(None) };
         let page = self.cells.scan_holds(self.cell, cursor, PAGE).await.map_err(down)?;
         self.cursor = (page.cursor != 0).then_some(page.cursor);
@@ -45,12 +45,12 @@ pub(crate) struct Scan {
 
 impl Scan {
     /// A walk over the holds of a cell, from the start.
-    pub fn holds<'a>(&'a self, cell: &'a CellId) -> Holds<'a> {
+    pub(crate) fn holds<'a>(&'a self, cell: &'a CellId) -> Holds<'a> {
         Holds { cells: &*self.cells, cell, cursor: Some(0) }
     }
 
     /// All fields of b: buyers with their units.
-    pub async fn buyers(
+    pub(crate) async fn buyers(
         &self,
         cell: &CellId,
         mut each: impl FnMut(String, i64) + Send,

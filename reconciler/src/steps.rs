@@ -40,7 +40,7 @@ pub(crate) struct Steps {
 
 impl Steps {
     /// Each gets the ports that it needs.
-    pub fn over(ports: &ReconcilerPorts, settings: &ReconcilerSettings) -> Self {
+    pub(crate) fn over(ports: &ReconcilerPorts, settings: &ReconcilerSettings) -> Self {
         let make = Make {
             p: ports.clone(),
             s: settings,

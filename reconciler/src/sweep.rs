@@ -69,7 +69,7 @@ pub(crate) struct Sweep {
 impl Sweep {
     /// One pass over a database's ranges. False when one had to be left although it is due: what
     /// this process does not reach, another one may.
-    pub async fn run(&self, db: u16, horizon: &Horizon) -> Result<bool, OperateError> {
+    pub(crate) async fn run(&self, db: u16, horizon: &Horizon) -> Result<bool, OperateError> {
         if mutants::on(Mutant::NoSweep) {
             return Ok(true);
         }

@@ -16,7 +16,7 @@ pub(crate) struct Units {
 
 impl Units {
     /// One more cell; a missing one has no units to show.
-    pub fn add(&mut self, compared: &Compared) {
+    pub(crate) fn add(&mut self, compared: &Compared) {
         let Some(view) = &compared.view else { return };
         self.supply += view.totals.supply;
         self.net += view.totals.net;
@@ -26,7 +26,7 @@ impl Units {
     }
 
     /// Shows them.
-    pub fn show(&self) {
+    pub(crate) fn show(&self) {
         let Self { supply, net, held, available, lag } = *self;
         let parts = [
             (UnitsPart::Supply, supply),

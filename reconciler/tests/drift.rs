@@ -208,7 +208,17 @@ async fn mending_while_the_sale_goes_on() {
                     site.publish(&cell, testkit::ports::full(&[sealed])).await;
                     sold += 1;
                 }
-                _ => tokio::time::sleep(std::time::Duration::from_millis(2)).await,
+                cells::Reserved::Held { .. }
+                | cells::Reserved::Verdict(_)
+                | cells::Reserved::Fenced
+                | cells::Reserved::Conflict(_)
+                | cells::Reserved::Missing
+                | cells::Reserved::Late
+                | cells::Reserved::Returning
+                | cells::Reserved::NotOpen
+                | cells::Reserved::Refused { .. } => {
+                    tokio::time::sleep(std::time::Duration::from_millis(2)).await
+                }
             }
             if stop.load(std::sync::atomic::Ordering::SeqCst) && n > 300 {
                 break;

@@ -36,7 +36,7 @@ fn is_of(schema: &str, reply: &Reply) {
 
 /// A problem has the fields of one, and the status of its reason.
 #[track_caller]
-pub fn problem(reply: &Reply) -> Reason {
+pub(super) fn problem(reply: &Reply) -> Reason {
     is_of("Problem", reply);
     let word = reply.json()["reason"].as_str().unwrap().to_owned();
     let reason = Reason::ALL.iter().find(|r| r.as_str() == word).unwrap();
@@ -46,7 +46,7 @@ pub fn problem(reply: &Reply) -> Reason {
 
 /// Checks an answer to a request.
 #[track_caller]
-pub fn check((method, target): (&str, &str), reply: &Reply) {
+pub(super) fn check((method, target): (&str, &str), reply: &Reply) {
     let path = target.split('?').next().unwrap();
     let of_operators = ["/admin", "/metrics", "/openapi"].iter().any(|p| path.starts_with(p));
     let spec = if of_operators {

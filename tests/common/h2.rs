@@ -3,19 +3,19 @@
 use std::io::{self, Read};
 
 /// The preface of a client.
-pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-pub const DATA: u8 = 0;
-pub const HEADERS: u8 = 1;
-pub const RESET: u8 = 3;
-pub const SETTINGS: u8 = 4;
-pub const PING: u8 = 6;
-pub const GOAWAY: u8 = 7;
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RESET: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
 /// Flags.
-pub const END_STREAM: u8 = 1;
-pub const END_HEADERS: u8 = 4;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
 
 /// A frame.
-pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut out = (payload.len() as u32).to_be_bytes()[1..].to_vec();
     out.extend([kind, flags]);
     out.extend(stream.to_be_bytes());
@@ -24,7 +24,7 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Headers as HPACK literals, without a table and without Huffman.
-pub fn block(headers: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn block(headers: &[(&str, &str)]) -> Vec<u8> {
     let mut out = Vec::new();
     let text = |out: &mut Vec<u8>, text: &str| {
         match text.len() {
@@ -50,13 +50,13 @@ pub fn block(headers: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// A request's headers.
-pub fn request(method: &str, path: &str, more: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn request(method: &str, path: &str, more: &[(&str, &str)]) -> Vec<u8> {
     let first = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "t")];
     block(&[&first[..], more].concat())
 }
 
 /// Reads one frame: kind, flags, stream, payload.
-pub fn read(from: &mut impl Read) -> io::Result<(u8, u8, u32, Vec<u8>)> {
+pub(crate) fn read(from: &mut impl Read) -> io::Result<(u8, u8, u32, Vec<u8>)> {
     let mut head = [0; 9];
     from.read_exact(&mut head)?;
     let [a, b, c, kind, flags, s @ ..] = head;

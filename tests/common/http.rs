@@ -12,7 +12,7 @@ use super::contract_check;
 
 /// An answer.
 #[derive(Debug, Clone)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// Status code.
     pub status: u16,
     /// Names in lower case.
@@ -23,29 +23,29 @@ pub struct Reply {
 
 impl Reply {
     /// The body as JSON.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
     /// The body as text.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// A header's value.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|h| h.0 == name).map(|h| h.1.as_str())
     }
 
     /// `order_id` of the body.
-    pub fn order_id(&self) -> String {
+    pub(crate) fn order_id(&self) -> String {
         let id = self.json()["order_id"].as_str().map(str::to_owned);
         id.unwrap_or_else(|| panic!("no order_id: {} {}", self.status, self.text()))
     }
 
     /// Checks a whole problem: status, media type, fields, retry.
     #[track_caller]
-    pub fn problem(&self, reason: contract::Reason) -> Value {
+    pub(crate) fn problem(&self, reason: contract::Reason) -> Value {
         let body = self.json();
         assert_eq!(body["reason"], reason.as_str(), "{} {body}", self.status);
         assert_eq!(self.status, reason.status(), "{body}");
@@ -64,13 +64,13 @@ impl Reply {
 }
 
 /// One connection.
-pub struct Conn {
+pub(crate) struct Conn {
     reader: BufReader<TcpStream>,
 }
 
 impl Conn {
     /// Connects; reads and writes get 20 s.
-    pub fn open(to: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn open(to: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&to, Duration::from_secs(5))?;
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
         stream.set_write_timeout(Some(Duration::from_secs(20)))?;
@@ -79,7 +79,7 @@ impl Conn {
     }
 
     /// A GET without a token on a connection of its own.
-    pub fn get(to: SocketAddr, path: &str) -> io::Result<Reply> {
+    pub(crate) fn get(to: SocketAddr, path: &str) -> io::Result<Reply> {
         let mut conn = Conn::open(to)?;
         conn.send(format!("GET {path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n"))?;
         let reply = conn.reply()?;
@@ -88,17 +88,17 @@ impl Conn {
     }
 
     /// Sends bytes as they are.
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.reader.get_mut().write_all(bytes.as_ref())
     }
 
     /// Reads one answer.
-    pub fn reply(&mut self) -> io::Result<Reply> {
+    pub(crate) fn reply(&mut self) -> io::Result<Reply> {
         self.reply_to("GET")
     }
 
     /// Reads one answer to a method; one to HEAD has no body.
-    pub fn reply_to(&mut self, method: &str) -> io::Result<Reply> {
+    pub(crate) fn reply_to(&mut self, method: &str) -> io::Result<Reply> {
         let bad = |text: &str| io::Error::new(io::ErrorKind::InvalidData, text.to_owned());
         let line = self.line()?;
         let status = line.split(' ').nth(1).and_then(|s| s.parse().ok());
@@ -125,7 +125,7 @@ impl Conn {
     }
 
     /// True when the server has closed, and nothing more came.
-    pub fn is_closed(&mut self) -> bool {
+    pub(crate) fn is_closed(&mut self) -> bool {
         let mut rest = Vec::new();
         match self.reader.read_to_end(&mut rest) {
             Ok(_) => rest.is_empty(),
@@ -134,7 +134,7 @@ impl Conn {
     }
 
     /// The socket.
-    pub fn stream(&mut self) -> &mut TcpStream {
+    pub(crate) fn stream(&mut self) -> &mut TcpStream {
         self.reader.get_mut()
     }
 
@@ -148,7 +148,12 @@ impl Conn {
 }
 
 /// The text of a request's head, up to the empty line.
-pub fn head(method: &str, path: &str, token: Option<&str>, headers: &[(&str, &str)]) -> String {
+pub(crate) fn head(
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    headers: &[(&str, &str)],
+) -> String {
     let mut text = format!("{method} {path} HTTP/1.1\r\nhost: t\r\n");
     if let Some(token) = token {
         text.push_str(&format!("authorization: Bearer {token}\r\n"));
@@ -160,7 +165,7 @@ pub fn head(method: &str, path: &str, token: Option<&str>, headers: &[(&str, &st
 }
 
 /// One request on a connection of its own; a body is sent as JSON unless a header says otherwise.
-pub fn call(
+pub(crate) fn call(
     to: SocketAddr,
     (method, path): (&str, &str),
     token: Option<&str>,
@@ -172,7 +177,7 @@ pub fn call(
 }
 
 /// The same, with its failures: a server that is killed has some.
-pub fn try_call(
+pub(crate) fn try_call(
     to: SocketAddr,
     (method, path): (&str, &str),
     token: Option<&str>,

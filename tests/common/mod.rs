@@ -6,8 +6,8 @@
 #![allow(dead_code, clippy::print_stderr, reason = "each test binary uses its part")]
 
 mod contract_check;
-pub mod h2;
-pub mod http;
+pub(crate) mod h2;
+pub(crate) mod http;
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
@@ -21,17 +21,17 @@ use serde_json::{Value, json};
 use http::{Conn, Reply};
 
 /// The longest that anything may take.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Makes a process.
-pub struct Setup {
+pub(crate) struct Setup {
     dir: Option<Arc<tempfile::TempDir>>,
     sets: Vec<String>,
     handles: Option<u32>,
 }
 
 /// A running `sluicegate dev`.
-pub struct Dev {
+pub(crate) struct Dev {
     child: Child,
     /// The buyers' listener.
     pub gate: SocketAddr,
@@ -47,18 +47,18 @@ pub struct Dev {
 }
 
 /// A free port; another process may take it before it is used, so the start is repeated then.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     socket.local_addr().unwrap().port()
 }
 
 /// A new folder.
-pub fn folder() -> Arc<tempfile::TempDir> {
+pub(crate) fn folder() -> Arc<tempfile::TempDir> {
     Arc::new(tempfile::tempdir().unwrap())
 }
 
 /// The binary under test, with a clean environment.
-pub fn sluicegate(args: &[&str]) -> Command {
+pub(crate) fn sluicegate(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sluicegate"));
     command.args(args).stdin(Stdio::null());
     for (name, _) in std::env::vars().filter(|(n, _)| n.starts_with("SLUICEGATE__")) {
@@ -68,7 +68,7 @@ pub fn sluicegate(args: &[&str]) -> Command {
 }
 
 /// Runs the binary to its end, at most [`PATIENCE`].
-pub fn run(args: &[&str]) -> Output {
+pub(crate) fn run(args: &[&str]) -> Output {
     let mut child = sluicegate(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let deadline = Instant::now() + PATIENCE;
     while child.try_wait().unwrap().is_none() {
@@ -82,7 +82,7 @@ pub fn run(args: &[&str]) -> Output {
 }
 
 /// Repeats until `f` gives something; the text says what was waited for.
-pub fn until<T>(what: &str, mut f: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut f: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = f() {
@@ -94,42 +94,42 @@ pub fn until<T>(what: &str, mut f: impl FnMut() -> Option<T>) -> T {
 }
 
 /// The clock of the tests, UTC seconds.
-pub fn now_s() -> u64 {
+pub(crate) fn now_s() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// Signs any claims with any secret.
-pub fn sign(secret: &str, algorithm: jsonwebtoken::Algorithm, claims: &Value) -> String {
+pub(crate) fn sign(secret: &str, algorithm: jsonwebtoken::Algorithm, claims: &Value) -> String {
     let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes());
     jsonwebtoken::encode(&jsonwebtoken::Header::new(algorithm), claims, &key).unwrap()
 }
 
 impl Setup {
     /// On a new folder.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { dir: None, sets: Vec::new(), handles: None }
     }
 
     /// `--set key=value`.
-    pub fn set(mut self, set: &str) -> Self {
+    pub(crate) fn set(mut self, set: &str) -> Self {
         self.sets.push(set.to_owned());
         self
     }
 
     /// On a folder that is there.
-    pub fn dir(mut self, dir: &Arc<tempfile::TempDir>) -> Self {
+    pub(crate) fn dir(mut self, dir: &Arc<tempfile::TempDir>) -> Self {
         self.dir = Some(dir.clone());
         self
     }
 
     /// With at least this many file handles, when the system allows it.
-    pub fn handles(mut self, n: u32) -> Self {
+    pub(crate) fn handles(mut self, n: u32) -> Self {
         self.handles = Some(n);
         self
     }
 
     /// Starts and waits until it is ready.
-    pub fn start(self) -> Dev {
+    pub(crate) fn start(self) -> Dev {
         let dir = self.dir.clone().unwrap_or_else(folder);
         for _ in 0..5 {
             if let Some(dev) = self.try_start(&dir) {
@@ -196,38 +196,38 @@ fn collect(mut from: impl Read + Send + 'static, to: &Arc<Mutex<String>>) {
 
 impl Dev {
     /// With the defaults.
-    pub fn start() -> Dev {
+    pub(crate) fn start() -> Dev {
         Setup::new().start()
     }
 
     /// One of `identity_secret`, `hs256_secret`, `admin_token`.
-    pub fn secret(&self, name: &str) -> &str {
+    pub(crate) fn secret(&self, name: &str) -> &str {
         self.secrets[name].as_str().unwrap()
     }
 
     /// The data folder.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
     /// Everything printed so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.output.lock().unwrap().clone()
     }
 
     /// The process's number.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// A buyer's token, signed here.
-    pub fn token(&self, buyer: &str) -> String {
+    pub(crate) fn token(&self, buyer: &str) -> String {
         let claims = json!({ "sub": buyer, "exp": now_s() + 3600 });
         sign(self.secret("hs256_secret"), jsonwebtoken::Algorithm::HS256, &claims)
     }
 
     /// A token that the program minted: `["--buyer", "x"]`, `["--role", "viewer"]`.
-    pub fn minted(&self, args: &[&str]) -> String {
+    pub(crate) fn minted(&self, args: &[&str]) -> String {
         let dir = self.path().display().to_string();
         let mut all = vec!["admin", "token", "--data-dir", &dir];
         all.extend(args);
@@ -237,26 +237,26 @@ impl Dev {
     }
 
     /// A call of the operator.
-    pub fn operate(&self, method: &str, path: &str, body: Option<&Value>) -> Reply {
+    pub(crate) fn operate(&self, method: &str, path: &str, body: Option<&Value>) -> Reply {
         let token = self.secret("admin_token");
         let body = body.map(Value::to_string);
         http::call(self.admin, (method, path), Some(token), &[], body.as_deref().map(str::as_bytes))
     }
 
     /// A call of the operator that must succeed.
-    pub fn operate_ok(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
+    pub(crate) fn operate_ok(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
         let reply = self.operate(method, path, body);
         assert!(reply.status < 300, "{method} {path}: {reply:?}");
         reply.json()
     }
 
     /// Creates an offer in the evergreen campaign and remembers it for the audit.
-    pub fn offer(&self, id: &str, allotment: i64) {
+    pub(crate) fn offer(&self, id: &str, allotment: i64) {
         self.offer_with(id, json!({ "allotment": allotment }));
     }
 
     /// Creates an offer with more fields.
-    pub fn offer_with(&self, id: &str, fields: Value) {
+    pub(crate) fn offer_with(&self, id: &str, fields: Value) {
         let mut body = json!({
             "campaign": "evergreen", "sku": "SKU-1", "allotment": 10,
             "price": { "currency": "EUR", "minor": 1999 },
@@ -270,7 +270,7 @@ impl Dev {
     }
 
     /// Creates or changes a campaign; times are seconds from now.
-    pub fn campaign(&self, id: &str, opens: Option<i64>, closes: Option<i64>) {
+    pub(crate) fn campaign(&self, id: &str, opens: Option<i64>, closes: Option<i64>) {
         let mut body = json!({});
         let time = |s: i64| rfc3339((now_s() as i64 + s) as u64);
         for (name, at) in [("opens_at", opens), ("closes_at", closes)] {
@@ -282,17 +282,23 @@ impl Dev {
     }
 
     /// A GET of a buyer.
-    pub fn get(&self, path: &str, token: &str) -> Reply {
+    pub(crate) fn get(&self, path: &str, token: &str) -> Reply {
         http::call(self.gate, ("GET", path), Some(token), &[], None)
     }
 
     /// Buys one unit without a body.
-    pub fn buy(&self, offer: &str, token: &str, key: &str) -> Reply {
+    pub(crate) fn buy(&self, offer: &str, token: &str, key: &str) -> Reply {
         self.buy_body(offer, token, key, None)
     }
 
     /// Buys with a body.
-    pub fn buy_body(&self, offer: &str, token: &str, key: &str, body: Option<&str>) -> Reply {
+    pub(crate) fn buy_body(
+        &self,
+        offer: &str,
+        token: &str,
+        key: &str,
+        body: Option<&str>,
+    ) -> Reply {
         let path = format!("/v1/offers/{offer}/orders");
         let headers = [("idempotency-key", key)];
         http::call(self.gate, ("POST", &path), Some(token), &headers, body.map(str::as_bytes))
@@ -301,7 +307,7 @@ impl Dev {
     /// Follows `links.self` of a 202 until the order is decided and its hold is gone: its row is
     /// there first, and while it is held a repeat is published again and told 202.
     #[track_caller]
-    pub fn decided(&self, taken: &Reply, token: &str) -> Value {
+    pub(crate) fn decided(&self, taken: &Reply, token: &str) -> Value {
         assert_eq!(taken.status, 202, "{taken:?}");
         let link = taken.json()["links"]["self"].as_str().unwrap().to_owned();
         let glue = if link.contains('?') { '&' } else { '?' };
@@ -312,12 +318,12 @@ impl Dev {
     }
 
     /// The admin view of an offer.
-    pub fn stock(&self, offer: &str) -> Value {
+    pub(crate) fn stock(&self, offer: &str) -> Value {
         self.operate_ok("GET", &format!("/admin/offers/{offer}"), None)
     }
 
     /// Waits until nothing is held and the views are at the end of their ledgers.
-    pub fn settled(&self, offer: &str) -> Value {
+    pub(crate) fn settled(&self, offer: &str) -> Value {
         until(&format!("{offer} to settle: {}", self.stock(offer)), || {
             let stock = self.stock(offer);
             let quiet = stock["cells"]
@@ -329,21 +335,21 @@ impl Dev {
     }
 
     /// Sends a signal by name.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status().unwrap();
         assert!(sent.success());
     }
 
     /// Waits for the end of the process.
-    pub fn ended(&mut self) -> ExitStatus {
+    pub(crate) fn ended(&mut self) -> ExitStatus {
         self.audited = false;
         let child = &mut self.child;
         until("the process to end", || child.try_wait().unwrap())
     }
 
     /// kill -9; no audit of this process.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.audited = false;
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -351,7 +357,7 @@ impl Dev {
     }
 
     /// Resident memory in bytes.
-    pub fn memory(&self) -> u64 {
+    pub(crate) fn memory(&self) -> u64 {
         let path: PathBuf = format!("/proc/{}/status", self.pid()).into();
         let text = std::fs::read_to_string(path).unwrap();
         let line = text.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
@@ -360,7 +366,7 @@ impl Dev {
     }
 
     /// One value of `/metrics`, summed over its labels.
-    pub fn metric(&self, name: &str) -> f64 {
+    pub(crate) fn metric(&self, name: &str) -> f64 {
         let text = Conn::get(self.admin, "/metrics").unwrap().text();
         let of_name = |l: &&str| l.strip_prefix(name).is_some_and(|r| r.starts_with(['{', ' ']));
         text.lines().filter(of_name).map(|l| l.rsplit(' ').next().unwrap()).map(number).sum()
@@ -372,7 +378,7 @@ impl Dev {
     }
 
     /// Conservation of every offer, and no drift.
-    pub fn audit(&self) {
+    pub(crate) fn audit(&self) {
         self.no_panic();
         let offers = self.offers.lock().unwrap().clone();
         for offer in &offers {
@@ -419,7 +425,7 @@ impl Drop for Dev {
 }
 
 /// UTC seconds as RFC 3339.
-pub fn rfc3339(s: u64) -> String {
+pub(crate) fn rfc3339(s: u64) -> String {
     let (days, rest) = ((s / 86_400) as i64, s % 86_400);
     // Days since 1970 as a civil date (Hinnant).
     let z = days + 719_468;

@@ -13,7 +13,7 @@ use testkit::stack::{self, Disruption};
 const TOKEN: &str = "stack-operator-token";
 
 /// One deployment; its processes end with it, what was done to servers is undone.
-pub struct Stand {
+pub(crate) struct Stand {
     pub servers: Disruption,
     dir: tempfile::TempDir,
     sets: Vec<String>,
@@ -28,18 +28,18 @@ fn port() -> u16 {
 }
 
 /// The object that `loadtest --json` wrote.
-pub fn last_json(stdout: &str) -> Value {
+pub(crate) fn last_json(stdout: &str) -> Value {
     let line = stdout.lines().find_map(|l| l.strip_prefix("json: ")).expect("the json line");
     serde_json::from_str(line).unwrap()
 }
 
 impl Stand {
-    pub fn start(name: &str) -> Self {
+    pub(crate) fn start(name: &str) -> Self {
         Self::start_with(name, &[])
     }
 
     /// With some keys of the configuration set.
-    pub fn start_with(name: &str, more: &[&str]) -> Self {
+    pub(crate) fn start_with(name: &str, more: &[&str]) -> Self {
         let servers = stack::disrupt().unwrap();
         let run = format!("test_{name}_{:08x}", std::process::id() ^ u32::from(port()) << 8);
         let databases = process::create_databases(&run).unwrap();
@@ -87,18 +87,18 @@ impl Stand {
     }
 
     /// Starts a service and waits until it says that it works.
-    pub fn start_service(&mut self, name: &'static str) {
+    pub(crate) fn start_service(&mut self, name: &'static str) {
         let command = self.command(&[name]);
         self.service(name).start(command).unwrap();
     }
 
     /// Everything that a service said.
-    pub fn said(&self, name: &str) -> String {
+    pub(crate) fn said(&self, name: &str) -> String {
         self.services.iter().find(|s| s.name == name).expect("a service").said()
     }
 
     /// Ends the sessions of the product at every database.
-    pub fn cut_databases(&self, user: &str) {
+    pub(crate) fn cut_databases(&self, user: &str) {
         for (server, _) in &self.databases {
             let list = "SELECT id FROM information_schema.processlist WHERE user =";
             let ids = server.root().sql(&format!("{list} '{user}'")).unwrap();
@@ -110,24 +110,24 @@ impl Stand {
     }
 
     /// kill -9.
-    pub fn stop(&mut self, name: &str) {
+    pub(crate) fn stop(&mut self, name: &str) {
         self.service(name).kill().unwrap();
     }
 
-    pub fn kill_and_restart(&mut self, service: &'static str) {
+    pub(crate) fn kill_and_restart(&mut self, service: &'static str) {
         self.stop(service);
         self.start_service(service);
     }
 
     /// Starts a load test; its JSON is appended to its output.
-    pub fn loadtest(&self, args: &[&str]) -> Child {
+    pub(crate) fn loadtest(&self, args: &[&str]) -> Child {
         let json = self.dir.path().join("summary.json");
         let mut c = self.command(&["loadtest", "--quiet", "--verify", "--settle", "120s"]);
         c.args(args).arg("--json").arg(&json);
         c.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    pub fn finish(&self, sale: Child) -> Output {
+    pub(crate) fn finish(&self, sale: Child) -> Output {
         let mut out = sale.wait_with_output().unwrap();
         if let Ok(json) = std::fs::read_to_string(self.dir.path().join("summary.json")) {
             let one: Value = serde_json::from_str(&json).unwrap();
@@ -141,7 +141,7 @@ impl Stand {
     }
 
     /// The name of a server that is a primary now.
-    pub fn a_primary(&self) -> String {
+    pub(crate) fn a_primary(&self) -> String {
         let nodes = stack::config().unwrap().cells.nodes;
         for (n, node) in nodes.iter().enumerate() {
             let port = node.rsplit_once(':').unwrap().1;
@@ -154,7 +154,7 @@ impl Stand {
     }
 
     /// The name of the replica of the offer's primary.
-    pub fn replica_of(&self, offer: &str) -> String {
+    pub(crate) fn replica_of(&self, offer: &str) -> String {
         let slot = self.redis(&["CLUSTER", "KEYSLOT", &format!("{{{offer}.0}}:c")]);
         let slot: u32 = slot.trim().parse().unwrap();
         let owns = |range: &str| {
@@ -173,24 +173,24 @@ impl Stand {
     }
 
     /// One value of the gate's metrics; 0 when it was never counted.
-    pub fn counted(&self, name: &str) -> f64 {
+    pub(crate) fn counted(&self, name: &str) -> f64 {
         let text = run("curl", &["-s", "-m", "10", &format!("http://{}/metrics", self.admin)]);
         let of = |l: &str| l.strip_prefix(name)?.trim().parse().ok();
         text.lines().find_map(of).unwrap_or_default()
     }
 
-    pub fn empty_redis(&self) {
+    pub(crate) fn empty_redis(&self) {
         stack::stack("restart-empty", "redis").unwrap();
     }
 
-    pub fn redis(&self, args: &[&str]) -> String {
+    pub(crate) fn redis(&self, args: &[&str]) -> String {
         let nodes = stack::config().unwrap().cells.nodes;
         let port = nodes[0].rsplit_once(':').unwrap().1.to_owned();
         said(stack::redis_cli(&port).unwrap().arg("-c").args(args))
     }
 
     /// A new offer.
-    pub fn offer(&self, units: i64, limit: Option<u32>) -> String {
+    pub(crate) fn offer(&self, units: i64, limit: Option<u32>) -> String {
         let id = format!("o-{:08x}", std::process::id() ^ u32::from(port()) << 12);
         let mut body = json!({
             "campaign": "evergreen", "sku": "test", "allotment": units,
@@ -218,12 +218,12 @@ impl Stand {
     }
 
     /// Buys until there is a 202; the order's id.
-    pub fn buy(&self, offer: &str, buyer: &str, key: &str) -> String {
+    pub(crate) fn buy(&self, offer: &str, buyer: &str, key: &str) -> String {
         self.taken(offer, buyer, key)["order_id"].as_str().unwrap().to_owned()
     }
 
     /// Buys until there is a 202; the whole answer.
-    pub fn taken(&self, offer: &str, buyer: &str, key: &str) -> Value {
+    pub(crate) fn taken(&self, offer: &str, buyer: &str, key: &str) -> Value {
         let until = Instant::now() + PATIENCE;
         loop {
             let answer = self.curl_buy(offer, buyer, key);
@@ -236,29 +236,29 @@ impl Stand {
     }
 
     /// One request to buy, whatever its answer.
-    pub fn curl_buy(&self, offer: &str, buyer: &str, key: &str) -> Value {
+    pub(crate) fn curl_buy(&self, offer: &str, buyer: &str, key: &str) -> Value {
         let url = format!("http://{}/v1/offers/{offer}/orders", self.gate);
         let key = format!("Idempotency-Key: {key}");
         self.curl(&self.buyer_token(buyer), &["-X", "POST", "-H", &key, &url])
     }
 
-    pub fn order(&self, offer: &str, buyer: &str, id: &str) -> Value {
+    pub(crate) fn order(&self, offer: &str, buyer: &str, id: &str) -> Value {
         let url = format!("http://{}/v1/orders/{id}?offer={offer}", self.gate);
         self.curl(&self.buyer_token(buyer), &[&url])
     }
 
     /// The order once it is decided.
-    pub fn decided(&self, buyer: &str, id: &str) -> Value {
+    pub(crate) fn decided(&self, buyer: &str, id: &str) -> Value {
         let url = format!("http://{}/v1/orders/{id}?wait=30s", self.gate);
         self.curl(&self.buyer_token(buyer), &[&url])
     }
 
-    pub fn admin_offer(&self, offer: &str) -> Value {
+    pub(crate) fn admin_offer(&self, offer: &str) -> Value {
         self.curl(TOKEN, &[&format!("http://{}/admin/offers/{offer}", self.admin)])
     }
 
     /// Waits until nothing is held and the view is at the ledger's end.
-    pub fn settled(&self, offer: &str) {
+    pub(crate) fn settled(&self, offer: &str) {
         let until = Instant::now() + PATIENCE;
         loop {
             let seen = self.admin_offer(offer);
@@ -272,12 +272,12 @@ impl Stand {
     }
 
     /// What waits for a person.
-    pub fn tasks(&self) -> Value {
+    pub(crate) fn tasks(&self) -> Value {
         self.curl(TOKEN, &[&format!("http://{}/admin/tasks", self.admin)])
     }
 
     /// The number of the database that has the cells of an offer.
-    pub fn home_of(&self, offer: &str) -> usize {
+    pub(crate) fn home_of(&self, offer: &str) -> usize {
         let has = |d: &(testkit::mariadb::Server, String)| {
             let count = format!("SELECT COUNT(*) FROM {}.cell WHERE cell_id = '{offer}.0'", d.1);
             d.0.sql(&count).unwrap().trim() == "1"
@@ -286,13 +286,13 @@ impl Stand {
     }
 
     /// Copies a database as it is now.
-    pub fn copy(&self, db: usize) {
+    pub(crate) fn copy(&self, db: usize) {
         let (server, name) = &self.databases[db];
         server.copy(name, &format!("{name}_copy")).unwrap();
     }
 
     /// The database has what its copy has; entries of the ledger and rows that are gone.
-    pub fn put_back(&self, db: usize) -> (u64, u64) {
+    pub(crate) fn put_back(&self, db: usize) -> (u64, u64) {
         let (server, name) = &self.databases[db];
         let count = |table: &str| -> u64 {
             let sql = format!("SELECT COUNT(*) FROM {name}.{table}");
@@ -304,7 +304,7 @@ impl Stand {
     }
 
     /// `reconciler rewind` of a database since so long ago: its exit code and what it said.
-    pub fn rewind(&self, db: usize, ago: Duration) -> (Option<i32>, String) {
+    pub(crate) fn rewind(&self, db: usize, ago: Duration) -> (Option<i32>, String) {
         let at = std::time::SystemTime::now() - ago;
         let at = at.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         let since = run("date", &["-u", "-d", &format!("@{at}"), "+%Y-%m-%dT%H:%M:%SZ"]);
@@ -322,7 +322,7 @@ impl Stand {
         (out.status.code(), report)
     }
 
-    pub fn no_drift(&self) {
+    pub(crate) fn no_drift(&self) {
         let (code, report) = self.once(&["--dry-run"]);
         assert_eq!(code, Some(0), "{report}");
         assert_eq!(report["drift"], json!([]), "{report}");
@@ -330,7 +330,7 @@ impl Stand {
     }
 
     /// A dry run shows this kind and exits 1; a real run repairs it; then there is none.
-    pub fn finds_and_repairs(&self, kind: &str) {
+    pub(crate) fn finds_and_repairs(&self, kind: &str) {
         let (code, report) = self.once(&["--dry-run"]);
         assert_eq!(code, Some(1), "{report}");
         let drift = report["drift"].as_array().unwrap();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// One text file; `path` is relative to the root.
-pub struct Source {
+pub(crate) struct Source {
     /// With `/`.
     pub path: String,
     /// Everything.
@@ -14,12 +14,12 @@ pub struct Source {
 
 impl Source {
     /// The lines.
-    pub fn lines(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
         self.text.lines()
     }
 
     /// (number, line) without comments and without the tests at the end of the file.
-    pub fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(crate) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines = self.text.lines().take_while(|l| *l != "#[cfg(test)]");
         lines
             .enumerate()
@@ -28,7 +28,7 @@ impl Source {
     }
 
     /// (name, first line, length) of every function outside the tests.
-    pub fn functions(&self) -> Vec<(String, usize, usize)> {
+    pub(crate) fn functions(&self) -> Vec<(String, usize, usize)> {
         let lines: Vec<&str> = self.text.lines().take_while(|l| *l != "#[cfg(test)]").collect();
         let mut found = Vec::new();
         for (at, line) in lines.iter().enumerate() {
@@ -61,7 +61,7 @@ fn function_name(line: &str) -> Option<String> {
 }
 
 /// A line without what stands between quotes.
-pub fn without_strings(line: &str) -> String {
+pub(crate) fn without_strings(line: &str) -> String {
     let mut out = String::new();
     let (mut inside, mut escaped) = (false, false);
     for c in line.chars() {
@@ -114,16 +114,16 @@ fn read(ends: &[&str]) -> Vec<Source> {
 }
 
 /// Every Rust file.
-pub fn rust_sources() -> Vec<Source> {
+pub(crate) fn rust_sources() -> Vec<Source> {
     read(&[".rs"])
 }
 
 /// Every script.
-pub fn lua_sources() -> Vec<Source> {
+pub(crate) fn lua_sources() -> Vec<Source> {
     read(&[".lua"])
 }
 
 /// Everything that people read or write.
-pub fn all_texts() -> Vec<Source> {
+pub(crate) fn all_texts() -> Vec<Source> {
     read(&[".rs", ".lua", ".toml", ".md", ".sh", ".yml", ".yaml", ".json", ".xml", ".conf", "/run"])
 }

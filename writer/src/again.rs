@@ -43,7 +43,12 @@ pub(crate) struct Again {
 impl Again {
     /// The orders of a batch that concern a database. Everything is idempotent: a batch that has to
     /// wait, or a process that dies, begins it again.
-    pub async fn run(&self, db: u16, batch: Batch, out: &mut Rewound) -> Result<(), MustWait> {
+    pub(crate) async fn run(
+        &self,
+        db: u16,
+        batch: Batch,
+        out: &mut Rewound,
+    ) -> Result<(), MustWait> {
         let mut flows: Vec<Flow> =
             batch.flows.into_iter().filter(|f| self.concerns(db, f)).collect();
         if flows.is_empty() {
@@ -59,7 +64,11 @@ impl Again {
         for entry in decided.cells.iter().flat_map(|c| &c.entries) {
             match entry.kind {
                 domain::Kind::Claim => out.claimed += 1,
-                _ => out.rejected += 1,
+                domain::Kind::Supply
+                | domain::Kind::Reject
+                | domain::Kind::Release
+                | domain::Kind::TransferOut
+                | domain::Kind::Flag => out.rejected += 1,
             }
         }
         let mut waits = None;
@@ -97,7 +106,7 @@ impl Again {
     }
 
     /// What the ledgers have of the lines of some orders.
-    pub async fn traces(
+    pub(crate) async fn traces(
         &self,
         lines: impl Iterator<Item = (OrderId, &CellId)>,
     ) -> StoreResult<Traces> {

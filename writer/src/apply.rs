@@ -25,7 +25,7 @@ pub(crate) struct Apply {
 
 impl Apply {
     /// Brings the views of the touched cells forward.
-    pub async fn run(&self, flows: &[Flow], decided: &Decided, released: Vec<Appended>) {
+    pub(crate) async fn run(&self, flows: &[Flow], decided: &Decided, released: Vec<Appended>) {
         let mut cells: BTreeMap<CellId, Vec<Appended>> = BTreeMap::new();
         for c in &decided.cells {
             let Some(prev) = c.prev.filter(|_| !c.entries.is_empty()) else { continue };

@@ -53,7 +53,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// Reads frames in their order.
-    pub fn of(frames: &[Bytes]) -> Self {
+    pub(crate) fn of(frames: &[Bytes]) -> Self {
         let mut batch = Self::default();
         frames.iter().for_each(|f| batch.add(f));
         batch
@@ -116,15 +116,15 @@ fn waits(e: &FrameError) -> bool {
 
 impl Flow {
     /// The order.
-    pub fn order(&self) -> OrderId {
+    pub(crate) fn order(&self) -> OrderId {
         self.payload.order
     }
     /// True when some line was rejected.
-    pub fn is_rejected(&self) -> bool {
+    pub(crate) fn is_rejected(&self) -> bool {
         self.verdicts.iter().flatten().any(|v| v.kind != Kind::Claim)
     }
     /// The lines that the ledger granted.
-    pub fn claimed(&self) -> impl Iterator<Item = &CellId> {
+    pub(crate) fn claimed(&self) -> impl Iterator<Item = &CellId> {
         let granted = |v: &Option<Verdict>| v.is_some_and(|v| v.kind == Kind::Claim);
         self.payload
             .lines
@@ -134,7 +134,7 @@ impl Flow {
             .map(|p| &p.0.cell)
     }
     /// True while nothing stopped it.
-    pub fn goes_on(&self) -> bool {
+    pub(crate) fn goes_on(&self) -> bool {
         self.stopped.is_none()
     }
 }

@@ -41,7 +41,11 @@ pub(crate) struct Health {
 
 impl Health {
     /// Nothing is taken yet; a consumer is given up after this many rounds.
-    pub fn new(most: u32, partitions: impl Iterator<Item = Partition>, ready: Ready) -> Self {
+    pub(crate) fn new(
+        most: u32,
+        partitions: impl Iterator<Item = Partition>,
+        ready: Ready,
+    ) -> Self {
         let all = partitions.map(|p| (p, PartitionHealth::default())).collect();
         Self { most, partitions: Mutex::new(all), ready }
     }
@@ -56,17 +60,17 @@ impl Health {
     }
 
     /// A consumer was made.
-    pub fn taken(&self, p: Partition) {
+    pub(crate) fn taken(&self, p: Partition) {
         self.with(p, |one| (one.taken, one.term) = (true, 0));
     }
 
     /// Something was finished, and database 0 knows.
-    pub fn progress(&self, p: Partition) {
+    pub(crate) fn progress(&self, p: Partition) {
         self.with(p, |one| *one = PartitionHealth { taken: true, ..PartitionHealth::default() });
     }
 
     /// A round brought nothing; true when the consumer is to be given up.
-    pub fn fruitless(&self, p: Partition) -> bool {
+    pub(crate) fn fruitless(&self, p: Partition) -> bool {
         let over = self.with(p, |one| {
             (one.fruitless, one.term) = (one.fruitless.saturating_add(1), one.term + 1);
             let over = one.term >= self.most.saturating_mul(1 << one.longer);
@@ -82,17 +86,17 @@ impl Health {
     }
 
     /// The next frame is of a newer program.
-    pub fn newer(&self, p: Partition) {
+    pub(crate) fn newer(&self, p: Partition) {
         self.with(p, |one| one.newer = true);
     }
 
     /// True when the next frame is of a newer program.
-    pub fn is_newer(&self, p: Partition) -> bool {
+    pub(crate) fn is_newer(&self, p: Partition) -> bool {
         self.partitions.lock().get(&p).is_some_and(|one| one.newer)
     }
 
     /// True when the last consumer was given up, or met a newer program's frame.
-    pub fn has_trouble(&self, p: Partition) -> bool {
+    pub(crate) fn has_trouble(&self, p: Partition) -> bool {
         self.partitions.lock().get(&p).is_some_and(|one| one.longer > 0 || one.newer)
     }
 }

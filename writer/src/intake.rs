@@ -60,7 +60,7 @@ struct Progress {
 
 impl Intake {
     /// Works until `FlushLog`.
-    pub async fn run(&self, tasks: &Tasks) {
+    pub(crate) async fn run(&self, tasks: &Tasks) {
         let mut pause = Duration::from_millis(50);
         while tasks.phase() < Phase::FlushLog {
             if self.health.has_trouble(self.partition) {

@@ -46,7 +46,7 @@ pub(crate) struct Decide {
 
 impl Decide {
     /// All verdicts of the batch.
-    pub async fn run(&self, flows: &mut [Flow]) -> Decided {
+    pub(crate) async fn run(&self, flows: &mut [Flow]) -> Decided {
         let mut decided = Decided::default();
         let anchors: Vec<(usize, usize)> =
             flows.iter().enumerate().map(|(i, f)| (i, f.payload.anchor)).collect();

@@ -17,7 +17,7 @@ pub(crate) struct Marking {
 
 impl Marking {
     /// Everything before these barriers in this partition is finished.
-    pub async fn barriers(&self, here: Partition, barriers: &[String]) -> StoreResult<()> {
+    pub(crate) async fn barriers(&self, here: Partition, barriers: &[String]) -> StoreResult<()> {
         let name = here.to_string();
         for id in barriers {
             self.patience.call(CATALOG_DB, || self.store.mark_barrier(id, &name)).await?;
@@ -26,7 +26,7 @@ impl Marking {
     }
 
     /// Everything up to this tick, in the clock of database 0, is finished in this partition.
-    pub async fn progress(&self, here: Partition, until: u64) -> StoreResult<()> {
+    pub(crate) async fn progress(&self, here: Partition, until: u64) -> StoreResult<()> {
         let name = here.to_string();
         self.patience.call(CATALOG_DB, || self.store.set_progress(&name, until)).await
     }

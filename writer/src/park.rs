@@ -20,7 +20,7 @@ pub(crate) struct Park {
 
 impl Park {
     /// Parks single orders. They keep their hold; the relay skips them.
-    pub async fn orders(&self, flows: &[Flow]) -> StoreResult<()> {
+    pub(crate) async fn orders(&self, flows: &[Flow]) -> StoreResult<()> {
         for flow in flows {
             if let Some(Stop::Poison(why)) = &flow.stopped {
                 tracing::error!(order = %flow.order(), why, "parked an order");
@@ -33,7 +33,11 @@ impl Park {
     }
 
     /// Parks frames that cannot be read.
-    pub async fn frames(&self, here: Partition, unreadable: &[(Bytes, String)]) -> StoreResult<()> {
+    pub(crate) async fn frames(
+        &self,
+        here: Partition,
+        unreadable: &[(Bytes, String)],
+    ) -> StoreResult<()> {
         let partition = here.to_string();
         for (frame, why) in unreadable {
             tracing::error!(partition, why, bytes = frame.len(), "parked a frame");

@@ -29,12 +29,12 @@ pub(crate) struct DatabasePatience {
 
 impl DatabasePatience {
     /// No database is known to be silent; each may take this long.
-    pub fn new(most: Duration) -> Self {
+    pub(crate) fn new(most: Duration) -> Self {
         Self { most, silent: Arc::default() }
     }
 
     /// Runs a store call again while it fails transiently, for the time its database is given.
-    pub async fn call<T, F, Fut>(&self, db: u16, call: F) -> StoreResult<T>
+    pub(crate) async fn call<T, F, Fut>(&self, db: u16, call: F) -> StoreResult<T>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = StoreResult<T>>,

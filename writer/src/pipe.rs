@@ -36,21 +36,21 @@ pub(crate) fn pipe(room: usize) -> (Pipe, Pump) {
 
 impl Pipe {
     /// The next one; `None` when the consumer has ended.
-    pub async fn next(&mut self) -> Option<Delivery> {
+    pub(crate) async fn next(&mut self) -> Option<Delivery> {
         let next = self.deliveries.recv().await?;
         self.waiting.less(next.frame.len());
         Some(next)
     }
 
     /// What is ready now.
-    pub fn ready(&mut self) -> Option<Delivery> {
+    pub(crate) fn ready(&mut self) -> Option<Delivery> {
         let next = self.deliveries.try_recv().ok()?;
         self.waiting.less(next.frame.len());
         Some(next)
     }
 
     /// Acks these; false when the consumer has ended.
-    pub async fn ack(&self, ids: Vec<DeliveryId>) -> bool {
+    pub(crate) async fn ack(&self, ids: Vec<DeliveryId>) -> bool {
         self.acks.send(ids).await.is_ok()
     }
 }
@@ -58,7 +58,7 @@ impl Pipe {
 impl Pump {
     /// Moves deliveries to the batches and acks to the consumer, until either side ends; an error
     /// is the consumer's.
-    pub async fn run(mut self, mut consumer: Box<dyn Consumer>) -> Result<(), LogError> {
+    pub(crate) async fn run(mut self, mut consumer: Box<dyn Consumer>) -> Result<(), LogError> {
         loop {
             let next = async {
                 // Nothing is pulled before there is room for it.

@@ -52,7 +52,7 @@ pub(crate) struct HandOver {
 
 impl HandOver {
     /// Publishes the stopped orders that may move. Their frame may be acked once this is `Ok`.
-    pub async fn run(&self, here: Partition, flows: &[Flow]) -> Result<(), LogError> {
+    pub(crate) async fn run(&self, here: Partition, flows: &[Flow]) -> Result<(), LogError> {
         let mut by_db: BTreeMap<u16, Vec<Item>> = BTreeMap::new();
         for flow in flows {
             if let Some(db) = goes_to(here, flow) {

@@ -26,7 +26,7 @@ pub(crate) struct WriteRows {
 
 impl WriteRows {
     /// Writes them; answers what has to be released.
-    pub async fn run(&self, flows: &mut [Flow]) -> Dead {
+    pub(crate) async fn run(&self, flows: &mut [Flow]) -> Dead {
         let mut by_db: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
         for (i, flow) in flows.iter().enumerate().filter(|(_, f)| f.goes_on()) {
             by_db.entry(self.store.order_db(flow.order())).or_default().push(i);

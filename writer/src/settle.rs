@@ -21,7 +21,7 @@ pub(crate) struct Settle {
 
 impl Settle {
     /// Releases every claimed line of a dead row (INV-6: each at most once); answers the entries.
-    pub async fn release(&self, flows: &mut [Flow], dead: Dead) -> Vec<Appended> {
+    pub(crate) async fn release(&self, flows: &mut [Flow], dead: Dead) -> Vec<Appended> {
         let mut appended = Vec::new();
         for (cell, members) in dead {
             let orders: Vec<OrderId> = members.iter().map(|m| m.1).collect();
@@ -44,7 +44,7 @@ impl Settle {
     }
 
     /// Forgets the ranges whose orders are all complete. Failing is harmless: the sweeper looks.
-    pub async fn ranges(&self, flows: &[Flow], decided: &Decided) {
+    pub(crate) async fn ranges(&self, flows: &[Flow], decided: &Decided) {
         let mut by_db: BTreeMap<u16, Vec<_>> = BTreeMap::new();
         for (range, members) in &decided.ranges {
             if members.iter().all(|i| flows[*i].goes_on()) {

@@ -43,7 +43,7 @@ const ON_SECURE: [&str; 18] = [
 ];
 
 /// `cargo xtask test`.
-pub fn test(base: u16, args: &[String]) -> Result<u8> {
+pub(crate) fn test(base: u16, args: &[String]) -> Result<u8> {
     let config = stack::up(base, &Progress::begin())?;
     // Arguments choose some of the tests; those of the secure stack are one target.
     if args.is_empty() || args.iter().any(|a| a == "secure") {
@@ -82,12 +82,12 @@ const MUTANTS: [&str; 7] = [
 const SIMULATED: [&str; 2] = ["--schedules", "10000"];
 
 /// `cargo xtask soak`: the same program, for long.
-pub fn soak(base: u16, minutes: u64) -> Result<u8> {
+pub(crate) fn soak(base: u16, minutes: u64) -> Result<u8> {
     chaos(base, &["--soak".to_owned(), minutes.to_string()])
 }
 
 /// `cargo xtask ci`.
-pub fn ci(base: u16) -> Result<u8> {
+pub(crate) fn ci(base: u16) -> Result<u8> {
     let progress = Progress::begin();
     // protoc has to be there before anything with the Pulsar backend compiles.
     install::packages(&progress)?;
@@ -160,7 +160,7 @@ fn simulator() -> Result<u8> {
 }
 
 /// `cargo xtask sim`: 20,000 schedules unless told otherwise.
-pub fn sim(args: &[String]) -> Result<u8> {
+pub(crate) fn sim(args: &[String]) -> Result<u8> {
     let mut words = vec!["run", "--release", "--quiet", "-p", "sluicegate-sim"];
     // Planted faults are compiled in only where they are asked for.
     if args.iter().any(|a| a == "--mutants" || a == "--mutant") {
@@ -172,7 +172,7 @@ pub fn sim(args: &[String]) -> Result<u8> {
 }
 
 /// `cargo xtask bench`: on servers that have never seen anything, which end with it.
-pub fn bench(base: u16, args: &[String]) -> Result<u8> {
+pub(crate) fn bench(base: u16, args: &[String]) -> Result<u8> {
     let (fresh, small_disks, secure) = (true, false, false);
     stack::run(StackCommand::Up { fresh, small_disks, secure }, base)?;
     let config = layout::Layout::new(base).config_file();
@@ -191,7 +191,7 @@ pub fn bench(base: u16, args: &[String]) -> Result<u8> {
 }
 
 /// `cargo xtask chaos`: the product with Pulsar, then the run.
-pub fn chaos(base: u16, args: &[String]) -> Result<u8> {
+pub(crate) fn chaos(base: u16, args: &[String]) -> Result<u8> {
     let config = stack::up(base, &Progress::begin())?;
     let built = match build()? {
         Ok(built) => built,
@@ -205,7 +205,7 @@ pub fn chaos(base: u16, args: &[String]) -> Result<u8> {
 
 /// Builds everything as the tests are built, so that nothing compiles twice: the folder of the
 /// programs, or cargo's exit code.
-pub fn build() -> Result<Result<PathBuf, u8>> {
+pub(crate) fn build() -> Result<Result<PathBuf, u8>> {
     let mut build = vec!["build", "--quiet"];
     build.extend(ALL);
     let code = cargo(&build, None)?;

@@ -12,7 +12,7 @@ use crate::stack::layout::Server;
 /// Runs Sluicegate's servers, tests and benchmarks on this machine.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, after_help = EXAMPLES)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -40,7 +40,7 @@ The first `up` needs apt (as root or through sudo) and Maven Central; later ones
 
 /// The commands of `cargo xtask`.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Runs Redis Cluster, MariaDB and Pulsar natively, without containers.
     #[command(after_help = STACK_HELP)]
     Stack {
@@ -117,7 +117,7 @@ pub enum Command {
 
 /// The first of the hundred ports that a stack takes.
 #[derive(Debug, Clone, Copy, Args)]
-pub struct PortBase {
+pub(crate) struct PortBase {
     /// All ports are counted from this one, so two stacks can live side by side.
     #[arg(
         long,
@@ -131,7 +131,7 @@ pub struct PortBase {
 
 /// What can be done with the stack.
 #[derive(Debug, Subcommand)]
-pub enum StackCommand {
+pub(crate) enum StackCommand {
     /// Installs what is missing, starts what is down, resumes what is paused, waits for all.
     Up {
         /// Wipe all data first: servers that have never seen anything.
@@ -218,7 +218,7 @@ pub enum StackCommand {
 
 /// Kinds of server that can come back empty.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// The six nodes of the cluster.
     Redis,
 }

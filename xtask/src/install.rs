@@ -31,7 +31,7 @@ const PACKAGES: [(&str, &str); 9] = [
 
 /// Installs the packages whose program is missing. Maven only fetches jars, so it is not missed
 /// once they are there.
-pub fn packages(progress: &Progress) -> Result<()> {
+pub(crate) fn packages(progress: &Progress) -> Result<()> {
     let missing: Vec<&str> = PACKAGES
         .iter()
         .filter(|(name, _)| *name != "mvn" || !jars::present())
@@ -42,7 +42,7 @@ pub fn packages(progress: &Progress) -> Result<()> {
 }
 
 /// Installs the packages of a command whose program, named first, is missing.
-pub fn tools(progress: &Progress, tools: &[(&str, &str)]) -> Result<()> {
+pub(crate) fn tools(progress: &Progress, tools: &[(&str, &str)]) -> Result<()> {
     let missing = tools.iter().filter(|(name, _)| program(name).is_err());
     let missing: Vec<&str> = missing.map(|(_, package)| *package).collect();
     install(progress, &missing)

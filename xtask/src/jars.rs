@@ -24,7 +24,7 @@ const GOAL: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-
 const ATTEMPTS: u32 = 3;
 
 /// The folder of this version; `lib` in it holds the jars.
-pub fn folder() -> Result<PathBuf> {
+pub(crate) fn folder() -> Result<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| {
         let home = std::env::var_os("HOME")?;
         Some(PathBuf::from(home).join(".cache"))
@@ -34,12 +34,12 @@ pub fn folder() -> Result<PathBuf> {
 }
 
 /// Whether all jars are there.
-pub fn present() -> bool {
+pub(crate) fn present() -> bool {
     folder().is_ok_and(|folder| folder.join("complete").exists())
 }
 
 /// Fetches the jars unless they are there.
-pub fn ensure(progress: &Progress) -> Result<()> {
+pub(crate) fn ensure(progress: &Progress) -> Result<()> {
     if present() {
         return Ok(());
     }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 /// Finds a program. The system folders are looked into even if PATH lacks them, as it does for
 /// users other than root on Debian, where servers live in /usr/sbin.
-pub fn program(name: &str) -> Result<PathBuf> {
+pub(crate) fn program(name: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin"].map(PathBuf::from);
     std::env::split_paths(&path)
@@ -22,7 +22,7 @@ fn is_executable(file: &Path) -> bool {
 }
 
 /// Whether this process belongs to root.
-pub fn am_root() -> bool {
+pub(crate) fn am_root() -> bool {
     Path::new("/proc/self").metadata().is_ok_and(|meta| meta.uid() == 0)
 }
 

@@ -6,23 +6,23 @@ use std::time::Instant;
 
 /// A clock that started with the command; shared by all threads of it.
 #[derive(Debug, Clone, Copy)]
-pub struct Progress {
+pub(crate) struct Progress {
     began: Instant,
 }
 
 impl Progress {
     /// Starts the clock.
-    pub fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         Self { began: Instant::now() }
     }
 
     /// Prints one line, for example `[  1.2s] redis-1    started, pid 4711`.
-    pub fn say(&self, who: &str, what: &str) {
+    pub(crate) fn say(&self, who: &str, what: &str) {
         eprintln!("[{:6.1}s] {who:<10} {what}", self.seconds());
     }
 
     /// Seconds since the clock started.
-    pub fn seconds(&self) -> f64 {
+    pub(crate) fn seconds(&self) -> f64 {
         self.began.elapsed().as_secs_f64()
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct Row {
 
 impl Row {
     /// From a line: key and status.
-    pub fn read(line: &str) -> Option<Self> {
+    pub(crate) fn read(line: &str) -> Option<Self> {
         let (key, status) = line.split_once('\t')?;
         let status: u8 = status.trim().parse().ok()?;
         let live = [RowStatus::Pending, RowStatus::Paid, RowStatus::Shipped, RowStatus::Completed];

@@ -73,7 +73,7 @@ pub(crate) struct Deployment {
 
 impl Deployment {
     /// Starts everything; logs go to `dir`.
-    pub async fn start(tasks: &Tasks, binary: &Path, dir: &Path) -> Result<Self> {
+    pub(crate) async fn start(tasks: &Tasks, binary: &Path, dir: &Path) -> Result<Self> {
         let servers = stack::disrupt()?;
         let run = format!("chaos_{:08x}", std::process::id() ^ u32::from(free_port()?) << 12);
         let databases = process::create_databases(&run)?;
@@ -176,13 +176,13 @@ impl Deployment {
     }
 
     /// Sets the clock of a process off by so many seconds, within a second.
-    pub fn set_clock(&self, pick: usize, seconds: i64) -> Result<()> {
+    pub(crate) fn set_clock(&self, pick: usize, seconds: i64) -> Result<()> {
         let clock = &self.processes[pick % self.processes.len()].clock;
         std::fs::write(clock, format!("{seconds:+}")).with_context(|| clock.display().to_string())
     }
 
     /// The network between one process and one MariaDB server.
-    pub fn asymmetric(&self, pick: usize, mode: Mode) {
+    pub(crate) fn asymmetric(&self, pick: usize, mode: Mode) {
         let server = &self.mariadb[pick / PROCESSES % self.mariadb.len()];
         server[pick % PROCESSES].set(mode);
     }
@@ -196,24 +196,24 @@ impl Deployment {
     }
 
     /// kill -9 of a copy of a service.
-    pub fn kill(&mut self, service: &str, pick: usize) -> Result<()> {
+    pub(crate) fn kill(&mut self, service: &str, pick: usize) -> Result<()> {
         let at = self.one_of(service, pick)?;
         self.processes[at].service.kill()
     }
 
     /// SIGSTOP or SIGCONT of a copy of a service.
-    pub fn signal(&self, service: &str, pick: usize, signal: &str) -> Result<()> {
+    pub(crate) fn signal(&self, service: &str, pick: usize, signal: &str) -> Result<()> {
         send(signal, &self.processes[self.one_of(service, pick)?].service)
     }
 
     /// The same for every process.
-    pub fn signal_all(&self, signal: &str) -> Result<()> {
+    pub(crate) fn signal_all(&self, signal: &str) -> Result<()> {
         self.processes.iter().try_for_each(|p| send(signal, &p.service))
     }
 
     /// Starts every process that does not run, as a supervisor does. One that gives up because a
     /// server is away on purpose is left for the next time.
-    pub fn revive(&mut self) -> Result<()> {
+    pub(crate) fn revive(&mut self) -> Result<()> {
         for at in 0..self.processes.len() {
             let running = self.processes[at].service.is_running()?;
             if !running && let Err(e) = self.start_process(at) {
@@ -224,7 +224,7 @@ impl Deployment {
     }
 
     /// Until everything runs.
-    pub fn revive_all(&mut self) -> Result<()> {
+    pub(crate) fn revive_all(&mut self) -> Result<()> {
         let until = Instant::now() + PATIENCE;
         loop {
             self.revive()?;
@@ -237,14 +237,14 @@ impl Deployment {
     }
 
     /// Names and pids of what runs.
-    pub fn pids(&self) -> Vec<(String, u32)> {
+    pub(crate) fn pids(&self) -> Vec<(String, u32)> {
         let name = |s: &Service| s.log.file_stem().map(|n| n.to_string_lossy().into_owned());
         let pid = |p: &Process| Some((name(&p.service)?, p.service.pid()?));
         self.processes.iter().filter_map(pid).collect()
     }
 
     /// Over all databases: live orders, bytes of tables and indexes, rows of `unrowed`.
-    pub fn tables(&self) -> Result<[u64; 3]> {
+    pub(crate) fn tables(&self) -> Result<[u64; 3]> {
         let mut sums = [0; 3];
         for (server, database) in &self.databases {
             let ask = format!(
@@ -262,7 +262,7 @@ impl Deployment {
     }
 
     /// Lines of the services' logs that say that something is broken in the product.
-    pub fn panics(&self) -> Vec<String> {
+    pub(crate) fn panics(&self) -> Vec<String> {
         let mut found = Vec::new();
         for Process { service, .. } in &self.processes {
             let text = service.said();
@@ -273,7 +273,7 @@ impl Deployment {
     }
 
     /// Makes a new offer; while a server is just coming back it is asked for again.
-    pub fn offer(&mut self, units: u32, limit: Option<u32>) -> Result<String> {
+    pub(crate) fn offer(&mut self, units: u32, limit: Option<u32>) -> Result<String> {
         let id = format!("chaos-{:08x}", rand::random::<u32>());
         let mut body = json!({
             "campaign": "evergreen", "sku": "chaos", "allotment": units,
@@ -303,7 +303,7 @@ impl Deployment {
     }
 
     /// Starts a crowd; what it saw goes to files in `dir`.
-    pub fn crowd(&self, args: &[String], dir: &Path) -> Result<Child> {
+    pub(crate) fn crowd(&self, args: &[String], dir: &Path) -> Result<Child> {
         // From the crowd's end on, and a busy machine starts a broker in a minute and a half.
         let mut c = self.command(&["loadtest", "--quiet", "--verify", "--settle", "180s"]);
         c.arg("--gate").arg(format!("http://{}", self.buyers.address));
@@ -315,7 +315,7 @@ impl Deployment {
     }
 
     /// `reconciler --once --dry-run`: the report, and whether it found nothing.
-    pub fn drift(&self) -> Result<(bool, Value)> {
+    pub(crate) fn drift(&self) -> Result<(bool, Value)> {
         let Output { status, stdout, stderr } =
             self.command(&["reconciler", "--once", "--dry-run"]).output()?;
         let report = serde_json::from_slice(&stdout)
@@ -324,7 +324,7 @@ impl Deployment {
     }
 
     /// The configuration with which the stores of this deployment are read.
-    pub fn config(&self) -> Result<stack::Servers> {
+    pub(crate) fn config(&self) -> Result<stack::Servers> {
         stack::Servers::of(&runtime::config::Sources {
             file: Some(stack::file()),
             sets: self.sets.clone(),

@@ -34,7 +34,7 @@ pub(crate) struct Done {
 
 impl Done {
     /// What was hurt, for the report.
-    pub fn target(&self) -> String {
+    pub(crate) fn target(&self) -> String {
         match (&self.servers[..], self.fault.kind.is_of_a_service()) {
             ([server], _) => server.clone(),
             (_, true) => format!("copy {}", self.fault.pick % 2 + 1),
@@ -57,7 +57,7 @@ pub(crate) struct Faults {
 
 impl Faults {
     /// Does it.
-    pub fn begin(&self, d: &mut Deployment, fault: &Fault) -> Result<Done> {
+    pub(crate) fn begin(&self, d: &mut Deployment, fault: &Fault) -> Result<Done> {
         let mut done = Done {
             fault: fault.clone(),
             began: Instant::now(),
@@ -116,7 +116,7 @@ impl Faults {
     }
 
     /// Undoes it.
-    pub fn end(&self, d: &mut Deployment, mut done: Done) -> Result<()> {
+    pub(crate) fn end(&self, d: &mut Deployment, mut done: Done) -> Result<()> {
         let pick = done.fault.pick;
         match done.fault.kind {
             Kind::GatePause => d.signal("gate", pick, "-CONT")?,
@@ -135,7 +135,23 @@ impl Faults {
             Kind::ClockStep => d.set_clock(pick, 0)?,
             Kind::LostCommits => d.lose(pick),
             Kind::ClientCut | Kind::ClientDelay | Kind::ClientHalfOpen => d.buyers.set(Mode::Good),
-            _ => {}
+            Kind::GateKill
+            | Kind::WriterKill
+            | Kind::ReconcilerKill
+            | Kind::RedisPrimaryKill
+            | Kind::RedisPrimaryPause
+            | Kind::RedisReplicaKill
+            | Kind::RedisCut
+            | Kind::RedisEmpty
+            | Kind::RedisOld
+            | Kind::MariadbKill
+            | Kind::MariadbPause
+            | Kind::MariadbFull
+            | Kind::PulsarKill
+            | Kind::PulsarPause
+            | Kind::PulsarFull
+            | Kind::BrokenFrame
+            | Kind::CpuStarvation => {}
         }
         for server in &done.servers {
             // A database server is well when it serves the product's user.

@@ -37,7 +37,7 @@ pub(crate) enum Stop {
 
 impl Deployment {
     /// Keeps one process from these ports of one server.
-    pub fn keep_away(&self, pick: usize, ports: &[u16]) -> Result<()> {
+    pub(crate) fn keep_away(&self, pick: usize, ports: &[u16]) -> Result<()> {
         let filter = self.filter.as_ref().context("no packet filter")?;
         let process = pick % PROCESSES;
         let by_turns = (pick / PROCESSES).is_multiple_of(2);
@@ -47,7 +47,7 @@ impl Deployment {
     }
 
     /// Everybody reaches everything.
-    pub fn reach_all(&self) -> Result<()> {
+    pub(crate) fn reach_all(&self) -> Result<()> {
         let filter = self.filter.as_ref().context("no packet filter")?;
         // Another such fault may have ended them all.
         match filter.mend() {
@@ -65,7 +65,7 @@ pub(crate) struct Filter {
 
 impl Filter {
     /// Without a rule. A stack has one run at a time, so what a run that was killed has left goes.
-    pub fn of_stack() -> Self {
+    pub(crate) fn of_stack() -> Self {
         let base = stack::port_base().map_or_else(|| "default".to_owned(), |[_, base]| base);
         let me = Self { table: format!("sluicegate_chaos_{base}") };
         let _ = me.mend();
@@ -73,12 +73,12 @@ impl Filter {
     }
 
     /// Stops what a process sends to these ports.
-    pub fn cut(&self, process: usize, ports: &[u16], how: Stop) -> Result<()> {
+    pub(crate) fn cut(&self, process: usize, ports: &[u16], how: Stop) -> Result<()> {
         nft(&rules(&self.table, group(process), ports, how)).map(|_| ())
     }
 
     /// Lets everything through again: how many packets were stopped.
-    pub fn mend(&self) -> Result<u64> {
+    pub(crate) fn mend(&self) -> Result<u64> {
         let said = nft(&format!("list table inet {}", self.table))?;
         nft(&format!("delete table inet {}", self.table))?;
         Ok(packets(&said))

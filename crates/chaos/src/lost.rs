@@ -24,7 +24,7 @@ pub(crate) struct Lost {
 
 impl Deployment {
     /// Copies a database. One whose server another fault keeps away loses nothing this time.
-    pub fn copy(&mut self, pick: usize) -> Result<()> {
+    pub(crate) fn copy(&mut self, pick: usize) -> Result<()> {
         let db = pick % DATABASES;
         let (server, name) = self.databases.get(db).context("a database")?;
         let copy = format!("{name}_copy");
@@ -37,7 +37,7 @@ impl Deployment {
     }
 
     /// The database has what its copy has; later, if its server is away now.
-    pub fn lose(&mut self, pick: usize) {
+    pub(crate) fn lose(&mut self, pick: usize) {
         let db = pick % DATABASES;
         for i in 0..self.lost.len() {
             if self.lost[i].db == db
@@ -60,7 +60,7 @@ impl Deployment {
 
     /// What an operator does once everything works again: `reconciler rewind`, until it says that
     /// nothing is left.
-    pub fn rewind(&mut self) -> Result<()> {
+    pub(crate) fn rewind(&mut self) -> Result<()> {
         for at in 0..self.lost.len() {
             let until = Instant::now() + PATIENCE;
             while let Err(e) = self.put_back(at).and_then(|()| self.rewind_one(at)) {

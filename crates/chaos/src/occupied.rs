@@ -30,7 +30,7 @@ pub(crate) struct Occupied {
 
 impl Deployment {
     /// Takes all connections of a server. One that another fault keeps away keeps them this time.
-    pub fn occupy(&mut self, pick: usize) -> Result<()> {
+    pub(crate) fn occupy(&mut self, pick: usize) -> Result<()> {
         let server = pick % self.mariadb.len().max(1);
         let (root, user) = {
             let server = self.server(server)?;
@@ -48,7 +48,7 @@ impl Deployment {
     }
 
     /// Gives back what [`Self::occupy`] took; later, if the server is away now.
-    pub fn free(&mut self, server: usize) {
+    pub(crate) fn free(&mut self, server: usize) {
         self.occupied.retain_mut(|one| {
             if one.server != server {
                 return true;
@@ -59,7 +59,7 @@ impl Deployment {
     }
 
     /// Gives back all.
-    pub fn free_all(&mut self) -> Result<()> {
+    pub(crate) fn free_all(&mut self) -> Result<()> {
         let until = Instant::now() + PATIENCE;
         while let Some(server) = self.occupied.first().map(|one| one.server) {
             self.free(server);

@@ -86,12 +86,12 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// The name in plans, tables and `--faults`.
-    pub fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         self.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
     }
 
     /// True for what is done to one copy of a service.
-    pub fn is_of_a_service(self) -> bool {
+    pub(crate) fn is_of_a_service(self) -> bool {
         matches!(
             self,
             Kind::GateKill
@@ -104,21 +104,53 @@ impl Kind {
     }
 
     /// True for what is done to one process of any service.
-    pub fn is_of_a_process(self) -> bool {
+    pub(crate) fn is_of_a_process(self) -> bool {
         matches!(self, Kind::AsymmetricCut | Kind::ClockStep) || self.is_filtered()
     }
 
     /// True for what needs the system's packet filter.
-    pub fn is_filtered(self) -> bool {
+    pub(crate) fn is_filtered(self) -> bool {
         matches!(self, Kind::AsymmetricRedis | Kind::AsymmetricPulsar)
     }
 
     /// The servers whose disk it fills: each must have a small one of its own.
-    pub fn fills(self) -> &'static [&'static str] {
+    pub(crate) fn fills(self) -> &'static [&'static str] {
         match self {
             Kind::MariadbFull => &["mariadb-1", "mariadb-2"],
             Kind::PulsarFull => &["pulsar"],
-            _ => &[],
+            Kind::GateKill
+            | Kind::GatePause
+            | Kind::WriterKill
+            | Kind::WriterPause
+            | Kind::ReconcilerKill
+            | Kind::ReconcilerPause
+            | Kind::RedisPrimaryKill
+            | Kind::RedisPrimaryPause
+            | Kind::RedisReplicaKill
+            | Kind::RedisCut
+            | Kind::RedisEmpty
+            | Kind::RedisOld
+            | Kind::AsymmetricRedis
+            | Kind::MariadbKill
+            | Kind::MariadbPause
+            | Kind::MariadbCut
+            | Kind::MariadbDelay
+            | Kind::MariadbHalfOpen
+            | Kind::AsymmetricCut
+            | Kind::VanishedClient
+            | Kind::MaxConnections
+            | Kind::LostCommits
+            | Kind::PulsarKill
+            | Kind::PulsarPause
+            | Kind::AsymmetricPulsar
+            | Kind::ClientCut
+            | Kind::ClientDelay
+            | Kind::ClientHalfOpen
+            | Kind::SlowReader
+            | Kind::BrokenFrame
+            | Kind::ClockStep
+            | Kind::CpuStarvation
+            | Kind::MachineSuspend => &[],
         }
     }
 
@@ -134,7 +166,36 @@ impl Kind {
             Kind::VanishedClient | Kind::SlowReader => PATIENT_MS,
             Kind::MaxConnections | Kind::AsymmetricRedis | Kind::AsymmetricPulsar => NOTICED_MS,
             _ if self.fills().is_empty() => 0,
-            _ => FULL_MS,
+            Kind::GateKill
+            | Kind::GatePause
+            | Kind::WriterKill
+            | Kind::WriterPause
+            | Kind::ReconcilerKill
+            | Kind::ReconcilerPause
+            | Kind::RedisPrimaryKill
+            | Kind::RedisPrimaryPause
+            | Kind::RedisReplicaKill
+            | Kind::RedisCut
+            | Kind::RedisEmpty
+            | Kind::RedisOld
+            | Kind::MariadbKill
+            | Kind::MariadbPause
+            | Kind::MariadbCut
+            | Kind::MariadbDelay
+            | Kind::MariadbHalfOpen
+            | Kind::AsymmetricCut
+            | Kind::MariadbFull
+            | Kind::LostCommits
+            | Kind::PulsarKill
+            | Kind::PulsarPause
+            | Kind::PulsarFull
+            | Kind::ClientCut
+            | Kind::ClientDelay
+            | Kind::ClientHalfOpen
+            | Kind::BrokenFrame
+            | Kind::ClockStep
+            | Kind::CpuStarvation
+            | Kind::MachineSuspend => FULL_MS,
         }
     }
 }
@@ -176,7 +237,7 @@ const SALE_S: u32 = 14;
 
 impl Plan {
     /// The plan of a seed, with faults of these kinds.
-    pub fn of(seed: u64, kinds: &[Kind]) -> Self {
+    pub(crate) fn of(seed: u64, kinds: &[Kind]) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let rate = rng.random_range(60..=160);
         let requests = rate * SALE_S;
@@ -213,7 +274,7 @@ impl Plan {
     }
 
     /// One line for people.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let faults: Vec<String> = self
             .faults
             .iter()

@@ -53,7 +53,7 @@ struct Servers {
 
 impl Proxy {
     /// In front of these addresses.
-    pub async fn start(tasks: &Tasks, to: Vec<SocketAddr>) -> Result<Self> {
+    pub(crate) async fn start(tasks: &Tasks, to: Vec<SocketAddr>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let me = Self {
@@ -83,28 +83,28 @@ impl Proxy {
     }
 
     /// From now on.
-    pub fn set(&self, mode: Mode) {
+    pub(crate) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
 
     /// What the network does now.
-    pub fn mode(&self) -> Mode {
+    pub(crate) fn mode(&self) -> Mode {
         *self.mode.borrow()
     }
 
     /// The clients of all open connections vanish without a word to the server: what it had not
     /// read yet is lost, and it keeps its side. They see the end of their connection.
-    pub fn vanish(&self) {
+    pub(crate) fn vanish(&self) {
         self.gone.send_modify(|n| *n += 1);
     }
 
     /// Closes what is left of the connections whose client vanished.
-    pub fn bury(&self) {
+    pub(crate) fn bury(&self) {
         self.servers().silent.clear();
     }
 
     /// Where the open connections to the servers begin.
-    pub fn places(&self) -> Vec<SocketAddr> {
+    pub(crate) fn places(&self) -> Vec<SocketAddr> {
         self.servers().from.iter().copied().collect()
     }
 
@@ -114,7 +114,7 @@ impl Proxy {
 
     /// Bytes that went through.
     #[cfg(test)]
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 

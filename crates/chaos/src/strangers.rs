@@ -54,7 +54,7 @@ struct Stranger {
 
 impl Deployment {
     /// Makes the offer of strangers, and their tokens.
-    pub fn invite(&mut self) -> Result<()> {
+    pub(crate) fn invite(&mut self) -> Result<()> {
         let offer = self.offer(UNITS, None)?;
         let token = |n: usize| -> Result<String> {
             let out = self.command(&["admin", "token", "--buyer", &format!("stranger-{n}")]);
@@ -70,7 +70,7 @@ impl Deployment {
     }
 
     /// They come.
-    pub fn come(&mut self, threads: &tokio::runtime::Handle) -> Result<()> {
+    pub(crate) fn come(&mut self, threads: &tokio::runtime::Handle) -> Result<()> {
         let gates = self.gates.clone();
         let all = self.strangers.as_mut().context("nobody was invited")?;
         for (g, gate) in gates.into_iter().enumerate() {
@@ -88,7 +88,7 @@ impl Deployment {
     }
 
     /// They go, and look at last at what they were answered.
-    pub fn go(&mut self, threads: &tokio::runtime::Handle) {
+    pub(crate) fn go(&mut self, threads: &tokio::runtime::Handle) {
         let Some(all) = &mut self.strangers else { return };
         all.stop.send_replace(true);
         for one in all.crowd.drain(..) {
@@ -106,7 +106,7 @@ impl Deployment {
     }
 
     /// What is wrong with what they bought, once it is decided.
-    pub fn strangers_bought(&mut self) -> Result<Vec<String>> {
+    pub(crate) fn strangers_bought(&mut self) -> Result<Vec<String>> {
         let Some(all) = self.strangers.take() else { return Ok(Vec::new()) };
         let until = Instant::now() + PATIENCE;
         loop {

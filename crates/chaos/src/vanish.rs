@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 impl Deployment {
     /// Stops the network of a writer until it is in the middle of a transaction that has locked
     /// rows, and lets it vanish then. It gets new connections at once; or it is killed, too.
-    pub fn vanish(&mut self, pick: usize) -> Result<()> {
+    pub(crate) fn vanish(&mut self, pick: usize) -> Result<()> {
         let at = self.one_of("writer", pick)?;
         let reached: Vec<usize> = (0..self.mariadb.len())
             .filter(|s| self.mariadb[*s][at].mode() == Mode::Good)
@@ -53,7 +53,7 @@ impl Deployment {
     }
 
     /// Lets the servers know at last.
-    pub fn bury(&mut self) {
+    pub(crate) fn bury(&mut self) {
         self.mariadb.iter().flatten().for_each(crate::proxy::Proxy::bury);
         if let Some((server, before)) = self.vanished.take()
             && let Ok(root) = self.server(server).map(testkit::mariadb::Server::root)

@@ -31,7 +31,7 @@ pub fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Result<T,
 
 /// An integer, however it is written: to JSON `5`, `5.0` and `5e0` are one number, and some clients
 /// know no other kind.
-pub fn integer<'de, T: TryFrom<i64>, D: Deserializer<'de>>(d: D) -> Result<T, D::Error> {
+pub(crate) fn integer<'de, T: TryFrom<i64>, D: Deserializer<'de>>(d: D) -> Result<T, D::Error> {
     struct V;
     impl Visitor<'_> for V {
         type Value = i64;
@@ -53,7 +53,7 @@ pub fn integer<'de, T: TryFrom<i64>, D: Deserializer<'de>>(d: D) -> Result<T, D:
 }
 
 /// The same of a field that may be left out, but not be `null`.
-pub fn present_integer<'de, T: TryFrom<i64>, D: Deserializer<'de>>(
+pub(crate) fn present_integer<'de, T: TryFrom<i64>, D: Deserializer<'de>>(
     d: D,
 ) -> Result<Option<T>, D::Error> {
     integer(d).map(Some)

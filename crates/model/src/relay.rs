@@ -61,7 +61,9 @@ impl Run<'_> {
             Pass::Idle => Relay::default(),
             Pass::Apply(_) | Pass::Resolve(_) => Relay { at: next, state: 0, att: 0, ..r },
             Pass::Complete | Pass::Unseal => Relay { at: next, state: 0, cell: 0, ..r },
-            _ => Relay { at: next, state: 0, att: 0, cell: 0, ..r },
+            Pass::Read | Pass::Fence | Pass::Fenced | Pass::Full | Pass::Abort => {
+                Relay { at: next, state: 0, att: 0, cell: 0, ..r }
+            }
         };
         true
     }
@@ -94,7 +96,18 @@ impl Run<'_> {
         match self.reserve(cell, order, b'L', RELAY_NONCE) {
             Reply::Missing => Pass::Idle,
             Reply::Limit | Reply::SoldOut => Pass::Unseal,
-            _ => Pass::Full,
+            Reply::New
+            | Reply::Held
+            | Reply::Claimed
+            | Reply::Rejected
+            | Reply::Fenced
+            | Reply::Sealed
+            | Reply::Ok
+            | Reply::Changed
+            | Reply::Exists
+            | Reply::Count(_)
+            | Reply::Verdict(..)
+            | Reply::Row(..) => Pass::Full,
         }
     }
 
@@ -120,7 +133,18 @@ impl Run<'_> {
         self.note(Op::Fence(anchor as u8, order as u8), reply);
         match reply {
             Reply::Fenced | Reply::Claimed | Reply::Rejected => Pass::Fenced,
-            _ => Pass::Idle,
+            Reply::Missing
+            | Reply::New
+            | Reply::Held
+            | Reply::Sealed
+            | Reply::Limit
+            | Reply::SoldOut
+            | Reply::Ok
+            | Reply::Changed
+            | Reply::Exists
+            | Reply::Count(_)
+            | Reply::Verdict(..)
+            | Reply::Row(..) => Pass::Idle,
         }
     }
 }

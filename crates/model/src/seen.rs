@@ -51,7 +51,7 @@ impl Hasher for Mix {
 }
 
 /// 128 bits that stand for a state.
-pub fn fingerprint(state: &State) -> u128 {
+pub(crate) fn fingerprint(state: &State) -> u128 {
     let mut mix = Mix::default();
     state.hash(&mut mix);
     mix.push();

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
 }
 
 /// Prints what clap has to say; help and version are no failure.
+#[expect(clippy::wildcard_enum_match_arm, reason = "another crate's enum")]
 fn refuse(error: &clap::Error) -> ExitCode {
     let shown = error.print();
     match error.kind() {

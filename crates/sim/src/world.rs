@@ -269,7 +269,12 @@ impl World {
         match trip.target {
             Target::Db(db) => match self.servers.fate(db, node, dice) {
                 Fate::Fine => Fate::Fine,
-                fate => self.allowed(node, trip, fate, dice),
+                fate @ (Fate::Refused
+                | Fate::Broken
+                | Fate::LostRequest
+                | Fate::LostReply
+                | Fate::Late(_)
+                | Fate::Twice(_)) => self.allowed(node, trip, fate, dice),
             },
             Target::Redis | Target::Log => Fate::Fine,
         }

@@ -2,11 +2,11 @@
 //! hundred.
 
 /// The sizes, largest first.
-pub const STEPS: [usize; 5] = [512, 128, 32, 8, 1];
+pub(crate) const STEPS: [usize; 5] = [512, 128, 32, 8, 1];
 
 /// Lengths on the ladder that cut up rows of these many bytes: none above `most` rows, and none
 /// above `room` bytes but for a row that is larger by itself.
-pub fn sizes(mut bytes: &[usize], most: usize, room: usize) -> Vec<usize> {
+pub(crate) fn sizes(mut bytes: &[usize], most: usize, room: usize) -> Vec<usize> {
     let mut out = Vec::new();
     while !bytes.is_empty() {
         let most = most.min(bytes.len());
@@ -20,7 +20,7 @@ pub fn sizes(mut bytes: &[usize], most: usize, room: usize) -> Vec<usize> {
 
 /// Cuts a list of look-up keys into pieces of a ladder length, none above `most`, which is one, the
 /// last one padded by repeating its first key: a look-up may ask twice, an insert may not.
-pub fn padded<T: Clone>(list: &[T], most: usize) -> Vec<Vec<T>> {
+pub(crate) fn padded<T: Clone>(list: &[T], most: usize) -> Vec<Vec<T>> {
     list.chunks(most)
         .map(|chunk| {
             let want = STEPS.iter().rev().find(|s| **s >= chunk.len()).unwrap_or(&STEPS[0]);

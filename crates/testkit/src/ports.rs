@@ -227,7 +227,14 @@ impl Site {
         match self.reserve(p, p.anchor).await {
             Reserved::New { t_ms } => Sealed { t_ms, payload: p.encode().into() },
             Reserved::Held { t_ms, payload } => Sealed { t_ms, payload },
-            other => panic!("{}: {other:?}", p.order),
+            other @ (Reserved::Verdict(_)
+            | Reserved::Fenced
+            | Reserved::Conflict(_)
+            | Reserved::Missing
+            | Reserved::Late
+            | Reserved::Returning
+            | Reserved::NotOpen
+            | Reserved::Refused { .. }) => panic!("{}: {other:?}", p.order),
         }
     }
 

@@ -20,7 +20,9 @@ async fn supply(site: &Site, cell: &CellId, n: u32) -> Appended {
     let id = EntryId::from_slice(&[&[7; 12][..], &n.to_be_bytes()].concat()).unwrap();
     match site.store.supply(&[(cell.clone(), 1)], id).await.unwrap() {
         Change::Done(mut list) => list.remove(0),
-        other => panic!("{other:?}"),
+        other @ (Change::OtherUnits | Change::Illegal(_) | Change::Refused(_) | Change::NoCell) => {
+            panic!("{other:?}")
+        }
     }
 }
 

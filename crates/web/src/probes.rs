@@ -47,7 +47,20 @@ impl Probes {
                 Some(reason) => answer::problem(&Problem::new(reason)),
             }),
             Operators::Metrics => Some(answer::text(200, self.metrics.render())),
-            _ => None,
+            Operators::PutCampaign
+            | Operators::GetOffer
+            | Operators::PutOffer
+            | Operators::Supply
+            | Operators::Pause
+            | Operators::Resume
+            | Operators::Close
+            | Operators::Open
+            | Operators::Reconcile
+            | Operators::Rebuild
+            | Operators::Status
+            | Operators::ListTasks
+            | Operators::RetryParked
+            | Operators::OpenApi => None,
         }
     }
 

@@ -44,19 +44,19 @@ pub(crate) struct Remembered {
 
 impl Remembered {
     /// At most `n` of them (at least 1), rounded up to whole sets.
-    pub fn new(n: usize) -> Self {
+    pub(crate) fn new(n: usize) -> Self {
         let sets: Box<[_]> = (0..n.div_ceil(WAYS)).map(|_| Mutex::default()).collect();
         let seen = (0..sets.len() * WAYS).map(|_| AtomicU64::new(0)).collect();
         Self { hasher: RandomState::new(), sets, seen }
     }
 
     /// The token with its hash, which is made once.
-    pub fn hashed<'t>(&self, token: &'t str) -> HashedToken<'t> {
+    pub(crate) fn hashed<'t>(&self, token: &'t str) -> HashedToken<'t> {
         HashedToken { hash: self.hasher.hash_one(token), token }
     }
 
     /// The buyer of a remembered token, if it is valid now; `None` when it is not remembered.
-    pub fn find(
+    pub(crate) fn find(
         &self,
         HashedToken { hash, token }: HashedToken<'_>,
         now: u64,
@@ -69,7 +69,7 @@ impl Remembered {
     }
 
     /// A token that is not remembered was verified.
-    pub fn note(
+    pub(crate) fn note(
         &self,
         HashedToken { hash, token }: HashedToken<'_>,
         buyer: &Arc<Verified>,

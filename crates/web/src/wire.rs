@@ -33,14 +33,14 @@ pub(crate) struct Wire {
 const GIVEN_UP: usize = 1024;
 
 impl Wire {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let incoming = Frames { skip: PREFACE, ..Frames::default() };
         let (outgoing, owed) = (Frames::default(), VecDeque::new());
         Self { incoming, outgoing, owed, given_up: BTreeSet::new() }
     }
 
     /// Bytes came.
-    pub fn came(&mut self, bytes: &[u8]) {
+    pub(crate) fn came(&mut self, bytes: &[u8]) {
         let (owed, given_up) = (&mut self.owed, &mut self.given_up);
         self.incoming.feed(bytes, |kind, _, stream| {
             if kind == RESET {
@@ -54,7 +54,7 @@ impl Wire {
     }
 
     /// Bytes went.
-    pub fn went(&mut self, bytes: &[u8], now: Instant) {
+    pub(crate) fn went(&mut self, bytes: &[u8], now: Instant) {
         let (owed, given_up) = (&mut self.owed, &self.given_up);
         self.outgoing.feed(bytes, |kind, flags, stream| {
             let ends =
@@ -69,7 +69,7 @@ impl Wire {
     }
 
     /// Since when the oldest answer is owed.
-    pub fn owed_since(&self) -> Option<Instant> {
+    pub(crate) fn owed_since(&self) -> Option<Instant> {
         self.owed.front().map(|(_, since)| *since)
     }
 }

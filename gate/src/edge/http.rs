@@ -62,7 +62,7 @@ where
             (Some(Buyers::Live), Ok((answer::text(200, "ok\n"), Outcome::Answered)))
         }
         Found::Route(Buyers::Ready, _) => (Some(Buyers::Ready), ready(&gate)),
-        found => {
+        found @ (Found::Route(..) | Found::Methods(_) | Found::Nothing) => {
             let route = found.route();
             let ip = client_of(&gate, peer, &parts.headers);
             let arrival = Arrival { ip, at: began };

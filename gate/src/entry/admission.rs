@@ -49,13 +49,13 @@ pub(crate) struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     /// A buyer's request; of no offer when that is empty.
-    pub fn by(buyer: &'a Buyer, ip: IpAddr, offer: &'a str) -> Self {
+    pub(crate) fn by(buyer: &'a Buyer, ip: IpAddr, offer: &'a str) -> Self {
         Self { ip, tenant: buyer.tenant().as_str(), buyer: buyer.as_str(), offer }
     }
 }
 
 impl Admission {
-    pub fn new(cfg: &LimitsConfig) -> Self {
+    pub(crate) fn new(cfg: &LimitsConfig) -> Self {
         let limit = |c: LimitConfig| {
             Rate::new(c.per_second, c.burst).map(|rate| Limit { per_second: c.per_second, rate })
         };
@@ -78,7 +78,7 @@ impl Admission {
     }
 
     /// Charges a request that came `at` to these limits, in order, until one refuses.
-    pub fn admit(
+    pub(crate) fn admit(
         &self,
         order: &[Dimension],
         asked: &Asked<'_>,

@@ -29,7 +29,7 @@ pub(crate) struct Admitted(Arc<Verified>);
 
 impl Stranger {
     /// What every request is asked first.
-    pub fn new(gate: &Gate, arrival: Arrival) -> Result<Self, Problem> {
+    pub(crate) fn new(gate: &Gate, arrival: Arrival) -> Result<Self, Problem> {
         if !gate.is_open() || gate.tasks.is_at(Phase::FlushLog) {
             return Err(Problem::new(gate.not_serving()));
         }
@@ -39,12 +39,16 @@ impl Stranger {
     }
 
     /// Lets a buyer in to what is about no offer.
-    pub fn buyer(self, gate: &Gate, authorization: Option<&[u8]>) -> Result<Admitted, Problem> {
+    pub(crate) fn buyer(
+        self,
+        gate: &Gate,
+        authorization: Option<&[u8]>,
+    ) -> Result<Admitted, Problem> {
         self.known(gate, authorization, (Dimension::BUYER, ""))
     }
 
     /// Lets a buyer in to buy of an offer.
-    pub fn buyer_of(
+    pub(crate) fn buyer_of(
         self,
         gate: &Gate,
         authorization: Option<&[u8]>,
@@ -70,12 +74,12 @@ impl Stranger {
 
 impl Admitted {
     /// Who it is.
-    pub fn buyer(&self) -> &Buyer {
+    pub(crate) fn buyer(&self) -> &Buyer {
         &self.0.buyer
     }
 
     /// [`Identity::buyer_hash`], made once for as long as the token is remembered.
-    pub fn hash(&self, identity: &Identity) -> u64 {
+    pub(crate) fn hash(&self, identity: &Identity) -> u64 {
         self.0.hash(identity)
     }
 }

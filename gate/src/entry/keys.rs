@@ -43,13 +43,13 @@ pub(crate) struct Charged {
 impl Keys {
     /// Exact for `most` keys that are not idle. What keys fall into a part varies, and making room
     /// frees an eighth of it, so a part has a quarter more.
-    pub fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         let shards = (0..SHARDS).map(|_| KeyShard::default()).collect();
         Self { hasher: RandomState::new(), shards, most: most.div_ceil(SHARDS) * 5 / 4 + 64 }
     }
 
     /// Charges one request to a key.
-    pub fn charge(&self, key: impl Hash, rate: Rate, now: u64) -> Charged {
+    pub(crate) fn charge(&self, key: impl Hash, rate: Rate, now: u64) -> Charged {
         let hash = self.hasher.hash_one(key);
         let mut times = self.shards[(hash >> 32) as usize % SHARDS].0.lock();
         if let Some(idle_at) = times.get_mut(&hash) {

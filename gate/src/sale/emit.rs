@@ -67,7 +67,7 @@ pub(crate) struct Emit {
 }
 
 impl Emit {
-    pub fn new(log: Arc<dyn OrderLog>, cfg: PublishConfig, tasks: Tasks) -> Self {
+    pub(crate) fn new(log: Arc<dyn OrderLog>, cfg: PublishConfig, tasks: Tasks) -> Self {
         let lane =
             || FrameLane { places: Arc::new(Semaphore::new(cfg.queue)), queue: Mutex::default() };
         let lanes = (0..log.partitions()).map(|_| lane()).collect();
@@ -75,19 +75,19 @@ impl Emit {
     }
 
     /// How many there are.
-    pub fn partitions(&self) -> u16 {
+    pub(crate) fn partitions(&self) -> u16 {
         self.log.partitions()
     }
 
     /// Takes a place; `None` = shed with 503, nothing was held.
-    pub fn place(&self, partition: u16) -> Option<Place> {
+    pub(crate) fn place(&self, partition: u16) -> Option<Place> {
         let lane = self.lanes.get(usize::from(partition))?;
         let permit = lane.places.clone().try_acquire_owned().ok()?;
         Some(Place { partition, _permit: permit })
     }
 
     /// Publishes held orders of one partition.
-    pub fn publish(self: &Arc<Self>, held: Vec<Held>) {
+    pub(crate) fn publish(self: &Arc<Self>, held: Vec<Held>) {
         let Some(partition) = held.first().map(|h| h.place.partition) else { return };
         let start = {
             let mut q = self.lanes[usize::from(partition)].queue.lock();
@@ -173,7 +173,7 @@ impl Emit {
     }
 
     /// True when nothing waits and nothing is in flight.
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.lanes.iter().all(|l| {
             let q = l.queue.lock();
             q.waiting.is_empty() && q.in_flight == 0

@@ -166,13 +166,13 @@ pub(crate) struct Buying {
 
 impl Buying {
     /// The first thing to do.
-    pub fn begin() -> (Self, Next) {
+    pub(crate) fn begin() -> (Self, Next) {
         (Self::default(), Next::Reserve { checked: false })
     }
 
     /// What to do after an event; the answer to every event that was not asked for is that nothing
     /// is known.
-    pub fn next(&mut self, event: Happened) -> Next {
+    pub(crate) fn next(&mut self, event: Happened) -> Next {
         match (event, self.why) {
             (Happened::Reserve { reply, unknown }, _) => {
                 self.unknown |= unknown;

@@ -58,7 +58,16 @@ impl Caller {
                 let sealed = Sealed { t_ms, payload };
                 Some(Held { place, sealed, age, seen: at, unknown, tell })
             }
-            reserved => {
+            reserved @ (Reserved::New { .. }
+            | Reserved::Held { .. }
+            | Reserved::Verdict(_)
+            | Reserved::Fenced
+            | Reserved::Conflict(_)
+            | Reserved::Missing
+            | Reserved::Late
+            | Reserved::Returning
+            | Reserved::NotOpen
+            | Reserved::Refused { .. }) => {
                 let what = What::Answered(Answered { reserved, replicated, mark, at, place });
                 let _ = tell.send(Told { unknown, what });
                 None
@@ -89,7 +98,7 @@ pub(crate) struct Lane {
 
 impl Lane {
     /// Redis time now, as far as it is known.
-    pub fn redis_now(&self) -> Option<u64> {
+    pub(crate) fn redis_now(&self) -> Option<u64> {
         let seen = *self.clock.lock();
         seen.map(|(ms, at)| ms + at.elapsed().as_millis() as u64)
     }
@@ -113,7 +122,7 @@ const CALLS: usize = 4;
 const ATTEMPTS: u32 = 3;
 
 impl Reserve {
-    pub fn new(
+    pub(crate) fn new(
         cells: Arc<dyn Cells>,
         emit: Arc<Emit>,
         identity: Identity,
@@ -127,7 +136,7 @@ impl Reserve {
     }
 
     /// The lane of a cell of a known offer (so their number is bounded by the catalog).
-    pub fn lane(&self, cell: &CellId) -> Arc<Lane> {
+    pub(crate) fn lane(&self, cell: &CellId) -> Arc<Lane> {
         if let Some(lane) = self.lanes.read().get(cell) {
             return lane.clone();
         }
@@ -145,7 +154,7 @@ impl Reserve {
     }
 
     /// Enters one item; `None` when the lane is full (shed it).
-    pub fn enter(
+    pub(crate) fn enter(
         self: &Arc<Self>,
         lane: &Arc<Lane>,
         known: &Arc<Known>,

@@ -53,19 +53,19 @@ pub(crate) struct SoldOut {
 
 impl SoldOut {
     /// False when nobody can be refused right now.
-    pub fn is_on(&self) -> bool {
+    pub(crate) fn is_on(&self) -> bool {
         self.flag.load().is_some()
     }
 
     /// True when the buyer of this hash may be refused right now; the hash is asked for only when
     /// the flag is on.
-    pub fn refuses(&self, buyer_hash: impl FnOnce() -> u64) -> bool {
+    pub(crate) fn refuses(&self, buyer_hash: impl FnOnce() -> u64) -> bool {
         let flag = self.flag.load();
         flag.as_ref().is_some_and(|f| Instant::now() < f.until && !f.filter.knows(buyer_hash))
     }
 
     /// Takes a fresh look at the stock. True when a filter should be built.
-    pub fn look(&self, mark: &Mark, refused: bool) -> bool {
+    pub(crate) fn look(&self, mark: &Mark, refused: bool) -> bool {
         if mark.available > 0 || mark.inc == 0 {
             self.flag.store(None);
             return false;
@@ -85,7 +85,7 @@ impl SoldOut {
     }
 
     /// Scans b and switches the flag on if nothing was added meanwhile.
-    pub async fn build(&self, cells: &dyn Cells, identity: &Identity, cell: &CellId) {
+    pub(crate) async fn build(&self, cells: &dyn Cells, identity: &Identity, cell: &CellId) {
         let _building = Building(&self.building);
         match scan(cells, identity, cell).await {
             Ok(Some(filter)) => {

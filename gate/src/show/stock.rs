@@ -31,7 +31,7 @@ pub(crate) struct Stocks(Mutex<HashMap<OfferId, Slot>>);
 
 impl Stocks {
     /// The stock of an offer; `None` when it cannot be read now.
-    pub async fn of(&self, cells: &dyn Cells, known: &Known) -> Option<Stock> {
+    pub(crate) async fn of(&self, cells: &dyn Cells, known: &Known) -> Option<Stock> {
         let slot: Slot = self.0.lock().entry(known.offer.id.clone()).or_default().clone();
         let mut seen = slot.lock().await;
         if let Some(stock) = seen.filter(|s| s.at.elapsed() < FRESH) {

@@ -30,7 +30,7 @@ pub(crate) struct Waiters {
 }
 
 impl Waiters {
-    pub fn new(store: Arc<dyn OrdersRead>, most: usize) -> Arc<Self> {
+    pub(crate) fn new(store: Arc<dyn OrdersRead>, most: usize) -> Arc<Self> {
         Arc::new(Self {
             store,
             most,
@@ -41,12 +41,12 @@ impl Waiters {
     }
 
     /// Waits for the order's row until `until`; at once when too many wait already.
-    pub async fn row(&self, order: OrderId, until: Instant) {
+    pub(crate) async fn row(&self, order: OrderId, until: Instant) {
         self.wait((order, true), until).await;
     }
 
     /// Waits until `until` as who waits for a row that does not come.
-    pub async fn nothing(&self, order: OrderId, until: Instant) {
+    pub(crate) async fn nothing(&self, order: OrderId, until: Instant) {
         self.wait((order, false), until).await;
     }
 
@@ -69,7 +69,7 @@ impl Waiters {
     }
 
     /// Asks the databases until `StopAccept`; then everybody is let go.
-    pub fn spawn(self: &Arc<Self>, tasks: &Tasks) {
+    pub(crate) fn spawn(self: &Arc<Self>, tasks: &Tasks) {
         let (me, t) = (self.clone(), tasks.clone());
         tasks.spawn_loop("order waiters", move || {
             let (me, t) = (me.clone(), t.clone());

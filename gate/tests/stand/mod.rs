@@ -30,7 +30,7 @@ const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// An answer.
 #[derive(Debug)]
-pub struct Heard {
+pub(crate) struct Heard {
     pub status: u16,
     pub body: Value,
     pub headers: HeaderMap,
@@ -38,13 +38,13 @@ pub struct Heard {
 }
 
 impl Heard {
-    pub fn at(&self, field: &str) -> &str {
+    pub(crate) fn at(&self, field: &str) -> &str {
         self.body[field].as_str().unwrap_or_default()
     }
 }
 
 /// See the module.
-pub struct Stand {
+pub(crate) struct Stand {
     pub site: Site,
     pub gate: Arc<Gate>,
     pub admin: Arc<Desk>,
@@ -68,7 +68,7 @@ async fn gate_over(site: &Site, ports: Ports) -> (Arc<Gate>, Arc<Desk>) {
 }
 
 /// Cells whose scripts can be made to fail in any way, also by a panic.
-pub struct Wild {
+pub(crate) struct Wild {
     inner: Arc<Engine<Embedded>>,
     calls: AtomicU64,
     rule: Box<dyn Fn(&'static str, u64) -> bool + Send + Sync>,
@@ -88,20 +88,20 @@ impl Runner for Wild {
 }
 
 /// The metrics of this process.
-pub fn metrics() -> PrometheusHandle {
+pub(crate) fn metrics() -> PrometheusHandle {
     static ONE: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
     ONE.get_or_init(|| PrometheusBuilder::new().install_recorder().unwrap()).clone()
 }
 
 /// A counter with these labels as the exporter writes it; 0 before its first.
-pub fn counter(line: &str) -> u64 {
+pub(crate) fn counter(line: &str) -> u64 {
     let text = metrics().render();
     let found = text.lines().find_map(|l| l.strip_prefix(line)?.trim().parse().ok());
     found.unwrap_or(0)
 }
 
 impl Stand {
-    pub async fn new(site: Site) -> Self {
+    pub(crate) async fn new(site: Site) -> Self {
         let ports = site.ports.clone();
         Self::over(site, ports).await
     }
@@ -113,12 +113,12 @@ impl Stand {
     }
 
     /// Another process's admin listener.
-    pub async fn another(&self) -> Arc<Desk> {
+    pub(crate) async fn another(&self) -> Arc<Desk> {
         gate_over(&self.site, self.site.ports.clone()).await.1
     }
 
     /// A stand whose scripts run past `rule`, which hears each one's name and number.
-    pub async fn wild(
+    pub(crate) async fn wild(
         site: Site,
         rule: impl Fn(&'static str, u64) + Send + Sync + 'static,
     ) -> Self {
@@ -130,12 +130,12 @@ impl Stand {
     }
 
     /// A stand without this script: it is never sent.
-    pub async fn down(site: Site, without: &'static str) -> Self {
+    pub(crate) async fn down(site: Site, without: &'static str) -> Self {
         Self::ruled(site, move |script, _| script != without).await
     }
 
     /// A stand whose scripts run where `rule` says so.
-    pub async fn ruled(
+    pub(crate) async fn ruled(
         site: Site,
         rule: impl Fn(&'static str, u64) -> bool + Send + Sync + 'static,
     ) -> Self {
@@ -145,11 +145,11 @@ impl Stand {
         Self::over(site, ports).await
     }
 
-    pub async fn buy(&self, buyer: &str, key: &str, offer: &str) -> Heard {
+    pub(crate) async fn buy(&self, buyer: &str, key: &str, offer: &str) -> Heard {
         self.buys(buyer, key, offer, r#"{"quantity":1}"#).await
     }
 
-    pub async fn buys(&self, buyer: &str, key: &str, offer: &str, body: &str) -> Heard {
+    pub(crate) async fn buys(&self, buyer: &str, key: &str, offer: &str, body: &str) -> Heard {
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("/v1/offers/{offer}/orders"))
@@ -159,18 +159,24 @@ impl Stand {
         self.ask(request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap()).await
     }
 
-    pub async fn get(&self, buyer: &str, path: &str) -> Heard {
+    pub(crate) async fn get(&self, buyer: &str, path: &str) -> Heard {
         let request = Request::builder().uri(path).header(AUTHORIZATION, self.token(buyer));
         self.ask(request.body(Full::default()).unwrap()).await
     }
 
     /// An operator's call.
-    pub async fn operate(&self, method: Method, path: &str, body: &str) -> Heard {
+    pub(crate) async fn operate(&self, method: Method, path: &str, body: &str) -> Heard {
         self.operate_at(&self.admin, method, path, body).await
     }
 
     /// An operator's call to this process.
-    pub async fn operate_at(&self, at: &Desk, method: Method, path: &str, body: &str) -> Heard {
+    pub(crate) async fn operate_at(
+        &self,
+        at: &Desk,
+        method: Method,
+        path: &str,
+        body: &str,
+    ) -> Heard {
         let who = Operator { role: Role::Operator, tenant: Tenant::default() };
         let token = self.gate.tokens().mint_operator(&who, 3600).unwrap();
         let request = Request::builder()
@@ -193,13 +199,13 @@ impl Stand {
     }
 
     /// A writer that works until the stand ends.
-    pub fn writer(&self) {
+    pub(crate) fn writer(&self) {
         let settings = (&WriterConfig::default()).into();
         writer::spawn(&self.site.tasks, &self.site.ports.writer(), &settings);
     }
 
     /// Until nothing waits in the log.
-    pub async fn written(&self) {
+    pub(crate) async fn written(&self) {
         for _ in 0..1000 {
             if self.site.ports.log.backlog().await.unwrap() == 0 {
                 return;
@@ -210,12 +216,14 @@ impl Stand {
     }
 
     /// The next order of a main partition, as its frame has it.
-    pub async fn published(&self, partition: u16) -> Payload {
+    pub(crate) async fn published(&self, partition: u16) -> Payload {
         let consumer = self.site.ports.log.consumer(Partition::Main(partition)).await;
         let frame = consumer.unwrap().next().await.unwrap().frame;
         match domain::frame::decode(&frame).unwrap().remove(0) {
             domain::frame::Item::Order(_, sealed) => Payload::decode(&sealed.payload).unwrap(),
-            other => panic!("{other:?}"),
+            other @ (domain::frame::Item::Barrier(_) | domain::frame::Item::Tick(_)) => {
+                panic!("{other:?}")
+            }
         }
     }
 }

@@ -14,13 +14,13 @@ use testkit::cells::stack;
 use tokio::time::{Instant, sleep};
 
 /// What the tests wait for: the one replica that each primary of the stack has.
-pub const WAIT: Wait = Wait { replicas: 1, timeout: Duration::from_millis(300) };
+pub(crate) const WAIT: Wait = Wait { replicas: 1, timeout: Duration::from_millis(300) };
 
 /// How long the nodes may disagree on who is whose primary.
 const SETTLES: Duration = Duration::from_secs(20);
 
 /// Every script on the connections that wait.
-pub struct Waits(pub Engine<fred::Fred>);
+pub(crate) struct Waits(pub Engine<fred::Fred>);
 
 #[async_trait]
 impl Runner for Waits {
@@ -33,20 +33,23 @@ impl Runner for Waits {
 }
 
 /// The gate's backend, waiting.
-pub async fn waits() -> Engine<Waits> {
+pub(crate) async fn waits() -> Engine<Waits> {
     Engine::new(Waits(fred::connect(&stack::cells(), &fred::Tuning::default()).await.unwrap()))
 }
 
 /// One line of CLUSTER NODES.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Node {
+pub(crate) struct Node {
     pub id: String,
     pub addr: String,
     pub primary: bool,
     pub of: String,
 }
 
-pub async fn ask<T: FromRedisValue>(addr: &str, command: &str) -> Result<T, redis::RedisError> {
+pub(crate) async fn ask<T: FromRedisValue>(
+    addr: &str,
+    command: &str,
+) -> Result<T, redis::RedisError> {
     let fail = |e: String| redis::RedisError::from((redis::ErrorKind::Io, "access", e));
     let operator = Access::of(&stack::operator()).map_err(|e| fail(e.to_string()))?;
     let client = operator.node(addr).map_err(fail)?;
@@ -61,7 +64,7 @@ pub async fn ask<T: FromRedisValue>(addr: &str, command: &str) -> Result<T, redi
 
 /// Who is who, when all nodes say the same: that is gossip, and a node learns of a failover up to
 /// seconds after it.
-pub async fn topology() -> Vec<Node> {
+pub(crate) async fn topology() -> Vec<Node> {
     let start = Instant::now();
     loop {
         let first = view(&stack::nodes()[0]).await.unwrap();
@@ -93,7 +96,7 @@ async fn view(addr: &str) -> Option<Vec<Node>> {
 }
 
 /// The primary that has the cell, by its own word, and the cell's slot.
-pub async fn owner(cell: &CellId) -> (Node, u16) {
+pub(crate) async fn owner(cell: &CellId) -> (Node, u16) {
     let slot: u16 =
         ask(&stack::nodes()[0], &format!("CLUSTER KEYSLOT {{{cell}}}:c")).await.unwrap();
     let start = Instant::now();
@@ -117,7 +120,7 @@ async fn is_primary(node: &Node) -> bool {
 
 /// The replica of `primary`. Who follows whom is gossip, and the node that is asked learns of a
 /// failover up to seconds after it.
-pub async fn replica_of(primary: &Node) -> Node {
+pub(crate) async fn replica_of(primary: &Node) -> Node {
     let start = Instant::now();
     loop {
         let all = topology().await;
@@ -129,7 +132,7 @@ pub async fn replica_of(primary: &Node) -> Node {
     }
 }
 
-pub async fn migrate(slot: u16, from: &Node, to: &Node) {
+pub(crate) async fn migrate(slot: u16, from: &Node, to: &Node) {
     let say = async |node: &Node, text: String| {
         ask::<redis::Value>(&node.addr, &text).await.unwrap_or_else(|e| panic!("{text}: {e}"))
     };
@@ -158,7 +161,7 @@ pub async fn migrate(slot: u16, from: &Node, to: &Node) {
 }
 
 /// Makes `node` a primary by its own request and waits until it is one.
-pub async fn promote(node: &Node) {
+pub(crate) async fn promote(node: &Node) {
     for _ in 0..5 {
         // Refused while the replica is not in step yet. One that is taken lasts up to 5 s, and must
         // not be asked again meanwhile: that ends the pause of the primary in the middle, and what

@@ -14,14 +14,14 @@ use testkit::ports::{START_MS, Site};
 use view::{Ports, PublishTimes};
 
 /// X in ms.
-pub const X: u64 = 500;
+pub(crate) const X: u64 = 500;
 
-pub fn reconciler(site: &Site) -> Arc<Reconciler> {
+pub(crate) fn reconciler(site: &Site) -> Arc<Reconciler> {
     reconciler_with(site.ports.clone(), |_| {})
 }
 
 /// Over other ports, with other settings.
-pub fn reconciler_with(
+pub(crate) fn reconciler_with(
     ports: Ports,
     change: impl FnOnce(&mut ReconcilerSettings),
 ) -> Arc<Reconciler> {
@@ -43,7 +43,7 @@ pub fn reconciler_with(
     Reconciler::new(&ports.reconciler(), &settings)
 }
 
-pub fn start_writer(site: &Site) {
+pub(crate) fn start_writer(site: &Site) {
     let settings = writer::WriterSettings {
         batch_frames: 64,
         batch_orders: 512,
@@ -54,7 +54,7 @@ pub fn start_writer(site: &Site) {
 }
 
 /// Rounds of a reconciler and a running writer until everything is quiet (INV-11).
-pub async fn settle(site: &Site, r: &Reconciler, cells: &[CellId]) {
+pub(crate) async fn settle(site: &Site, r: &Reconciler, cells: &[CellId]) {
     for _ in 0..60 {
         site.clock.advance(X + 1500);
         r.scheduled(0).await;
@@ -87,14 +87,14 @@ async fn no_range_left(site: &Site) -> bool {
 }
 
 /// Says that all partitions are finished up to here.
-pub async fn finished_until(site: &Site, ms: u64) {
+pub(crate) async fn finished_until(site: &Site, ms: u64) {
     for p in Partition::all(site.log.partitions(), site.store.databases()) {
         site.store.set_progress(&p.to_string(), ms).await.expect("progress");
     }
 }
 
 /// The orders in all main partitions, acked.
-pub async fn published(site: &Site) -> Vec<(Mode, Sealed)> {
+pub(crate) async fn published(site: &Site) -> Vec<(Mode, Sealed)> {
     let mut out = Vec::new();
     for n in 0..site.log.partitions() {
         for f in site.take(Partition::Main(n)).await {
@@ -109,7 +109,7 @@ pub async fn published(site: &Site) -> Vec<(Mode, Sealed)> {
 }
 
 /// A verdict whose frame is lost before the row.
-pub async fn decided(site: &Site, p: &Payload, mode: Mode) {
+pub(crate) async fn decided(site: &Site, p: &Payload, mode: Mode) {
     let ask = Ask {
         order: p.order,
         buyer: p.buyer.clone(),

@@ -35,7 +35,7 @@ pub(super) struct Tools {
 }
 
 impl Tools {
-    pub fn install(folder: &Path, progress: &Progress) -> Result<Self> {
+    pub(super) fn install(folder: &Path, progress: &Progress) -> Result<Self> {
         let tools = Self {
             folder: folder.to_owned(),
             document: layout::workspace_root().join("docs/openapi.json"),
@@ -67,7 +67,7 @@ impl Tools {
     }
 
     /// What the linter says of the document; anything at all is a failure.
-    pub fn lint(&self) -> Result<String> {
+    pub(super) fn lint(&self) -> Result<String> {
         let rules = self.folder.join("spectral.yaml");
         fs::write(&rules, include_str!("spectral.yaml")).context("cannot write the rules")?;
         let mut spectral = Command::new(self.spectral());
@@ -77,7 +77,7 @@ impl Tools {
     }
 
     /// Everybody's routes with all names.
-    pub fn fuzz(&self, product: &Product, mut note: impl FnMut(&str, Result<String>)) {
+    pub(super) fn fuzz(&self, product: &Product, mut note: impl FnMut(&str, Result<String>)) {
         for (names, config) in CONFIGS {
             for (who, more) in LISTENERS {
                 note(&format!("{who}, {names}"), self.requests(product, (who, more), config));

@@ -62,7 +62,7 @@ const SLOW: [(&str, &[&str]); 4] = [
 ];
 
 /// Runs all of it; 1 when something failed.
-pub fn run(base: u16) -> Result<u8> {
+pub(crate) fn run(base: u16) -> Result<u8> {
     let progress = Progress::begin();
     install::tools(&progress, &TOOLS)?;
     let folder = layout::workspace_root().join("target/outside");

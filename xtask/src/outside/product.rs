@@ -18,7 +18,7 @@ pub(super) struct Product {
 }
 
 impl Product {
-    pub fn start(built: &Path, folder: &Path, base: u16) -> Result<Self> {
+    pub(super) fn start(built: &Path, folder: &Path, base: u16) -> Result<Self> {
         let at = |offset: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, base + offset));
         let (gate, admin, data) = (at(80), at(90), folder.join("data"));
         let _ = fs::remove_dir_all(&data);
@@ -44,12 +44,12 @@ impl Product {
         Ok(product)
     }
 
-    pub fn ready(&self) -> Result<()> {
+    pub(super) fn ready(&self) -> Result<()> {
         get(self.admin, "/readyz").map(drop)
     }
 
     /// A token, as the product printed it when it started.
-    pub fn token(&self, of: &str) -> Result<String> {
+    pub(super) fn token(&self, of: &str) -> Result<String> {
         let log = fs::read_to_string(&self.log).context("cannot read the product's log")?;
         let line = log.lines().find(|l| l.trim_start().starts_with(of));
         let token = line.and_then(|l| l.split_whitespace().last()).map(str::to_owned);
@@ -57,7 +57,7 @@ impl Product {
     }
 
     /// Open connections of the buyers' listener, as the product counts them.
-    pub fn connections(&self) -> Result<u32> {
+    pub(super) fn connections(&self) -> Result<u32> {
         let text = get(self.admin, "/metrics")?;
         let line = text.lines().find_map(|l| l.strip_prefix("sluicegate_connections "));
         line.and_then(|n| n.trim().parse().ok()).context("no sluicegate_connections in /metrics")

@@ -33,7 +33,7 @@ enum Who {
 }
 
 /// Writes what there is to write, unless it says the same already.
-pub fn write(layout: &Layout) -> Result<()> {
+pub(super) fn write(layout: &Layout) -> Result<()> {
     settle(layout.config_file(), render(layout, Who::Product))?;
     match secure::of(layout) {
         Some(_) => settle(layout.operator_file(), render(layout, Who::Operator)),

@@ -42,7 +42,7 @@ fn image(layout: &Layout, server: Server) -> PathBuf {
 
 /// An error when there is too little room for the servers' data: they would start all the same, and
 /// then answer nothing.
-pub fn ensure_room(layout: &Layout) -> Result<()> {
+pub(super) fn ensure_room(layout: &Layout) -> Result<()> {
     let folder = layout.folder();
     let (free, place) = (free_bytes(&folder)? >> 20, folder.display());
     ensure!(free >= ROOM_MIB, "{place}: {free} MiB are free, the servers need {ROOM_MIB}");
@@ -50,7 +50,7 @@ pub fn ensure_room(layout: &Layout) -> Result<()> {
 }
 
 /// Gives every server that can have one a small disk; fine when they have them already.
-pub fn make(layout: &Layout, progress: &Progress) -> Result<()> {
+pub(super) fn make(layout: &Layout, progress: &Progress) -> Result<()> {
     ensure!(am_root(), "small disks are mounted, which needs root");
     fs::create_dir_all(layout.folder()).context("cannot create the stack's folder")?;
     for server in servers() {
@@ -76,7 +76,7 @@ pub fn make(layout: &Layout, progress: &Progress) -> Result<()> {
 }
 
 /// Mounts the server's disk if it has one and it is not mounted, and takes the ballast off it.
-pub fn mount(layout: &Layout, server: Server) -> Result<()> {
+pub(super) fn mount(layout: &Layout, server: Server) -> Result<()> {
     let (image, home) = (image(layout, server), layout.home(server));
     if !image.exists() {
         return Ok(());
@@ -90,7 +90,7 @@ pub fn mount(layout: &Layout, server: Server) -> Result<()> {
 }
 
 /// Unmounts all disks; nothing may use them any more.
-pub fn unmount(layout: &Layout) -> Result<()> {
+pub(super) fn unmount(layout: &Layout) -> Result<()> {
     for server in servers() {
         let home = layout.home(server);
         let place = home.display().to_string();
@@ -110,7 +110,7 @@ pub fn unmount(layout: &Layout) -> Result<()> {
 }
 
 /// Fills the server's disk to the last byte.
-pub fn fill(layout: &Layout, server: Server) -> Result<()> {
+pub(super) fn fill(layout: &Layout, server: Server) -> Result<()> {
     let home = layout.home(server);
     if !image(layout, server).exists() || !is_mounted(&home)? {
         bail!("{server} has no disk of its own: `stack up --small-disks --fresh` gives it one");
@@ -133,7 +133,7 @@ pub fn fill(layout: &Layout, server: Server) -> Result<()> {
 }
 
 /// Takes the ballast away; fine when there is none.
-pub fn empty(layout: &Layout, server: Server) -> Result<()> {
+pub(super) fn empty(layout: &Layout, server: Server) -> Result<()> {
     match fs::remove_file(layout.home(server).join(BALLAST)) {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(e).context("the ballast stays"),
         _ => Ok(()),

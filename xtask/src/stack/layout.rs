@@ -9,23 +9,23 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// The port base unless `--port-base` says otherwise.
-pub const DEFAULT_BASE: u16 = 17_000;
+pub(crate) const DEFAULT_BASE: u16 = 17_000;
 
 /// The same, of the benchmark's own stack.
-pub const BENCH_BASE: u16 = 21_000;
+pub(crate) const BENCH_BASE: u16 = 21_000;
 
 /// Nodes of the Redis cluster, half of them primaries.
-pub const REDIS_NODES: u8 = 6;
+pub(crate) const REDIS_NODES: u8 = 6;
 
 /// MariaDB servers, each with `DATABASES_EACH` databases.
-pub const MARIADB_SERVERS: u8 = 2;
+pub(crate) const MARIADB_SERVERS: u8 = 2;
 
 /// Databases on each MariaDB server.
-pub const DATABASES_EACH: u8 = 2;
+pub(crate) const DATABASES_EACH: u8 = 2;
 
 /// One server of the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Server {
+pub(crate) enum Server {
     /// A node of the Redis cluster, counted from 1.
     Redis(u8),
     /// A MariaDB server, counted from 1.
@@ -36,19 +36,19 @@ pub enum Server {
 
 impl Server {
     /// All servers in the order in which they are listed.
-    pub fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         let redis = (1..=REDIS_NODES).map(Self::Redis);
         let mariadb = (1..=MARIADB_SERVERS).map(Self::Mariadb);
         redis.chain(mariadb).chain([Self::Pulsar]).collect()
     }
 
     /// All nodes of the Redis cluster.
-    pub fn redis_nodes() -> impl Iterator<Item = Self> {
+    pub(crate) fn redis_nodes() -> impl Iterator<Item = Self> {
         (1..=REDIS_NODES).map(Self::Redis)
     }
 
     /// The executable's name as it stands in the process's command line.
-    pub fn program(self) -> &'static str {
+    pub(crate) fn program(self) -> &'static str {
         match self {
             Self::Redis(_) => "redis-server",
             Self::Mariadb(_) => "mariadbd",
@@ -81,19 +81,19 @@ impl FromStr for Server {
 
 /// One stack: its port base and its folder.
 #[derive(Debug, Clone)]
-pub struct Layout {
+pub(crate) struct Layout {
     base: u16,
     target: PathBuf,
 }
 
 impl Layout {
     /// The stack with this port base in the workspace that this xtask belongs to.
-    pub fn new(base: u16) -> Self {
+    pub(crate) fn new(base: u16) -> Self {
         Self { base, target: workspace_root().join("target") }
     }
 
     /// Where a client reaches the server.
-    pub fn port(&self, server: Server) -> u16 {
+    pub(crate) fn port(&self, server: Server) -> u16 {
         self.base
             + match server {
                 Server::Redis(n) => u16::from(n),
@@ -103,32 +103,32 @@ impl Layout {
     }
 
     /// The port on which Redis nodes gossip.
-    pub fn redis_bus_port(&self, n: u8) -> u16 {
+    pub(crate) fn redis_bus_port(&self, n: u8) -> u16 {
         self.base + 10 + u16::from(n)
     }
 
     /// The port of Pulsar's admin interface.
-    pub fn pulsar_admin_port(&self) -> u16 {
+    pub(crate) fn pulsar_admin_port(&self) -> u16 {
         self.base + 51
     }
 
     /// The port of Pulsar's bookie.
-    pub fn bookie_port(&self) -> u16 {
+    pub(crate) fn bookie_port(&self) -> u16 {
         self.base + 52
     }
 
     /// Where the product's gate is to listen.
-    pub fn gate_port(&self) -> u16 {
+    pub(crate) fn gate_port(&self) -> u16 {
         self.base + 80
     }
 
     /// Where the product's admin listener is to listen.
-    pub fn admin_port(&self) -> u16 {
+    pub(crate) fn admin_port(&self) -> u16 {
         self.base + 90
     }
 
     /// Every port that the server itself binds.
-    pub fn bound_ports(&self, server: Server) -> Vec<u16> {
+    pub(crate) fn bound_ports(&self, server: Server) -> Vec<u16> {
         let first = self.port(server);
         match server {
             Server::Redis(n) => vec![first, self.redis_bus_port(n)],
@@ -139,7 +139,7 @@ impl Layout {
 
     /// The ports of outgoing connections (`from to`, as the kernel tells them), where a port of
     /// this stack is among them.
-    pub fn among_outgoing(&self, range: &str) -> Option<(u16, u16)> {
+    pub(crate) fn among_outgoing(&self, range: &str) -> Option<(u16, u16)> {
         let mut ends = range.split_whitespace().map(|n| n.parse::<u16>().ok());
         let (from, to) = (ends.next()??, ends.next()??);
         let outgoing = |port: u16| (from..=to).contains(&port);
@@ -148,7 +148,7 @@ impl Layout {
     }
 
     /// The folder with everything of this stack.
-    pub fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         match self.base {
             DEFAULT_BASE => self.target.join("stack"),
             base => self.target.join(format!("stack-{base}")),
@@ -157,37 +157,37 @@ impl Layout {
 
     /// The lock that commands hold while they change the stack; outside of the folder, so that
     /// wiping the folder does not take it away under a command that waits for it.
-    pub fn lock_file(&self) -> PathBuf {
+    pub(crate) fn lock_file(&self) -> PathBuf {
         self.target.join(format!(".stack-{}.lock", self.base))
     }
 
     /// The product's configuration for this stack.
-    pub fn config_file(&self) -> PathBuf {
+    pub(crate) fn config_file(&self) -> PathBuf {
         self.folder().join("sluicegate.toml")
     }
 
     /// The servers' configuration for whoever may do everything on them, where somebody may not.
-    pub fn operator_file(&self) -> PathBuf {
+    pub(crate) fn operator_file(&self) -> PathBuf {
         self.folder().join("operator.toml")
     }
 
     /// A server's own folder.
-    pub fn home(&self, server: Server) -> PathBuf {
+    pub(crate) fn home(&self, server: Server) -> PathBuf {
         self.folder().join(server.to_string())
     }
 
     /// Where a server's process id is.
-    pub fn pid_file(&self, server: Server) -> PathBuf {
+    pub(crate) fn pid_file(&self, server: Server) -> PathBuf {
         self.folder().join(format!("{server}.pid"))
     }
 
     /// Where a server's stdout and stderr go.
-    pub fn log_file(&self, server: Server) -> PathBuf {
+    pub(crate) fn log_file(&self, server: Server) -> PathBuf {
         self.folder().join(format!("{server}.log"))
     }
 
     /// The databases on a MariaDB server; numbers run on from one server to the next.
-    pub fn databases(&self, server: u8) -> Vec<String> {
+    pub(crate) fn databases(&self, server: u8) -> Vec<String> {
         let first = (server - 1) * DATABASES_EACH;
         (first..first + DATABASES_EACH).map(|n| format!("sluice_{n}")).collect()
     }
@@ -195,7 +195,7 @@ impl Layout {
 
 /// The workspace's root: the parent of this crate. cargo names the crate at run time; the path
 /// from compile time serves when the binary is started by hand.
-pub fn workspace_root() -> PathBuf {
+pub(crate) fn workspace_root() -> PathBuf {
     let here = std::env::var("CARGO_MANIFEST_DIR")
         .ok()
         .filter(|dir| Path::new(dir).ends_with("xtask"))

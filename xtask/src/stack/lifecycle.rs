@@ -10,7 +10,7 @@ use crate::progress::Progress;
 
 /// Starts a server that is down, resumes one that is paused, leaves one that runs alone; says
 /// whether it did anything.
-pub fn ensure_running(
+pub(super) fn ensure_running(
     layout: &Layout,
     tools: &Tools,
     server: Server,
@@ -47,7 +47,7 @@ fn start(layout: &Layout, tools: &Tools, server: Server) -> Result<u32> {
 }
 
 /// `stack start NAME`: with its data, and back only when it answers.
-pub fn start_one(
+pub(super) fn start_one(
     layout: &Layout,
     tools: &Tools,
     server: Server,

@@ -17,7 +17,7 @@ use super::tools::Tools;
 use crate::programs::am_root;
 
 /// The product's user and its password.
-pub const USER: &str = "sluice";
+pub(super) const USER: &str = "sluice";
 
 const GRANTS: &str = include_str!("../../../deploy/native/secure/grants.sql");
 
@@ -26,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// How a server is started. The socket's name is relative to the data folder, because socket
 /// paths are limited to 107 bytes.
-pub fn launch(layout: &Layout, tools: &Tools, n: u8) -> Launch {
+pub(super) fn launch(layout: &Layout, tools: &Tools, n: u8) -> Launch {
     let server = Server::Mariadb(n);
     let home = layout.home(server);
     let mut args = vec![
@@ -58,7 +58,7 @@ pub fn launch(layout: &Layout, tools: &Tools, n: u8) -> Launch {
 }
 
 /// Makes the data folder if there is none. It appears under its name only when it is complete.
-pub fn prepare(layout: &Layout, tools: &Tools, n: u8) -> Result<()> {
+pub(super) fn prepare(layout: &Layout, tools: &Tools, n: u8) -> Result<()> {
     let home = layout.home(Server::Mariadb(n));
     let (data, partial) = (home.join("data"), home.join("data.partial"));
     // A server that starts clears its temporary folder, also of what another one needs: each has
@@ -86,7 +86,7 @@ pub fn prepare(layout: &Layout, tools: &Tools, n: u8) -> Result<()> {
 }
 
 /// Waits until the server answers the product's user, giving it databases and rights it lacks.
-pub fn wait_ready(layout: &Layout, tools: &Tools, n: u8) -> Result<()> {
+pub(super) fn wait_ready(layout: &Layout, tools: &Tools, n: u8) -> Result<()> {
     let setup = setup_sql(&layout.databases(n), secure::of(layout).is_some());
     proc::wait_until(layout, Server::Mariadb(n), LIMIT, || {
         if check(layout, tools, n).is_ok() {

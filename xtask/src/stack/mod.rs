@@ -6,7 +6,7 @@
 
 mod config;
 mod disks;
-pub mod layout;
+pub(crate) mod layout;
 mod lifecycle;
 mod mariadb;
 mod net;
@@ -37,7 +37,7 @@ use proc::{Signal, State};
 const GRACE: Duration = Duration::from_secs(20);
 
 /// Runs one `stack` command; the result is the exit code.
-pub fn run(command: StackCommand, base: u16) -> Result<u8> {
+pub(crate) fn run(command: StackCommand, base: u16) -> Result<u8> {
     let layout = Layout::new(base);
     let progress = Progress::begin();
     match command {
@@ -101,7 +101,7 @@ pub fn run(command: StackCommand, base: u16) -> Result<u8> {
 }
 
 /// `stack up` for other commands; returns the path of the product's configuration.
-pub fn up(base: u16, progress: &Progress) -> Result<PathBuf> {
+pub(crate) fn up(base: u16, progress: &Progress) -> Result<PathBuf> {
     let layout = Layout::new(base);
     let _lock = lock(&layout)?;
     bring_up(&layout, progress)?;
@@ -109,7 +109,7 @@ pub fn up(base: u16, progress: &Progress) -> Result<PathBuf> {
 }
 
 /// `stack up --secure` for other commands; returns the path of the product's configuration.
-pub fn up_secure(base: u16, progress: &Progress) -> Result<PathBuf> {
+pub(crate) fn up_secure(base: u16, progress: &Progress) -> Result<PathBuf> {
     let layout = Layout::new(base);
     let _lock = lock(&layout)?;
     secure::make(&layout, progress)?;

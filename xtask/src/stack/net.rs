@@ -17,7 +17,7 @@ use super::secure;
 const CONNECT: Duration = Duration::from_millis(500);
 
 /// Whether something accepts connections on this port.
-pub fn listens(port: u16) -> bool {
+pub(super) fn listens(port: u16) -> bool {
     connect(port, CONNECT).is_ok()
 }
 
@@ -31,7 +31,7 @@ fn connect(port: u16, answer_within: Duration) -> Result<TcpStream> {
 }
 
 /// Sends one Redis command without binary arguments and returns its simple or bulk reply.
-pub fn redis(layout: &Layout, port: u16, command: &str) -> Result<String> {
+pub(super) fn redis(layout: &Layout, port: u16, command: &str) -> Result<String> {
     if let Some(secure) = secure::of(layout) {
         return secure.redis(port, command);
     }
@@ -58,7 +58,7 @@ fn read_reply(reader: &mut impl BufRead) -> Result<String> {
 }
 
 /// Sends one HTTP request, with a JSON body unless it is empty; returns status and body.
-pub fn http(
+pub(super) fn http(
     layout: &Layout,
     port: u16,
     (method, path): (&str, &str),

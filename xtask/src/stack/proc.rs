@@ -20,7 +20,7 @@ const PORTS_LIMIT: Duration = Duration::from_secs(3);
 
 /// What the system says about a server's process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub(super) enum State {
     /// It runs, with this pid.
     Up(u32),
     /// It is stopped by a signal, with this pid.
@@ -31,7 +31,7 @@ pub enum State {
 
 /// The signals that the stack sends.
 #[derive(Debug, Clone, Copy)]
-pub enum Signal {
+pub(super) enum Signal {
     /// Ends it in good order.
     Term,
     /// Ends it as a crash would.
@@ -44,7 +44,7 @@ pub enum Signal {
 
 /// A server's program with its arguments.
 #[derive(Debug)]
-pub struct Launch {
+pub(super) struct Launch {
     /// Full path of the executable.
     pub program: PathBuf,
     /// Its arguments; one of them must name the server's home.
@@ -52,7 +52,7 @@ pub struct Launch {
 }
 
 /// The state of a server's process.
-pub fn state(layout: &Layout, server: Server) -> State {
+pub(super) fn state(layout: &Layout, server: Server) -> State {
     let Some(pid) = recorded_pid(layout, server) else {
         return State::Down;
     };
@@ -110,7 +110,7 @@ fn status_letter(stat: &str) -> Option<char> {
 
 /// Starts a server in a process group of its own, so that it outlives this command, the terminal
 /// and Ctrl-C. `setsid` becomes the server, so its pid is the server's.
-pub fn spawn(layout: &Layout, server: Server, launch: &Launch) -> Result<u32> {
+pub(super) fn spawn(layout: &Layout, server: Server, launch: &Launch) -> Result<u32> {
     if let Some(port) = wait_ports_free(layout, server) {
         bail!("{server}: port {port} is taken by a process that this stack did not start");
     }
@@ -153,7 +153,7 @@ fn wait_ports_free(layout: &Layout, server: Server) -> Option<u16> {
 }
 
 /// Sends a signal to a process that `state` has just named.
-pub fn signal(pid: u32, signal: Signal) -> Result<()> {
+pub(super) fn signal(pid: u32, signal: Signal) -> Result<()> {
     let name = match signal {
         Signal::Term => "TERM",
         Signal::Kill => "KILL",
@@ -171,7 +171,7 @@ pub fn signal(pid: u32, signal: Signal) -> Result<()> {
 }
 
 /// Waits until the process and its listeners are gone; false when it still runs after `limit`.
-pub fn wait_gone(layout: &Layout, server: Server, limit: Duration) -> bool {
+pub(super) fn wait_gone(layout: &Layout, server: Server, limit: Duration) -> bool {
     let began = Instant::now();
     while state(layout, server) != State::Down {
         if began.elapsed() > limit {
@@ -185,7 +185,7 @@ pub fn wait_gone(layout: &Layout, server: Server, limit: Duration) -> bool {
 }
 
 /// Kills a server and waits until it is gone. Fine with one that is down.
-pub fn kill(layout: &Layout, server: Server) -> Result<()> {
+pub(super) fn kill(layout: &Layout, server: Server) -> Result<()> {
     if let State::Up(pid) | State::Paused(pid) = state(layout, server) {
         // The process may end between the look and the signal; what counts is that it is gone.
         let sent = signal(pid, Signal::Kill);
@@ -199,7 +199,7 @@ pub fn kill(layout: &Layout, server: Server) -> Result<()> {
 
 /// Repeats `probe` until it succeeds, the process ends, or `limit` is over; a failure carries the
 /// last answer and the end of the server's log.
-pub fn wait_until(
+pub(super) fn wait_until(
     layout: &Layout,
     server: Server,
     limit: Duration,
@@ -231,7 +231,7 @@ fn log_tail(layout: &Layout, server: Server, lines: usize) -> String {
 }
 
 /// The last `count` lines of a text.
-pub fn last_lines(text: &str, count: usize) -> String {
+pub(super) fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
 }

@@ -17,7 +17,7 @@ use super::tools::Tools;
 use super::{net, secure};
 
 /// The namespace of the product's topics.
-pub const NAMESPACE: &str = "public/sluice";
+pub(super) const NAMESPACE: &str = "public/sluice";
 
 /// From start to the first healthy answer; recovery of a long journal included.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -49,7 +49,7 @@ const JAVA_FLAGS: [&str; 13] = [
 ];
 
 /// How the broker is started.
-pub fn launch(layout: &Layout, tools: &Tools) -> Launch {
+pub(super) fn launch(layout: &Layout, tools: &Tools) -> Launch {
     let home = layout.home(Server::Pulsar);
     let path = |name: &str| home.join(name).display().to_string();
     let mut args = JAVA_FLAGS.map(str::to_owned).to_vec();
@@ -71,7 +71,7 @@ pub fn launch(layout: &Layout, tools: &Tools) -> Launch {
 }
 
 /// Writes the broker's configuration into its folder and removes what a kill left behind.
-pub fn prepare(layout: &Layout, tools: &Tools) -> Result<()> {
+pub(super) fn prepare(layout: &Layout, tools: &Tools) -> Result<()> {
     let home = layout.home(Server::Pulsar);
     fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
     fs::write(home.join("standalone.conf"), conf(layout))
@@ -117,7 +117,7 @@ fn forget_dead_bookie(home: &Path, tools: &Tools) -> Result<()> {
 }
 
 /// Waits until the broker calls itself healthy and has the namespace.
-pub fn wait_ready(layout: &Layout) -> Result<()> {
+pub(super) fn wait_ready(layout: &Layout) -> Result<()> {
     let port = layout.pulsar_admin_port();
     proc::wait_until(layout, Server::Pulsar, LIMIT, || {
         let (status, body) = net::http(layout, port, ("GET", "/admin/v2/brokers/health"), "")?;

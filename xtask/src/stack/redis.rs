@@ -26,7 +26,7 @@ const NODE_LIMIT: Duration = Duration::from_secs(60);
 const CLUSTER_LIMIT: Duration = Duration::from_secs(40);
 
 /// How a node is started.
-pub fn launch(layout: &Layout, tools: &Tools, n: u8) -> Launch {
+pub(super) fn launch(layout: &Layout, tools: &Tools, n: u8) -> Launch {
     let server = Server::Redis(n);
     let (port, bus) = (layout.port(server).to_string(), layout.redis_bus_port(n).to_string());
     let home = layout.home(server).display().to_string();
@@ -77,14 +77,14 @@ fn with_tls(secure: &Secure, port: &str) -> Vec<(String, String)> {
 }
 
 /// Waits until one node has loaded its data and answers.
-pub fn wait_node(layout: &Layout, n: u8) -> Result<()> {
+pub(super) fn wait_node(layout: &Layout, n: u8) -> Result<()> {
     let server = Server::Redis(n);
     let port = layout.port(server);
     proc::wait_until(layout, server, NODE_LIMIT, || net::redis(layout, port, "PING").map(|_| ()))
 }
 
 /// Waits until every node says that the cluster is whole.
-pub fn wait_cluster(layout: &Layout) -> Result<()> {
+pub(super) fn wait_cluster(layout: &Layout) -> Result<()> {
     let began = Instant::now();
     while let Err(error) = check_cluster(layout) {
         if began.elapsed() > CLUSTER_LIMIT {
@@ -95,12 +95,12 @@ pub fn wait_cluster(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-pub fn formed_marker(layout: &Layout) -> PathBuf {
+pub(super) fn formed_marker(layout: &Layout) -> PathBuf {
     layout.folder().join("redis-cluster-formed")
 }
 
 /// Makes one cluster of nodes that have never served; an attempt that broke off is undone first.
-pub fn form(layout: &Layout, tools: &Tools, progress: &Progress) -> Result<()> {
+pub(super) fn form(layout: &Layout, tools: &Tools, progress: &Progress) -> Result<()> {
     progress.say("redis", "forming the cluster");
     let mut addresses = Vec::new();
     for server in Server::redis_nodes() {
@@ -187,7 +187,7 @@ fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
 
 /// Kills all nodes, deletes what they stored, keeps what they know of each other: a cluster that
 /// comes back empty, as after the loss of all its disks.
-pub fn forget_all(layout: &Layout, progress: &Progress) -> Result<()> {
+pub(super) fn forget_all(layout: &Layout, progress: &Progress) -> Result<()> {
     ensure!(formed_marker(layout).exists(), "the cluster was never formed: run `stack up` first");
     for server in Server::redis_nodes() {
         proc::kill(layout, server)?;
@@ -201,7 +201,7 @@ pub fn forget_all(layout: &Layout, progress: &Progress) -> Result<()> {
 
 /// Copies every node's data aside. The nodes go on writing: a copy may end in half a command,
 /// which Redis cuts off when it loads the file, as after a crash.
-pub fn keep(layout: &Layout, progress: &Progress) -> Result<()> {
+pub(super) fn keep(layout: &Layout, progress: &Progress) -> Result<()> {
     for server in Server::redis_nodes() {
         let kept = kept(layout, server);
         if kept.exists() {
@@ -215,7 +215,7 @@ pub fn keep(layout: &Layout, progress: &Progress) -> Result<()> {
 }
 
 /// Kills all nodes and gives them what [`keep`] copied: an old snapshot everywhere at once.
-pub fn put_back(layout: &Layout, progress: &Progress) -> Result<()> {
+pub(super) fn put_back(layout: &Layout, progress: &Progress) -> Result<()> {
     for server in Server::redis_nodes() {
         ensure!(kept(layout, server).exists(), "nothing was kept of {server}: `stack keep redis`");
     }

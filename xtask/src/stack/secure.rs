@@ -17,51 +17,51 @@ use crate::programs::program;
 use crate::progress::Progress;
 
 /// The product's user at Redis and its password.
-pub const REDIS_USER: &str = "sluicegate";
+pub(super) const REDIS_USER: &str = "sluicegate";
 const REDIS_PASSWORD: &str = "stack-redis-password";
 /// The operator's password at Redis.
-pub const OPERATOR_PASSWORD: &str = "stack-redis-operator";
+pub(super) const OPERATOR_PASSWORD: &str = "stack-redis-operator";
 /// The password of the product's user at MariaDB.
-pub const MARIADB_PASSWORD: &str = "stack-mariadb-password";
+pub(super) const MARIADB_PASSWORD: &str = "stack-mariadb-password";
 
 /// Who has a token for Pulsar: may do everything, may make topics, may use them.
-pub const ROLES: [&str; 3] = ["operator", "deployer", "sluicegate"];
+pub(super) const ROLES: [&str; 3] = ["operator", "deployer", "sluicegate"];
 
 const USERS: &str = include_str!("../../../deploy/native/secure/users.acl");
 
 /// Where things of a secure stack are.
 #[derive(Debug, Clone)]
-pub struct Secure {
+pub(super) struct Secure {
     folder: PathBuf,
 }
 
 /// That of a stack, if it is a secure one.
-pub fn of(layout: &Layout) -> Option<Secure> {
+pub(super) fn of(layout: &Layout) -> Option<Secure> {
     let folder = layout.folder().join("secure");
     folder.is_dir().then_some(Secure { folder })
 }
 
 impl Secure {
     /// A file's full name.
-    pub fn path(&self, name: &str) -> String {
+    pub(super) fn path(&self, name: &str) -> String {
         self.folder.join(name).display().to_string()
     }
 
     /// A role's token for Pulsar.
-    pub fn token(&self, role: &str) -> Result<String> {
+    pub(super) fn token(&self, role: &str) -> Result<String> {
         let file = self.path(&format!("{role}.token"));
         fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))
     }
 
     /// The arguments of `redis-cli` for the operator.
-    pub fn redis_cli(&self) -> Vec<String> {
+    pub(super) fn redis_cli(&self) -> Vec<String> {
         let args = ["--tls", "--cacert", &self.path("ca.pem"), "--no-auth-warning"];
         let login = ["--user", "operator", "--pass", OPERATOR_PASSWORD];
         args.iter().chain(&login).map(|s| (*s).to_owned()).collect()
     }
 
     /// One Redis command and its answer; an error that the node answers is an error.
-    pub fn redis(&self, port: u16, command: &str) -> Result<String> {
+    pub(super) fn redis(&self, port: u16, command: &str) -> Result<String> {
         let mut cli = Command::new("timeout");
         cli.arg("5").arg(program("redis-cli")?).args(self.redis_cli());
         cli.args(["-e", "-p", &port.to_string()]).args(command.split(' '));
@@ -69,7 +69,13 @@ impl Secure {
     }
 
     /// One request to Pulsar's admin API as the operator: status and body.
-    pub fn http(&self, port: u16, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
+    pub(super) fn http(
+        &self,
+        port: u16,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> Result<(u16, String)> {
         let bearer = format!("Authorization: Bearer {}", self.token("operator")?);
         let mut curl = Command::new("curl");
         curl.args(["-s", "-S", "-m", "20", "--cacert", &self.path("ca.pem"), "-H", &bearer]);
@@ -89,7 +95,7 @@ fn said(output: Output) -> Result<String> {
 }
 
 /// Makes everything; fine when it is there already. It appears under its name when it is complete.
-pub fn make(layout: &Layout, progress: &Progress) -> Result<()> {
+pub(super) fn make(layout: &Layout, progress: &Progress) -> Result<()> {
     if of(layout).is_some() {
         return Ok(());
     }

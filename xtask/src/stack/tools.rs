@@ -9,7 +9,7 @@ use crate::programs::program;
 
 /// Where they are, found once.
 #[derive(Debug)]
-pub struct Tools {
+pub(super) struct Tools {
     pub redis_server: PathBuf,
     pub redis_cli: PathBuf,
     pub mariadbd: PathBuf,
@@ -21,7 +21,7 @@ pub struct Tools {
 
 impl Tools {
     /// Looks for each of them.
-    pub fn find() -> Result<Self> {
+    pub(super) fn find() -> Result<Self> {
         Ok(Self {
             redis_server: program("redis-server")?,
             redis_cli: program("redis-cli")?,

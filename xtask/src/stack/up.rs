@@ -8,7 +8,7 @@ use super::{lifecycle, mariadb, pulsar, redis};
 use crate::progress::Progress;
 
 /// Brings all nodes up, forms the cluster the first time, and waits until all of them agree.
-pub fn redis(layout: &Layout, tools: &Tools, progress: &Progress) -> Result<()> {
+pub(super) fn redis(layout: &Layout, tools: &Tools, progress: &Progress) -> Result<()> {
     let mut started = false;
     for server in Server::redis_nodes() {
         started |= lifecycle::ensure_running(layout, tools, server, progress)?;
@@ -28,7 +28,7 @@ pub fn redis(layout: &Layout, tools: &Tools, progress: &Progress) -> Result<()> 
 }
 
 /// Brings one server up with its databases and waits until the product's user is served.
-pub fn mariadb(layout: &Layout, tools: &Tools, n: u8, progress: &Progress) -> Result<()> {
+pub(super) fn mariadb(layout: &Layout, tools: &Tools, n: u8, progress: &Progress) -> Result<()> {
     let server = Server::Mariadb(n);
     let started = lifecycle::ensure_running(layout, tools, server, progress)?;
     mariadb::wait_ready(layout, tools, n)?;
@@ -39,7 +39,7 @@ pub fn mariadb(layout: &Layout, tools: &Tools, n: u8, progress: &Progress) -> Re
 }
 
 /// Brings the broker up with its namespace and waits until it is healthy.
-pub fn pulsar(layout: &Layout, tools: &Tools, progress: &Progress) -> Result<()> {
+pub(super) fn pulsar(layout: &Layout, tools: &Tools, progress: &Progress) -> Result<()> {
     let started = lifecycle::ensure_running(layout, tools, Server::Pulsar, progress)?;
     pulsar::wait_ready(layout)?;
     if started {

@@ -6,13 +6,13 @@ use proptest::prelude::*;
 use sluicegate_domain as domain;
 
 /// Any order id that requests can have.
-pub fn order_id() -> impl Strategy<Value = OrderId> {
+pub(crate) fn order_id() -> impl Strategy<Value = OrderId> {
     (0u32..1 << 24, 0u16..4096, 0u64..1 << 54, any::<u32>())
         .prop_map(|(c, s, k, n)| OrderId::compose(CampaignNo(c), s, k, n))
 }
 
 /// The default tenant or another.
-pub fn tenant() -> impl Strategy<Value = Tenant> {
+pub(crate) fn tenant() -> impl Strategy<Value = Tenant> {
     "|[a-z0-9-]{1,32}".prop_map(|t| t.parse().unwrap())
 }
 
@@ -34,7 +34,7 @@ fn lines() -> impl Strategy<Value = Vec<Line>> {
 }
 
 /// Any payload in bounds.
-pub fn payload() -> impl Strategy<Value = Payload> {
+pub(crate) fn payload() -> impl Strategy<Value = Payload> {
     let names = (".{1,40}", "[!-~]{1,128}", "[A-Z]{3}");
     let rest = (0u32..1 << 24, any::<u64>(), ".{0,100}", any::<prop::sample::Index>());
     (order_id(), names, lines(), rest).prop_map(|(order, (buyer, key, currency), lines, rest)| {
@@ -55,7 +55,7 @@ pub fn payload() -> impl Strategy<Value = Payload> {
 }
 
 /// The payload of the goldens: every field set.
-pub fn golden_payload() -> Payload {
+pub(crate) fn golden_payload() -> Payload {
     let line = |cell: &str, qty, unit_minor| Line { cell: cell.parse().unwrap(), qty, unit_minor };
     Payload {
         order: OrderId::compose(CampaignNo(7), 0xabc, 0x1234_5678_9abc, 0xdead_beef),
@@ -71,6 +71,6 @@ pub fn golden_payload() -> Payload {
 }
 
 /// Lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -28,7 +28,7 @@ const BATCH_BYTES: usize = 8 * 1024 * 1024;
 const ACK_DELAY: Duration = Duration::from_millis(20);
 
 /// A frame that waits for its receipt.
-pub struct Publish {
+pub(super) struct Publish {
     pub partition: Partition,
     pub part: Arc<PartitionState>,
     pub frame: Bytes,
@@ -41,7 +41,7 @@ const ACK: &str = "UPDATE frame SET part = -1 - part \
                    WHERE seq IN (SELECT value FROM json_each(?)) AND part >= 0";
 
 /// What the committer is asked to do.
-pub enum CommitTask {
+pub(super) enum CommitTask {
     /// Store a frame.
     Publish(Publish),
     /// Put every ack so far into the file.
@@ -53,7 +53,7 @@ pub enum CommitTask {
 }
 
 /// See the module.
-pub struct Committer {
+pub(super) struct Committer {
     path: PathBuf,
     conn: Option<SqliteConnection>,
     shared: Arc<Shared>,
@@ -66,7 +66,7 @@ pub struct Committer {
 }
 
 impl Committer {
-    pub fn new(
+    pub(super) fn new(
         (path, conn): (PathBuf, SqliteConnection),
         shared: Arc<Shared>,
         clock: Arc<dyn Clock>,
@@ -81,7 +81,7 @@ impl Committer {
 
     /// Works until the log and its consumers are gone or the pools close; what is queued by then
     /// is still committed.
-    pub async fn run(mut self, mut queue: mpsc::Receiver<CommitTask>, tasks: Tasks) {
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<CommitTask>, tasks: Tasks) {
         let mut open = true;
         while open {
             let mut batch = Vec::new();

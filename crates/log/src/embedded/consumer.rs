@@ -17,7 +17,7 @@ use super::shared::{PartitionState, Shared};
 use crate::port::{Consumer, Delivery, DeliveryId, LogError, Partition, Reader};
 
 /// See the module.
-pub struct EmbeddedConsumer {
+pub(super) struct EmbeddedConsumer {
     partition: Partition,
     part: Arc<PartitionState>,
     shared: Arc<Shared>,
@@ -30,7 +30,7 @@ pub struct EmbeddedConsumer {
 }
 
 impl EmbeddedConsumer {
-    pub fn new(
+    pub(super) fn new(
         partition: Partition,
         part: Arc<PartitionState>,
         shared: Arc<Shared>,
@@ -116,7 +116,7 @@ impl Consumer for EmbeddedConsumer {
 }
 
 /// Reads a partition beside its consumer.
-pub struct EmbeddedReader {
+pub(super) struct EmbeddedReader {
     partition: Partition,
     part: Arc<PartitionState>,
     since: u64,
@@ -126,7 +126,7 @@ pub struct EmbeddedReader {
 }
 
 impl EmbeddedReader {
-    pub fn new(
+    pub(super) fn new(
         (partition, part): (Partition, Arc<PartitionState>),
         since: u64,
         reads: mpsc::Sender<Fetch>,

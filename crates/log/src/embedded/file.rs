@@ -15,7 +15,7 @@ use crate::port::{LogError, Partition};
 
 /// What a file already holds.
 #[derive(Debug, Clone, Copy)]
-pub struct FileState {
+pub(super) struct FileState {
     /// Retry partitions.
     pub databases: u16,
     /// True when init ran.
@@ -29,7 +29,7 @@ pub struct FileState {
 }
 
 /// Takes the folder's lock; waits a little for a predecessor that is going down.
-pub async fn own(dir: &Path, patience: Duration) -> Result<File, LogError> {
+pub(super) async fn own(dir: &Path, patience: Duration) -> Result<File, LogError> {
     let failed = |e: std::io::Error| LogError::Unavailable(format!("{}: {e}", dir.display()));
     std::fs::create_dir_all(dir).map_err(failed)?;
     let lock = File::options().create(true).truncate(false).write(true).open(dir.join("log.lock"));
@@ -49,7 +49,7 @@ pub async fn own(dir: &Path, patience: Duration) -> Result<File, LogError> {
 }
 
 /// A connection with the durable settings.
-pub async fn connect(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+pub(super) async fn connect(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -70,7 +70,10 @@ const TABLES: [&str; 3] = [
 
 /// Makes the tables and reads what is there; refuses a file made for another number of main
 /// partitions, because an order's home would move.
-pub async fn prepare(conn: &mut SqliteConnection, partitions: u16) -> Result<FileState, LogError> {
+pub(super) async fn prepare(
+    conn: &mut SqliteConnection,
+    partitions: u16,
+) -> Result<FileState, LogError> {
     let failed = |e: sqlx::Error| LogError::Unavailable(format!("log.sqlite: {e}"));
     for sql in TABLES {
         sqlx::query(sql).execute(&mut *conn).await.map_err(failed)?;
@@ -91,7 +94,7 @@ pub async fn prepare(conn: &mut SqliteConnection, partitions: u16) -> Result<Fil
 }
 
 /// Reads what the file holds.
-pub async fn read(conn: &mut SqliteConnection) -> Result<FileState, sqlx::Error> {
+pub(super) async fn read(conn: &mut SqliteConnection) -> Result<FileState, sqlx::Error> {
     let frames: i64 = sqlx::query_scalar("SELECT count(*) FROM frame WHERE part >= 0")
         .fetch_one(&mut *conn)
         .await?;
@@ -122,7 +125,7 @@ async fn fact(conn: &mut SqliteConnection, name: &str) -> Result<Option<i64>, sq
 }
 
 /// Stores a number for good.
-pub async fn put_fact(
+pub(super) async fn put_fact(
     conn: &mut SqliteConnection,
     name: &str,
     value: i64,
@@ -133,7 +136,7 @@ pub async fn put_fact(
 }
 
 /// How a partition is written in the table; of a frame that was acked, [`acked`] of it.
-pub fn number(p: Partition) -> i64 {
+pub(super) fn number(p: Partition) -> i64 {
     match p {
         Partition::Main(n) => i64::from(n),
         Partition::Retry(n) => 0x1_0000 + i64::from(n),
@@ -141,12 +144,12 @@ pub fn number(p: Partition) -> i64 {
 }
 
 /// The number of a partition's acked frames, and the other way round.
-pub fn acked(part: i64) -> i64 {
+pub(super) fn acked(part: i64) -> i64 {
     -1 - part
 }
 
 /// Closes a connection in order; an error changes nothing any more.
-pub async fn close(conn: SqliteConnection) {
+pub(super) async fn close(conn: SqliteConnection) {
     if let Err(e) = conn.close().await {
         tracing::debug!(error = %e, "closing log.sqlite");
     }

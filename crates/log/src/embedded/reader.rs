@@ -24,7 +24,7 @@ const BOTH: &str = "SELECT seq, at_ms, body FROM frame \
                     WHERE +part IN (?, ?) AND seq > ? AND at_ms >= ? ORDER BY seq LIMIT ?";
 
 /// A consumer's question: what follows a position?
-pub struct Fetch {
+pub(super) struct Fetch {
     /// The partition's number in the table.
     pub part: i64,
     /// The position.
@@ -36,7 +36,7 @@ pub struct Fetch {
 }
 
 /// Answers until all askers are gone or the pools close.
-pub async fn run(
+pub(super) async fn run(
     (path, conn): (PathBuf, SqliteConnection),
     mut queue: mpsc::Receiver<Fetch>,
     tasks: Tasks,

@@ -37,12 +37,12 @@ pub(super) struct PartitionState {
 }
 
 impl Shared {
-    pub fn part(&self, p: Partition) -> Option<Arc<PartitionState>> {
+    pub(super) fn part(&self, p: Partition) -> Option<Arc<PartitionState>> {
         self.parts.lock().get(&p).cloned()
     }
 
     /// Adds what is missing of `main` main and `retry` retry partitions.
-    pub fn grow(&self, main: u16, retry: u16, tail: i64) {
+    pub(super) fn grow(&self, main: u16, retry: u16, tail: i64) {
         let mut parts = self.parts.lock();
         for p in Partition::all(main, retry) {
             parts.entry(p).or_insert_with(|| {
@@ -60,7 +60,7 @@ pub(super) struct Weight {
 }
 
 impl Weight {
-    pub fn take(shared: &Arc<Shared>, bytes: usize) -> Option<Self> {
+    pub(super) fn take(shared: &Arc<Shared>, bytes: usize) -> Option<Self> {
         let before = shared.queued.fetch_add(bytes, Ordering::Relaxed);
         let weight = Self { bytes, shared: Arc::clone(shared) };
         (before + bytes <= QUEUE_BYTES).then_some(weight)

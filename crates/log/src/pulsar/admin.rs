@@ -19,7 +19,7 @@ use crate::port::LogError;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The admin API of one namespace.
-pub struct BrokerAdmin {
+pub(super) struct BrokerAdmin {
     url: String,
     namespace: String,
     files: Files,
@@ -27,7 +27,7 @@ pub struct BrokerAdmin {
 }
 
 impl BrokerAdmin {
-    pub fn new(cfg: &LogConfig) -> Result<Self, LogError> {
+    pub(super) fn new(cfg: &LogConfig) -> Result<Self, LogError> {
         let (url, namespace) = (cfg.admin_url.clone(), cfg.namespace.clone());
         let (files, secret) = (cfg.files(), cfg.secret());
         Client::new(&url, &files).map_err(|e| unavailable("log.admin_url", e))?;
@@ -35,12 +35,16 @@ impl BrokerAdmin {
     }
 
     /// Makes the namespace unless it is there.
-    pub async fn namespace(&self) -> Result<(), LogError> {
+    pub(super) async fn namespace(&self) -> Result<(), LogError> {
         self.put(&format!("/admin/v2/namespaces/{}", self.namespace), "").await
     }
 
     /// Makes a topic with partitions; one that exists must have as many.
-    pub async fn partitioned_topic(&self, topic: &str, partitions: u16) -> Result<(), LogError> {
+    pub(super) async fn partitioned_topic(
+        &self,
+        topic: &str,
+        partitions: u16,
+    ) -> Result<(), LogError> {
         let path = format!("{}/partitions", self.path(topic));
         self.put(&path, &partitions.to_string()).await?;
         match self.has_partitions(topic, partitions).await? {
@@ -50,7 +54,11 @@ impl BrokerAdmin {
     }
 
     /// False when there is no such topic; one with another number of partitions is an error.
-    pub async fn has_partitions(&self, topic: &str, partitions: u16) -> Result<bool, LogError> {
+    pub(super) async fn has_partitions(
+        &self,
+        topic: &str,
+        partitions: u16,
+    ) -> Result<bool, LogError> {
         let path = format!("{}/partitions", self.path(topic));
         let found = match self.call(Method::GET, &path, "").await? {
             (StatusCode::NOT_FOUND, _) => 0,
@@ -64,19 +72,24 @@ impl BrokerAdmin {
     }
 
     /// Makes a topic without partitions unless it is there.
-    pub async fn topic(&self, topic: &str) -> Result<(), LogError> {
+    pub(super) async fn topic(&self, topic: &str) -> Result<(), LogError> {
         self.put(&self.path(topic), "").await
     }
 
     /// Makes a durable subscription from the first message on, unless it is there.
-    pub async fn subscription(&self, topic: &str, name: &str) -> Result<(), LogError> {
+    pub(super) async fn subscription(&self, topic: &str, name: &str) -> Result<(), LogError> {
         let path = format!("{}/subscription/{name}", self.path(topic));
         self.put(&path, r#"{"ledgerId":-1,"entryId":-1}"#).await
     }
 
     /// Keeps the acked messages of a topic for so many minutes, at most so many MiB of each of its
     /// partitions (-1: any number).
-    pub async fn retention(&self, topic: &str, minutes: i64, mib: i64) -> Result<(), LogError> {
+    pub(super) async fn retention(
+        &self,
+        topic: &str,
+        minutes: i64,
+        mib: i64,
+    ) -> Result<(), LogError> {
         let path = format!("{}/retention", self.path(topic));
         let wanted = policy(minutes, mib);
         match self.call(Method::GET, &path, "").await? {
@@ -106,7 +119,12 @@ impl BrokerAdmin {
 
     /// An error unless a topic keeps its acked messages as said. A policy that was set a moment ago
     /// is not read by everybody at once, so it is waited for.
-    pub async fn retained(&self, topic: &str, minutes: i64, mib: i64) -> Result<(), LogError> {
+    pub(super) async fn retained(
+        &self,
+        topic: &str,
+        minutes: i64,
+        mib: i64,
+    ) -> Result<(), LogError> {
         let path = format!("{}/retention", self.path(topic));
         let until = tokio::time::Instant::now() + TIMEOUT;
         loop {
@@ -124,7 +142,7 @@ impl BrokerAdmin {
     }
 
     /// (ledger, entry) of the first message published at this time or later, UTC ms.
-    pub async fn position_at(&self, topic: &str, ms: u64) -> Result<(u64, u64), LogError> {
+    pub(super) async fn position_at(&self, topic: &str, ms: u64) -> Result<(u64, u64), LogError> {
         let found = self.json(&format!("{}/messageid/{ms}", self.path(topic))).await?;
         // An empty ledger's entry is -1.
         let number = |name: &str| found[name].as_i64().map(|n| n as u64);
@@ -133,7 +151,7 @@ impl BrokerAdmin {
     }
 
     /// An error unless the topic has the subscription.
-    pub async fn has_subscription(&self, topic: &str, name: &str) -> Result<(), LogError> {
+    pub(super) async fn has_subscription(&self, topic: &str, name: &str) -> Result<(), LogError> {
         let list = self.json(&format!("{}/subscriptions", self.path(topic))).await?;
         let found = list.as_array().is_some_and(|l| l.iter().any(|n| n == name));
         if found {
@@ -143,7 +161,7 @@ impl BrokerAdmin {
     }
 
     /// Messages of the subscription that are not acked.
-    pub async fn backlog(&self, topic: &str, name: &str) -> Result<u64, LogError> {
+    pub(super) async fn backlog(&self, topic: &str, name: &str) -> Result<u64, LogError> {
         let path = format!("{}/stats?getPreciseBacklog=true", self.path(topic));
         let stats = self.json(&path).await?;
         let backlog = &stats["subscriptions"][name]["msgBacklog"];

@@ -31,13 +31,13 @@ pub(super) const SUBSCRIPTION: &str = "writer";
 
 /// The client with its generation.
 #[derive(Clone)]
-pub struct PulsarClient {
+pub(super) struct PulsarClient {
     generation: u64,
     pub pulsar: Pulsar<TokioExecutor>,
 }
 
 /// Gives out the client of the present generation.
-pub struct Clients {
+pub(super) struct Clients {
     url: String,
     files: Files,
     secret: Secret,
@@ -53,11 +53,11 @@ struct ClientState {
 }
 
 /// The most that connecting, making a producer or subscribing may take.
-pub const SETUP: Duration = Duration::from_secs(8);
+pub(super) const SETUP: Duration = Duration::from_secs(8);
 
 impl Clients {
     /// Whatever is wrong with the files of the configuration is told now.
-    pub fn new(cfg: &LogConfig, timeout: Duration, tasks: &Tasks) -> Result<Self, LogError> {
+    pub(super) fn new(cfg: &LogConfig, timeout: Duration, tasks: &Tasks) -> Result<Self, LogError> {
         let (files, secret) = (cfg.files(), cfg.secret());
         let fail = |key: &str, e: String| LogError::Unavailable(format!("log.{key}: {e}"));
         files.trusted().map_err(|e| fail("ca_file", e))?;
@@ -70,7 +70,7 @@ impl Clients {
     }
 
     /// The client; connects when there is none.
-    pub async fn get(&self) -> Result<PulsarClient, LogError> {
+    pub(super) async fn get(&self) -> Result<PulsarClient, LogError> {
         if let Some(client) = self.state.lock().client.clone() {
             return Ok(client);
         }
@@ -82,7 +82,7 @@ impl Clients {
     }
 
     /// A connection that nobody else uses, with the token and certificates as they are now.
-    pub fn connect(
+    pub(super) fn connect(
         &self,
     ) -> impl Future<Output = Result<Pulsar<TokioExecutor>, String>> + Send + 'static {
         let (url, files, secret) = (self.url.clone(), self.files.clone(), self.secret.clone());
@@ -115,7 +115,7 @@ impl Clients {
     }
 
     /// Makes the next `get` connect anew, unless somebody has done so already.
-    pub fn discard(&self, client: &PulsarClient) {
+    pub(super) fn discard(&self, client: &PulsarClient) {
         let mut state = self.state.lock();
         if state.generation == client.generation {
             state.generation += 1;
@@ -124,7 +124,7 @@ impl Clients {
     }
 
     /// Runs a task of the log's own.
-    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn_replaceable("log consumer", work);
     }
 
@@ -134,7 +134,7 @@ impl Clients {
 
     /// Runs something of the client's to its end in a task of its own, and waits for it at most
     /// [`SETUP`].
-    pub async fn finish<T: Send + 'static>(
+    pub(super) async fn finish<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, String>> + Send + 'static,
     ) -> Result<T, String> {
@@ -170,6 +170,6 @@ impl Authentication for Token {
     }
 }
 
-pub fn text(e: impl std::fmt::Display) -> String {
+pub(super) fn text(e: impl std::fmt::Display) -> String {
     e.to_string()
 }

@@ -32,14 +32,14 @@ const ANSWER: Duration = Duration::from_secs(3);
 type InnerConsumer = pulsar::Consumer<Vec<u8>, TokioExecutor>;
 
 /// See the module.
-pub struct PulsarConsumer {
+pub(super) struct PulsarConsumer {
     partition: Partition,
     deliveries: mpsc::Receiver<Result<Delivery, String>>,
     acks: mpsc::Sender<DeliveryId>,
 }
 
 impl PulsarConsumer {
-    pub async fn subscribe(
+    pub(super) async fn subscribe(
         partition: Partition,
         (topic, name): (String, String),
         clients: Arc<Clients>,

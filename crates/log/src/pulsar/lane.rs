@@ -37,14 +37,14 @@ struct SendJob {
 
 /// The way to a partition's task. Cheap to clone.
 #[derive(Clone)]
-pub struct SendLane {
+pub(super) struct SendLane {
     partition: Partition,
     queue: mpsc::Sender<SendJob>,
     permits: Arc<Semaphore>,
 }
 
 impl SendLane {
-    pub fn start(p: Partition, topic: String, clients: Arc<Clients>, tasks: &Tasks) -> Self {
+    pub(super) fn start(p: Partition, topic: String, clients: Arc<Clients>, tasks: &Tasks) -> Self {
         let (queue, jobs) = mpsc::channel(IN_FLIGHT);
         let permits = Arc::new(Semaphore::new(IN_FLIGHT));
         let work = SendWork {
@@ -61,7 +61,7 @@ impl SendLane {
     }
 
     /// Sends a frame and waits for its receipt.
-    pub async fn publish(&self, frame: Bytes, timeout: Duration) -> Result<(), LogError> {
+    pub(super) async fn publish(&self, frame: Bytes, timeout: Duration) -> Result<(), LogError> {
         let refused = |why: &str| Err(LogError::NotStored(self.partition, why.to_owned()));
         let unknown = |why: &str| Err(LogError::Unknown(self.partition, why.to_owned()));
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {

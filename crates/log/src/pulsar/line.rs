@@ -10,7 +10,7 @@ use tokio_rustls::client::TlsStream;
 
 /// The server of a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BrokerPlace {
+pub(super) struct BrokerPlace {
     host: String,
     port: u16,
     pub tls: bool,
@@ -18,7 +18,7 @@ pub struct BrokerPlace {
 
 impl BrokerPlace {
     /// Of a URL with one of these schemes: name, usual port, whether it means TLS.
-    pub fn of(url: &str, schemes: &[(&str, u16, bool)]) -> Result<Self, String> {
+    pub(super) fn of(url: &str, schemes: &[(&str, u16, bool)]) -> Result<Self, String> {
         let uri: Uri = url.parse().map_err(|e| format!("no URL: {e}"))?;
         let scheme = uri.scheme_str().unwrap_or_default();
         let known = schemes.iter().find(|s| s.0 == scheme);
@@ -30,13 +30,13 @@ impl BrokerPlace {
     }
 
     /// `host:port`.
-    pub fn authority(&self) -> String {
+    pub(super) fn authority(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
 }
 
 /// TLS to the server; its certificate must be trusted and name the host.
-pub async fn secure(
+pub(super) async fn secure(
     tcp: TcpStream,
     place: &BrokerPlace,
     files: &Files,

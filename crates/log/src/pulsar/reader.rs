@@ -22,14 +22,14 @@ const PREFETCH: u32 = 64;
 type InnerReader = pulsar::Consumer<Vec<u8>, TokioExecutor>;
 
 /// See the module.
-pub struct PulsarReader {
+pub(super) struct PulsarReader {
     partition: Partition,
     deliveries: mpsc::Receiver<Result<Delivery, String>>,
 }
 
 impl PulsarReader {
     /// From the frame at `(ledger, entry)` on.
-    pub async fn open(
+    pub(super) async fn open(
         partition: Partition,
         (topic, name): (String, String),
         (ledger, entry): (u64, u64),

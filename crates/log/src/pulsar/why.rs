@@ -22,7 +22,7 @@ const LONGEST: u32 = 64 * 1024;
 const PROTOCOL: i32 = 21;
 
 /// What a library's error means; the error itself when nothing more can be found out.
-pub async fn why(error: String, url: &str, files: &Files, secret: &Secret) -> String {
+pub(super) async fn why(error: String, url: &str, files: &Files, secret: &Secret) -> String {
     match tokio::time::timeout(LIMIT, refused(url, files, secret)).await {
         Ok(Err(why)) => why,
         Ok(Ok(())) | Err(_) => error,

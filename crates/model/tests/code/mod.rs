@@ -25,7 +25,7 @@ use testkit::memory::MemoryStore;
 const NOW: u64 = 1_800_000_000_000;
 
 /// A deployment as large as the scope.
-pub struct Code {
+pub(crate) struct Code {
     scope: Scope,
     cells: Arc<Engine<Embedded>>,
     store: MemoryStore,
@@ -73,7 +73,11 @@ fn reserved(r: &Reserved) -> Reply {
         Reserved::Missing => Reply::Missing,
         Reserved::Refused { why: Refusal::Limit, .. } => Reply::Limit,
         Reserved::Refused { why: Refusal::SoldOut, .. } => Reply::SoldOut,
-        other => panic!("the model has no {other:?}"),
+        other @ (Reserved::Conflict(_)
+        | Reserved::Late
+        | Reserved::Returning
+        | Reserved::NotOpen
+        | Reserved::Refused { .. }) => panic!("the model has no {other:?}"),
     }
 }
 
@@ -87,12 +91,12 @@ fn same<T: PartialEq + std::fmt::Debug>(
 
 impl Code {
     /// One engine for many runs, one after the other.
-    pub fn engine() -> Arc<Engine<Embedded>> {
+    pub(crate) fn engine() -> Arc<Engine<Embedded>> {
         Arc::new(cells::embedded::new(HandClock::at(NOW)))
     }
 
     /// Cells with their units, loaded, nothing sold.
-    pub async fn new(scope: &Scope, cells: &Arc<Engine<Embedded>>) -> Self {
+    pub(crate) async fn new(scope: &Scope, cells: &Arc<Engine<Embedded>>) -> Self {
         cells.runner().wipe_all();
         let clock = HandClock::at(NOW);
         let identity = Identity::new(b"a secret of the tests");
@@ -152,7 +156,7 @@ impl Code {
     }
 
     /// One operation of the model.
-    pub async fn run(&mut self, op: Op) -> Reply {
+    pub(crate) async fn run(&mut self, op: Op) -> Reply {
         match op {
             Op::Reserve(c, o, state, n, relay) => self.reserve((c, o), state, n, relay).await,
             Op::Apply(c, upto) => self.apply(c, upto).await,
@@ -248,7 +252,7 @@ impl Code {
         match self.cells.apply(name, call).await.unwrap() {
             Applied::Ok { watermark, .. } => Reply::Count(watermark as u8),
             Applied::Missing => Reply::Missing,
-            other => panic!("{other:?}"),
+            other @ (Applied::Gap { .. } | Applied::Fork) => panic!("{other:?}"),
         }
     }
 
@@ -268,7 +272,7 @@ impl Code {
     }
 
     /// Everything of the model's state that the outside shows.
-    pub async fn compare(&self, s: &State) -> Result<(), String> {
+    pub(crate) async fn compare(&self, s: &State) -> Result<(), String> {
         for (c, name) in self.names.iter().enumerate() {
             self.compare_cell(s, c, name).await?;
             let (_, entries) = self.store.ledger_of(name).unwrap();

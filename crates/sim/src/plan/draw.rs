@@ -225,7 +225,12 @@ fn servers(r: &mut Rng, plan: &mut Plan) {
         Profile::Calm => 0,
         Profile::Loss | Profile::Log | Profile::Failover | Profile::Fork => 250,
         _ if own => 1000,
-        _ => 150,
+        Profile::Process
+        | Profile::Database
+        | Profile::Hand
+        | Profile::Forget
+        | Profile::Grey
+        | Profile::All => 150,
     };
     if !r.chance(share) {
         return;

@@ -14,7 +14,7 @@ use steps::MigrationSteps;
 pub(crate) use steps::{CHARSET, COLLATION, ENGINE};
 
 /// All migrations, in order.
-pub struct Migrator;
+pub(crate) struct Migrator;
 
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {

@@ -37,7 +37,7 @@ pub(super) struct NewIndex {
 
 impl NewIndex {
     /// What makes it.
-    pub fn statement(&self) -> IndexCreateStatement {
+    pub(super) fn statement(&self) -> IndexCreateStatement {
         let mut index = Index::create().name(self.name).table(name(self.table)).take();
         for column in self.columns {
             index.col(name(column));

@@ -94,7 +94,7 @@ struct Pool {
 }
 
 impl Db {
-    pub fn new(no: u16, url: &str, cfg: &StoreConfig) -> StoreResult<Self> {
+    pub(crate) fn new(no: u16, url: &str, cfg: &StoreConfig) -> StoreResult<Self> {
         let place = DatabasePlace::of(url).map_err(|e| StoreError::corrupt(no, e))?;
         let sqlite = place.backend == DbBackend::Sqlite;
         cfg.password.read().map_err(|e| StoreError::corrupt(no, e))?;
@@ -119,7 +119,7 @@ impl Db {
     }
 
     /// The pool; made lazily, so that a database that is down does not stop a start.
-    pub async fn conn(&self) -> StoreResult<Arc<DatabaseConnection>> {
+    pub(crate) async fn conn(&self) -> StoreResult<Arc<DatabaseConnection>> {
         if let Some(conn) = self.pool.lock().conn.clone() {
             return Ok(conn);
         }
@@ -131,7 +131,7 @@ impl Db {
     }
 
     /// A connection of its own, outside the pool.
-    pub async fn alone(&self) -> StoreResult<DatabaseConnection> {
+    pub(crate) async fn alone(&self) -> StoreResult<DatabaseConnection> {
         let mut options = self.options()?;
         options.max_connections(1).idle_timeout(None);
         connect(options).await.map_err(|e| self.err(e))
@@ -154,7 +154,7 @@ impl Db {
         Ok(options)
     }
 
-    pub fn err(&self, e: DbErr) -> StoreError {
+    pub(crate) fn err(&self, e: DbErr) -> StoreError {
         let mut e = StoreError::from_driver(self.no, &e);
         // What is a server's fault is looked for at the server.
         if let StoreError::Transient { what, .. } = &mut e
@@ -168,13 +168,13 @@ impl Db {
         e
     }
 
-    pub fn corrupt(&self, what: impl Into<String>) -> StoreError {
+    pub(crate) fn corrupt(&self, what: impl Into<String>) -> StoreError {
         StoreError::corrupt(self.no, what)
     }
 
     /// Runs `work` under the deadline, again while it fails transiently and time is left. A lock
     /// that is held for too long is told at once: the caller has others to go on with.
-    pub async fn run<T, F, Fut>(&self, work: F) -> StoreResult<T>
+    pub(crate) async fn run<T, F, Fut>(&self, work: F) -> StoreResult<T>
     where
         F: Fn() -> Fut + Send,
         Fut: Future<Output = StoreResult<T>> + Send,
@@ -216,7 +216,7 @@ impl Db {
     /// out to be taken, or when the transaction before met something, as in a redelivery. The
     /// attempt says whether it did. A key that is taken although all was looked for is a place in
     /// a ledger whose row is behind it.
-    pub async fn insert_first<T, F, Fut>(&self, met: &Met, attempt: F) -> StoreResult<T>
+    pub(crate) async fn insert_first<T, F, Fut>(&self, met: &Met, attempt: F) -> StoreResult<T>
     where
         F: Fn(LookUp) -> Fut + Send,
         Fut: Future<Output = StoreResult<(T, bool)>> + Send,
@@ -240,14 +240,18 @@ impl Db {
 
     /// Starts a write transaction: READ COMMITTED on MySQL (set for the session), and on SQLite
     /// the write lock at once, so that reads inside it cannot go stale.
-    pub async fn begin(&self) -> StoreResult<DatabaseTransaction> {
+    pub(crate) async fn begin(&self) -> StoreResult<DatabaseTransaction> {
         let mode = (self.backend == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
         let how = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
         self.conn().await?.begin_with_options(how).await.map_err(|e| self.err(e))
     }
 
     /// Commits what went well, rolls back what did not, at once: the next attempt wants its locks.
-    pub async fn end<T>(&self, tx: DatabaseTransaction, done: StoreResult<T>) -> StoreResult<T> {
+    pub(crate) async fn end<T>(
+        &self,
+        tx: DatabaseTransaction,
+        done: StoreResult<T>,
+    ) -> StoreResult<T> {
         match done {
             Ok(done) => self.commit(tx).await.map(|()| done),
             Err(e) => {
@@ -258,12 +262,12 @@ impl Db {
         }
     }
 
-    pub async fn commit(&self, tx: DatabaseTransaction) -> StoreResult<()> {
+    pub(crate) async fn commit(&self, tx: DatabaseTransaction) -> StoreResult<()> {
         tx.commit().await.map_err(|e| self.err(e))
     }
 
     /// How long the next verdict transaction waits for locks.
-    pub fn wait(&self) -> LockWait {
+    pub(crate) fn wait(&self) -> LockWait {
         match *self.locked.lock() {
             Some(at) if at.elapsed() < LOCKED => LockWait::Skip,
             _ => LockWait::Usual,
@@ -271,7 +275,7 @@ impl Db {
     }
 
     /// A lock was waited for in vain.
-    pub fn met_lock(&self) {
+    pub(crate) fn met_lock(&self) {
         *self.locked.lock() = Some(Instant::now());
     }
 
@@ -291,7 +295,7 @@ impl Db {
         }
     }
 
-    pub async fn ping(&self) -> bool {
+    pub(crate) async fn ping(&self) -> bool {
         let probe = || async {
             self.conn().await?.execute_unprepared("SELECT 1").await.map_err(|e| self.err(e))
         };

@@ -26,6 +26,7 @@ async fn fact(db: &Db, tx: &DatabaseTransaction, name: &str, value: &str) -> Sto
 }
 
 impl SqlStore {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "another crate's enum")]
     pub(super) async fn migrate(&self) -> StoreResult<()> {
         let first = self.db(0)?;
         let guard = match first.backend {

@@ -64,6 +64,7 @@ where
 }
 
 /// About the bytes of a value on its way.
+#[expect(clippy::wildcard_enum_match_arm, reason = "another crate's enum")]
 fn size(value: &Value) -> usize {
     match value {
         Value::String(Some(text)) => text.len() + 3,

@@ -39,13 +39,13 @@ pub(super) type LockedCells = BTreeMap<CellId, Locked>;
 
 impl Locked {
     /// A cell whose row has just been inserted.
-    pub fn new(no: i32) -> Self {
+    pub(super) fn new(no: i32) -> Self {
         let empty = Totals::default();
         let entries = Vec::new();
         Self { no, prev: empty, now: empty, entries, flag_seq: 0, mended: false }
     }
 
-    pub fn append(&mut self, db: &Db, draft: Draft, at_ms: i64) -> StoreResult<u64> {
+    pub(super) fn append(&mut self, db: &Db, draft: Draft, at_ms: i64) -> StoreResult<u64> {
         let is_flag = draft.kind == Kind::Flag;
         let entry = self.now.append(draft, at_ms).map_err(|e| db.corrupt(e.to_string()))?;
         self.entries.push(entry);
@@ -67,7 +67,7 @@ pub(super) struct FoundCells {
 
 impl FoundCells {
     /// The cells when all are sound and have a row; `None` when one has none.
-    pub fn all(self, db: &Db, cells: usize) -> StoreResult<Option<LockedCells>> {
+    pub(super) fn all(self, db: &Db, cells: usize) -> StoreResult<Option<LockedCells>> {
         match self.broken.into_keys().next() {
             Some(cell) => Err(StoreError::Broken { db: db.no, cell }),
             None => Ok(Some(self.cells).filter(|c| c.len() == cells)),

@@ -22,7 +22,7 @@ pub(super) struct DatabasePlace {
 
 impl DatabasePlace {
     /// The error is one line without the password.
-    pub fn of(url: &str) -> Result<Self, String> {
+    pub(super) fn of(url: &str) -> Result<Self, String> {
         if url.starts_with("sqlite:") {
             let (tls, name) = (false, String::new());
             return Ok(Self { backend: DbBackend::Sqlite, tls, name });

@@ -73,7 +73,7 @@ impl<'a> Case<'a> {
         let before = self.head;
         let buyer = match kind {
             Kind::Claim | Kind::Reject | Kind::Release => format!("b{}", order.shard()),
-            _ => String::new(),
+            Kind::Supply | Kind::TransferOut | Kind::Flag => String::new(),
         };
         let draft = Draft { kind, id: order.into(), buyer, qty, payload: Vec::new() };
         let entry = self.head.append(draft, 0).expect("a legal entry");

@@ -111,7 +111,7 @@ impl Run<'_> {
             match e.kind {
                 Kind::Claim => *b.entry(e.buyer.clone()).or_default() += e.qty,
                 Kind::Release => *b.entry(e.buyer.clone()).or_default() -= e.qty,
-                _ => {}
+                Kind::Supply | Kind::Reject | Kind::TransferOut | Kind::Flag => {}
             }
         }
         b

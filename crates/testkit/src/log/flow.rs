@@ -11,7 +11,7 @@ use super::subject::{DATABASES, Subject, frame, number, same};
 
 const P: Partition = Partition::Main(0);
 
-pub async fn init_is_idempotent(s: &Subject) -> Result<()> {
+pub(super) async fn init_is_idempotent(s: &Subject) -> Result<()> {
     s.log.init(DATABASES).await?;
     s.log.init(DATABASES).await?;
     s.log.ready().await?;
@@ -23,7 +23,7 @@ pub async fn init_is_idempotent(s: &Subject) -> Result<()> {
     Ok(())
 }
 
-pub async fn order_is_kept(s: &Subject) -> Result<()> {
+pub(super) async fn order_is_kept(s: &Subject) -> Result<()> {
     s.publish(P, 0..200).await?;
     let mut c = s.log.consumer(P).await?;
     let got = s.take(&mut c, 200).await?;
@@ -39,7 +39,7 @@ pub async fn order_is_kept(s: &Subject) -> Result<()> {
     same(s.empty(P).await?, vec![])
 }
 
-pub async fn unacked_come_again(s: &Subject) -> Result<()> {
+pub(super) async fn unacked_come_again(s: &Subject) -> Result<()> {
     s.publish(P, 0..20).await?;
     let mut first = s.log.consumer(P).await?;
     for d in s.take(&mut first, 20).await? {
@@ -58,7 +58,7 @@ pub async fn unacked_come_again(s: &Subject) -> Result<()> {
     same(s.empty(P).await?, vec![])
 }
 
-pub async fn second_consumer_stands_by(s: &Subject) -> Result<()> {
+pub(super) async fn second_consumer_stands_by(s: &Subject) -> Result<()> {
     let mut active = s.log.consumer(P).await?;
     s.publish(P, 0..3).await?;
     s.take(&mut active, 1).await?;
@@ -72,7 +72,7 @@ pub async fn second_consumer_stands_by(s: &Subject) -> Result<()> {
     Ok(())
 }
 
-pub async fn publish_wakes(s: &Subject) -> Result<()> {
+pub(super) async fn publish_wakes(s: &Subject) -> Result<()> {
     let mut c = s.log.consumer(P).await?;
     same(s.drain(&mut c).await?, vec![])?;
     for n in 0..5 {
@@ -95,7 +95,7 @@ pub async fn publish_wakes(s: &Subject) -> Result<()> {
     Ok(())
 }
 
-pub async fn next_may_be_dropped(s: &Subject) -> Result<()> {
+pub(super) async fn next_may_be_dropped(s: &Subject) -> Result<()> {
     let mut c = s.log.consumer(P).await?;
     let (mut got, mut sent) = (Vec::new(), 0);
     let until = Instant::now() + Duration::from_secs(20);
@@ -118,7 +118,7 @@ pub async fn next_may_be_dropped(s: &Subject) -> Result<()> {
     Ok(())
 }
 
-pub async fn partitions_are_apart(s: &Subject) -> Result<()> {
+pub(super) async fn partitions_are_apart(s: &Subject) -> Result<()> {
     let places = [P, Partition::Main(1), Partition::Retry(0), Partition::Retry(1)];
     for (n, p) in (100u64..).zip(places) {
         s.publish(p, [n]).await?;
@@ -129,7 +129,7 @@ pub async fn partitions_are_apart(s: &Subject) -> Result<()> {
     Ok(())
 }
 
-pub async fn sizes(s: &Subject) -> Result<()> {
+pub(super) async fn sizes(s: &Subject) -> Result<()> {
     let large = Bytes::from(vec![5; MAX_FRAME]);
     for _ in 0..5 {
         s.log.publish(P, large.clone()).await.context("the largest frame")?;
@@ -146,7 +146,7 @@ pub async fn sizes(s: &Subject) -> Result<()> {
     same(s.drain(&mut c).await?, vec![])
 }
 
-pub async fn backlog_counts(s: &Subject) -> Result<()> {
+pub(super) async fn backlog_counts(s: &Subject) -> Result<()> {
     reaches(s, 0).await?;
     s.publish(P, 0..3).await?;
     s.publish(Partition::Retry(1), 0..2).await?;

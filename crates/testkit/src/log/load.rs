@@ -17,7 +17,7 @@ const EACH: u64 = 60;
 const FLOOD: u64 = 6000;
 
 /// Each task publishes one after the other, so its numbers must stay in order.
-pub async fn many_publishers(s: &Subject) -> Result<()> {
+pub(super) async fn many_publishers(s: &Subject) -> Result<()> {
     let partitions = s.log.partitions();
     let mut set = JoinSet::new();
     for task in 0..TASKS {
@@ -71,7 +71,7 @@ async fn publishes(log: Arc<dyn OrderLog>, p: Partition) -> Result<Vec<Duration>
 }
 
 /// All at once: every one is answered; what has a receipt comes, what was refused does not.
-pub async fn flood_is_refused_or_stored(s: &Subject) -> Result<()> {
+pub(super) async fn flood_is_refused_or_stored(s: &Subject) -> Result<()> {
     let p = Partition::Main(1);
     let mut set = JoinSet::new();
     for n in 0..FLOOD {

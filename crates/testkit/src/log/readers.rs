@@ -24,7 +24,7 @@ async fn read(r: &mut Box<dyn Reader>, n: usize, least: u64) -> Result<Vec<u64>>
     Ok(got)
 }
 
-pub async fn see_what_was_acked(s: &Subject) -> Result<()> {
+pub(super) async fn see_what_was_acked(s: &Subject) -> Result<()> {
     let nowhere = Partition::Retry(DATABASES + 40);
     ensure!(s.log.reader(nowhere, 0).await.is_err(), "a reader of nothing");
     s.publish(P, [900]).await?;
@@ -46,7 +46,7 @@ pub async fn see_what_was_acked(s: &Subject) -> Result<()> {
     same(s.empty(P).await?, vec![940])
 }
 
-pub async fn begin_at_a_time(s: &Subject) -> Result<()> {
+pub(super) async fn begin_at_a_time(s: &Subject) -> Result<()> {
     let p = Partition::Retry(0);
     s.publish(p, 950..953).await?;
     tokio::time::sleep(Duration::from_millis(20)).await;

@@ -296,7 +296,7 @@ impl Consumer for MemoryConsumer {
 
 impl Part {
     /// Ends a consumer; what the active one had is for its successor.
-    pub fn end(&mut self, id: u64) {
+    pub(super) fn end(&mut self, id: u64) {
         if self.consumers.front() == Some(&id) {
             for frame in self.frames.values_mut() {
                 frame.out = false;
@@ -306,7 +306,7 @@ impl Part {
         self.bell.notify_waiters();
     }
 
-    pub fn active(&self) -> Option<u64> {
+    pub(super) fn active(&self) -> Option<u64> {
         self.consumers.front().copied()
     }
 }

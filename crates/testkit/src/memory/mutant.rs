@@ -56,10 +56,10 @@ impl StoreMutant {
 pub(super) struct Mutants(u32);
 
 impl Mutants {
-    pub fn has(self, m: StoreMutant) -> bool {
+    pub(super) fn has(self, m: StoreMutant) -> bool {
         self.0 & (1 << m as u32) != 0
     }
-    pub fn set(&mut self, m: StoreMutant, on: bool) {
+    pub(super) fn set(&mut self, m: StoreMutant, on: bool) {
         let bit = 1 << m as u32;
         self.0 = if on { self.0 | bit } else { self.0 & !bit };
     }

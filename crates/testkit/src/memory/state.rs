@@ -89,11 +89,11 @@ pub(super) struct Cell {
 
 impl Cell {
     /// The entry of a class under an id.
-    pub fn find(&self, class: Class, id: EntryId) -> Option<&Entry> {
+    pub(super) fn find(&self, class: Class, id: EntryId) -> Option<&Entry> {
         self.index.get(&(class, id)).map(|at| &self.entries[*at])
     }
 
-    pub fn last_flag(&self) -> Option<&Entry> {
+    pub(super) fn last_flag(&self) -> Option<&Entry> {
         self.entries.iter().rev().find(|e| e.kind.class() == Class::Flag)
     }
 
@@ -107,7 +107,7 @@ impl Cell {
     }
 
     /// Forgets what follows `seq`.
-    pub fn cut(&mut self, seq: u64) {
+    pub(super) fn cut(&mut self, seq: u64) {
         self.entries.truncate(seq as usize);
         self.head = self.entries.last().map(Entry::totals).unwrap_or_default();
         let left = self.entries.len();
@@ -134,7 +134,7 @@ pub(super) struct Tx<'a> {
 
 impl Tx<'_> {
     /// Reads cells for writing; a cell without a row stays unread. True when all have one.
-    pub fn lock<'c>(&mut self, cells: impl IntoIterator<Item = &'c CellId>) -> bool {
+    pub(super) fn lock<'c>(&mut self, cells: impl IntoIterator<Item = &'c CellId>) -> bool {
         let mut all = true;
         for id in cells {
             let key = id.to_string();
@@ -151,18 +151,18 @@ impl Tx<'_> {
     }
 
     /// A cell that does not exist yet.
-    pub fn create(&mut self, id: &CellId) {
+    pub(super) fn create(&mut self, id: &CellId) {
         let (prev, now) = (Totals::default(), Totals::default());
         let fresh = Staged { id: id.clone(), prev, now, entries: Vec::new() };
         self.staged.insert(id.to_string(), fresh);
     }
 
-    pub fn has(&self, m: StoreMutant) -> bool {
+    pub(super) fn has(&self, m: StoreMutant) -> bool {
         self.mutants.has(m)
     }
 
     /// Appends to a locked cell; the position.
-    pub fn append(&mut self, key: &str, draft: Draft) -> StoreResult<u64> {
+    pub(super) fn append(&mut self, key: &str, draft: Draft) -> StoreResult<u64> {
         let (no, at_ms) = (self.no, self.at_ms as i64);
         let corrupt = |what: String| StoreError::corrupt(no, what);
         let cell = self.staged.get_mut(key).ok_or_else(|| corrupt(format!("{key} not locked")))?;
@@ -172,7 +172,7 @@ impl Tx<'_> {
     }
 
     /// Appends what INV-1 forbids: only a mutant does this.
-    pub fn append_unchecked(&mut self, key: &str, draft: Draft) -> StoreResult<u64> {
+    pub(super) fn append_unchecked(&mut self, key: &str, draft: Draft) -> StoreResult<u64> {
         const FAR: i64 = 1_000_000;
         let shift = |t: &mut Totals, by: i64| (t.supply, t.net) = (t.supply + 2 * by, t.net + by);
         if let Some(cell) = self.staged.get_mut(key) {
@@ -189,7 +189,7 @@ impl Tx<'_> {
     }
 
     /// An entry of a class, committed or staged by this transaction.
-    pub fn find(&self, key: &str, class: Class, id: EntryId) -> Option<&Entry> {
+    pub(super) fn find(&self, key: &str, class: Class, id: EntryId) -> Option<&Entry> {
         let staged = || {
             let entries = &self.staged.get(key)?.entries;
             entries.iter().find(|e| e.id == id && e.kind.class() == class)
@@ -198,7 +198,7 @@ impl Tx<'_> {
     }
 
     /// Keeps everything.
-    pub fn commit(&mut self) {
+    pub(super) fn commit(&mut self) {
         let most = if self.has(StoreMutant::FirstCellOnly) { 1 } else { usize::MAX };
         for (key, s) in self.staged.iter().take(most) {
             let cell = self.db.cells.entry(key.clone()).or_insert_with(|| Cell {
@@ -212,7 +212,10 @@ impl Tx<'_> {
     }
 
     /// What the call answers about these cells.
-    pub fn appended<'c>(&mut self, cells: impl IntoIterator<Item = &'c CellId>) -> Vec<Appended> {
+    pub(super) fn appended<'c>(
+        &mut self,
+        cells: impl IntoIterator<Item = &'c CellId>,
+    ) -> Vec<Appended> {
         let one = |id: &CellId| {
             let s = self.staged.remove(&id.to_string())?;
             Some(Appended { cell: id.clone(), prev: s.prev, entries: s.entries })

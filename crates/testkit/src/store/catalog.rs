@@ -8,7 +8,7 @@ use store::port::{InitOutcome, OfferPut};
 use super::make::{asks, row};
 use super::subject::{Subject, same};
 
-pub async fn init(s: &Subject) -> Result<()> {
+pub(super) async fn init(s: &Subject) -> Result<()> {
     let secret = s.identity.fingerprint_hex();
     let InitOutcome::Ready(map) = s.store.init(&secret).await? else {
         anyhow::bail!("the first init");
@@ -23,7 +23,7 @@ pub async fn init(s: &Subject) -> Result<()> {
     same(evergreen.number, CampaignNo(0))
 }
 
-pub async fn campaigns_and_offers(s: &Subject) -> Result<()> {
+pub(super) async fn campaigns_and_offers(s: &Subject) -> Result<()> {
     let id: CampaignId = format!("{}-campaign", s.tag).parse()?;
     let mut c = Campaign {
         id: id.clone(),
@@ -75,7 +75,7 @@ pub async fn campaigns_and_offers(s: &Subject) -> Result<()> {
 }
 
 /// What one tenant calls so is nothing of another's: campaigns, offers, cells, buyers and keys.
-pub async fn names_of_tenants(s: &Subject) -> Result<()> {
+pub(super) async fn names_of_tenants(s: &Subject) -> Result<()> {
     let longest = |of: char, n: usize| -> String {
         format!("{of}-{}-{}", s.tag, "x".repeat(n)).chars().take(n).collect()
     };
@@ -122,7 +122,7 @@ pub async fn names_of_tenants(s: &Subject) -> Result<()> {
 }
 
 /// Of several who create one offer at once, one does; the others hear what is fixed.
-pub async fn offers_made_at_once(s: &Subject) -> Result<()> {
+pub(super) async fn offers_made_at_once(s: &Subject) -> Result<()> {
     for n in 0..5 {
         let made = |i: i64| Offer {
             id: s.offer_id(&format!("race-{n}")),
@@ -155,7 +155,7 @@ pub async fn offers_made_at_once(s: &Subject) -> Result<()> {
     Ok(())
 }
 
-pub async fn create_cells(s: &Subject) -> Result<()> {
+pub(super) async fn create_cells(s: &Subject) -> Result<()> {
     let offer = s.offer_id("cells-new");
     let cells = [(offer.cell(0), 3), (offer.cell(1), 0)];
     let ids = (s.request("cells-new-s"), s.request("cells-new-f"));

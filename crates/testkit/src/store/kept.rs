@@ -28,7 +28,7 @@ async fn found(s: &Subject, db: u16, wanted: &[OrderId]) -> Result<Vec<KeptRow>>
 }
 
 /// What was published can be made again from a row, byte by byte.
-pub async fn rows_give_the_payload_back(s: &Subject) -> Result<()> {
+pub(super) async fn rows_give_the_payload_back(s: &Subject) -> Result<()> {
     let cells = s.offer("kept", &[5, 5, 5]).await?;
     let one = s.order("kept", "k1", &cells[1..2]);
     let cart = s.order("kept", "k2", &cells);
@@ -55,7 +55,7 @@ pub async fn rows_give_the_payload_back(s: &Subject) -> Result<()> {
     same(s.store.kept_rows(db, Some(last), 9).await?.next, None)
 }
 
-pub async fn traces(s: &Subject) -> Result<()> {
+pub(super) async fn traces(s: &Subject) -> Result<()> {
     let cells = s.offer("traces", &[2, 9]).await?;
     let all = s.orders("traces", 4, &cells[0]);
     s.decide(&cells[0], &all).await?;
@@ -76,7 +76,7 @@ pub async fn traces(s: &Subject) -> Result<()> {
 }
 
 /// Only what is pending, once.
-pub async fn rejected(s: &Subject) -> Result<()> {
+pub(super) async fn rejected(s: &Subject) -> Result<()> {
     let cells = s.offer("reject", &[9]).await?;
     let orders: Vec<Payload> = (0..3).map(|n| s.order("rej", &format!("k{n}"), &cells)).collect();
     let dead = RowAsk { rejected: Some(RejectReason::Aborted), ..row(&orders[2]) };
@@ -97,7 +97,7 @@ pub async fn rejected(s: &Subject) -> Result<()> {
 }
 
 /// The loser of a key conflict whose row is written again leaves the key to the winner.
-pub async fn a_loser_takes_no_key(s: &Subject) -> Result<()> {
+pub(super) async fn a_loser_takes_no_key(s: &Subject) -> Result<()> {
     let cells = s.offer("loser", &[9, 9]).await?;
     let winner = s.order("loser", "k", &cells[..1]);
     let loser = s.order("loser", "k", &cells[1..]);

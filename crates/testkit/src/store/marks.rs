@@ -19,7 +19,7 @@ impl Subject {
     }
 }
 
-pub async fn progress(s: &Subject) -> Result<()> {
+pub(super) async fn progress(s: &Subject) -> Result<()> {
     let (name, other) = (s.short("main-0"), s.short("main-1"));
     let read = |name: String| async move {
         let all = s.store.progress().await?;
@@ -34,7 +34,7 @@ pub async fn progress(s: &Subject) -> Result<()> {
     same((read(name).await?, read(other).await?), (Some(251), Some(7)))
 }
 
-pub async fn barrier(s: &Subject) -> Result<()> {
+pub(super) async fn barrier(s: &Subject) -> Result<()> {
     let barrier = s.short("barrier");
     same(s.store.barrier_seen(&barrier).await?, vec![])?;
     for partition in ["main-0", "retry-1", "main-0"] {
@@ -45,7 +45,7 @@ pub async fn barrier(s: &Subject) -> Result<()> {
     same(seen, vec!["main-0".to_owned(), "retry-1".to_owned()])
 }
 
-pub async fn lease(s: &Subject) -> Result<()> {
+pub(super) async fn lease(s: &Subject) -> Result<()> {
     let name = s.short("lease");
     ensure!(s.store.lease(&name, "a", 600).await?, "a free lease");
     ensure!(!s.other.lease(&name, "b", 600).await?, "a lease that another holds");
@@ -57,7 +57,7 @@ pub async fn lease(s: &Subject) -> Result<()> {
     Ok(())
 }
 
-pub async fn parked(s: &Subject) -> Result<()> {
+pub(super) async fn parked(s: &Subject) -> Result<()> {
     let (orders, frames) = s.store.parked_counts().await?;
     let cell = s.offer_id("parked").cell(0);
     let p = s.order("parked", "k", std::slice::from_ref(&cell));

@@ -51,7 +51,7 @@ async fn writer(store: Arc<dyn Store>, batches: Vec<Vec<(CellId, Vec<Payload>)>>
 }
 
 /// Every writer gets all orders on two cells, each in another order of batches and cells.
-pub async fn verdicts(s: &Subject) -> Result<()> {
+pub(super) async fn verdicts(s: &Subject) -> Result<()> {
     let cells = s.offer("race", &[150, 90]).await?;
     let orders: Vec<Payload> =
         (0..ORDERS).map(|n| s.order(&format!("race-{n}"), "k", &cells)).collect();
@@ -88,7 +88,7 @@ pub async fn verdicts(s: &Subject) -> Result<()> {
 }
 
 /// Every writer gets the same few orders at the same moment, again and again.
-pub async fn one_batch(s: &Subject) -> Result<()> {
+pub(super) async fn one_batch(s: &Subject) -> Result<()> {
     let cell = &s.offer("race-one", &[30]).await?[0];
     let mut total = 0;
     for round in 0..12 {
@@ -111,7 +111,7 @@ pub async fn one_batch(s: &Subject) -> Result<()> {
 }
 
 /// Two contents under each key, both tried by everybody: one row lives.
-pub async fn rows(s: &Subject) -> Result<()> {
+pub(super) async fn rows(s: &Subject) -> Result<()> {
     let cells = s.offer("race-rows", &[9, 9]).await?;
     let keys: Vec<String> = (0..40).map(|n| format!("k{n}")).collect();
     let content = |c: &CellId| -> Vec<Payload> {
@@ -150,7 +150,7 @@ pub async fn rows(s: &Subject) -> Result<()> {
 }
 
 /// Everybody creates the same cells, adds the same supply and makes the same transfers.
-pub async fn cells_and_units(s: &Subject) -> Result<()> {
+pub(super) async fn cells_and_units(s: &Subject) -> Result<()> {
     let mut set = JoinSet::new();
     for task in 0..TASKS {
         let (store, s) = (s.process(task), s.clone());

@@ -10,7 +10,7 @@ use store::port::MAX_STRETCH;
 
 use super::subject::{Subject, permanent, same, transient};
 
-pub async fn pages(s: &Subject) -> Result<()> {
+pub(super) async fn pages(s: &Subject) -> Result<()> {
     let cell = &s.offer("pages", &[4]).await?[0];
     s.decide(cell, &s.orders("pages", 6, cell)).await?;
     let (all, head) = s.audit(cell).await?;
@@ -35,7 +35,7 @@ pub async fn pages(s: &Subject) -> Result<()> {
     same((beyond.base, beyond.entries.len()), (None, 0))
 }
 
-pub async fn folded(s: &Subject) -> Result<()> {
+pub(super) async fn folded(s: &Subject) -> Result<()> {
     let cell = &s.offer("units", &[50]).await?[0];
     let one = |n: usize| {
         s.order(&format!("units-{}", n % 5), &format!("k{n}"), std::slice::from_ref(cell))
@@ -86,7 +86,7 @@ async fn in_parts(
     Ok(all)
 }
 
-pub async fn cells(s: &Subject) -> Result<()> {
+pub(super) async fn cells(s: &Subject) -> Result<()> {
     let mut want: Vec<CellId> = s.offer("cells", &[1; 12]).await?;
     // As text, the order of the key: `.10` is before `.2`.
     want.sort_by_key(ToString::to_string);

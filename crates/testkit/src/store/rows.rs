@@ -20,7 +20,7 @@ fn state(p: &Payload, status: RowStatus, reason: Option<RejectReason>, fresh: bo
     RowState { order: p.order, status, reason, fresh }
 }
 
-pub async fn inserted_once(s: &Subject) -> Result<()> {
+pub(super) async fn inserted_once(s: &Subject) -> Result<()> {
     let cells = s.offer("rows", &[5, 5]).await?;
     let p = s.order("rows", "k1", &cells);
     let dead = RowAsk { rejected: Some(RejectReason::SoldOut), ..row(&p) };
@@ -56,7 +56,7 @@ async fn whole(s: &Subject, p: &Payload) -> Result<()> {
     same(s.store.order_of_key(&p.buyer, &p.key).await?, Some(r))
 }
 
-pub async fn key_conflict(s: &Subject) -> Result<()> {
+pub(super) async fn key_conflict(s: &Subject) -> Result<()> {
     let cells = s.offer("conflict", &[5, 5]).await?;
     let first = s.order("conflict", "k", &cells[..1]);
     let second = s.order("conflict", "k", &cells[1..]);
@@ -75,7 +75,7 @@ pub async fn key_conflict(s: &Subject) -> Result<()> {
 }
 
 /// Bytes are compared as bytes: case and trailing spaces make another name.
-pub async fn exact_bytes(s: &Subject) -> Result<()> {
+pub(super) async fn exact_bytes(s: &Subject) -> Result<()> {
     let cells = s.offer("exact", &[9]).await?;
     let mut orders = Vec::new();
     for buyer in ["exact", "Exact", "exact ", "exäct", "exa\u{308}ct"] {
@@ -100,7 +100,7 @@ pub async fn exact_bytes(s: &Subject) -> Result<()> {
     same(units.values().sum::<i64>(), 9)
 }
 
-pub async fn scanned(s: &Subject) -> Result<()> {
+pub(super) async fn scanned(s: &Subject) -> Result<()> {
     let cells = s.offer("scan", &[9]).await?;
     let orders: Vec<Payload> = (0..7).map(|n| s.order("scan", &format!("k{n}"), &cells)).collect();
     s.insert(&orders.iter().map(row).collect::<Vec<_>>()).await?;

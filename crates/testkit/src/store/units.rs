@@ -10,7 +10,9 @@ use super::subject::{Subject, permanent, same};
 fn done(c: Change) -> Result<Vec<Appended>> {
     match c {
         Change::Done(new) => Ok(new),
-        other => bail!("want Done, got {other:?}"),
+        other @ (Change::OtherUnits | Change::Illegal(_) | Change::Refused(_) | Change::NoCell) => {
+            bail!("want Done, got {other:?}")
+        }
     }
 }
 
@@ -18,7 +20,7 @@ fn entries(new: &[Appended]) -> Vec<(Kind, i64)> {
     new.iter().flat_map(|a| a.entries.iter().map(|e| (e.kind, e.qty))).collect()
 }
 
-pub async fn supply(s: &Subject) -> Result<()> {
+pub(super) async fn supply(s: &Subject) -> Result<()> {
     let cells = s.offer("supply", &[1, 2]).await?;
     let more = [(cells[0].clone(), 10), (cells[1].clone(), 20)];
     let id = s.request("supply-1");
@@ -34,7 +36,7 @@ pub async fn supply(s: &Subject) -> Result<()> {
     same(s.audit(&cells[1]).await?.1.supply, 22)
 }
 
-pub async fn flag(s: &Subject) -> Result<()> {
+pub(super) async fn flag(s: &Subject) -> Result<()> {
     let cells = s.offer("flag", &[1, 1]).await?;
     let set = |id: &str, to, from: &'static [Flag], note: &'static [u8]| {
         let id = s.request(id);
@@ -58,7 +60,7 @@ pub async fn flag(s: &Subject) -> Result<()> {
     same(s.audit(&cells[0]).await?.1.open, Flag::Open)
 }
 
-pub async fn transfer(s: &Subject) -> Result<()> {
+pub(super) async fn transfer(s: &Subject) -> Result<()> {
     let cells = s.offer("transfer", &[5, 1]).await?;
     let (a, b) = (&cells[0], &cells[1]);
     s.decide(a, &s.orders("transfer", 2, a)).await?;
@@ -84,7 +86,7 @@ pub async fn transfer(s: &Subject) -> Result<()> {
     same((from.supply, from.net, to.supply), (2, 2, 3))
 }
 
-pub async fn release(s: &Subject) -> Result<()> {
+pub(super) async fn release(s: &Subject) -> Result<()> {
     let cell = &s.offer("release", &[2]).await?[0];
     let orders = s.orders("release", 3, cell);
     s.decide(cell, &orders).await?;

@@ -28,11 +28,11 @@ impl Subject {
     }
 }
 
-pub fn kinds(v: &CellVerdicts) -> Vec<(Kind, bool)> {
+pub(super) fn kinds(v: &CellVerdicts) -> Vec<(Kind, bool)> {
     v.verdicts.iter().map(|v| (v.kind, v.fresh)).collect()
 }
 
-pub async fn until_full(s: &Subject) -> Result<()> {
+pub(super) async fn until_full(s: &Subject) -> Result<()> {
     let cell = &s.offer("full", &[3]).await?[0];
     let orders = s.orders("full", 5, cell);
     let got = s.decide(cell, &orders).await?;
@@ -46,7 +46,7 @@ pub async fn until_full(s: &Subject) -> Result<()> {
     same((head.seq, head.supply, head.net), (7, 3, 3))
 }
 
-pub async fn repeated(s: &Subject) -> Result<()> {
+pub(super) async fn repeated(s: &Subject) -> Result<()> {
     let cell = &s.offer("repeat", &[2]).await?[0];
     let orders = s.orders("repeat", 3, cell);
     let first = s.decide(cell, &orders).await?;
@@ -86,7 +86,7 @@ pub async fn repeated(s: &Subject) -> Result<()> {
 }
 
 /// Batches that know none, some and all of their orders, in every sequence.
-pub async fn known_and_new(s: &Subject) -> Result<()> {
+pub(super) async fn known_and_new(s: &Subject) -> Result<()> {
     let cell = &s.offer("known", &[9]).await?[0];
     let one = |n| s.order("known", &format!("k{n}"), std::slice::from_ref(cell));
     let orders: Vec<Payload> = (0..9).map(one).collect();
@@ -111,7 +111,7 @@ pub async fn known_and_new(s: &Subject) -> Result<()> {
     same((entries.len(), head.net), (9 + 2, 9))
 }
 
-pub async fn aborts(s: &Subject) -> Result<()> {
+pub(super) async fn aborts(s: &Subject) -> Result<()> {
     let cell = &s.offer("abort", &[5]).await?[0];
     let orders = s.orders("abort", 2, cell);
     same(s.decide_as(cell, &orders[0], Mode::Abort).await?, (Kind::Reject, true))?;
@@ -122,7 +122,7 @@ pub async fn aborts(s: &Subject) -> Result<()> {
     same((head.seq, head.net), (4, 1))
 }
 
-pub async fn one_order_twice_in_a_batch(s: &Subject) -> Result<()> {
+pub(super) async fn one_order_twice_in_a_batch(s: &Subject) -> Result<()> {
     let cell = &s.offer("twice", &[1]).await?[0];
     let mut orders = s.orders("twice", 2, cell);
     orders.insert(1, orders[0].clone());
@@ -134,7 +134,7 @@ pub async fn one_order_twice_in_a_batch(s: &Subject) -> Result<()> {
     s.audit(cell).await.map(drop)
 }
 
-pub async fn several_cells(s: &Subject) -> Result<()> {
+pub(super) async fn several_cells(s: &Subject) -> Result<()> {
     let cells = s.offer("several", &[2, 1, 4]).await?;
     let carts: Vec<Payload> =
         (0..3).map(|n| s.order(&format!("several-{n}"), "k", &cells)).collect();
@@ -157,7 +157,7 @@ pub async fn several_cells(s: &Subject) -> Result<()> {
     }
 }
 
-pub async fn missing_cell(s: &Subject) -> Result<()> {
+pub(super) async fn missing_cell(s: &Subject) -> Result<()> {
     let cells = s.offer("present", &[1]).await?;
     let missing = cells[0].offer.cell(9);
     let order = s.order("missing", "k", &[cells[0].clone(), missing.clone()]);
@@ -174,7 +174,7 @@ pub async fn missing_cell(s: &Subject) -> Result<()> {
 }
 
 /// The largest call: every step of the ladder, and payloads of a real size.
-pub async fn large_batch(s: &Subject) -> Result<()> {
+pub(super) async fn large_batch(s: &Subject) -> Result<()> {
     let cell = &s.offer("large", &[400]).await?[0];
     let orders = s.orders("large", store::port::MAX_ORDERS, cell);
     let got = s.decide(cell, &orders).await?;
@@ -188,7 +188,7 @@ pub async fn large_batch(s: &Subject) -> Result<()> {
     same((entries.len(), head.net), (514, 400))
 }
 
-pub async fn unrowed(s: &Subject) -> Result<()> {
+pub(super) async fn unrowed(s: &Subject) -> Result<()> {
     let cell = &s.offer("unrowed", &[10]).await?[0];
     let db = s.store.cell_db(&cell.offer);
     let listed = |before| async move {
