@@ -16,13 +16,8 @@ const HEAD: &str = r##"
 
 #[test]
 fn the_reference_lists_every_key_with_its_default() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/sluicegate.toml");
     let want = format!("{}{}", HEAD.trim_start(), reference::<Config>());
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::write(path, &want).unwrap();
-    }
-    let told = "BLESS=1 cargo test --bin sluicegate writes sluicegate.toml";
-    assert_eq!(std::fs::read_to_string(path).unwrap(), want, "{told}");
+    testkit::golden::golden(env!("CARGO_MANIFEST_DIR"), "sluicegate.toml", &want);
     let taken = |marks: &[&str]| {
         let lines = want.lines().map(|l| marks.iter().find_map(|m| l.strip_prefix(m)).unwrap_or(l));
         let text: String = lines.map(|l| format!("{l}\n")).collect();

@@ -9,25 +9,13 @@ fn text(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-/// The lines of the first table, without its two head lines.
-fn table(path: &str) -> Vec<String> {
-    text(path).lines().filter(|l| l.starts_with('|')).skip(2).map(str::to_owned).collect()
-}
-
-/// Compares the rows of a document's first table, or writes them with `BLESS=1`.
+/// The rows of a document's first table are these; what stands around them is a person's.
 fn golden_table(path: &str, want: &[String]) {
-    if std::env::var_os("BLESS").is_some() {
-        let (head, rest): (Vec<_>, Vec<_>) = {
-            let text = text(path);
-            let first = text.lines().position(|l| l.starts_with('|')).unwrap() + 2;
-            let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-            let rest = lines[first..].iter().filter(|l| !l.starts_with('|')).cloned().collect();
-            (lines[..first].to_vec(), rest)
-        };
-        let text = [&head[..], want, &rest].concat().join("\n") + "\n";
-        std::fs::write(format!("{}/{path}", env!("CARGO_MANIFEST_DIR")), text).unwrap();
-    }
-    assert_eq!(table(path), want, "BLESS=1 cargo test --test tidy writes {path}");
+    let lines: Vec<String> = text(path).lines().map(str::to_owned).collect();
+    let first = lines.iter().position(|l| l.starts_with('|')).unwrap() + 2;
+    let rest = lines[first..].iter().filter(|l| !l.starts_with('|')).cloned().collect::<Vec<_>>();
+    let whole = [&lines[..first], want, &rest].concat().join("\n") + "\n";
+    testkit::golden::golden(env!("CARGO_MANIFEST_DIR"), path, &whole);
 }
 
 #[test]

@@ -1,11 +1,4 @@
 //! `docs/openapi.json` is what the tables say, and the tables are whole.
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a step that fails fails the test"
-)]
-
-use std::path::Path;
 
 use domain::order::RejectReason;
 use sluicegate_contract as contract;
@@ -13,13 +6,8 @@ use sluicegate_contract as contract;
 /// `BLESS=1 cargo test -p sluicegate-contract` writes it anew.
 #[test]
 fn the_document_is_the_golden() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/openapi.json");
-    let now = contract::json();
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::write(&path, &now).unwrap();
-    }
-    let golden = std::fs::read_to_string(&path).unwrap();
-    assert!(golden == now, "docs/openapi.json is not what the tables say; see this test");
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    testkit::golden::golden(root, "docs/openapi.json", &contract::json());
 }
 
 /// Why a request is refused and why an order is rejected are one word where they are one thing.

@@ -4,6 +4,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool that somebody watches")]
 
 pub mod cells;
+#[expect(clippy::panic, reason = "what differs fails its test")]
+pub mod golden;
 pub mod log;
 pub mod mariadb;
 pub mod memory;

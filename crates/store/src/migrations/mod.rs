@@ -1,6 +1,6 @@
 //! The schema, by steps that expand: a new table, a new or wider column, a new index. What nobody
 //! needs any more goes in a later step, when no process of a version that needed it is left. A step
-//! that was released never changes; `tests/golden/schema-*.snap` are the statements.
+//! that was released never changes; `tests/golden/schema-*.sql` are the statements.
 
 mod m0001_tables;
 mod m0002_tenants;
@@ -82,13 +82,10 @@ mod tests {
 
     #[test]
     fn what_was_released_never_changes() {
-        let mut golden = insta::Settings::clone_current();
-        golden.set_snapshot_path("../../tests/golden");
-        golden.set_prepend_module_to_snapshot(false);
-        golden.set_omit_expression(true);
-        golden.bind(|| {
-            insta::assert_snapshot!("schema-mysql", text(DbBackend::MySql));
-            insta::assert_snapshot!("schema-sqlite", text(DbBackend::Sqlite));
-        });
+        let golden = |file, backend| {
+            testkit::golden::golden(env!("CARGO_MANIFEST_DIR"), file, &text(backend));
+        };
+        golden("tests/golden/schema-mysql.sql", DbBackend::MySql);
+        golden("tests/golden/schema-sqlite.sql", DbBackend::Sqlite);
     }
 }

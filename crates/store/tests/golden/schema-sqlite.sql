@@ -1,6 +1,3 @@
----
-source: crates/store/src/migrations/mod.rs
----
 -- m0001_tables
 CREATE TABLE IF NOT EXISTS "cell" ( "cell_no" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "cell_id" varbinary_blob(80) NOT NULL,
   "supply" integer NOT NULL,

@@ -1,6 +1,3 @@
----
-source: crates/store/src/migrations/mod.rs
----
 -- m0001_tables
 CREATE TABLE IF NOT EXISTS `cell` ( `cell_no` int NOT NULL PRIMARY KEY AUTO_INCREMENT, `cell_id` varbinary(80) NOT NULL,
   `supply` bigint NOT NULL,
