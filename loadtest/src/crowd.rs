@@ -123,7 +123,7 @@ impl Crowd {
         self.stats.ended(answer.outcome, span, !again);
         if self.history.is_on() {
             let names = &self.ground.names;
-            self.history.write(&HistoryEvent::HeardAnswer {
+            self.history.write(&HistoryEvent::Answer {
                 at_us,
                 buyer: &names.buyer(job.track),
                 key: &names.key(job.track),

@@ -40,7 +40,7 @@ pub(crate) enum HistoryEvent<'a> {
     /// See the top of the module.
     Call { at_us: u64, buyer: &'a str, key: &'a str, copy: u8, attempt: u16 },
     /// See the top of the module.
-    HeardAnswer {
+    Answer {
         at_us: u64,
         buyer: &'a str,
         key: &'a str,
@@ -106,6 +106,50 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A checker of its own reads these lines; a name in them never changes by itself.
+    #[test]
+    fn the_names_in_a_line_are_fixed() {
+        let (buyer, key, order_id) = ("ann", "k", None);
+        let call = HistoryEvent::Call { at_us: 7, buyer, key, copy: 1, attempt: 2 };
+        let answer = HistoryEvent::Answer {
+            at_us: 8,
+            buyer,
+            key,
+            copy: 1,
+            attempt: 2,
+            outcome: "o",
+            order_id,
+        };
+        let read =
+            HistoryEvent::Read { at_us: 9, buyer, key, fate: "f", order_id: None, reason: None };
+        let start = HistoryEvent::Start {
+            run: "r",
+            offer: "o",
+            unix_ms: 1,
+            quantity: 2,
+            requests: 3,
+            duplicates: 4,
+            seed: 5,
+        };
+        for (event, want) in [
+            (
+                start,
+                r#"{"duplicates":4,"event":"start","offer":"o","quantity":2,"requests":3,"run":"r","seed":5,"unix_ms":1}"#,
+            ),
+            (call, r#"{"at_us":7,"attempt":2,"buyer":"ann","copy":1,"event":"call","key":"k"}"#),
+            (
+                answer,
+                r#"{"at_us":8,"attempt":2,"buyer":"ann","copy":1,"event":"answer","key":"k","order_id":null,"outcome":"o"}"#,
+            ),
+            (
+                read,
+                r#"{"at_us":9,"buyer":"ann","event":"read","fate":"f","key":"k","order_id":null,"reason":null}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_value(&event).unwrap().to_string(), want);
+        }
+    }
 
     #[test]
     fn lines_are_json_with_their_event() {
