@@ -15,7 +15,7 @@ use view::{Ports, Reconcile};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::secrets;
-use crate::services::{begin, bind, start_gate, until_end};
+use crate::services::{GateWith, begin, bind, start_gate, until_end};
 use crate::wire::{self, RedisClient};
 
 const DEMO: &str = "demo";
@@ -45,8 +45,8 @@ pub(crate) async fn run(mut config: Config) -> Result<(), Exit> {
     load_cells(&ports, &reconciler).await?;
     demo_offer(&ports, &reconciler).await?;
     reconciler.spawn(&tasks);
-    let listeners = (buyers, operators);
-    let gate = start_gate(&config, ports, &tasks, listeners, (reconciler, handle)).await?;
+    let with = GateWith { ports, buyers, operators, reconciler, handle };
+    let gate = start_gate(&config, &tasks, with).await?;
     print_block(&config, gate.tokens());
     until_end(&config, &tasks, Some(&gate)).await?;
     runtime::say!("stopped; the data stays in {}", dir.display());

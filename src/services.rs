@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use desk::Desk;
+use desk::{Desk, DeskWith};
 use gate::Gate;
 use metrics_exporter_prometheus::PrometheusHandle;
 use reconciler::Reconciler;
@@ -58,27 +58,41 @@ pub(crate) async fn gate(config: Config) -> Result<(), Exit> {
     let tools = wire::tools(&config, &hot).await?;
     let settings = config.of_reconciler();
     let reconciler = Reconciler::new(&tools.reconciler(), &settings);
-    let gate = start_gate(&config, hot, &tasks, (buyers, operators), (reconciler, handle)).await?;
+    let with = GateWith { ports: hot, buyers, operators, reconciler, handle };
+    let gate = start_gate(&config, &tasks, with).await?;
     runtime::say!("gate on {}, admin on {}", config.gate.listen, config.admin.listen);
     until_end(&config, &tasks, Some(&gate)).await
+}
+
+/// What a gate's process has opened before it.
+pub(crate) struct GateWith {
+    pub ports: Ports,
+    pub buyers: TcpListener,
+    pub operators: TcpListener,
+    pub reconciler: Arc<Reconciler>,
+    pub handle: PrometheusHandle,
 }
 
 /// Makes the gate, opens its listeners, says that it is ready.
 pub(crate) async fn start_gate(
     config: &Config,
-    ports: Ports,
     tasks: &Tasks,
-    (buyers, operators): (TcpListener, TcpListener),
-    (reconciler, handle): (Arc<Reconciler>, PrometheusHandle),
+    with: GateWith,
 ) -> Result<Arc<Gate>, Exit> {
+    let GateWith { ports, buyers, operators, reconciler, handle } = with;
     let log = ports.log.clone();
     let gate = Gate::new(&config.of_gate(), ports.gate(), tasks).map_err(|e| Exit::usage(e.0))?;
     gate.start().await.map_err(|e| Exit::unavailable(e.0))?;
     gate::listen(&gate, buyers);
     let reconciler: Arc<dyn Reconcile> = reconciler;
     let probes = probes(tasks, gate.ready(), handle);
-    let known = (gate.catalog().clone(), gate.tokens().clone());
-    let desk = Desk::new(ports.desk(), known, probes, reconciler, gate.wait());
+    let with = DeskWith {
+        catalog: gate.catalog().clone(),
+        tokens: gate.tokens().clone(),
+        probes,
+        wait: gate.wait(),
+    };
+    let desk = Desk::new(ports.desk(), with, reconciler);
     desk::listen(&desk, operators, config.admin.max_connections);
     // A topic without its durable subscription forgets what it takes: not a single order before.
     while let Err(e) = log.ready().await {

@@ -201,8 +201,8 @@ async fn log(
     match config.log.backend {
         LogBackend::Embedded => {
             let keep = Keep::of(config.log.retention_hours, config.log.retention_gib);
-            let (dir, how) = (&config.data_dir, (config.log.partitions, keep));
-            let log = EmbeddedLog::open_keeping(dir, how, tasks, clock.clone()).await;
+            let (dir, partitions) = (&config.data_dir, config.log.partitions);
+            let log = EmbeddedLog::open_keeping(dir, partitions, keep, tasks, clock.clone()).await;
             let log: Arc<dyn OrderLog> = log.map_err(|e| Exit::unavailable(e.to_string()))?;
             Ok(log)
         }

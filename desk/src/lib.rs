@@ -24,6 +24,18 @@ pub use config::AdminConfig;
 pub use repair::report_json;
 pub use serve::{listen, respond};
 
+/// What the process of a desk has already.
+pub struct DeskWith {
+    /// What it knows of offers.
+    pub catalog: Arc<CatalogCache>,
+    /// Whose tokens open what.
+    pub tokens: Arc<Tokens>,
+    /// How it is.
+    pub probes: Probes,
+    /// What a hold of units that leave waits for; `None`: nothing.
+    pub wait: Option<Wait>,
+}
+
 /// What the desk works with.
 pub struct Desk {
     ports: DeskPorts,
@@ -39,14 +51,9 @@ pub struct Desk {
 impl Desk {
     /// Over the ports of a process, with what that process knows of offers, whose tokens open what,
     /// and who compares and rebuilds. Units that leave an offer wait for replicas as holds do.
-    pub fn new(
-        ports: DeskPorts,
-        (catalog, tokens): (Arc<CatalogCache>, Arc<Tokens>),
-        probes: Probes,
-        reconciler: Arc<dyn Reconcile>,
-        wait: Option<Wait>,
-    ) -> Arc<Self> {
-        let follow = Follow::new(ports.store.clone(), ports.cells.clone(), ports.identity.clone());
+    pub fn new(ports: DeskPorts, with: DeskWith, reconciler: Arc<dyn Reconcile>) -> Arc<Self> {
+        let DeskWith { catalog, tokens, probes, wait } = with;
+        let follow = ports.follow();
         Arc::new(Self { ports, catalog, tokens, probes, follow, reconciler, wait })
     }
 }

@@ -168,7 +168,8 @@ pub(super) async fn show(shop: &Shop<'_>, id: &str, status: u16) -> Result<Answe
 pub(super) async fn flag(
     shop: &Shop<'_>,
     id: &str,
-    (to, from): (Flag, &[Flag]),
+    to: Flag,
+    from: &[Flag],
 ) -> Result<Answer, Problem> {
     let known = known(shop, id).await?;
     let ports = &shop.ports;

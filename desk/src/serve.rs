@@ -24,7 +24,7 @@ const MAX_BODY: usize = 64 * 1024;
 /// Serves operators until `ClosePools`, so that metrics can be read during a drain.
 pub fn listen(desk: &Arc<Desk>, listener: TcpListener, max_connections: usize) {
     let bounds = Bounds::of_operators(max_connections);
-    Listener::spawn("desk listener", listener, bounds, (desk.clone(), &desk.probes.tasks));
+    Listener::spawn("desk listener", listener, bounds, desk.clone(), &desk.probes.tasks);
 }
 
 impl Service for Desk {
@@ -48,7 +48,7 @@ where
         Found::Route(route, _) if route.spec().who == Who::Probe => Ok(probe(desk, route)),
         Found::Route(route, parameters) => {
             let name = parameters[0].to_owned();
-            call(desk, (route, &name), request).await
+            call(desk, route, &name, request).await
         }
         Found::Methods(allowed) => {
             let refused = Err(Problem::new(Reason::MethodNotAllowed).allow(allowed));
@@ -88,7 +88,8 @@ fn known(desk: &Desk, headers: &HeaderMap) -> Result<Operator, Problem> {
 
 async fn call<B>(
     desk: &Desk,
-    (route, name): (Operators, &str),
+    route: Operators,
+    name: &str,
     request: Request<B>,
 ) -> Result<Answer, Problem>
 where
@@ -115,12 +116,13 @@ where
         return Err(Problem::with(Reason::Malformed, "this call takes no body"));
     }
     let shop = Shop { desk, tenant: &who.tenant };
-    handle(&shop, (route, name), parts.uri.query(), &bytes).await
+    handle(&shop, route, name, parts.uri.query(), &bytes).await
 }
 
 async fn handle(
     shop: &Shop<'_>,
-    (route, name): (Operators, &str),
+    route: Operators,
+    name: &str,
     query: Option<&str>,
     bytes: &[u8],
 ) -> Result<Answer, Problem> {
@@ -129,13 +131,13 @@ async fn handle(
         Operators::PutOffer => offers::put(shop, name, bytes).await,
         Operators::GetOffer => offers::show(shop, name, 200).await,
         Operators::Supply => supply::post(shop, name, bytes).await,
-        Operators::Pause => offers::flag(shop, name, (Flag::Paused, &[Flag::Open])).await,
-        Operators::Resume => offers::flag(shop, name, (Flag::Open, &[Flag::Paused])).await,
+        Operators::Pause => offers::flag(shop, name, Flag::Paused, &[Flag::Open]).await,
+        Operators::Resume => offers::flag(shop, name, Flag::Open, &[Flag::Paused]).await,
         Operators::Close => {
-            offers::flag(shop, name, (Flag::Closed, &[Flag::Open, Flag::Paused])).await
+            offers::flag(shop, name, Flag::Closed, &[Flag::Open, Flag::Paused]).await
         }
         Operators::Open => {
-            offers::flag(shop, name, (Flag::Open, &[Flag::Closed, Flag::Paused])).await
+            offers::flag(shop, name, Flag::Open, &[Flag::Closed, Flag::Paused]).await
         }
         Operators::Reconcile => repair::reconcile(shop, bytes).await,
         Operators::Rebuild => repair::rebuild(shop, name).await,

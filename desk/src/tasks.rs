@@ -11,7 +11,7 @@ use web::body;
 
 use super::{Desk, input};
 
-/// TaskPage of one page unless told otherwise, and at most.
+/// Tasks of one page unless told otherwise, and at most.
 const PAGE: u64 = 50;
 const MOST: u64 = 100;
 

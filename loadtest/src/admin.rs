@@ -50,7 +50,8 @@ impl Operators {
     /// The body of an answer; a problem is an error with its detail.
     async fn call(
         &self,
-        (method, path): (&str, &str),
+        method: &str,
+        path: &str,
         body: Option<&impl Serialize>,
     ) -> anyhow::Result<Bytes> {
         let request = self.listener.request_as(&self.token, method, path);
@@ -81,7 +82,7 @@ impl Operators {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        let body = self.call(("GET", path), None::<&()>).await?;
+        let body = self.call("GET", path, None::<&()>).await?;
         serde_json::from_slice(&body).with_context(|| format!("GET {path} answered something else"))
     }
 
@@ -96,7 +97,7 @@ impl Operators {
             buckets: offer.buckets.map(u16::from),
         };
         let path = format!("/admin/offers/{}", offer.id);
-        self.call(("PUT", &path), Some(&body)).await.map(drop)
+        self.call("PUT", &path, Some(&body)).await.map(drop)
     }
 
     /// The offer now.

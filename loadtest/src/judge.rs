@@ -31,7 +31,7 @@ pub(crate) fn judge(tracks: &[Track], names: &Names, facts: &Facts) -> RunVerdic
     live.judge(facts, &mut v);
     for (track, number) in tracks.iter().zip(0u32..) {
         judge_track(track, &names.key(number), facts, &mut v);
-        judge_refusals(track, (number, names), &live, &mut v);
+        judge_refusals(track, number, names, &live, &mut v);
     }
     for order in &facts.double_rows {
         v.table.doubled += 1;
@@ -171,7 +171,7 @@ fn judge_track(track: &Track, key: &str, facts: &Facts, v: &mut RunVerdict) {
 }
 
 /// A refusal stores nothing; a dead order stays dead.
-fn judge_refusals(track: &Track, (number, names): (u32, &Names), live: &Live, v: &mut RunVerdict) {
+fn judge_refusals(track: &Track, number: u32, names: &Names, live: &Live, v: &mut RunVerdict) {
     let none = Vec::new();
     let orders = live.by_track.get(&number).unwrap_or(&none);
     if let Some(order) = orders.first()

@@ -28,7 +28,7 @@ const NAMED: u64 = 250_000;
 /// Buyers, or holds, in memory at once; where more crowd into the parts that were picked, the cell
 /// is left for later.
 const CROWD: usize = 2 * NAMED as usize;
-/// QuietDrift buyers that one mend sets right; the next pass goes on.
+/// Wrong buyers that one mend sets right; the next pass goes on.
 const MOST_WRONG: usize = 50_000;
 /// Tries to find the cell standing still; one, where it has more entries and holds than these.
 const TRIES: usize = 5;
@@ -169,7 +169,7 @@ impl Quiet {
         // The long part, during which it may move: a ledger up to a position never changes.
         let seq = before.totals.seq;
         let sold = |m: Moved| sketch.add(&m.buyer, m.units.saturating_neg());
-        moves(&*self.ledger, cell, (0, seq), sold).await.map_err(down)?;
+        moves(&*self.ledger, cell, 0, seq, sold).await.map_err(down)?;
         let parts = sketch.wrong();
         if parts.is_empty() {
             return Ok(Some(wrong));

@@ -226,7 +226,7 @@ impl Build {
         // To the end: what is staged does not live for ever.
         let _alone = if seq > LARGE { Some(self.large.lock().await) } else { None };
         while let Some(from) = next {
-            let part = part_of_buyers(&*self.ledger, cell, seq, (from, AT_ONCE));
+            let part = part_of_buyers(&*self.ledger, cell, seq, from, AT_ONCE);
             let (sums, rest) = match part.await {
                 Ok(part) => part,
                 Err(e) if e.is_transient() => return Err(down(e)),

@@ -154,20 +154,9 @@ impl Rows {
         rows: Vec<KeptRow>,
         dry_run: bool,
     ) -> Result<Option<Drift>, OperateError> {
-        let rows = match kind {
-            DriftKind::RowUnreleased => self.settled(rows).await?,
-            DriftKind::Missing
-            | DriftKind::Behind
-            | DriftKind::Fork
-            | DriftKind::Counters
-            | DriftKind::Held
-            | DriftKind::Buyers
-            | DriftKind::Phantom
-            | DriftKind::LostHold
-            | DriftKind::RepairPause
-            | DriftKind::RowUnclaimed
-            | DriftKind::RowRefused
-            | DriftKind::Ledger => rows,
+        let rows = match kind == DriftKind::RowUnreleased {
+            true => self.settled(rows).await?,
+            false => rows,
         };
         if rows.is_empty() {
             return Ok(None);

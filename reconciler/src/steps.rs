@@ -44,7 +44,7 @@ impl Steps {
         let make = Make {
             p: ports.clone(),
             s: settings,
-            follow: Follow::new(ports.store.clone(), ports.cells.clone(), ports.identity.clone()),
+            follow: ports.follow(),
             holder: format!("{:016x}", ports.unique.next()),
             large: Arc::default(),
         };

@@ -240,6 +240,37 @@ fn a_types_name_has_one_meaning() {
     assert!(declared.is_empty(), "names with more than one meaning: {declared:#?}");
 }
 
+/// A parameter that is a pattern over a tuple hides how many there are: what belongs together is a
+/// struct and has a name, what does not is a parameter of its own.
+#[test]
+fn parameters_are_no_tuples_in_disguise() {
+    let proof =
+        ["bench/", "xtask/", "crates/chaos", "crates/model", "crates/sim", "crates/testkit"];
+    let mut found = Vec::new();
+    for s in rust_sources().iter().filter(|s| !s.is_test) {
+        if proof.iter().any(|p| s.path.starts_with(p)) {
+            continue;
+        }
+        for (n, line) in s.code() {
+            let patterns = line.match_indices("): (").map(|(end, _)| &line[..end]);
+            let is_parameter = |before: &str| {
+                let Some(at) = before.rfind('(') else { return false };
+                let names = before[at + 1..].chars();
+                let plain = |c: char| c.is_alphanumeric() || c == '_' || c == ',' || c == ' ';
+                names.clone().count() > 0
+                    && before[at..].contains(',')
+                    && names.clone().all(plain)
+                    && !before[..at].trim_end().ends_with(['|', '='])
+                    && !before[..at].trim_end().ends_with("let")
+            };
+            if patterns.into_iter().any(is_parameter) && !line.contains('|') {
+                found.push(format!("{}:{n}: {}", s.path, line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "tuples as parameters:\n  {}", found.join("\n  "));
+}
+
 /// A mutant stands in the first lines of a function that is a rule: the rule has a name, and reads
 /// as if there were no mutants.
 #[test]

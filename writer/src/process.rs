@@ -5,7 +5,7 @@ use bytes::Bytes;
 use mutants::Mutant;
 use orderlog::port::Partition;
 use store::port::Appended;
-use view::{Follow, WriterPorts};
+use view::WriterPorts;
 
 use crate::apply::Apply;
 use crate::batch::{Batch, Flow};
@@ -49,13 +49,11 @@ impl Processor {
         let patience = DatabasePatience::new(settings.patience);
         let of = || patience.clone();
         let store = &ports.store;
-        let (cells, identity) = (ports.cells.clone(), ports.identity.clone());
-        let follow = Follow::new(store.clone(), cells.clone(), identity);
         Self {
             decide: Decide { store: store.clone(), patience: of() },
             rows: WriteRows { store: store.clone(), patience: of() },
             settle: Settle { store: store.clone(), patience: of() },
-            apply: Apply { follow, cells },
+            apply: Apply { follow: ports.follow(), cells: ports.cells.clone() },
             park: Park { store: store.clone(), patience: of() },
             hand_over: HandOver { log: ports.log.clone() },
             mark: Marking { store: store.clone(), patience: of() },

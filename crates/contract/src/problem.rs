@@ -79,7 +79,8 @@ impl Problem {
 }
 
 impl From<(Reason, String)> for Problem {
-    fn from((reason, detail): (Reason, String)) -> Self {
+    fn from(refused: (Reason, String)) -> Self {
+        let (reason, detail) = refused;
         Problem::with(reason, detail)
     }
 }

@@ -112,13 +112,13 @@ fn draft(kind: Kind, id: EntryId, qty: i64) -> Draft {
 }
 
 /// The two entries that a new cell's ledger begins with.
-pub fn opening(units: i64, (supply, open): (EntryId, EntryId)) -> [Draft; 2] {
+pub fn opening(units: i64, supply: EntryId, open: EntryId) -> [Draft; 2] {
     [draft(Kind::Supply, supply, units), draft(Kind::Flag, open, Flag::Open as i64)]
 }
 
 /// An order's line that has no verdict yet (INV-1): it is claimed when it fits and is not to be
 /// aborted.
-pub fn verdict(now: &Totals, mode: Mode, id: EntryId, (buyer, qty): (&str, u32)) -> Draft {
+pub fn verdict(now: &Totals, mode: Mode, id: EntryId, buyer: &str, qty: u32) -> Draft {
     let qty = i64::from(qty);
     let (kind, qty) = match mode {
         Mode::Full if now.fits(qty) => (Kind::Claim, qty),
@@ -268,7 +268,7 @@ mod tests {
             (Mode::Full, 3, (Kind::Reject, 0)),
             (Mode::Abort, 1, (Kind::Reject, 0)),
         ] {
-            let d = verdict(&now, mode, ID, ("ann", qty));
+            let d = verdict(&now, mode, ID, "ann", qty);
             assert_eq!(((d.kind, d.qty), d.buyer.as_str()), (want, "ann"), "{mode:?} {qty}");
         }
     }

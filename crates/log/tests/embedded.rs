@@ -153,8 +153,8 @@ async fn acked_frames_are_kept_for_a_time_and_a_size() {
         let clock = HandClock::at(1_700_000_000_000);
         let keep = Keep { bytes: if gib_used == 0 { u64::MAX } else { 1 }, ..Keep::of(hours, 0) };
         let tasks = Tasks::new();
-        let how = (4, keep);
-        let log = EmbeddedLog::open_keeping(dir.path(), how, &tasks, clock.clone()).await.unwrap();
+        let log = EmbeddedLog::open_keeping(dir.path(), 4, keep, &tasks, clock.clone());
+        let log = log.await.unwrap();
         log.init(1).await.unwrap();
         let s = subject(log.clone());
         let p = Partition::Main(1);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::cells::Engine;
-use desk::Desk;
+use desk::{Desk, DeskWith};
 use gate::Gate;
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
@@ -151,8 +151,13 @@ impl Fleet {
         let mended = self.reconciler(&crate::process::ports(&desk));
         let (tasks, ready) = (tasks.clone(), gate.ready().clone());
         let probes = Probes { tasks, ready, metrics: self.metrics.clone() };
-        let known = (gate.catalog().clone(), gate.tokens().clone());
-        let admin = Desk::new(ports.desk(), known, probes, mended, gate.wait());
+        let with = DeskWith {
+            catalog: gate.catalog().clone(),
+            tokens: gate.tokens().clone(),
+            probes,
+            wait: gate.wait(),
+        };
+        let admin = Desk::new(ports.desk(), with, mended);
         let starting = gate.clone();
         spawn(async move {
             while starting.start().await.is_err() {

@@ -84,7 +84,7 @@ impl StoreError {
     }
     /// A ledger that ends (first) before a position that a caller knows of (second): the server
     /// that answered is a replica that is behind.
-    pub fn behind(db: u16, cell: &CellId, (ends, asked): (u64, u64)) -> Self {
+    pub fn behind(db: u16, cell: &CellId, ends: u64, asked: u64) -> Self {
         let what = format!("the ledger of {cell} ends at {ends}, not at {asked}: is it a replica?");
         StoreError::Busy { db, what }
     }

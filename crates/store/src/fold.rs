@@ -16,7 +16,8 @@ use crate::port::{LedgerRead, MAX_STRETCH, Moved};
 pub async fn moves(
     store: &(impl LedgerRead + ?Sized),
     cell: &CellId,
-    (mut from, until): (u64, u64),
+    mut from: u64,
+    until: u64,
     mut each: impl FnMut(Moved) + Send,
 ) -> StoreResult<()> {
     while from < until {
@@ -36,7 +37,7 @@ pub async fn buyer_units(
     keep: impl Fn(&str) -> bool + Send,
     units: &mut HashMap<String, i64>,
 ) -> StoreResult<()> {
-    moves(store, cell, stretch, move |moved| {
+    moves(store, cell, stretch.0, stretch.1, move |moved| {
         if keep(&moved.buyer) {
             *units.entry(moved.buyer).or_default() += moved.units;
         }
@@ -51,10 +52,11 @@ pub async fn part_of_buyers(
     store: &(impl LedgerRead + ?Sized),
     cell: &CellId,
     until: u64,
-    (from, most): (u64, usize),
+    from: u64,
+    most: usize,
 ) -> StoreResult<(HashMap<String, i64>, Option<u64>)> {
     let (mut units, mut last) = (HashMap::new(), u64::MAX);
-    moves(store, cell, (0, until), |moved| {
+    moves(store, cell, 0, until, |moved| {
         if !(from..=last).contains(&hash(&moved.buyer)) {
             return;
         }

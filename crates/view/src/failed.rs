@@ -20,7 +20,7 @@ fn count(part: &'static str) {
 }
 
 /// Counts a failure and, when it is due, says what it means and why.
-pub(crate) fn note(said: &Seldom, subject: Subject, (what, error): (&str, &dyn std::fmt::Display)) {
+pub(crate) fn note(said: &Seldom, subject: Subject, what: &str, error: &dyn std::fmt::Display) {
     count(subject.0);
     if let Some(left_out) = said.due(subject) {
         let (part, number) = subject;
@@ -29,7 +29,7 @@ pub(crate) fn note(said: &Seldom, subject: Subject, (what, error): (&str, &dyn s
 }
 
 fn failed(subject: Subject, error: &dyn std::fmt::Display) -> Down {
-    note(&SAID, subject, ("a call failed", error));
+    note(&SAID, subject, "a call failed", error);
     Down
 }
 

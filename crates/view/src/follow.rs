@@ -156,6 +156,6 @@ fn no_database(e: &StoreError) -> Followed {
 /// Who follows hears only that it did not work; why is counted, and in the log once a second.
 fn not_followed(subject: Subject, error: &dyn std::fmt::Display) -> Followed {
     static SAID: Seldom = Seldom::new();
-    failed::note(&SAID, subject, ("a ledger could not be followed", error));
+    failed::note(&SAID, subject, "a ledger could not be followed", error);
     Followed::Unknown
 }

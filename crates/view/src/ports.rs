@@ -12,6 +12,8 @@ use store::{
     ParkedWrite, Store, Verdicts,
 };
 
+use crate::follow::Follow;
+
 /// Everything that is outside a service, behind ports; cheap to clone. `S` is what of the databases
 /// it reaches: a process has all of it and hands each service its part.
 pub struct Ports<S: ?Sized = dyn AllStores> {
@@ -42,6 +44,12 @@ impl<S: ?Sized> Ports<S> {
     }
 }
 
+impl<S: ?Sized> Ports<S> {
+    fn following(&self, ledger: Arc<dyn LedgerRead>) -> Follow {
+        Follow::new(ledger, self.cells.clone(), self.identity.clone())
+    }
+}
+
 impl<S: ?Sized> Clone for Ports<S> {
     fn clone(&self) -> Self {
         self.over(self.store.clone())
@@ -50,8 +58,8 @@ impl<S: ?Sized> Clone for Ports<S> {
 
 impl Ports {
     /// Who follows their ledgers.
-    pub fn follow(&self) -> crate::Follow {
-        crate::Follow::new(self.store.clone(), self.cells.clone(), self.identity.clone())
+    pub fn follow(&self) -> Follow {
+        self.following(self.store.clone())
     }
 }
 
@@ -68,6 +76,13 @@ macro_rules! reach {
 
             $(#[$about])*
             pub type $ports = Ports<dyn $store>;
+
+            impl $ports {
+                /// Who follows the ledgers that it reads.
+                pub fn follow(&self) -> Follow {
+                    self.following(self.store.clone())
+                }
+            }
         )*
 
         /// All that there is, so that it can be narrowed to what any service reaches.

@@ -182,7 +182,8 @@ impl<S: Service> Listener<S> {
         name: &'static str,
         listener: TcpListener,
         bounds: Bounds,
-        (service, tasks): (Arc<S>, &Tasks),
+        service: Arc<S>,
+        tasks: &Tasks,
     ) {
         let (bounds, open) = (Arc::new(bounds), Arc::default());
         let me = Self { service, bounds, open, tasks: tasks.clone() };
@@ -244,16 +245,15 @@ impl<S: Service> Listener<S> {
         }
         let (service, bounds, tasks) = (self.service, self.bounds, self.tasks);
         let service = service_fn(move |request| {
-            let answer = received(service.clone(), ip, (request, h2));
+            let answer = received(service.clone(), ip, request, h2);
             async move { Ok::<_, Infallible>(answer.await) }
         });
-        let end = (&tasks, bounds.until);
         if h2 {
             let conn = h2_builder(&bounds).serve_connection(TokioIo::new(conn), service);
-            return run(conn, end, |c| c.graceful_shutdown()).await;
+            return run(conn, &tasks, bounds.until, |c| c.graceful_shutdown()).await;
         }
         let conn = h1_builder(&bounds).serve_connection(TokioIo::new(conn), service);
-        run(conn, end, |c| c.graceful_shutdown()).await;
+        run(conn, &tasks, bounds.until, |c| c.graceful_shutdown()).await;
     }
 }
 
@@ -261,7 +261,8 @@ impl<S: Service> Listener<S> {
 async fn received<S: Service>(
     service: Arc<S>,
     from: IpAddr,
-    (request, h2): (Request<Incoming>, bool),
+    request: Request<Incoming>,
+    h2: bool,
 ) -> Reply {
     let mut reply = match message::check(&request) {
         Ok(()) => {
@@ -277,7 +278,7 @@ async fn received<S: Service>(
 }
 
 /// Runs a connection to its end; from a phase on it only finishes what it has begun.
-async fn run<C: Future>(conn: C, (tasks, until): (&Tasks, Phase), stop: fn(Pin<&mut C>)) {
+async fn run<C: Future>(conn: C, tasks: &Tasks, until: Phase, stop: fn(Pin<&mut C>)) {
     let mut conn = pin!(conn);
     let mut watch = tasks.watch(until);
     let mut stopping = false;

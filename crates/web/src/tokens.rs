@@ -227,7 +227,7 @@ impl Tokens {
     /// A buyer's token.
     pub fn mint_buyer(&self, buyer: &Buyer, ttl_s: u64) -> Option<String> {
         let aud = self.audience.clone().map(Audience::One);
-        self.mint((buyer.tenant(), buyer.as_str()), ttl_s, aud, None)
+        self.mint(Claims { aud, ..self.claims(buyer.tenant(), buyer.as_str(), ttl_s) })
     }
 
     /// An operator's token.
@@ -236,21 +236,20 @@ impl Tokens {
             Role::Operator => "operator",
             Role::Viewer => "viewer",
         };
+        let claims = self.claims(&who.tenant, role, ttl_s);
         let aud = Some(Audience::One(ADMIN_AUDIENCE.to_owned()));
-        self.mint((&who.tenant, role), ttl_s, aud, Some(role.to_owned()))
+        let role = Some(role.to_owned());
+        self.mint(Claims { aud, role, ..claims })
     }
 
-    fn mint(
-        &self,
-        (tenant, sub): (&Tenant, &str),
-        ttl_s: u64,
-        aud: Option<Audience>,
-        role: Option<String>,
-    ) -> Option<String> {
+    fn claims(&self, tenant: &Tenant, sub: &str, ttl_s: u64) -> Claims {
         let exp = self.clock.now_ms() / 1000 + ttl_s;
         let (sub, iss) = (sub.to_owned(), self.issuer.clone());
         let tenant = (!tenant.is_default()).then(|| tenant.as_str().to_owned());
-        let claims = Claims { sub, exp, nbf: None, iss, aud, role, tenant };
+        Claims { sub, exp, nbf: None, iss, aud: None, role: None, tenant }
+    }
+
+    fn mint(&self, claims: Claims) -> Option<String> {
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, self.signer.as_ref()?).ok()
     }
 

@@ -66,7 +66,7 @@ where
             let route = found.route();
             let ip = client_of(&gate, peer, &parts.headers);
             let arrival = Arrival { ip, at: began };
-            (route, routed(&gate, arrival, (found, &parts, incoming)).await)
+            (route, routed(&gate, arrival, found, &parts, incoming).await)
         }
     };
     let mut answer = end(&gate, route, began, handled);
@@ -99,7 +99,9 @@ fn ready(gate: &Gate) -> Handled {
 async fn routed<B>(
     gate: &Gate,
     arrival: Arrival,
-    (found, parts, incoming): (Found<'_, Buyers>, &Parts, B),
+    found: Found<'_, Buyers>,
+    parts: &Parts,
+    incoming: B,
 ) -> Handled
 where
     B: Body<Data = Bytes> + Unpin,

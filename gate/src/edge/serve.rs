@@ -24,7 +24,7 @@ use crate::state::Gate;
 /// Accepts buyers until `StopAccept`.
 pub fn listen(gate: &Arc<Gate>, listener: TcpListener) {
     let bounds = bounds(&gate.cfg);
-    Listener::spawn("gate listener", listener, bounds, (gate.clone(), &gate.tasks));
+    Listener::spawn("gate listener", listener, bounds, gate.clone(), &gate.tasks);
 }
 
 impl Service for Gate {

@@ -44,7 +44,7 @@ impl Stranger {
         gate: &Gate,
         authorization: Option<&[u8]>,
     ) -> Result<Admitted, Problem> {
-        self.known(gate, authorization, (Dimension::BUYER, ""))
+        self.known(gate, authorization, Dimension::BUYER, "")
     }
 
     /// Lets a buyer in to buy of an offer.
@@ -54,14 +54,15 @@ impl Stranger {
         authorization: Option<&[u8]>,
         offer: &str,
     ) -> Result<Admitted, Problem> {
-        self.known(gate, authorization, (Dimension::PURCHASE, offer))
+        self.known(gate, authorization, Dimension::PURCHASE, offer)
     }
 
     fn known(
         self,
         gate: &Gate,
         authorization: Option<&[u8]>,
-        (limits, offer): (&[Dimension], &str),
+        limits: &[Dimension],
+        offer: &str,
     ) -> Result<Admitted, Problem> {
         let verified = authorization.and_then(|h| gate.tokens.buyer(h));
         let verified = verified

@@ -383,9 +383,8 @@ impl Attempt<'_> {
 
     fn rejected(&self) -> Handled {
         let stands = Stands::Rejected(RejectReason::of(self.mode, true));
-        let at = (stands, self.t_ms.unwrap_or_default());
-        let link = self.link(None);
-        let body = orders::payload_body(&self.payload, at, &link);
+        let (t_ms, link) = (self.t_ms.unwrap_or_default(), self.link(None));
+        let body = orders::payload_body(&self.payload, stands, t_ms, &link);
         Ok((answer::json(200, &body), Outcome::Answered))
     }
 

@@ -36,6 +36,17 @@ struct WaitingCaller {
     caller: Caller,
 }
 
+/// What the answer of a call says of all its lines.
+struct CallHeard {
+    /// An attempt before it was never answered.
+    unknown: bool,
+    /// The replicas have its holds.
+    replicated: bool,
+    mark: Mark,
+    /// From when on its holds count as there.
+    at: Instant,
+}
+
 struct Caller {
     place: Place,
     tell: oneshot::Sender<Told>,
@@ -44,13 +55,9 @@ struct Caller {
 impl Caller {
     /// Tells what became of the line, or gives it back: a new hold that no failover loses goes on
     /// to the log with who waits for it.
-    fn hear(
-        self,
-        (reserved, payload): (Reserved, Bytes),
-        (unknown, replicated): (bool, bool),
-        (mark, at): (Mark, Instant),
-    ) -> Option<Held> {
+    fn hear(self, reserved: Reserved, payload: Bytes, call: &CallHeard) -> Option<Held> {
         let Self { place, tell } = self;
+        let CallHeard { unknown, replicated, mark, at } = *call;
         match reserved {
             Reserved::New { t_ms } if replicated => {
                 // How old the hold was when the script answered.
@@ -228,12 +235,13 @@ impl Reserve {
                 if !reply.replicated && reply.results.iter().any(Reserved::is_hold) {
                     METRICS.not_replicated.increment(1);
                 }
+                let (mark, replicated) = (reply.mark, reply.replicated);
+                let heard = CallHeard { unknown, replicated, mark, at };
                 let mut held = Vec::new();
                 for ((caller, item), result) in
                     callers.into_iter().zip(call.items).zip(reply.results)
                 {
-                    let line = (result, item.payload);
-                    held.extend(caller.hear(line, (unknown, reply.replicated), (reply.mark, at)));
+                    held.extend(caller.hear(result, item.payload, &heard));
                 }
                 self.emit.publish(held);
             }

@@ -95,7 +95,8 @@ fn row_body<'a>(row: &'a OrderRow, link: &'a str) -> Order<'a> {
 /// An order before there is a row, from what a hold or a verdict carries.
 pub(crate) fn payload_body<'a>(
     p: &'a Payload,
-    (stands, t_ms): (Stands, u64),
+    stands: Stands,
+    t_ms: u64,
     link: &'a str,
 ) -> Order<'a> {
     let line = |l: &'a domain::Line| OrderLine {
@@ -243,7 +244,7 @@ impl OrderAsk<'_> {
         if let Some((stands, payload, t_ms)) = found.order {
             let accepted = receipt.is_some() && stands == Stands::Unconfirmed;
             let stands = if accepted { Stands::Accepted } else { stands };
-            let body = payload_body(&payload, (stands, t_ms), &link);
+            let body = payload_body(&payload, stands, t_ms, &link);
             return Ok((answer::json(200, &body), Outcome::Answered));
         }
         // Decided between our look at the row and our look at the hold: the row is there now.
@@ -259,7 +260,7 @@ impl OrderAsk<'_> {
             Err(e) => return Err(down(e)),
         };
         if let Some((stands, payload, t_ms)) = parked {
-            let body = payload_body(&payload, (stands, t_ms), &link);
+            let body = payload_body(&payload, stands, t_ms, &link);
             return Ok((answer::json(200, &body), Outcome::Answered));
         }
         let accepted_s = receipt.ok_or_else(unknown)?;

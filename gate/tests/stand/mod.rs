@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cells::script::Call;
 use cells::{CellError, CellResult, Engine, Runner, embedded::Embedded};
-use desk::Desk;
+use desk::{Desk, DeskWith};
 use domain::{Buyer, CellId, Payload, Tenant};
 use http_body_util::{BodyExt, Full};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
@@ -61,9 +61,13 @@ async fn gate_over(site: &Site, ports: Ports) -> (Arc<Gate>, Arc<Desk>) {
     gate.start().await.unwrap();
     gate.set_ready();
     let (tasks, ready) = (site.tasks.clone(), gate.ready().clone());
-    let known = (gate.catalog().clone(), gate.tokens().clone());
-    let probes = Probes { tasks, ready, metrics };
-    let desk = Desk::new(ports.desk(), known, probes, reconciler, gate.wait());
+    let with = DeskWith {
+        catalog: gate.catalog().clone(),
+        tokens: gate.tokens().clone(),
+        probes: Probes { tasks, ready, metrics },
+        wait: gate.wait(),
+    };
+    let desk = Desk::new(ports.desk(), with, reconciler);
     (gate, desk)
 }
 

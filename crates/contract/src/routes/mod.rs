@@ -244,7 +244,7 @@ impl<R: Copy> Found<'_, R> {
 }
 
 /// Looks a route up; the first that fits.
-fn find<'a, R: Copy>(all: &'static [(R, Spec)], (method, path): (&str, &'a str)) -> Found<'a, R> {
+fn find<'a, R: Copy>(all: &'static [(R, Spec)], method: &str, path: &'a str) -> Found<'a, R> {
     let mut methods: Vec<&str> = Vec::new();
     for (route, spec) in all {
         let Some(parameters) = matched(spec.path, path) else { continue };
@@ -316,7 +316,7 @@ macro_rules! routes {
 
             /// The route of a method and a path.
             pub fn find<'a>(method: &str, path: &'a str) -> $crate::routes::Found<'a, Self> {
-                $crate::routes::find(Self::ALL, (method, path))
+                $crate::routes::find(Self::ALL, method, path)
             }
         }
     };

@@ -52,6 +52,14 @@ pub(super) enum CommitTask {
     Ready(oneshot::Sender<Result<(), LogError>>),
 }
 
+/// The log's file, opened by its one writer.
+pub(super) struct OpenedFile {
+    pub path: PathBuf,
+    pub conn: SqliteConnection,
+    pub found: FileState,
+    pub keep: Keep,
+}
+
 /// See the module.
 pub(super) struct Committer {
     path: PathBuf,
@@ -66,12 +74,9 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    pub(super) fn new(
-        (path, conn): (PathBuf, SqliteConnection),
-        shared: Arc<Shared>,
-        clock: Arc<dyn Clock>,
-        (found, keep): (FileState, Keep),
-    ) -> Self {
+    /// Over the file as it was opened.
+    pub(super) fn new(opened: OpenedFile, shared: Arc<Shared>, clock: Arc<dyn Clock>) -> Self {
+        let OpenedFile { path, conn, found, keep } = opened;
         let main = shared.parts.lock().keys().filter(|p| matches!(p, Partition::Main(_))).count();
         let main = main as u16;
         let prune_at = Instant::now();
@@ -196,7 +201,7 @@ impl Committer {
         let done = async {
             let mut conn = self.take_conn().await?;
             let oldest = self.clock.now_ms().saturating_sub(self.keep.ms);
-            let pruned = keep::prune(&mut conn, &parts, (oldest, self.keep.bytes)).await;
+            let pruned = keep::prune(&mut conn, &parts, oldest, self.keep.bytes).await;
             self.conn = pruned.is_ok().then_some(conn);
             pruned.map_err(|e| e.to_string())
         };

@@ -34,7 +34,8 @@ impl EmbeddedConsumer {
         partition: Partition,
         part: Arc<PartitionState>,
         shared: Arc<Shared>,
-        (queue, reads): (mpsc::Sender<CommitTask>, mpsc::Sender<Fetch>),
+        queue: mpsc::Sender<CommitTask>,
+        reads: mpsc::Sender<Fetch>,
     ) -> Self {
         Self {
             partition,
@@ -127,7 +128,8 @@ pub(super) struct EmbeddedReader {
 
 impl EmbeddedReader {
     pub(super) fn new(
-        (partition, part): (Partition, Arc<PartitionState>),
+        partition: Partition,
+        part: Arc<PartitionState>,
         since: u64,
         reads: mpsc::Sender<Fetch>,
     ) -> Self {

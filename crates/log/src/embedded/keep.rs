@@ -39,7 +39,8 @@ impl Keep {
 pub(super) async fn prune(
     conn: &mut SqliteConnection,
     parts: &[i64],
-    (oldest, bytes): (u64, u64),
+    oldest: u64,
+    bytes: u64,
 ) -> Result<bool, sqlx::Error> {
     let is_large = used(conn).await? > bytes;
     let mut more = false;

@@ -26,7 +26,7 @@ use runtime::{Clock, Tasks};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::port::{Consumer, LogError, MAX_FRAME, OrderLog, Partition, Reader};
-use committer::{CommitTask, Committer, Publish};
+use committer::{CommitTask, Committer, OpenedFile, Publish};
 use consumer::{EmbeddedConsumer, EmbeddedReader};
 use reader::Fetch;
 use shared::{PartitionState, Shared, Weight};
@@ -58,13 +58,14 @@ impl EmbeddedLog {
         tasks: &Tasks,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, LogError> {
-        Self::open_keeping(dir, (partitions, Keep::default()), tasks, clock).await
+        Self::open_keeping(dir, partitions, Keep::default(), tasks, clock).await
     }
 
     /// As [`EmbeddedLog::open`]; says how long acked frames stay readable.
     pub async fn open_keeping(
         dir: &Path,
-        (partitions, keep): (u16, Keep),
+        partitions: u16,
+        keep: Keep,
         tasks: &Tasks,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, LogError> {
@@ -84,10 +85,10 @@ impl EmbeddedLog {
         let (queue, tasks_in) = mpsc::channel(QUEUE_FRAMES);
         let (reads, reads_in) = mpsc::channel(QUEUE_READS);
         let reader = file::connect(&path).await.map_err(unavailable)?;
-        let committer =
-            Committer::new((path.clone(), conn), Arc::clone(&shared), clock, (found, keep));
+        let opened = OpenedFile { path: path.clone(), conn, found, keep };
+        let committer = Committer::new(opened, Arc::clone(&shared), clock);
         tasks.spawn("log committer", committer.run(tasks_in, tasks.clone()));
-        tasks.spawn("log reader", reader::run((path, reader), reads_in, tasks.clone()));
+        tasks.spawn("log reader", reader::run(path, reader, reads_in, tasks.clone()));
         Ok(Arc::new(Self { partitions, queue, reads, shared }))
     }
 
@@ -151,12 +152,12 @@ impl OrderLog for EmbeddedLog {
         let part = self.part(partition)?;
         let (queue, reads) = (self.queue.clone(), self.reads.clone());
         let shared = Arc::clone(&self.shared);
-        Ok(Box::new(EmbeddedConsumer::new(partition, part, shared, (queue, reads))))
+        Ok(Box::new(EmbeddedConsumer::new(partition, part, shared, queue, reads)))
     }
 
     async fn reader(&self, from: Partition, since_ms: u64) -> Result<Box<dyn Reader>, LogError> {
         let part = self.part(from)?;
-        Ok(Box::new(EmbeddedReader::new((from, part), since_ms, self.reads.clone())))
+        Ok(Box::new(EmbeddedReader::new(from, part, since_ms, self.reads.clone())))
     }
 
     async fn backlog(&self) -> Result<u64, LogError> {

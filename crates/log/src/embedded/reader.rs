@@ -37,7 +37,8 @@ pub(super) struct Fetch {
 
 /// Answers until all askers are gone or the pools close.
 pub(super) async fn run(
-    (path, conn): (PathBuf, SqliteConnection),
+    path: PathBuf,
+    conn: SqliteConnection,
     mut queue: mpsc::Receiver<Fetch>,
     tasks: Tasks,
 ) {

@@ -18,6 +18,13 @@ use crate::port::LogError;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Where a frame lies in a topic.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BrokerPosition {
+    pub ledger: u64,
+    pub entry: u64,
+}
+
 /// The admin API of one namespace.
 pub(super) struct BrokerAdmin {
     url: String,
@@ -142,11 +149,16 @@ impl BrokerAdmin {
     }
 
     /// (ledger, entry) of the first message published at this time or later, UTC ms.
-    pub(super) async fn position_at(&self, topic: &str, ms: u64) -> Result<(u64, u64), LogError> {
+    pub(super) async fn position_at(
+        &self,
+        topic: &str,
+        ms: u64,
+    ) -> Result<BrokerPosition, LogError> {
         let found = self.json(&format!("{}/messageid/{ms}", self.path(topic))).await?;
         // An empty ledger's entry is -1.
         let number = |name: &str| found[name].as_i64().map(|n| n as u64);
         let at = number("ledgerId").zip(number("entryId"));
+        let at = at.map(|(ledger, entry)| BrokerPosition { ledger, entry });
         at.ok_or_else(|| unavailable(topic, format!("no position of the time {ms}: {found}")))
     }
 

@@ -41,7 +41,8 @@ pub(super) struct PulsarConsumer {
 impl PulsarConsumer {
     pub(super) async fn subscribe(
         partition: Partition,
-        (topic, name): (String, String),
+        topic: String,
+        name: String,
         clients: Arc<Clients>,
     ) -> Result<Self, LogError> {
         let connect = clients.connect();

@@ -90,7 +90,13 @@ enum Link {
 }
 
 /// What became of a frame that was sent: its producer's number, whom to tell, the outcome.
-type OnTheWay = (u64, Receipt, Result<(), String>);
+/// A frame that was sent, and what became of it.
+struct OnTheWay {
+    /// Which connection it went over.
+    link: u64,
+    done: Receipt,
+    outcome: Result<(), String>,
+}
 
 struct SendWork {
     partition: Partition,
@@ -155,7 +161,10 @@ impl SendWork {
                 let number = *number;
                 match producer.send_non_blocking(message).await {
                     Ok(receipt) => self.receipts.push(Box::pin(arrived(number, receipt, job))),
-                    Err(e) => self.receipt((number, job.done, Err(text(e)))),
+                    Err(e) => {
+                        let outcome = Err(text(e));
+                        self.receipt(OnTheWay { link: number, done: job.done, outcome });
+                    }
                 }
             }
             Link::Down { retry_at } if Instant::now() < *retry_at => {
@@ -192,12 +201,13 @@ impl SendWork {
         }
     }
 
-    fn receipt(&mut self, (number, done, outcome): OnTheWay) {
+    fn receipt(&mut self, sent: OnTheWay) {
+        let OnTheWay { link, done, outcome } = sent;
         match &outcome {
             Ok(()) => self.backoff = BACKOFF_MIN,
             Err(e) => {
                 tracing::warn!(partition = %self.partition, error = %e, "no receipt");
-                if matches!(self.link, Link::Up(_, up) if up == number) {
+                if matches!(self.link, Link::Up(_, up) if up == link) {
                     self.link = self.next_try();
                 }
             }
@@ -240,5 +250,5 @@ async fn arrived(number: u64, receipt: SendFuture, job: SendJob) -> OnTheWay {
         Err(e) => Err(text(e)),
     };
     drop(job.permit);
-    (number, job.done, outcome)
+    OnTheWay { link: number, done: job.done, outcome }
 }

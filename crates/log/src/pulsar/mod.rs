@@ -179,7 +179,7 @@ impl OrderLog for PulsarLog {
         // Names ascend with time: where the broker's choice goes by name, the older one stays.
         let name = format!("{:012x}-{:08x}", self.clock.now_ms(), std::process::id());
         let (topic, clients) = (self.url(partition), Arc::clone(&self.clients));
-        let consumer = consumer::PulsarConsumer::subscribe(partition, (topic, name), clients);
+        let consumer = consumer::PulsarConsumer::subscribe(partition, topic, name, clients);
         Ok(Box::new(consumer.await?))
     }
 
@@ -190,7 +190,7 @@ impl OrderLog for PulsarLog {
         let at = self.admin.position_at(&self.topic(from), since_ms).await?;
         let name = format!("reader-{:012x}-{:08x}", self.clock.now_ms(), std::process::id());
         let clients = Arc::clone(&self.clients);
-        let reader = reader::PulsarReader::open(from, (self.url(from), name), at, clients).await?;
+        let reader = reader::PulsarReader::open(from, self.url(from), name, at, clients).await?;
         Ok(Box::new(reader))
     }
 

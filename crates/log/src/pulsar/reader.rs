@@ -12,6 +12,7 @@ use pulsar::message::proto::MessageIdData;
 use pulsar::{ConsumerOptions, SubType, TokioExecutor};
 use tokio::sync::mpsc;
 
+use super::admin::BrokerPosition;
 use super::client::{Clients, text};
 use super::consumer::delivery;
 use crate::port::{Delivery, LogError, Partition, Reader};
@@ -28,18 +29,19 @@ pub(super) struct PulsarReader {
 }
 
 impl PulsarReader {
-    /// From the frame at `(ledger, entry)` on.
+    /// From the frame at this position on.
     pub(super) async fn open(
         partition: Partition,
-        (topic, name): (String, String),
-        (ledger, entry): (u64, u64),
+        topic: String,
+        name: String,
+        at: BrokerPosition,
         clients: Arc<Clients>,
     ) -> Result<Self, LogError> {
         let connect = clients.connect();
         // A cursor begins behind the message that it is given.
         let behind = MessageIdData {
-            ledger_id: ledger,
-            entry_id: entry.wrapping_sub(1),
+            ledger_id: at.ledger,
+            entry_id: at.entry.wrapping_sub(1),
             ..MessageIdData::default()
         };
         let options = ConsumerOptions::default()

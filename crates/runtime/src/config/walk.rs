@@ -124,7 +124,7 @@ pub fn reference<C: Composed>() -> String {
         one(&mut out, key, &[key.name], &mut defaults);
     }
     for part in C::PARTS {
-        section(&mut out, &[part.name], (part.about, part.keys), &mut defaults);
+        section(&mut out, &[part.name], part.about, part.keys, &mut defaults);
     }
     out
 }
@@ -132,7 +132,8 @@ pub fn reference<C: Composed>() -> String {
 fn section(
     out: &mut String,
     path: &[&'static str],
-    (about, keys): (&str, &'static [ConfigKey]),
+    about: &str,
+    keys: &'static [ConfigKey],
     defaults: &mut Table,
 ) {
     out.push('\n');
@@ -141,7 +142,7 @@ fn section(
     for key in keys {
         let path = [path, &[key.name]].concat();
         match key.kind {
-            KeyKind::Inner(inner) => section(out, &path, (key.doc, inner), defaults),
+            KeyKind::Inner(inner) => section(out, &path, key.doc, inner, defaults),
             KeyKind::Plain
             | KeyKind::Range(..)
             | KeyKind::Secret

@@ -58,16 +58,16 @@ pub(super) async fn page(db: &Db, after: Option<OrderId>, limit: u64) -> StoreRe
     Ok(KeptRows { rows, unreadable, next })
 }
 
-fn line(db: &Db, offer: Vec<u8>, bucket: i16, (qty, unit_minor): (i32, i64)) -> StoreResult<Line> {
+fn line(db: &Db, offer: Vec<u8>, bucket: i16, qty: i32, unit_minor: i64) -> StoreResult<Line> {
     let offer: OfferId = convert::parse(db, offer, "offer of a line")?;
     Ok(Line { cell: offer.cell(bucket as u8), qty: qty as u32, unit_minor })
 }
 
 fn kept(db: &Db, m: orders::Model, more: Vec<order_line::Model>) -> StoreResult<KeptRow> {
-    let anchor = line(db, m.offer, m.bucket, (m.qty, m.unit_minor))?;
+    let anchor = line(db, m.offer, m.bucket, m.qty, m.unit_minor)?;
     let mut lines = Vec::new();
     for l in more {
-        lines.push(line(db, l.offer, l.bucket, (l.qty, l.unit_minor))?);
+        lines.push(line(db, l.offer, l.bucket, l.qty, l.unit_minor)?);
     }
     if lines.is_empty() {
         lines.push(anchor.clone());

@@ -100,7 +100,7 @@ impl LedgerRead for SqlStore {
         if until.saturating_sub(from) > MAX_STRETCH {
             return Err(db.corrupt(format!("{} entries in one call", until - from)));
         }
-        db.run(|| reads::units(db, cell, (from, until))).await
+        db.run(|| reads::units(db, cell, from, until)).await
     }
     async fn cells(&self, db: u16, after: Option<&CellId>, limit: u64) -> StoreResult<Vec<CellId>> {
         let db = self.db(db)?;
@@ -153,10 +153,8 @@ impl LedgerWrite for SqlStore {
         note: &[u8],
     ) -> StoreResult<Change> {
         let db = self.home_of_all(cells.iter())?;
-        db.run(|| {
-            supply::flag(db, cells, (id, FlagWish { to: to.0, from: to.1, note }), self.now())
-        })
-        .await
+        db.run(|| supply::flag(db, cells, id, FlagWish { to: to.0, from: to.1, note }, self.now()))
+            .await
     }
     async fn restore_flag(
         &self,
@@ -165,7 +163,7 @@ impl LedgerWrite for SqlStore {
         pause_seq: u64,
     ) -> StoreResult<Change> {
         let db = self.home(cell)?;
-        db.run(|| supply::restore(db, cell, (id, pause_seq), self.now())).await
+        db.run(|| supply::restore(db, cell, id, pause_seq, self.now())).await
     }
     async fn transfer(
         &self,
@@ -175,6 +173,7 @@ impl LedgerWrite for SqlStore {
         units: u32,
     ) -> StoreResult<Change> {
         let db = self.home_of_all(std::iter::once(from).chain(to))?;
-        db.run(|| supply::transfer(db, (from, to), (id, i64::from(units)), self.now())).await
+        let cells: Vec<&CellId> = std::iter::once(from).chain(to).collect();
+        db.run(|| supply::transfer(db, &cells, id, i64::from(units), self.now())).await
     }
 }

@@ -103,7 +103,8 @@ pub(super) async fn lock(
 async fn locked_entry(
     db: &Db,
     tx: &DatabaseTransaction,
-    (no, seq): (i32, u64),
+    no: i32,
+    seq: u64,
 ) -> StoreResult<Option<Totals>> {
     if seq == 0 {
         return Ok(Some(Totals::default()));
@@ -122,8 +123,8 @@ pub(super) async fn proven(db: &Db, cell: &CellId, seq: u64) -> StoreResult<Opti
         let locked = found.cells.into_values().chain(found.broken.into_values()).next();
         let Some(Locked { no, prev: head, .. }) = locked else { return Ok(None) };
         let last = reads::last_entry(db, &tx, no).await?.unwrap_or_default();
-        let folded = locked_entry(db, &tx, (no, head.seq)).await?;
-        let at = locked_entry(db, &tx, (no, seq)).await?;
+        let folded = locked_entry(db, &tx, no, head.seq).await?;
+        let at = locked_entry(db, &tx, no, seq).await?;
         Ok(Some(Proven { head, folded, last, at }))
     };
     let done = read.await;
@@ -149,18 +150,17 @@ fn text(backend: DbBackend, n: usize, wait: LockWait) -> String {
 fn read(db: &Db, row: &QueryResult) -> StoreResult<(CellId, Locked, bool)> {
     type Row = (Vec<u8>, i32, i64, i64, i64, i8, i64, i64);
     type Last = (Option<i64>, Option<i64>, Option<i8>, Option<i64>);
-    let at = |n: usize| (n, db);
     let (id, no, supply, net, seq, open, tok, flag_seq): Row = (
-        col(row, at(0))?,
-        col(row, at(1))?,
-        col(row, at(2))?,
-        col(row, at(3))?,
-        col(row, at(4))?,
-        col(row, at(5))?,
-        col(row, at(6))?,
-        col(row, at(7))?,
+        col(db, row, 0)?,
+        col(db, row, 1)?,
+        col(db, row, 2)?,
+        col(db, row, 3)?,
+        col(db, row, 4)?,
+        col(db, row, 5)?,
+        col(db, row, 6)?,
+        col(db, row, 7)?,
     );
-    let last: Last = (col(row, at(8))?, col(row, at(9))?, col(row, at(10))?, col(row, at(11))?);
+    let last: Last = (col(db, row, 8)?, col(db, row, 9)?, col(db, row, 10)?, col(db, row, 11)?);
     let sound = match last {
         (Some(s), Some(n), Some(o), Some(t)) => (s, n, o, t) == (supply, net, open, tok),
         _ => (supply, net, seq, open, tok) == (0, 0, 0, 0, 0),
@@ -178,7 +178,7 @@ fn read(db: &Db, row: &QueryResult) -> StoreResult<(CellId, Locked, bool)> {
     Ok((cell, locked, sound))
 }
 
-fn col<T: sea_orm::TryGetable>(row: &QueryResult, (n, db): (usize, &Db)) -> StoreResult<T> {
+fn col<T: sea_orm::TryGetable>(db: &Db, row: &QueryResult, n: usize) -> StoreResult<T> {
     row.try_get_by_index(n).map_err(|e| db.err(e))
 }
 

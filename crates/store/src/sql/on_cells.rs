@@ -21,28 +21,36 @@ use crate::port::{Appended, Change};
 pub(super) async fn on_cells(
     db: &Db,
     cells: &[&CellId],
-    (look, at_ms): (Need<'_>, i64),
+    need: Need<'_>,
+    at_ms: i64,
     decide: impl FnOnce(&LedgerFacts) -> Decision + Send,
 ) -> StoreResult<Change> {
     let tx = db.begin().await?;
-    let done = within(db, &tx, cells, (look, at_ms), decide).await;
+    let done = within(db, &tx, &Work { cells, need, at_ms }, decide).await;
     db.end(tx, done).await
+}
+
+/// What a transaction is about.
+struct Work<'a> {
+    cells: &'a [&'a CellId],
+    need: Need<'a>,
+    at_ms: i64,
 }
 
 async fn within(
     db: &Db,
     tx: &DatabaseTransaction,
-    cells: &[&CellId],
-    (look, at_ms): (Need<'_>, i64),
+    work: &Work<'_>,
     decide: impl FnOnce(&LedgerFacts) -> Decision + Send,
 ) -> StoreResult<Change> {
+    let Work { cells, need, at_ms } = *work;
     let mut found = lock(db, tx, cells.iter().copied(), LockWait::Usual).await?;
-    if matches!(look, Need::Flag(_, wanted) if wanted.is_stop()) {
+    if matches!(need, Need::Flag(_, wanted) if wanted.is_stop()) {
         // The pause that stops the sale of a broken cell goes on top of its ledger.
         found = FoundCells { cells: mend(db, tx, found).await?, ..FoundCells::default() };
     }
     let Some(mut locked) = found.all(db, cells.len())? else { return Ok(Change::NoCell) };
-    let Decision { appends, answer } = decide(&facts(db, tx, (cells, &locked), look).await?);
+    let Decision { appends, answer } = decide(&facts(db, tx, cells, &locked, need).await?);
     let mut done = Vec::new();
     if let Some(list) = appends {
         for (n, draft) in list {
@@ -76,7 +84,8 @@ pub(super) fn appended<'c>(
 async fn facts(
     db: &Db,
     tx: &DatabaseTransaction,
-    (cells, locked): (&[&CellId], &LockedCells),
+    cells: &[&CellId],
+    locked: &LockedCells,
     look: Need<'_>,
 ) -> StoreResult<LedgerFacts> {
     let mut facts = LedgerFacts::default();

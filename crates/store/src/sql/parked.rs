@@ -58,7 +58,7 @@ async fn park_frame(db: &Db, row: parked_frame::ActiveModel) -> StoreResult<()> 
 }
 
 /// What a frame asked for, then the order: one byte, 8 of time, the payload.
-fn item_bytes((mode, sealed): (Mode, &Sealed)) -> Vec<u8> {
+fn item_bytes(mode: Mode, sealed: &Sealed) -> Vec<u8> {
     let mode = match mode {
         Mode::Full => 1,
         Mode::Abort => 2,
@@ -230,7 +230,7 @@ impl ParkedWrite for SqlStore {
         let row = || parked::ActiveModel {
             order_id: Set(order.0.to_vec()),
             reason: Set(short(reason)),
-            payload: Set(item_bytes(item)),
+            payload: Set(item_bytes(item.0, item.1)),
             at_ms: Set(self.clock.now_ms() as i64),
             times: Set(1),
             is_open: Set(1),

@@ -199,7 +199,8 @@ pub(super) async fn after(
 pub(super) async fn units(
     db: &Db,
     cell: &CellId,
-    (from, until): (u64, u64),
+    from: u64,
+    until: u64,
 ) -> StoreResult<Vec<Moved>> {
     let conn = db.conn().await?;
     let rows: Vec<(i64, Vec<u8>, i8, i64)> = ledger_of(cell)
@@ -218,7 +219,7 @@ pub(super) async fn units(
         return Err(db.corrupt(format!("the ledger of {cell} has a hole before {last}")));
     }
     if last < until {
-        return Err(StoreError::behind(db.no, cell, (last, until)));
+        return Err(StoreError::behind(db.no, cell, last, until));
     }
     let mut out = Vec::with_capacity(rows.len());
     for (_, buyer, kind, qty) in rows {

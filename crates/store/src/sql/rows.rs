@@ -85,7 +85,7 @@ async fn owners(
 pub(super) async fn run(db: &Db, asks: &[RowAsk], now_ms: i64) -> StoreResult<Vec<RowState>> {
     let attempt = async |look| {
         let tx = db.begin().await?;
-        let done = within(db, &tx, (asks, now_ms), look).await;
+        let done = within(db, &tx, asks, now_ms, look).await;
         db.end(tx, done).await
     };
     db.insert_first(&db.met_rows, attempt).await
@@ -95,7 +95,8 @@ pub(super) async fn run(db: &Db, asks: &[RowAsk], now_ms: i64) -> StoreResult<Ve
 async fn within(
     db: &Db,
     tx: &DatabaseTransaction,
-    (asks, now_ms): (&[RowAsk], i64),
+    asks: &[RowAsk],
+    now_ms: i64,
     look: LookUp,
 ) -> StoreResult<(Vec<RowState>, bool)> {
     let look = look != LookUp::No;

@@ -22,14 +22,15 @@ pub(super) async fn create(
     at_ms: i64,
 ) -> StoreResult<Vec<Appended>> {
     let tx = db.begin().await?;
-    let done = create_in(db, &tx, (cells, ids), at_ms).await;
+    let done = create_in(db, &tx, cells, ids, at_ms).await;
     db.end(tx, done).await
 }
 
 async fn create_in(
     db: &Db,
     tx: &DatabaseTransaction,
-    (cells, ids): (&[(CellId, i64)], (EntryId, EntryId)),
+    cells: &[(CellId, i64)],
+    ids: (EntryId, EntryId),
     at_ms: i64,
 ) -> StoreResult<Vec<Appended>> {
     let have = lock(db, tx, cells.iter().map(|c| &c.0), LockWait::Usual).await?;
@@ -39,7 +40,7 @@ async fn create_in(
             continue;
         }
         let mut l = Locked::new(insert_row(db, tx, cell).await?);
-        for draft in decide::opening(*units, ids) {
+        for draft in decide::opening(*units, ids.0, ids.1) {
             l.append(db, draft, at_ms)?;
         }
         fresh.insert(cell.clone(), l);
@@ -64,18 +65,19 @@ pub(super) async fn supply(
 ) -> StoreResult<Change> {
     let names: Vec<&CellId> = cells.iter().map(|c| &c.0).collect();
     let units: Vec<i64> = cells.iter().map(|c| c.1).collect();
-    on_cells(db, &names, (Need::Use(id), at_ms), |facts| decide::supply(facts, &units, id)).await
+    on_cells(db, &names, Need::Use(id), at_ms, |facts| decide::supply(facts, &units, id)).await
 }
 
 pub(super) async fn flag(
     db: &Db,
     cells: &[CellId],
-    (id, wanted): (EntryId, FlagWish<'_>),
+    id: EntryId,
+    wanted: FlagWish<'_>,
     at_ms: i64,
 ) -> StoreResult<Change> {
     let names: Vec<&CellId> = cells.iter().collect();
-    let look = (Need::Flag(id, wanted), at_ms);
-    on_cells(db, &names, look, |facts| decide::flag(facts, id, wanted)).await
+    on_cells(db, &names, Need::Flag(id, wanted), at_ms, |facts| decide::flag(facts, id, wanted))
+        .await
 }
 
 /// The last flag entry of a cell.
@@ -88,21 +90,23 @@ pub(super) async fn last_flag(db: &Db, cell: &CellId) -> StoreResult<Option<Entr
 pub(super) async fn restore(
     db: &Db,
     cell: &CellId,
-    (id, pause_seq): (EntryId, u64),
+    id: EntryId,
+    pause_seq: u64,
     at_ms: i64,
 ) -> StoreResult<Change> {
-    let look = (Need::LastFlag, at_ms);
-    on_cells(db, &[cell], look, |facts| decide::restore(facts, id, pause_seq)).await
+    on_cells(db, &[cell], Need::LastFlag, at_ms, |facts| decide::restore(facts, id, pause_seq))
+        .await
 }
 
+/// Units leave the first of one or two cells for the second.
 pub(super) async fn transfer(
     db: &Db,
-    (from, to): (&CellId, Option<&CellId>),
-    (id, units): (EntryId, i64),
+    cells: &[&CellId],
+    id: EntryId,
+    units: i64,
     at_ms: i64,
 ) -> StoreResult<Change> {
-    let cells: Vec<&CellId> = std::iter::once(from).chain(to).collect();
-    on_cells(db, &cells, (Need::Use(id), at_ms), |facts| decide::transfer(facts, id, units)).await
+    on_cells(db, cells, Need::Use(id), at_ms, |facts| decide::transfer(facts, id, units)).await
 }
 
 pub(super) async fn release(
@@ -112,8 +116,8 @@ pub(super) async fn release(
     at_ms: i64,
 ) -> StoreResult<Appended> {
     let ids: Vec<EntryId> = orders.iter().map(|o| EntryId::from(*o)).collect();
-    let look = (Need::Claims(&ids), at_ms);
-    let done = on_cells(db, &[cell], look, |facts| decide::release(facts, &ids)).await?;
+    let need = Need::Claims(&ids);
+    let done = on_cells(db, &[cell], need, at_ms, |facts| decide::release(facts, &ids)).await?;
     let Change::Done(appended) = done else {
         return Err(db.corrupt(format!("release on a cell without a row: {cell}")));
     };

@@ -25,7 +25,7 @@ pub(super) async fn run(db: &Db, batch: &[CellAsks], at_ms: u64) -> StoreResult<
     let attempt = |wait| {
         let once = move |look| async move {
             let tx = db.begin().await?;
-            let done = within(db, &tx, (batch, at_ms), (look, wait)).await;
+            let done = within(db, &tx, VerdictRun { batch, at_ms, look, wait }).await;
             db.end(tx, done).await
         };
         db.insert_first(&db.met_verdicts, once)
@@ -40,13 +40,21 @@ pub(super) async fn run(db: &Db, batch: &[CellAsks], at_ms: u64) -> StoreResult<
     }
 }
 
+/// One run of the transaction.
+struct VerdictRun<'a> {
+    batch: &'a [CellAsks],
+    at_ms: u64,
+    look: LookUp,
+    wait: LockWait,
+}
+
 /// The verdicts, and whether some were there.
 async fn within(
     db: &Db,
     tx: &DatabaseTransaction,
-    (batch, at_ms): (&[CellAsks], u64),
-    (look, wait): (LookUp, LockWait),
+    attempt: VerdictRun<'_>,
 ) -> StoreResult<(Vec<CellVerdicts>, bool)> {
+    let VerdictRun { batch, at_ms, look, wait } = attempt;
     let mut found = lock(db, tx, batch.iter().map(|c| &c.cell), wait).await?;
     if look == LookUp::Beyond {
         look_beyond(db, tx, &mut found).await?;
@@ -127,8 +135,8 @@ fn decided(
             out.push(Verdict { fresh: false, ..*v });
             continue;
         }
-        let line = (ask.buyer.as_str(), ask.qty);
-        let draft = decide::verdict(&cell.now, ask.mode, ask.order.into(), line);
+        let draft =
+            decide::verdict(&cell.now, ask.mode, ask.order.into(), ask.buyer.as_str(), ask.qty);
         let kind = draft.kind;
         let seq = cell.append(db, draft, at_ms)?;
         let verdict = Verdict { kind, seq, fresh: true };

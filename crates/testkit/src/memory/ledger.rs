@@ -135,7 +135,7 @@ impl LedgerRead for MemoryStore {
             let found = reads::cell(d, cell);
             let reaches = found.map_or(0, |c| c.entries.len() as u64);
             if reaches < until {
-                return Err(StoreError::behind(db, cell, (reaches, until)));
+                return Err(StoreError::behind(db, cell, reaches, until));
             }
             Ok(found.map_or(Vec::new(), |c| reads::units(c, from, until)))
         })

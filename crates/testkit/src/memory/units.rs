@@ -24,7 +24,7 @@ pub(super) fn create(
             continue;
         }
         tx.create(cell);
-        for draft in decide::opening(*units, ids) {
+        for draft in decide::opening(*units, ids.0, ids.1) {
             tx.append(&key, draft)?;
         }
     }

@@ -102,8 +102,7 @@ fn existing(tx: &Tx<'_>, key: &str, order: OrderId, stale: Option<&Known>) -> Op
 
 fn decided(tx: &mut Tx<'_>, key: &str, ask: &Ask) -> StoreResult<Verdict> {
     let now = tx.staged.get(key).map(|s| s.now).unwrap_or_default();
-    let line = (ask.buyer.as_str(), ask.qty);
-    let mut draft = decide::verdict(&now, ask.mode, ask.order.into(), line);
+    let mut draft = decide::verdict(&now, ask.mode, ask.order.into(), ask.buyer.as_str(), ask.qty);
     let unguarded = ask.mode == Mode::Full && tx.has(StoreMutant::NoGuard);
     if draft.kind == Kind::Reject && unguarded {
         (draft.kind, draft.qty) = (Kind::Claim, i64::from(ask.qty));

@@ -77,7 +77,7 @@ async fn in_parts(
 ) -> Result<HashMap<String, i64>> {
     let (mut all, mut next) = (HashMap::new(), Some(0));
     while let Some(from) = next {
-        let (part, rest) = part_of_buyers(&*s.store, cell, seq, (from, most)).await?;
+        let (part, rest) = part_of_buyers(&*s.store, cell, seq, from, most).await?;
         ensure!(part.len() <= most, "{} buyers at once", part.len());
         ensure!(part.keys().all(|name| !all.contains_key(name)), "a buyer is in two parts");
         all.extend(part);
