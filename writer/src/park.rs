@@ -40,7 +40,7 @@ impl Park {
     ) -> StoreResult<()> {
         let partition = here.to_string();
         for (frame, why) in unreadable {
-            tracing::error!(partition, why, bytes = frame.len(), "parked a frame");
+            tracing::error!(%partition, why, bytes = frame.len(), "parked a frame");
             let park = || self.store.park_frame(&partition, why, frame);
             self.patience.call(CATALOG_DB, park).await?;
             METRICS.parked.of(ParkedWhat::Frame).increment(1);

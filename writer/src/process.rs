@@ -104,8 +104,8 @@ impl Processor {
 
     /// What could not be finished is stored elsewhere, then the barriers are passed.
     async fn leave(&self, here: Partition, batch: &Batch) -> Result<(), Untaken> {
-        self.park.orders(&batch.flows).await?;
-        self.park.frames(here, &batch.unreadable).await?;
+        let parked = self.park.orders(&batch.flows).await;
+        parked.and(self.park.frames(here, &batch.unreadable).await)?;
         self.hand_over.run(here, &batch.flows).await?;
         self.mark.barriers(here, &batch.barriers).await?;
         Ok(())

@@ -21,7 +21,6 @@ use view::WriterPorts;
 
 use crate::again::{Again, MustWait};
 use crate::batch::Batch;
-use crate::patience::DatabasePatience;
 use crate::process::Processor;
 use crate::rewound::Rewound;
 use crate::settings::WriterSettings;
@@ -96,12 +95,13 @@ impl<F: FnMut(&str, &Rewound)> Telling<F> {
 impl Rewind {
     /// Over its ports.
     pub fn new(ports: WriterPorts, settings: &WriterSettings, lost: Lost) -> Self {
+        let steps = Processor::new(&ports, settings);
         let again = Again {
             rows: ports.store.clone(),
             refused: ports.store.clone(),
             ledger: ports.store.clone(),
-            steps: Processor::new(&ports, settings),
-            patience: DatabasePatience::new(settings.patience),
+            patience: steps.decide.patience.clone(),
+            steps,
         };
         Self { ports, again, lost }
     }

@@ -89,10 +89,9 @@ enum Link {
     },
 }
 
-/// What became of a frame that was sent: its producer's number, whom to tell, the outcome.
 /// A frame that was sent, and what became of it.
 struct OnTheWay {
-    /// Which connection it went over.
+    /// The number of its producer.
     link: u64,
     done: Receipt,
     outcome: Result<(), String>,

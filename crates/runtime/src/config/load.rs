@@ -35,16 +35,20 @@ pub fn load<C: Composed>(sources: &Sources) -> Result<C, ConfigError> {
 }
 
 /// One part of a configuration, such as `cells` or `admin.token`, for a tool that needs no more of
-/// it; the default where nothing is said. Nothing else is looked at.
+/// it; the default where nothing is said. What goes together is not looked at. An error names the
+/// key and never its value.
 pub fn read<T: DeserializeOwned + Default>(
     sources: &Sources,
     path: &str,
 ) -> Result<T, ConfigError> {
-    let figment = over(Figment::new(), sources)?;
-    if figment.find_value(path).is_err() {
-        return Ok(T::default());
+    match over(Figment::new(), sources)?.extract_inner::<T>(path) {
+        Ok(part) => Ok(part),
+        Err(e) if e.missing() => Ok(T::default()),
+        Err(e) => {
+            let key = if e.path.is_empty() { path.to_owned() } else { e.path.join(".") };
+            Err(ConfigError(format!("{key}: it is unknown here, or its value is of another type")))
+        }
     }
-    figment.extract_inner(path).map_err(|e| ConfigError(format!("{path}: {}", e.kind)))
 }
 
 fn over(mut figment: Figment, sources: &Sources) -> Result<Figment, ConfigError> {

@@ -47,8 +47,8 @@ pub(super) fn is_hidden<C: Composed>(path: &[String]) -> bool {
     keys::<C>().iter().any(|(at, key)| hidden(key) && begins(at))
 }
 
-fn table<C: Composed>(c: &C) -> Table {
-    Table::try_from(c).unwrap_or_default()
+fn table<C: Composed>(c: &C) -> Result<Table, toml::ser::Error> {
+    Table::try_from(c)
 }
 
 fn at<'a>(table: &'a mut Table, path: &[&str]) -> Option<&'a mut Value> {
@@ -60,33 +60,47 @@ fn at<'a>(table: &'a mut Table, path: &[&str]) -> Option<&'a mut Value> {
     inner.get_mut(*last)
 }
 
-/// One line for each value that its key does not take.
+/// One line for each value that its key does not take. Not over TOML, whose numbers end where those
+/// of the environment go on.
 pub(super) fn broken<C: Composed>(c: &C) -> Vec<String> {
-    let mut all = table(c);
-    let mut out = Vec::new();
-    for (path, key) in keys::<C>() {
-        let Some(value) = at(&mut all, &path) else { continue };
+    let all = match figment::value::Value::serialize(c) {
+        Ok(all) => all,
+        Err(e) => return vec![format!("the configuration cannot be checked: {}", e.kind)],
+    };
+    let wrong = |(path, key): (Vec<&str>, &ConfigKey)| {
         let name = path.join(".");
-        match (key.kind, value) {
-            (KeyKind::Range(least, most), Value::Integer(n))
-                if !u64::try_from(*n).is_ok_and(|n| (least..=most).contains(&n)) =>
-            {
-                out.push(format!("{name} = {n}: must be {least} to {most}"));
+        let value = all.find_ref(&name);
+        match key.kind {
+            KeyKind::Range(least, most) => {
+                let number = value.and_then(figment::value::Value::to_u128);
+                let fits = |n: u128| (u128::from(least)..=u128::from(most)).contains(&n);
+                let shown = number.map_or("no whole number".to_owned(), |n| n.to_string());
+                (!number.is_some_and(fits))
+                    .then(|| format!("{name} = {shown}: must be {least} to {most}"))
             }
-            (KeyKind::Listen, Value::String(text))
-                if text.parse::<std::net::SocketAddr>().is_err() =>
-            {
-                out.push(format!("{name}: {text:?}: a listen address is ip:port"));
+            KeyKind::Listen => {
+                let text = value.and_then(figment::value::Value::as_str).unwrap_or_default();
+                text.parse::<std::net::SocketAddr>()
+                    .is_err()
+                    .then(|| format!("{name}: {text:?}: a listen address is ip:port"))
             }
-            _ => {}
+            KeyKind::Plain
+            | KeyKind::Secret
+            | KeyKind::Url
+            | KeyKind::Unset(_)
+            | KeyKind::Inner(_) => None,
         }
-    }
-    out
+    };
+    keys::<C>().into_iter().filter_map(wrong).collect()
 }
 
-/// The configuration in force as TOML, secrets and passwords replaced.
+/// The configuration in force as TOML in the order of the reference, secrets and passwords replaced.
 pub fn print_redacted<C: Composed>(c: &C) -> String {
-    let mut all = table(c);
+    shown(c).unwrap_or_else(|e| format!("# cannot be printed: {e}\n"))
+}
+
+fn shown<C: Composed>(c: &C) -> Result<String, toml::ser::Error> {
+    let mut all = table(c)?;
     for (path, key) in keys::<C>() {
         let Some(value) = at(&mut all, &path) else { continue };
         match key.kind {
@@ -101,7 +115,14 @@ pub fn print_redacted<C: Composed>(c: &C) -> String {
             | KeyKind::Inner(_) => {}
         }
     }
-    toml::to_string(&all).unwrap_or_else(|e| format!("# cannot be printed: {e}\n"))
+    let names = C::TOP.iter().map(|key| key.name).chain(C::PARTS.iter().map(|part| part.name));
+    let mut out = String::new();
+    for (name, value) in names.filter_map(|name| all.remove_entry(name)) {
+        let space = if value.is_table() && !out.is_empty() { "\n" } else { "" };
+        let one = Table::from_iter([(name, value)]);
+        out.push_str(&format!("{space}{}", toml::to_string(&one)?));
+    }
+    Ok(out)
 }
 
 fn texts(value: &mut Value, show: impl Fn(&str) -> String + Copy) {
@@ -118,7 +139,7 @@ fn texts(value: &mut Value, show: impl Fn(&str) -> String + Copy) {
 
 /// Every key with its meaning, its range and its default, commented out, as TOML.
 pub fn reference<C: Composed>() -> String {
-    let mut defaults = table(&C::default());
+    let mut defaults = table(&C::default()).unwrap_or_default();
     let mut out = String::new();
     for key in C::TOP {
         one(&mut out, key, &[key.name], &mut defaults);

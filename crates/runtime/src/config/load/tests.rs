@@ -89,6 +89,29 @@ fn what_is_wrong_names_its_place_in_one_line() {
     }
 }
 
+/// The environment's numbers go beyond those of TOML.
+#[test]
+fn a_number_beyond_toml_is_out_of_its_range_and_hides_nothing() {
+    for width in [0, 1, u64::MAX] {
+        let mut house = House::default();
+        house.door.handle.height = u64::MAX;
+        house.door.width = width as u32;
+        house.door.listen = "here".to_owned();
+        let e = check(&house).unwrap_err().0;
+        assert!(e.contains("door.handle.height = 18446744073709551615: must be 0 to 5"), "{e}");
+        assert!(e.contains("a listen address is ip:port"), "{e}");
+        assert_eq!(e.contains("door.width = "), width != 1, "{e}");
+        assert!(print_redacted(&house).starts_with("# cannot be printed"));
+    }
+}
+
+#[test]
+fn what_is_printed_is_in_the_order_of_the_reference_and_can_be_read() {
+    let shown = print_redacted(&with(&["street=there", "door.width=8"]).unwrap());
+    assert!(shown.starts_with("street = \"there\"\n\n[door]\n"), "{shown}");
+    assert_eq!(toml::from_str::<House>(&shown).unwrap().door.width, 8);
+}
+
 #[test]
 fn secrets_are_never_shown() {
     let sets = [
@@ -135,7 +158,12 @@ fn a_part_is_read_alone() {
     assert_eq!(read::<Door>(&sources, "door").unwrap().width, 9);
     assert_eq!(read::<u32>(&sources, "door.width").unwrap(), 9);
     assert_eq!(read::<String>(&sources, "nowhere").unwrap(), "");
-    assert!(read::<u32>(&sources, "door.colour").unwrap_err().0.contains("door.colour"));
+    for wrong in [
+        read::<u32>(&sources, "door.colour").unwrap_err().0,
+        read::<Door>(&sources, "door.colour").unwrap_err().0,
+    ] {
+        assert!(wrong.contains("door.colour") && !wrong.contains("red"), "{wrong}");
+    }
 }
 
 #[test]
