@@ -94,7 +94,8 @@ pub(super) fn broken<C: Composed>(c: &C) -> Vec<String> {
     keys::<C>().into_iter().filter_map(wrong).collect()
 }
 
-/// The configuration in force as TOML in the order of the reference, secrets and passwords replaced.
+/// The configuration in force as TOML in the order of the reference, secrets and passwords
+/// replaced.
 pub fn print_redacted<C: Composed>(c: &C) -> String {
     shown(c).unwrap_or_else(|e| format!("# cannot be printed: {e}\n"))
 }
