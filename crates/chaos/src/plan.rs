@@ -115,43 +115,9 @@ impl Kind {
 
     /// The servers whose disk it fills: each must have a small one of its own.
     pub(crate) fn fills(self) -> &'static [&'static str] {
-        match self {
-            Kind::MariadbFull => &["mariadb-1", "mariadb-2"],
-            Kind::PulsarFull => &["pulsar"],
-            Kind::GateKill
-            | Kind::GatePause
-            | Kind::WriterKill
-            | Kind::WriterPause
-            | Kind::ReconcilerKill
-            | Kind::ReconcilerPause
-            | Kind::RedisPrimaryKill
-            | Kind::RedisPrimaryPause
-            | Kind::RedisReplicaKill
-            | Kind::RedisCut
-            | Kind::RedisEmpty
-            | Kind::RedisOld
-            | Kind::AsymmetricRedis
-            | Kind::MariadbKill
-            | Kind::MariadbPause
-            | Kind::MariadbCut
-            | Kind::MariadbDelay
-            | Kind::MariadbHalfOpen
-            | Kind::AsymmetricCut
-            | Kind::VanishedClient
-            | Kind::MaxConnections
-            | Kind::LostCommits
-            | Kind::PulsarKill
-            | Kind::PulsarPause
-            | Kind::AsymmetricPulsar
-            | Kind::ClientCut
-            | Kind::ClientDelay
-            | Kind::ClientHalfOpen
-            | Kind::SlowReader
-            | Kind::BrokenFrame
-            | Kind::ClockStep
-            | Kind::CpuStarvation
-            | Kind::MachineSuspend => &[],
-        }
+        let all: [(Kind, &[&str]); 2] =
+            [(Kind::MariadbFull, &["mariadb-1", "mariadb-2"]), (Kind::PulsarFull, &["pulsar"])];
+        all.into_iter().find(|(kind, _)| *kind == self).map_or(&[], |(_, servers)| servers)
     }
 
     /// These take long to come back from; a schedule has one of them at most.
@@ -162,40 +128,14 @@ impl Kind {
 
     /// The least that it lasts, milliseconds.
     fn at_least(self) -> u64 {
-        match self {
-            Kind::VanishedClient | Kind::SlowReader => PATIENT_MS,
-            Kind::MaxConnections | Kind::AsymmetricRedis | Kind::AsymmetricPulsar => NOTICED_MS,
-            _ if self.fills().is_empty() => 0,
-            Kind::GateKill
-            | Kind::GatePause
-            | Kind::WriterKill
-            | Kind::WriterPause
-            | Kind::ReconcilerKill
-            | Kind::ReconcilerPause
-            | Kind::RedisPrimaryKill
-            | Kind::RedisPrimaryPause
-            | Kind::RedisReplicaKill
-            | Kind::RedisCut
-            | Kind::RedisEmpty
-            | Kind::RedisOld
-            | Kind::MariadbKill
-            | Kind::MariadbPause
-            | Kind::MariadbCut
-            | Kind::MariadbDelay
-            | Kind::MariadbHalfOpen
-            | Kind::AsymmetricCut
-            | Kind::MariadbFull
-            | Kind::LostCommits
-            | Kind::PulsarKill
-            | Kind::PulsarPause
-            | Kind::PulsarFull
-            | Kind::ClientCut
-            | Kind::ClientDelay
-            | Kind::ClientHalfOpen
-            | Kind::BrokenFrame
-            | Kind::ClockStep
-            | Kind::CpuStarvation
-            | Kind::MachineSuspend => FULL_MS,
+        if matches!(self, Kind::VanishedClient | Kind::SlowReader) {
+            PATIENT_MS
+        } else if self == Kind::MaxConnections || self.is_filtered() {
+            NOTICED_MS
+        } else if self.fills().is_empty() {
+            0
+        } else {
+            FULL_MS
         }
     }
 }

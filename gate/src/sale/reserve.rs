@@ -58,28 +58,17 @@ impl Caller {
     fn hear(self, reserved: Reserved, payload: Bytes, call: &CallHeard) -> Option<Held> {
         let Self { place, tell } = self;
         let CallHeard { unknown, replicated, mark, at } = *call;
-        match reserved {
-            Reserved::New { t_ms } if replicated => {
-                // How old the hold was when the script answered.
-                let age = Duration::from_millis(mark.redis_ms.saturating_sub(t_ms));
-                let sealed = Sealed { t_ms, payload };
-                Some(Held { place, sealed, age, seen: at, unknown, tell })
-            }
-            reserved @ (Reserved::New { .. }
-            | Reserved::Held { .. }
-            | Reserved::Verdict(_)
-            | Reserved::Fenced
-            | Reserved::Conflict(_)
-            | Reserved::Missing
-            | Reserved::Late
-            | Reserved::Returning
-            | Reserved::NotOpen
-            | Reserved::Refused { .. }) => {
-                let what = What::Answered(Answered { reserved, replicated, mark, at, place });
-                let _ = tell.send(Told { unknown, what });
-                None
-            }
+        if let Reserved::New { t_ms } = reserved
+            && replicated
+        {
+            // How old the hold was when the script answered.
+            let age = Duration::from_millis(mark.redis_ms.saturating_sub(t_ms));
+            let sealed = Sealed { t_ms, payload };
+            return Some(Held { place, sealed, age, seen: at, unknown, tell });
         }
+        let what = What::Answered(Answered { reserved, replicated, mark, at, place });
+        let _ = tell.send(Told { unknown, what });
+        None
     }
 }
 
