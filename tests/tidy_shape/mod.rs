@@ -205,6 +205,15 @@ fn circles_are_found() {
     assert_eq!(into("std::fmt::Debug"), None);
 }
 
+/// What is shipped: neither tests nor the proof, which is run and not linked.
+fn product() -> Vec<Source> {
+    let proof =
+        ["bench/", "xtask/", "crates/chaos", "crates/model", "crates/sim", "crates/testkit"];
+    let mut all = rust_sources();
+    all.retain(|s| !s.is_test && !proof.iter().any(|p| s.path.starts_with(p)));
+    all
+}
+
 /// What the API's bodies share with the nouns that they show.
 const SHOWN: [&str; 6] = ["Campaign", "Drift", "Offer", "Price", "Reconcile", "Report"];
 
@@ -212,13 +221,8 @@ const SHOWN: [&str; 6] = ["Campaign", "Drift", "Offer", "Price", "Reconcile", "R
 /// called as their library wants it, and a body of the API as what it shows.
 #[test]
 fn a_types_name_has_one_meaning() {
-    let proof =
-        ["bench/", "xtask/", "crates/chaos", "crates/model", "crates/sim", "crates/testkit"];
     let mut declared: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for s in rust_sources().iter().filter(|s| !s.is_test) {
-        if proof.iter().any(|p| s.path.starts_with(p)) || s.path.contains("store/src/entity/") {
-            continue;
-        }
+    for s in product().iter().filter(|s| !s.path.contains("store/src/entity/")) {
         for (_, line) in s.code() {
             let bare = ["pub ", "pub(crate) ", "pub(super) "];
             let line = bare.iter().find_map(|p| line.strip_prefix(p)).unwrap_or(line);
@@ -244,13 +248,8 @@ fn a_types_name_has_one_meaning() {
 /// struct and has a name, what does not is a parameter of its own.
 #[test]
 fn parameters_are_no_tuples_in_disguise() {
-    let proof =
-        ["bench/", "xtask/", "crates/chaos", "crates/model", "crates/sim", "crates/testkit"];
     let mut found = Vec::new();
-    for s in rust_sources().iter().filter(|s| !s.is_test) {
-        if proof.iter().any(|p| s.path.starts_with(p)) {
-            continue;
-        }
+    for s in product() {
         for (n, line) in s.code() {
             let patterns = line.match_indices("): (").map(|(end, _)| &line[..end]);
             let is_parameter = |before: &str| {
