@@ -104,6 +104,7 @@ async fn demo_offer(ports: &Ports, reconciler: &Reconciler) -> Result<(), Exit> 
                 allotment: DEMO_UNITS,
                 limit_per_buyer: None,
                 buckets: 1,
+                policy: Default::default(),
             };
             ports.store.put_offer(&demo).await.map_err(fail)?;
             demo

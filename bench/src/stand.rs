@@ -74,6 +74,7 @@ pub(crate) fn described(id: &OfferId, units: i64, limit_per_buyer: Option<u32>) 
         allotment: units,
         limit_per_buyer,
         buckets: 1,
+        policy: Default::default(),
     }
 }
 

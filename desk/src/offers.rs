@@ -52,7 +52,8 @@ pub(super) async fn put(shop: &Shop<'_>, id: &str, bytes: &[u8]) -> Result<Answe
         allotment: wire.allotment,
         limit_per_buyer: wire.limit_per_buyer,
         // Left out, it is what it is.
-        buckets: buckets.or(old.map(|o| o.buckets)).unwrap_or(1),
+        buckets: buckets.or(old.as_ref().map(|o| o.buckets)).unwrap_or(1),
+        policy: old.map(|o| o.policy).unwrap_or_default(),
     };
     let status = match store.put_offer(&offer).await.map_err(input::down)? {
         OfferPut::Created => 201,

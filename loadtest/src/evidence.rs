@@ -13,6 +13,8 @@ pub(crate) struct ClaimFact {
     pub key: String,
     pub qty: i64,
     pub released: bool,
+    /// Units that came back by refunds.
+    pub returned: i64,
 }
 
 /// A cell's ledger, read from position 0.
@@ -95,11 +97,17 @@ pub(crate) fn claims(entries: &[Entry], key_of: impl Fn(&OrderId) -> String) -> 
                     key: key_of(&order),
                     qty: e.qty,
                     released: false,
+                    returned: 0,
                 });
             }
             Kind::Release => {
                 if let Some(i) = index.get(&order) {
                     out[*i].released = true;
+                }
+            }
+            Kind::Return(_) => {
+                if let Some(i) = index.get(&order) {
+                    out[*i].returned += e.qty;
                 }
             }
             Kind::Supply | Kind::Reject | Kind::TransferOut | Kind::Flag => {}

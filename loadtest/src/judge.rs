@@ -107,7 +107,7 @@ fn judge_units(facts: &Facts, v: &mut RunVerdict) {
         .cells
         .iter()
         .filter_map(|c| c.ledger.as_ref())
-        .flat_map(|l| l.claims.iter().map(|c| (c.order, (c.qty, c.released))))
+        .flat_map(|l| l.claims.iter().map(|c| (c.order, (c.qty - c.returned, c.released))))
         .collect();
     let mut live_units = 0;
     for (order, row) in &facts.rows {

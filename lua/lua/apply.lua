@@ -81,7 +81,7 @@ local function fold(a)
     net = net + q
     bare = bare + (covered and 0 or 1)
     give(ARGV[a + 3], q, ARGV[a + 4])
-  elseif kind == 'R' then
+  elseif kind == 'R' or kind == 'B' then
     net = net - q
     give(ARGV[a + 3], -q, ARGV[a + 4])
   elseif kind == 'S' then
@@ -91,7 +91,7 @@ local function fold(a)
   elseif kind == 'G' then
     open = ARGV[a + 5]
   end
-  if kind ~= 'S' and kind ~= 'G' then
+  if kind ~= 'S' and kind ~= 'G' and kind ~= 'B' then
     dw[#dw + 1], dw[#dw + 2] = key, sub(id, 13) .. kind
   end
   W, tok = W + 1, ARGV[a + 6]

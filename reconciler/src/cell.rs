@@ -159,6 +159,7 @@ impl LookAt {
             | DriftKind::RowUnclaimed
             | DriftKind::RowRefused
             | DriftKind::RowUnreleased
+            | DriftKind::RowReturned
             | DriftKind::RepairPause => Ok(false),
         }
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use domain::drift::DriftKind;
 use domain::frame::{Item, Mode, Sealed};
 use domain::rows::{self, Trace, Traces};
-use domain::{CellId, OfferId, OrderId};
+use domain::{CellId, Giveback, OfferId, OrderId};
 use mutants::Mutant;
 use parking_lot::Mutex;
 use store::port::{KeptRow, MAX_ORDERS};
@@ -206,6 +206,7 @@ impl Rows {
             | DriftKind::LostHold
             | DriftKind::RepairPause
             | DriftKind::RowRefused
+            | DriftKind::RowReturned
             | DriftKind::Ledger => Ok(false),
         }
     }
@@ -215,17 +216,19 @@ impl Rows {
         if mutants::on(Mutant::NoRelease) {
             return Ok(false);
         }
-        let mut by_cell: BTreeMap<CellId, Vec<OrderId>> = BTreeMap::new();
+        let mut by_cell: BTreeMap<CellId, Vec<Giveback>> = BTreeMap::new();
         for row in rows {
             row.cells.into_iter().for_each(|c| {
-                by_cell.entry(c).or_default().push(row.order);
+                by_cell.entry(c).or_default().push(Giveback::release(row.order));
             });
         }
-        for (cell, orders) in by_cell {
-            let released = self.entries.release(&cell, &orders).await.map_err(down)?;
-            self.follow.apply(&released).await;
+        let mut all = true;
+        for (cell, gives) in by_cell {
+            let given = self.entries.give_back(&cell, &gives).await.map_err(down)?;
+            self.follow.apply(&given.appended).await;
+            all &= given.refused.is_empty();
         }
-        Ok(true)
+        Ok(all)
     }
 
     /// Those for which their cells have units. A claim that does not fit is rejected for ever, and

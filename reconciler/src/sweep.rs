@@ -11,7 +11,7 @@ use std::time::Duration;
 use domain::frame::{Item, Mode, Sealed};
 use domain::kept::Kept;
 use domain::ledger::Class;
-use domain::{CellId, Entry, Kind, OrderId, Payload, RowStatus};
+use domain::{CellId, Entry, Giveback, Kind, OrderId, Payload, RowStatus};
 use mutants::Mutant;
 use orderlog::port::Partition;
 use parking_lot::Mutex;
@@ -203,8 +203,9 @@ impl Sweep {
             }
         }
         for (cell, orders) in dead {
-            let released = self.entries.release(&cell, &orders).await.map_err(down)?;
-            self.follow.apply(&released).await;
+            let gives: Vec<Giveback> = orders.into_iter().map(Giveback::release).collect();
+            let given = self.entries.give_back(&cell, &gives).await.map_err(down)?;
+            self.follow.apply(&given.appended).await;
         }
         let parked: Vec<OrderId> = missing.iter().map(|a| a.order).collect();
         let parked = self.parked.parked_among(&parked).await.map_err(down)?;

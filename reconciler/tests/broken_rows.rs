@@ -12,7 +12,7 @@ mod common;
 
 use common::{reconciler, settle, start_writer};
 use domain::drift::{DriftKind, broken_note};
-use domain::{CellId, EntryId, Flag, Kind};
+use domain::{CellId, EntryId, Flag, Giveback, Kind};
 use store::{LedgerRead, LedgerWrite, ParkedRead, StoreError};
 use testkit::ports::{Site, until};
 use view::{Reconcile, Report};
@@ -143,7 +143,7 @@ async fn no_write_goes_on_top_of_a_false_row() {
         site.store.supply(&[(cell.clone(), 5)], request(1)).await.map(drop),
         site.store.flag(one, request(2), (Flag::Closed, &[Flag::Open]), b"").await.map(drop),
         site.store.transfer(request(3), &cell, None, 1).await.map(drop),
-        site.store.release(&cell, &[claim]).await.map(drop),
+        site.store.give_back(&cell, &[Giveback::release(claim)]).await.map(drop),
     ];
     for (n, done) in refused.into_iter().enumerate() {
         let named = matches!(&done, Err(StoreError::Broken { cell: c, .. }) if *c == cell);

@@ -76,6 +76,7 @@ impl Shop {
             allotment: 3,
             limit_per_buyer: None,
             buckets: 1,
+            policy: Default::default(),
         };
         self.ports.store.put_offer(&offer).await.unwrap();
         let ids = self.ports.identity.opening(&id);

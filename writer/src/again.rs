@@ -67,6 +67,7 @@ impl Again {
                 domain::Kind::Supply
                 | domain::Kind::Reject
                 | domain::Kind::Release
+                | domain::Kind::Return(_)
                 | domain::Kind::TransferOut
                 | domain::Kind::Flag => out.rejected += 1,
             }

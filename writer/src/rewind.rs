@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::drift::DriftKind;
 use domain::frame::{self, Item, Mode};
-use domain::{CellId, OrderId, rows};
+use domain::{CellId, Giveback, OrderId, rows};
 use orderlog::port::{LogError, Partition, Reader};
 use store::port::{KeptRow, MAX_ORDERS};
 use tokio::time::{Instant, timeout};
@@ -218,6 +218,7 @@ impl Rewind {
             let lines: Vec<rows::Trace> = row.cells.iter().map(of).collect();
             match (rows::compare(row.status, &lines), row.sealed) {
                 (None, _) => {}
+                (Some(kind @ DriftKind::RowReturned), _) => out.leave(row.order, kind.as_str()),
                 (Some(DriftKind::RowUnreleased), _) => {
                     row.cells.into_iter().for_each(|c| dead.entry(c).or_default().push(row.order));
                 }
@@ -226,8 +227,9 @@ impl Rewind {
             }
         }
         for (cell, orders) in dead {
-            let released = self.ports.store.release(&cell, &orders).await?;
-            self.again.steps.follow(&released).await;
+            let gives: Vec<Giveback> = orders.into_iter().map(Giveback::release).collect();
+            let given = self.ports.store.give_back(&cell, &gives).await?;
+            self.again.steps.follow(&given.appended).await;
         }
         for frame in frame::pack(&items) {
             self.finish(Batch::of(&[frame]), out).await?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::OrderId;
+use domain::Giveback;
 use store::LedgerWrite;
 use store::port::Appended;
 
@@ -24,10 +24,16 @@ impl Settle {
     pub(crate) async fn release(&self, flows: &mut [Flow], dead: Dead) -> Vec<Appended> {
         let mut appended = Vec::new();
         for (cell, members) in dead {
-            let orders: Vec<OrderId> = members.iter().map(|m| m.1).collect();
+            let gives: Vec<Giveback> = members.iter().map(|m| Giveback::release(m.1)).collect();
             let db = self.store.cell_db(&cell.offer);
-            match self.patience.call(db, || self.store.release(&cell, &orders)).await {
-                Ok(entries) => appended.push(entries),
+            match self.patience.call(db, || self.store.give_back(&cell, &gives)).await {
+                Ok(given) => {
+                    // The reconciler finds such a row and says so (INV-15).
+                    if let Some(first) = given.refused.first() {
+                        tracing::error!(%cell, order = %first.order, "a release was refused");
+                    }
+                    appended.push(given.appended);
+                }
                 Err(e) => {
                     let stop = if e.is_transient() {
                         Stop::Database(e.db())

@@ -40,7 +40,8 @@ pub enum Need<'a> {
     Flag(EntryId, FlagWish<'a>),
     /// Each cell's last flag entry: for [`restore`].
     LastFlag,
-    /// Claims, with their buyers, and releases: for [`release`].
+    /// Claims, with their buyers, and what was given back of them: for
+    /// [`crate::giveback::give_back`].
     Claims(&'a [EntryId]),
 }
 
@@ -99,6 +100,13 @@ pub struct Decision {
     pub answer: Upshot,
 }
 
+impl Decision {
+    /// Appends to the first cell of the call.
+    pub fn on_first(drafts: Vec<Draft>) -> Self {
+        appends(drafts.into_iter().map(|d| (0, d)).collect(), Upshot::Done)
+    }
+}
+
 fn appends(list: Vec<(usize, Draft)>, answer: Upshot) -> Decision {
     Decision { appends: Some(list), answer }
 }
@@ -107,7 +115,7 @@ fn nothing(answer: Upshot) -> Decision {
     Decision { appends: None, answer }
 }
 
-fn draft(kind: Kind, id: EntryId, qty: i64) -> Draft {
+pub(crate) fn draft(kind: Kind, id: EntryId, qty: i64) -> Draft {
     Draft { kind, id, buyer: String::new(), qty, payload: Vec::new() }
 }
 
@@ -213,29 +221,12 @@ pub fn transfer(facts: &LedgerFacts, id: EntryId, units: i64) -> Decision {
     }
 }
 
-/// A release for each of these that has a claim and none (INV-6), each once.
-pub fn release(facts: &LedgerFacts, ids: &[EntryId]) -> Decision {
-    let Some(cell) = facts.cells.first() else { return nothing(Upshot::Done) };
-    let mut list: Vec<(usize, Draft)> = Vec::new();
-    for id in ids {
-        let claim = cell.entry(*id, Class::Verdict).filter(|e| e.kind == Kind::Claim);
-        let Some(claim) = claim else { continue };
-        let twice = list.iter().any(|(_, d)| d.id == *id);
-        if cell.entry(*id, Class::Release).is_none() && !twice {
-            let entry = draft(Kind::Release, *id, claim.qty);
-            list.push((0, Draft { buyer: claim.buyer.clone(), ..entry }));
-        }
-    }
-    appends(list, Upshot::Done)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::drift::{broken_note, repair_note};
 
     const ID: EntryId = EntryId([7; 16]);
-    const OTHER: EntryId = EntryId([8; 16]);
 
     fn cell(supply: i64, net: i64, entries: &[(Kind, i64)]) -> LockedCell {
         let known = |(kind, qty): &(Kind, i64)| Entered {
@@ -374,25 +365,6 @@ mod tests {
         ] {
             let facts = facts(cells);
             assert_eq!(brief(&transfer(&facts, ID, 3)), want, "{facts:?}");
-        }
-    }
-
-    #[test]
-    fn a_claim_is_released_once() {
-        let claim = (Kind::Claim, 2);
-        let gives = Some(vec![(0, Kind::Release, 2)]);
-        for (entries, ids, want) in [
-            (vec![claim], vec![ID], gives.clone()),
-            (vec![claim], vec![ID, ID, OTHER], gives),
-            (vec![claim, (Kind::Release, 2)], vec![ID], Some(Vec::new())),
-            (vec![(Kind::Reject, 0)], vec![ID], Some(Vec::new())),
-            (vec![(Kind::TransferOut, 2)], vec![ID], Some(Vec::new())),
-            (vec![], vec![ID], Some(Vec::new())),
-        ] {
-            let decided = release(&facts(vec![cell(9, 2, &entries)]), &ids);
-            assert_eq!(brief(&decided), (want, Upshot::Done), "{entries:?} {ids:?}");
-            let buyers = decided.appends.iter().flatten().map(|(_, d)| d.buyer.as_str());
-            assert!(buyers.into_iter().all(|b| b == "ann"));
         }
     }
 }

@@ -33,6 +33,9 @@ pub enum DriftKind {
     RowRefused,
     /// An order's row is dead, and a line of it keeps its units (INV-6).
     RowUnreleased,
+    /// An order's row is dead, and a refund gave units of it back (INV-15): a database lost
+    /// commits.
+    RowReturned,
     /// The cell's row is not the fold of its ledger (INV-2), now or when it was paused for that.
     Ledger,
 }
@@ -53,6 +56,7 @@ impl DriftKind {
             DriftKind::RowUnclaimed => "row_unclaimed",
             DriftKind::RowRefused => "row_refused",
             DriftKind::RowUnreleased => "row_unreleased",
+            DriftKind::RowReturned => "row_returned",
             DriftKind::Ledger => "ledger",
         }
     }
@@ -66,7 +70,7 @@ impl DriftKind {
             DriftKind::Counters | DriftKind::Held | DriftKind::Buyers => Repair::PauseAndMend,
             DriftKind::Phantom => Repair::Resolve,
             DriftKind::RepairPause => Repair::RestoreFlag,
-            DriftKind::LostHold => Repair::Alarm,
+            DriftKind::LostHold | DriftKind::RowReturned => Repair::Alarm,
             DriftKind::RowUnclaimed => Repair::PublishAgain,
             DriftKind::RowRefused => Repair::Rewind,
             DriftKind::RowUnreleased => Repair::Release,
@@ -111,6 +115,7 @@ impl DriftKind {
             DriftKind::Ledger => Some("INV-2"),
             DriftKind::RowUnclaimed | DriftKind::RowRefused => Some("INV-5"),
             DriftKind::RowUnreleased => Some("INV-6"),
+            DriftKind::RowReturned => Some("INV-15"),
             DriftKind::Missing
             | DriftKind::Behind
             | DriftKind::Fork

@@ -41,7 +41,7 @@ impl Identity {
 
     /// 16 hex digits that tell two secrets apart and reveal neither.
     pub fn fingerprint_hex(&self) -> String {
-        self.fingerprint.iter().map(|b| format!("{b:02x}")).collect()
+        hex(&self.fingerprint)
     }
 
     /// The id of a request (INV-8): same buyer, key and canonical content, same id.
@@ -131,6 +131,11 @@ impl Identity {
         EntryId(id)
     }
 
+    /// HMAC over these parts, for ids of what the life of an order makes.
+    pub(crate) fn keyed(&self, parts: &[&[u8]]) -> [u8; 32] {
+        digest(&self.mac, parts)
+    }
+
     /// The ids of the two entries that each ledger of an offer begins with: its supply, and that it
     /// is open.
     pub fn opening(&self, offer: &OfferId) -> (EntryId, EntryId) {
@@ -155,11 +160,15 @@ fn digest(mac: &Hmac<Sha256>, parts: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
 fn first_u64(b: &[u8; 32]) -> u64 {
     u64::from_be_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]])
 }
 
 /// SHA-256 of `bytes` in hex: a stable name for things that need no key (shard map versions).
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    hex(&Sha256::digest(bytes))
 }

@@ -23,8 +23,9 @@ fn bad(id: &'static str, detail: impl Into<String>) -> Violation {
     Violation { id, detail: detail.into() }
 }
 
-/// INV-1 and INV-2 over a whole ledger: bounds at every entry, gap-free, chained, one verdict and
-/// one release per order, a release only after a claim.
+/// INV-1, INV-2 and INV-15 over a whole ledger: bounds at every entry, gap-free, chained, one
+/// verdict and one release per order, a release only after a claim; returns of no more than the
+/// claim, and none beside a release.
 pub fn ledger(entries: &[Entry], head: Totals) -> Vec<Violation> {
     LedgerWatch::default().fold(entries, head)
 }
@@ -34,6 +35,8 @@ pub fn ledger(entries: &[Entry], head: Totals) -> Vec<Violation> {
 pub struct LedgerWatch {
     totals: Totals,
     seen: BTreeMap<(EntryId, Class), (Kind, i64)>,
+    /// Units that came back by returns.
+    returned: BTreeMap<EntryId, i64>,
 }
 
 impl LedgerWatch {
@@ -51,11 +54,41 @@ impl LedgerWatch {
             if self.seen.insert((e.id, class), (e.kind, e.qty)).is_some() {
                 out.push(bad("INV-2", format!("second {class:?} of {}", e.id)));
             }
-            if e.kind == Kind::Release && self.kind(e.id, Class::Verdict) != Some(Kind::Claim) {
-                out.push(bad("INV-2", format!("release without claim of {}", e.id)));
+            match e.kind {
+                Kind::Release => out.extend(self.release(e)),
+                Kind::Return(_) => out.extend(self.returns(e)),
+                Kind::Supply | Kind::Claim | Kind::Reject | Kind::TransferOut | Kind::Flag => {}
             }
         }
         out
+    }
+
+    fn release(&self, e: &Entry) -> Option<Violation> {
+        if self.kind(e.id, Class::Verdict) != Some(Kind::Claim) {
+            return Some(bad("INV-2", format!("release without claim of {}", e.id)));
+        }
+        let has_returns = self.returned.contains_key(&e.id);
+        has_returns.then(|| bad("INV-15", format!("release beside returns of {}", e.id)))
+    }
+
+    fn returns(&mut self, e: &Entry) -> Option<Violation> {
+        let returned = self.returned.entry(e.id).or_default();
+        *returned += e.qty;
+        let claim = self.seen.get(&(e.id, Class::Verdict)).filter(|v| v.0 == Kind::Claim);
+        let wrong = match claim {
+            None => "a return without a claim".to_owned(),
+            Some((_, claim)) if *returned > *claim => format!("{returned} of {claim} returned"),
+            Some(_) if self.seen.contains_key(&(e.id, Class::Release)) => {
+                "a return beside a release".to_owned()
+            }
+            Some(_) => return None,
+        };
+        Some(bad("INV-15", format!("{}: {wrong}", e.id)))
+    }
+
+    /// Units of an order that came back by returns.
+    pub fn returned(&self, id: impl Into<EntryId>) -> i64 {
+        self.returned.get(&id.into()).copied().unwrap_or(0)
     }
 
     /// The entry under an id in a class.
@@ -112,15 +145,11 @@ pub fn buyers(
         .collect()
 }
 
-/// Claimed minus released units per buyer of a ledger prefix.
+/// Units per buyer of a ledger prefix: what was claimed and did not come back.
 pub fn buyer_sums(entries: &[Entry]) -> HashMap<String, i64> {
     let mut sums = HashMap::new();
-    for e in entries {
-        match e.kind {
-            Kind::Claim => *sums.entry(e.buyer.clone()).or_insert(0) += e.qty,
-            Kind::Release => *sums.entry(e.buyer.clone()).or_insert(0) -= e.qty,
-            Kind::Supply | Kind::Reject | Kind::TransferOut | Kind::Flag => {}
-        }
+    for e in entries.iter().filter(|e| e.moves_buyer()) {
+        *sums.entry(e.buyer.clone()).or_insert(0) += e.kind.moves(e.qty);
     }
     sums
 }

@@ -1,8 +1,9 @@
 //! The ledger of a cell: entries, their chained token, and the fold that gives the counters.
 //!
 //! INV-1: `0 <= net <= supply` after every entry. INV-2: gap-free, at most one verdict and one
-//! release per order, a release only after a claim. The database decides; [`Totals::append`] is
-//! the one place that computes what an entry makes of the counters, for the store and for tests.
+//! release per order, a release only after a claim. INV-15: an order's returns are at most its
+//! claim, and none stands beside a release. The database decides; [`Totals::append`] is the one
+//! place that computes what an entry makes of the counters, for the store and for tests.
 
 use siphasher::sip::SipHasher13;
 use std::fmt;
@@ -10,50 +11,88 @@ use std::hash::Hasher;
 
 use crate::ids::{EntryId, OrderId};
 
-/// What an entry does. The number is what the database stores.
+/// What an entry does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(i8)]
 pub enum Kind {
     /// Adds units to the cell.
-    Supply = 1,
+    Supply,
     /// Grants units to an order.
-    Claim = 2,
+    Claim,
     /// Decides that an order gets nothing.
-    Reject = 3,
-    /// Gives the units of a claim back.
-    Release = 4,
+    Reject,
+    /// Gives the units of a claim back: the order died before it was paid.
+    Release,
     /// Takes units out of the cell; consumes the hold of that transfer.
-    TransferOut = 5,
+    TransferOut,
     /// Opens, pauses or closes the cell; the quantity is the [`Flag`].
-    Flag = 6,
+    Flag,
+    /// Gives units of a paid order back, with its n-th refund.
+    Return(Ordinal),
+}
+
+/// Which refund of an order brought units back: 0 to 111, so that a class has room for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ordinal(u8);
+
+impl Ordinal {
+    /// The first.
+    pub const FIRST: Ordinal = Ordinal(0);
+    /// How many there are: an order has at most as many refunds.
+    pub const COUNT: u8 = 112;
+
+    /// `None` from [`Ordinal::COUNT`] on.
+    pub fn new(n: u8) -> Option<Ordinal> {
+        (n < Ordinal::COUNT).then_some(Ordinal(n))
+    }
+
+    /// The number, from 0.
+    pub fn number(self) -> u8 {
+        self.0
+    }
 }
 
 /// The uniqueness class of a kind: one entry per (cell, order, class).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(i8)]
 pub enum Class {
     /// Claim, reject, transfer-out.
-    Verdict = 1,
+    Verdict,
     /// Release.
-    Release = 2,
+    Release,
     /// Supply.
-    Supply = 3,
+    Supply,
     /// Flag.
-    Flag = 4,
+    Flag,
+    /// One return; an order may have several.
+    Return(Ordinal),
 }
 
 impl Class {
-    /// All classes, in the order of their numbers.
-    pub const ALL: [Class; 4] = [Class::Verdict, Class::Release, Class::Supply, Class::Flag];
-    /// The numbers of what an order may have several of: 16 + n is its n-th return. Nothing writes
-    /// them yet, and no class of another meaning may ever have one.
-    pub const RETURNS: std::ops::RangeInclusive<i8> = 16..=i8::MAX;
+    /// The number of the first return; the n-th one has n more.
+    const RETURNS: i8 = 16;
+
+    /// What the database stores.
+    pub fn number(self) -> i8 {
+        match self {
+            Class::Verdict => 1,
+            Class::Release => 2,
+            Class::Supply => 3,
+            Class::Flag => 4,
+            Class::Return(Ordinal(n)) => Class::RETURNS + n as i8,
+        }
+    }
 }
 
 impl Kind {
-    /// All kinds, in the order of their numbers.
-    pub const ALL: [Kind; 6] =
-        [Kind::Supply, Kind::Claim, Kind::Reject, Kind::Release, Kind::TransferOut, Kind::Flag];
+    /// All kinds, in the order of their numbers; of the returns the first one.
+    pub const ALL: [Kind; 7] = [
+        Kind::Supply,
+        Kind::Claim,
+        Kind::Reject,
+        Kind::Release,
+        Kind::TransferOut,
+        Kind::Flag,
+        Kind::Return(Ordinal::FIRST),
+    ];
 
     /// The class that must be unique per (cell, order).
     pub fn class(self) -> Class {
@@ -62,6 +101,48 @@ impl Kind {
             Kind::Release => Class::Release,
             Kind::Supply => Class::Supply,
             Kind::Flag => Class::Flag,
+            Kind::Return(n) => Class::Return(n),
+        }
+    }
+
+    /// What the database stores, beside the class's number.
+    pub fn number(self) -> i8 {
+        match self {
+            Kind::Supply => 1,
+            Kind::Claim => 2,
+            Kind::Reject => 3,
+            Kind::Release => 4,
+            Kind::TransferOut => 5,
+            Kind::Flag => 6,
+            Kind::Return(_) => 7,
+        }
+    }
+
+    /// The inverse of [`Kind::number`] and [`Class::number`]; `None` where they do not belong
+    /// together.
+    pub fn stored(number: i8, class: i8) -> Option<Kind> {
+        let ordinal = u8::try_from(class.checked_sub(Class::RETURNS)?).ok().and_then(Ordinal::new);
+        let kinds = Kind::ALL.into_iter().map(|kind| match (kind, ordinal) {
+            (Kind::Return(_), Some(n)) => Kind::Return(n),
+            (other, _) => other,
+        });
+        kinds.into_iter().find(|k| (k.number(), k.class().number()) == (number, class))
+    }
+
+    /// True for what moves units of a buyer.
+    pub fn is_of_buyer(self) -> bool {
+        match self {
+            Kind::Claim | Kind::Release | Kind::Return(_) => true,
+            Kind::Supply | Kind::Reject | Kind::TransferOut | Kind::Flag => false,
+        }
+    }
+
+    /// What an entry of this kind makes of the units that buyers have.
+    pub fn moves(self, qty: i64) -> i64 {
+        match self {
+            Kind::Claim => qty,
+            Kind::Release | Kind::Return(_) => -qty,
+            Kind::Supply | Kind::Reject | Kind::TransferOut | Kind::Flag => 0,
         }
     }
     /// The one-letter code the scripts use.
@@ -73,15 +154,12 @@ impl Kind {
             Kind::Release => 'R',
             Kind::TransferOut => 'T',
             Kind::Flag => 'G',
+            Kind::Return(_) => 'B',
         }
     }
-    /// The inverse of [`Kind::code`].
+    /// The inverse of [`Kind::code`]; a return comes without its ordinal.
     pub fn from_code(code: char) -> Option<Kind> {
         Kind::ALL.into_iter().find(|k| k.code() == code)
-    }
-    /// The inverse of `as i8`.
-    pub fn from_number(n: i8) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|k| *k as i8 == n)
     }
 }
 
@@ -146,7 +224,8 @@ pub struct Entry {
     pub kind: Kind,
     /// The order's, or that of the request of supply, transfer and flag.
     pub id: EntryId,
-    /// The buyer; empty for supply, transfer and flag.
+    /// The buyer; empty for supply, transfer and flag, and for a return that leaves the buyer's
+    /// limit as it is.
     pub buyer: String,
     /// Units, at least 0; for a flag its value; for a reject 0.
     pub qty: i64,
@@ -184,7 +263,7 @@ pub struct Draft {
 pub struct Totals {
     /// Units given to the cell.
     pub supply: i64,
-    /// Units claimed and not released.
+    /// Units claimed, and neither released nor returned.
     pub net: i64,
     /// Position of the last entry.
     pub seq: u64,
@@ -222,9 +301,8 @@ impl Totals {
         let (mut supply, mut net, mut open) = (self.supply, self.net, self.open);
         match d.kind {
             Kind::Supply => supply += d.qty,
-            Kind::Claim => net += d.qty,
+            Kind::Claim | Kind::Release | Kind::Return(_) => net += d.kind.moves(d.qty),
             Kind::Reject => {}
-            Kind::Release => net -= d.qty,
             Kind::TransferOut => supply -= d.qty,
             Kind::Flag => open = Flag::from_number(d.qty).ok_or(AppendError::Quantity(d.qty))?,
         }
@@ -260,10 +338,15 @@ impl Entry {
     /// transfer that was rejected.
     pub fn order(&self) -> Option<OrderId> {
         match self.kind {
-            Kind::Claim | Kind::Release => Some(OrderId(self.id.0)),
+            Kind::Claim | Kind::Release | Kind::Return(_) => Some(OrderId(self.id.0)),
             Kind::Reject => (!self.buyer.is_empty()).then_some(OrderId(self.id.0)),
             Kind::Supply | Kind::TransferOut | Kind::Flag => None,
         }
+    }
+
+    /// True when it moves the units of a buyer.
+    pub fn moves_buyer(&self) -> bool {
+        self.kind.is_of_buyer() && !self.buyer.is_empty()
     }
 
     /// The totals right after this entry.
@@ -280,12 +363,15 @@ impl Entry {
 
 fn chain(prev: Tok, seq: u64, d: &Draft, after: (i64, i64, Flag)) -> Tok {
     let mut h = SipHasher13::new_with_keys(prev.0, seq);
-    h.write_u8(d.kind as u8);
+    h.write_i8(d.kind.number());
     h.write(&d.id.0);
     h.write_i64(d.qty);
     h.write_i64(after.0);
     h.write_i64(after.1);
     h.write_u8(after.2 as u8);
+    if let Kind::Return(ordinal) = d.kind {
+        h.write_u8(ordinal.number());
+    }
     h.write(d.buyer.as_bytes());
     Tok(h.finish())
 }

@@ -2,6 +2,7 @@
 
 use crate::cell::CellId;
 use crate::ids::CampaignNo;
+use crate::life::OfferPolicy;
 use crate::names::{CampaignId, OfferId, Tenant};
 
 /// Money for one unit: minor units of an ISO 4217 currency.
@@ -67,6 +68,8 @@ pub struct Offer {
     pub limit_per_buyer: Option<u32>,
     /// Slices of the allotment, fixed at creation.
     pub buckets: u8,
+    /// What becomes of its orders when they are paid late, refunded or cancelled.
+    pub policy: OfferPolicy,
 }
 
 impl Offer {
@@ -123,6 +126,7 @@ mod tests {
             allotment: 10,
             limit_per_buyer: Some(2),
             buckets: 1,
+            policy: OfferPolicy::default(),
         }
     }
 

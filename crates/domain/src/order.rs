@@ -1,8 +1,8 @@
-//! The order: its immutable payload, its states, and which move between states is legal.
+//! The order: its immutable payload and its states; [`crate::moves`] has what it may do.
 //!
 //! One id has one payload for ever. The hold stores the payload's bytes and everything later
 //! (gate, relay, sweeper, writer) publishes exactly these bytes, so a retry after a price change
-//! promises what the first attempt promised. INV-9 is the transition table.
+//! promises what the first attempt promised.
 
 use prost::Message;
 
@@ -221,36 +221,18 @@ impl RowStatus {
         RowStatus::ALL.into_iter().find(|x| *x as i8 == n)
     }
 
-    /// INV-9: the states a row in this state may move to. A pending one is rejected only by a
-    /// rewind after a database lost commits (PROTOCOL 6.10).
-    pub fn next(self) -> &'static [RowStatus] {
-        match self {
-            RowStatus::Pending => {
-                &[RowStatus::Paid, RowStatus::Expired, RowStatus::Cancelled, RowStatus::Rejected]
-            }
-            RowStatus::Paid => &[RowStatus::Shipped, RowStatus::Refunding],
-            RowStatus::Shipped => &[RowStatus::Completed, RowStatus::Refunding],
-            RowStatus::Completed => &[RowStatus::Refunding],
-            RowStatus::Refunding => &[RowStatus::Refunded],
-            RowStatus::Rejected
-            | RowStatus::Cancelled
-            | RowStatus::Expired
-            | RowStatus::Refunded => &[],
-        }
-    }
-
-    /// True while the order keeps its units.
+    /// False when the order died before it was paid: what it had claimed is released (INV-6). The
+    /// claims of one that was paid stand for ever, and goods that came back are returns beside them
+    /// (INV-15).
     pub fn is_live(self) -> bool {
         match self {
             RowStatus::Pending
             | RowStatus::Paid
             | RowStatus::Shipped
             | RowStatus::Completed
-            | RowStatus::Refunding => true,
-            RowStatus::Rejected
-            | RowStatus::Cancelled
-            | RowStatus::Expired
-            | RowStatus::Refunded => false,
+            | RowStatus::Refunding
+            | RowStatus::Refunded => true,
+            RowStatus::Rejected | RowStatus::Cancelled | RowStatus::Expired => false,
         }
     }
 }
@@ -276,7 +258,7 @@ impl Status {
         }
     }
 
-    /// True while the order keeps its units, or may have some.
+    /// False when the order died, and what it had claimed is released.
     pub fn is_live(self) -> bool {
         match self {
             Status::Accepted | Status::Unconfirmed => true,

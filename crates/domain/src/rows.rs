@@ -16,8 +16,10 @@ use crate::order::RowStatus;
 pub struct Trace {
     /// The verdict: `Some(true)` for a claim.
     pub claimed: Option<bool>,
-    /// The claim was given back.
+    /// The claim was given back: the order died.
     pub released: bool,
+    /// Units came back by a refund.
+    pub returned: bool,
 }
 
 /// Traces by order and cell; what is not in it has none.
@@ -30,21 +32,24 @@ impl Trace {
             Kind::Claim => self.claimed = Some(true),
             Kind::Reject | Kind::TransferOut => self.claimed = Some(false),
             Kind::Release => self.released = true,
+            Kind::Return(_) => self.returned = true,
             Kind::Supply | Kind::Flag => {}
         }
     }
 }
 
 /// What is wrong with a row, if anything. `lines`: one per line.
+///
+/// A dead row whose goods came back by a refund was paid once: its database has lost that, and a
+/// release must not follow (INV-15).
 pub fn compare(status: RowStatus, lines: &[Trace]) -> Option<DriftKind> {
     let is_refused = |t: &Trace| t.claimed == Some(false) || t.released;
     let is_kept = |t: &Trace| t.claimed == Some(true) && !t.released;
     if !status.is_live() {
+        if lines.iter().any(|t| t.returned) {
+            return Some(DriftKind::RowReturned);
+        }
         return lines.iter().any(is_kept).then_some(DriftKind::RowUnreleased);
-    }
-    // An order whose money is on its way back keeps its units until that is done, or not.
-    if status == RowStatus::Refunding {
-        return None;
     }
     if lines.iter().any(is_refused) {
         return Some(DriftKind::RowRefused);
@@ -55,25 +60,28 @@ pub fn compare(status: RowStatus, lines: &[Trace]) -> Option<DriftKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Ordinal;
 
-    const NONE: Trace = Trace { claimed: None, released: false };
-    const KEPT: Trace = Trace { claimed: Some(true), released: false };
-    const BACK: Trace = Trace { claimed: Some(true), released: true };
-    const NO: Trace = Trace { claimed: Some(false), released: false };
+    const NONE: Trace = Trace { claimed: None, released: false, returned: false };
+    const KEPT: Trace = Trace { claimed: Some(true), ..NONE };
+    const BACK: Trace = Trace { claimed: Some(true), released: true, ..NONE };
+    const PART: Trace = Trace { claimed: Some(true), returned: true, ..NONE };
+    const NO: Trace = Trace { claimed: Some(false), ..NONE };
 
     #[test]
     fn every_status_against_every_pair_of_lines() {
         for status in RowStatus::ALL {
-            for a in [NONE, KEPT, BACK, NO] {
-                for b in [NONE, KEPT, BACK, NO] {
+            for a in [NONE, KEPT, BACK, PART, NO] {
+                for b in [NONE, KEPT, BACK, PART, NO] {
                     let pair = [a, b];
                     let has = |t: Trace| pair.contains(&t);
-                    let expected = match (status.is_live(), status) {
-                        (false, _) if has(KEPT) => Some(DriftKind::RowUnreleased),
-                        (false, _) | (true, RowStatus::Refunding) => None,
-                        (true, _) if has(NO) || has(BACK) => Some(DriftKind::RowRefused),
-                        (true, _) if has(NONE) => Some(DriftKind::RowUnclaimed),
-                        (true, _) => None,
+                    let expected = match status.is_live() {
+                        false if has(PART) => Some(DriftKind::RowReturned),
+                        false if has(KEPT) => Some(DriftKind::RowUnreleased),
+                        false => None,
+                        true if has(NO) || has(BACK) => Some(DriftKind::RowRefused),
+                        true if has(NONE) => Some(DriftKind::RowUnclaimed),
+                        true => None,
                     };
                     assert_eq!(compare(status, &pair), expected, "{status:?} {pair:?}");
                 }
@@ -91,6 +99,7 @@ mod tests {
         assert_eq!(of(&[Kind::Supply, Kind::Flag]), NONE);
         assert_eq!(of(&[Kind::Claim]), KEPT);
         assert_eq!(of(&[Kind::Release, Kind::Claim]), BACK);
+        assert_eq!(of(&[Kind::Claim, Kind::Return(Ordinal::FIRST)]), PART);
         assert_eq!(of(&[Kind::Reject]), NO);
         assert_eq!(of(&[Kind::TransferOut]), NO);
     }

@@ -16,8 +16,8 @@ use domain::drift::{DriftKind, Repair, compare, repair_note, repaired_flag};
 use domain::ledger::{AppendError, Class, Draft, MAX_UNITS, refold};
 use domain::order::RejectReason;
 use domain::{
-    Buyer, CampaignNo, Entry, Flag, HoldState, Identity, Kind, LogicalShard, OrderId, RowStatus,
-    ShardMap, Status, Tok, Totals, invariant,
+    Buyer, CampaignNo, Entry, Flag, HoldState, Identity, Kind, LogicalShard, OrderId, Ordinal,
+    RowStatus, ShardMap, Status, Tok, Totals, invariant, moves,
 };
 use proptest::prelude::*;
 use sluicegate_domain as domain;
@@ -85,7 +85,7 @@ proptest! {
         let e = &mut bad[at];
         match what {
             0 => e.seq += 1,
-            1 => e.kind = Kind::ALL[(e.kind as usize) % 6],
+            1 => e.kind = Kind::ALL[(e.kind.number() as usize) % Kind::ALL.len()],
             2 => e.id.0[15] ^= 1,
             3 => e.buyer.push('x'),
             4 => e.qty += 1,
@@ -206,7 +206,7 @@ fn the_transition_table_is_fixed() {
     let table: Vec<String> = RowStatus::ALL
         .iter()
         .map(|s| {
-            let next: Vec<&str> = s.next().iter().map(|n| n.as_str()).collect();
+            let next: Vec<&str> = moves::after(*s).into_iter().map(RowStatus::as_str).collect();
             format!(
                 "{} -> {} {}",
                 s.as_str(),
@@ -218,20 +218,20 @@ fn the_transition_table_is_fixed() {
     assert_eq!(
         table,
         [
-            "pending -> paid,expired,cancelled,rejected live",
+            "pending -> paid,rejected,cancelled,expired live",
             "paid -> shipped,refunding live",
             "shipped -> completed,refunding live",
             "completed -> refunding live",
             "rejected ->  dead",
             "cancelled ->  dead",
             "expired ->  dead",
-            "refunding -> refunded live",
-            "refunded ->  dead",
+            "refunding -> paid,shipped,completed,refunded live",
+            "refunded ->  live",
         ]
     );
     let mut reach: HashSet<RowStatus> = HashSet::from([RowStatus::Paid]);
     for _ in RowStatus::ALL {
-        let next: Vec<RowStatus> = reach.iter().flat_map(|s| s.next()).copied().collect();
+        let next: Vec<RowStatus> = reach.iter().flat_map(|s| moves::after(*s)).collect();
         reach.extend(next);
     }
     for never in [RowStatus::Expired, RowStatus::Cancelled, RowStatus::Pending, RowStatus::Rejected]
@@ -240,7 +240,9 @@ fn the_transition_table_is_fixed() {
     }
     for s in RowStatus::ALL {
         assert_eq!(RowStatus::parse(s.as_str()), Some(s));
-        assert!(s.is_live() || s.next().is_empty(), "nothing leaves the dead");
+        let next = moves::after(s);
+        assert!(s.is_live() || next.is_empty(), "nothing leaves the dead");
+        assert!(next.iter().all(|n| n.is_live() || s == RowStatus::Pending), "paid never dies");
     }
     assert_eq!(RowStatus::parse("Pending"), None);
     // 1 and 2 are what is shown and has no row; whoever finds them in one has found a false row.
@@ -286,6 +288,7 @@ fn drift_is_told_apart() {
         (DriftKind::RowUnclaimed, "row_unclaimed", Repair::PublishAgain, "publish_again"),
         (DriftKind::RowRefused, "row_refused", Repair::Rewind, "rewind"),
         (DriftKind::RowUnreleased, "row_unreleased", Repair::Release, "release"),
+        (DriftKind::RowReturned, "row_returned", Repair::Alarm, "alarm"),
         (DriftKind::Ledger, "ledger", Repair::StopSelling, "stop_selling"),
     ];
     for (kind, name, repair, repair_name) in plans {
@@ -303,17 +306,24 @@ fn drift_is_told_apart() {
 #[test]
 fn codes_and_numbers_are_fixed() {
     let kinds: String = Kind::ALL.iter().map(|k| k.code()).collect();
-    assert_eq!(kinds, "SCXRTG");
-    for (i, kind) in Kind::ALL.into_iter().enumerate() {
-        assert_eq!(Kind::from_number(i as i8 + 1), Some(kind));
+    assert_eq!(kinds, "SCXRTGB");
+    assert_eq!(Kind::ALL.map(Kind::number), [1, 2, 3, 4, 5, 6, 7]);
+    let classes = [Class::Verdict, Class::Release, Class::Supply, Class::Flag].map(Class::number);
+    assert_eq!(classes, [1, 2, 3, 4]);
+    for kind in Kind::ALL {
         assert_eq!(Kind::from_code(kind.code()), Some(kind));
+        assert_eq!(Kind::stored(kind.number(), kind.class().number()), Some(kind));
     }
-    assert_eq!(
-        (Kind::from_number(0), Kind::from_number(7), Kind::from_code('?')),
-        (None, None, None)
-    );
-    assert_eq!(Class::ALL.map(|c| c as i8), [1, 2, 3, 4]);
-    assert!(Class::ALL.iter().all(|c| !Class::RETURNS.contains(&(*c as i8))));
+    // The n-th return has the class 16 + n, and there is no other way to read one.
+    for n in 0..Ordinal::COUNT {
+        let kind = Kind::Return(Ordinal::new(n).expect("below the count"));
+        assert_eq!(kind.class().number(), 16 + n as i8);
+        assert_eq!(Kind::stored(7, 16 + n as i8), Some(kind));
+    }
+    assert_eq!((Ordinal::new(112), Kind::from_code('?')), (None, None));
+    for (number, class) in [(0, 1), (8, 1), (7, 1), (2, 2), (2, 16), (7, 15), (7, -128), (1, 127)] {
+        assert_eq!(Kind::stored(number, class), None, "{number} {class}");
+    }
     assert_eq!((Flag::from_number(3), Flag::from_number(-1)), (None, None));
     for state in [HoldState::Sealed, HoldState::Line, HoldState::Transfer, HoldState::Fenced] {
         assert_eq!(HoldState::from_code(state.code()), Some(state));

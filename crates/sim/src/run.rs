@@ -189,6 +189,7 @@ async fn create(world: &World, plan: &OfferPlan) -> Result<Vec<CellId>, String> 
         allotment: plan.units.iter().sum(),
         limit_per_buyer: (plan.limit > 0).then_some(plan.limit),
         buckets: plan.units.len() as u8,
+        policy: Default::default(),
     };
     store.put_offer(&offer).await.map_err(|e| text(&e))?;
     let cells: Vec<(CellId, i64)> =

@@ -9,23 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use domain::frame::{Mode, Sealed};
-use domain::kept::Kept;
-use domain::rows::Traces;
-use domain::{Buyer, Campaign, CellId, Entry, EntryId, Flag, IdempotencyKey, Key, Offer, OfferId};
-use domain::{OrderId, Totals};
 use futures::FutureExt;
 use parking_lot::Mutex;
-use store::port::{
-    Appended, CATALOG_DB, CellAsks, CellVerdicts, Change, InitOutcome, KeptRows, LedgerPage, Moved,
-    OfferPut, OrderRow, Parked, ParkedFrame, ParkedOrder, Placed, Proven, RowAsk, RowPage,
-    RowState, Skipped, UnrowedRange, Verdict,
-};
-use store::{
-    CatalogRead, CatalogWrite, Init, LedgerRead, LedgerWrite, Marks, OrdersRead, OrdersWrite,
-    ParkedRead, ParkedWrite, Shards, StoreError, StoreResult, Verdicts,
-};
+use store::port::Skipped;
+use store::port::words::*;
+use store::{StoreError, StoreResult};
 use testkit::memory::MemoryStore;
 use tokio::time::Instant;
 

@@ -18,7 +18,7 @@ pub mod sql;
 pub use config::StoreSection;
 pub use error::{StoreError, StoreResult};
 pub use port::{
-    CatalogRead, CatalogWrite, Init, LedgerRead, LedgerWrite, Marks, OrdersRead, OrdersWrite,
-    ParkedRead, ParkedWrite, Shards, Store, Verdicts,
+    CatalogRead, CatalogWrite, Init, LedgerRead, LedgerWrite, LifeRead, LifeWrite, Marks,
+    OrdersRead, OrdersWrite, ParkedRead, ParkedWrite, Shards, Store, Verdicts,
 };
 pub use sql::{SqlStore, StoreConfig};

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::Identity;
+use domain::{Giveback, Identity};
 use runtime::Secret;
 use runtime::clock::system_clock;
 use sluicegate_store::port::InitOutcome;
@@ -113,7 +113,8 @@ async fn a_corrupt_row_is_no_missing_one() {
         permanent("find", store.find_verdicts(&cell, &ids).await.unwrap_err());
         permanent("under", store.verdict_under(&cell, order.order.key()).await.unwrap_err());
         permanent("verdicts", store.verdicts(&batch).await.unwrap_err());
-        permanent("release", store.release(&cell, &[order.order]).await.unwrap_err());
+        let gives = [Giveback::release(order.order)];
+        permanent("give back", store.give_back(&cell, &gives).await.unwrap_err());
     }
     hand("UPDATE ledger SET kind = 2 WHERE seq = 3");
     assert!(store.find_verdicts(&cell, &[order.order.into()]).await.unwrap()[0].is_some());

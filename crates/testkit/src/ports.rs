@@ -137,6 +137,7 @@ impl Site {
             allotment: units.iter().sum(),
             limit_per_buyer: (limit > 0).then_some(limit),
             buckets: units.len() as u8,
+            policy: Default::default(),
         };
         self.store.put_offer(&offer).await.expect("an offer");
         let cells: Vec<(CellId, i64)> = (0u8..).zip(units).map(|(n, u)| (id.cell(n), *u)).collect();

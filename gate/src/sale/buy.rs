@@ -330,7 +330,9 @@ impl Attempt<'_> {
         Ok(match verdict.kind {
             Kind::Claim => LedgerSays::Claimed,
             Kind::Reject => LedgerSays::Rejected,
-            Kind::Release | Kind::Supply | Kind::TransferOut | Kind::Flag => LedgerSays::Unreadable,
+            Kind::Release | Kind::Return(_) | Kind::Supply | Kind::TransferOut | Kind::Flag => {
+                LedgerSays::Unreadable
+            }
         })
     }
 

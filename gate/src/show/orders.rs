@@ -43,7 +43,7 @@ impl Stands {
         match kind {
             Kind::Claim => Some(Stands::Accepted),
             Kind::Reject => Some(Stands::Rejected(RejectReason::of(mode, true))),
-            Kind::Release | Kind::Supply | Kind::TransferOut | Kind::Flag => None,
+            Kind::Release | Kind::Return(_) | Kind::Supply | Kind::TransferOut | Kind::Flag => None,
         }
     }
 

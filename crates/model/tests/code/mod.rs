@@ -11,7 +11,9 @@ use cells::port::{
 use cells::{Changed, Engine};
 use domain::frame::{Mode, Sealed};
 use domain::order::RejectReason;
-use domain::{CampaignNo, CellId, HoldState, Identity, Kind, Line, Nonce, Payload, RowStatus};
+use domain::{
+    CampaignNo, CellId, Giveback, HoldState, Identity, Kind, Line, Nonce, Payload, RowStatus,
+};
 use model::ledger::{FIRST, buyer, id};
 use model::redis::SHARED;
 use model::state::Row;
@@ -202,8 +204,9 @@ impl Code {
                 Reply::Row(row.status == RowStatus::Pending, row.fresh)
             }
             Op::Release(c, o) => {
-                let done = self.store.release(self.name(c), &[id(o.into())]).await.unwrap();
-                Reply::Count(done.entries.len() as u8)
+                let gives = [Giveback::release(id(o.into()))];
+                let done = self.store.give_back(self.name(c), &gives).await.unwrap();
+                Reply::Count(done.appended.entries.len() as u8)
             }
         }
     }

@@ -30,8 +30,9 @@ pub(super) const ALL: [Case; 23] = [
     lua(
         ("claim_skips_buyer", "a claim without a hold forgets b[buyer]"),
         "apply",
-        "give(ARGV[a + 3], q, ARGV[a + 4])\n  elseif kind == 'R' then",
-        "if covered then give(ARGV[a + 3], q, ARGV[a + 4]) end\n  elseif kind == 'R' then",
+        "give(ARGV[a + 3], q, ARGV[a + 4])\n  elseif kind == 'R' or kind == 'B' then",
+        "if covered then give(ARGV[a + 3], q, ARGV[a + 4]) end\n  \
+         elseif kind == 'R' or kind == 'B' then",
     ),
     lua(
         ("release_keeps_units", "apply of a release leaves net as it is"),

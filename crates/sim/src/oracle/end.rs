@@ -152,7 +152,8 @@ impl Oracle {
                     lonely.get_or_insert(format!("{cell}: the claim of {order} has no row"));
                 }
                 if row.is_some_and(|r| r.status.is_live()) && !released {
-                    *live.entry(cell.clone()).or_default() += qty;
+                    let kept = qty - facts.watch.returned(order);
+                    *live.entry(cell.clone()).or_default() += kept;
                 }
             }
         }

@@ -121,13 +121,8 @@ impl Oracle {
         let facts = self.cell_of(cell);
         facts.prefix.push(e.totals());
         let mut sums = facts.sums.last().cloned().unwrap_or_default();
-        let sign = match e.kind {
-            Kind::Claim => 1,
-            Kind::Release => -1,
-            Kind::Supply | Kind::Reject | Kind::TransferOut | Kind::Flag => 0,
-        };
-        if sign != 0 {
-            *sums.entry(e.buyer.clone()).or_insert(0) += sign * e.qty;
+        if e.moves_buyer() {
+            *sums.entry(e.buyer.clone()).or_insert(0) += e.kind.moves(e.qty);
         }
         let has = sums.get(&e.buyer).copied().unwrap_or(0);
         facts.sums.push(sums);
@@ -144,7 +139,7 @@ impl Oracle {
                 self.given_back.insert(e.id);
             }
             Kind::Flag if drift::is_broken(&e.payload) => self.stopped(cell),
-            Kind::Claim | Kind::Reject | Kind::Flag => {}
+            Kind::Claim | Kind::Reject | Kind::Flag | Kind::Return(_) => {}
         }
     }
 

@@ -23,6 +23,16 @@ pub struct Model {
     pub limit_per_buyer: Option<i32>,
     /// 1 to 64.
     pub buckets: i16,
+    /// `domain::life::LatePolicy`.
+    pub late_payment: i8,
+    /// `domain::life::RefundPolicy`.
+    pub refund: i8,
+    /// `domain::life::Restock`.
+    pub restock: i8,
+    /// 1 when cancelling a paid order refunds it.
+    pub cancel_paid: i8,
+    /// 1 when the limit counts what was ever bought.
+    pub limit_counts: i8,
 }
 
 /// No relations: joins are made by the code that needs them.

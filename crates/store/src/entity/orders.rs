@@ -39,8 +39,20 @@ pub struct Model {
     pub created_at: i64,
     /// Last change.
     pub updated_at: i64,
-    /// Unpaid orders expire then.
+    /// Unpaid orders expire then; 0 for never.
     pub expires_at: i64,
+    /// What was paid for it.
+    pub captured: i64,
+    /// What of it went back.
+    pub refunded: i64,
+    /// The order that its late payment bought again with it.
+    pub supersedes: Option<Vec<u8>>,
+    /// The order that its late payment is to buy.
+    pub superseded_by: Option<Vec<u8>>,
+    /// Where a refund of all of it turned it around.
+    pub came_from: Option<i8>,
+    /// How long it may stay unpaid, as it was promised; NULL in rows of old versions.
+    pub window_ms: Option<i64>,
 }
 
 /// No relations: joins are made by the code that needs them.

@@ -24,39 +24,43 @@ impl MigrationName for Tables {
     }
 }
 
-fn bytes(s: &'static str, n: u32) -> ColumnDef {
+pub(super) fn bytes(s: &'static str, n: u32) -> ColumnDef {
     ColumnDef::new(name(s)).var_binary(n).not_null().take()
 }
-fn long(s: &'static str) -> ColumnDef {
+pub(super) fn long(s: &'static str) -> ColumnDef {
     ColumnDef::new(name(s)).big_integer().not_null().take()
 }
-fn tiny(s: &'static str) -> ColumnDef {
+pub(super) fn tiny(s: &'static str) -> ColumnDef {
     ColumnDef::new(name(s)).tiny_integer().not_null().take()
 }
-fn text(s: &'static str, n: u32) -> ColumnDef {
+pub(super) fn text(s: &'static str, n: u32) -> ColumnDef {
     ColumnDef::new(name(s)).string_len(n).not_null().take()
 }
 fn small(s: &'static str) -> ColumnDef {
     ColumnDef::new(name(s)).small_integer().not_null().take()
 }
-fn int(s: &'static str) -> ColumnDef {
+pub(super) fn int(s: &'static str) -> ColumnDef {
     ColumnDef::new(name(s)).integer().not_null().take()
 }
-fn id16(s: &'static str) -> ColumnDef {
+pub(super) fn id16(s: &'static str) -> ColumnDef {
     ColumnDef::new(name(s)).binary_len(16).not_null().take()
 }
-fn blob(s: &'static str) -> ColumnDef {
+pub(super) fn blob(s: &'static str) -> ColumnDef {
     ColumnDef::new(name(s)).blob().not_null().take()
 }
 /// Bytes beyond 64 KiB.
 fn large(s: &'static str) -> ColumnDef {
     ColumnDef::new(name(s)).custom(name("MEDIUMBLOB")).not_null().take()
 }
-fn null(mut c: ColumnDef) -> ColumnDef {
+pub(super) fn null(mut c: ColumnDef) -> ColumnDef {
     c.null().take()
 }
 
-fn keyed(t: &'static str, columns: Vec<ColumnDef>, key: &[&'static str]) -> TableCreateStatement {
+pub(super) fn keyed(
+    t: &'static str,
+    columns: Vec<ColumnDef>,
+    key: &[&'static str],
+) -> TableCreateStatement {
     let mut create = plain(t, columns);
     let mut pk = Index::create();
     for k in key {
@@ -67,7 +71,7 @@ fn keyed(t: &'static str, columns: Vec<ColumnDef>, key: &[&'static str]) -> Tabl
 }
 
 /// A table whose key is a column that numbers itself.
-fn plain(t: &'static str, columns: Vec<ColumnDef>) -> TableCreateStatement {
+pub(super) fn plain(t: &'static str, columns: Vec<ColumnDef>) -> TableCreateStatement {
     let mut create = Table::create().table(name(t)).if_not_exists().take();
     for c in columns {
         create.col(c);
@@ -201,6 +205,14 @@ fn mark_tables() -> Vec<TableCreateStatement> {
     ]
 }
 
+/// With what MySQL and MariaDB are told for every table.
+pub(super) fn told(mut t: TableCreateStatement, backend: DbBackend) -> TableCreateStatement {
+    if backend == DbBackend::MySql {
+        t.engine(ENGINE).character_set(CHARSET).collate(COLLATION);
+    }
+    t
+}
+
 impl MigrationSteps for Tables {
     fn tables(&self, backend: DbBackend) -> Vec<TableCreateStatement> {
         let outbox = vec![
@@ -216,13 +228,7 @@ impl MigrationSteps for Tables {
             ColumnDef::new(name("done")).boolean().not_null().take(),
         ];
         let tables = cell_tables().into_iter().chain(buyer_tables()).chain(mark_tables());
-        let told = |mut t: TableCreateStatement| {
-            if backend == DbBackend::MySql {
-                t.engine(ENGINE).character_set(CHARSET).collate(COLLATION);
-            }
-            t
-        };
-        tables.chain([plain("outbox", outbox)]).map(told).collect()
+        tables.chain([plain("outbox", outbox)]).map(|t| told(t, backend)).collect()
     }
 
     fn indexes(&self) -> &'static [NewIndex] {

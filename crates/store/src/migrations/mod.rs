@@ -4,6 +4,7 @@
 
 mod m0001_tables;
 mod m0002_tenants;
+mod m0003_life;
 mod steps;
 
 use sea_orm::DbErr;
@@ -26,7 +27,11 @@ impl MigratorTrait for Migrator {
 }
 
 fn steps() -> Vec<Box<dyn MigrationSteps>> {
-    vec![Box::new(m0001_tables::Tables), Box::new(m0002_tenants::Tenants)]
+    vec![
+        Box::new(m0001_tables::Tables),
+        Box::new(m0002_tenants::Tenants),
+        Box::new(m0003_life::OrderLife),
+    ]
 }
 
 struct Migration(Box<dyn MigrationSteps>);
@@ -45,6 +50,11 @@ impl MigrationTrait for Migration {
         let backend = manager.get_database_backend();
         for table in self.0.tables(backend) {
             manager.create_table(table).await?;
+        }
+        for new in self.0.new_columns() {
+            if !manager.has_column(new.table, new.column.get_column_name()).await? {
+                manager.alter_table(new.statement()).await?;
+            }
         }
         for columns in self.0.columns(backend) {
             manager.alter_table(columns).await?;
@@ -70,9 +80,10 @@ mod tests {
         for step in steps() {
             out += &format!("-- {}\n", step.name());
             let tables = step.tables(backend).into_iter().map(|s| backend.build(&s));
+            let new = step.new_columns().into_iter().map(|c| backend.build(&c.statement()));
             let columns = step.columns(backend).into_iter().map(|s| backend.build(&s));
             let indexes = step.indexes().iter().map(|i| backend.build(&i.statement()));
-            for statement in tables.chain(columns).chain(indexes) {
+            for statement in tables.chain(new).chain(columns).chain(indexes) {
                 out += &statement.to_string().replace("NULL, ", "NULL,\n  ");
                 out += ";\n";
             }

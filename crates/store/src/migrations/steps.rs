@@ -17,13 +17,31 @@ pub(super) trait MigrationSteps: MigrationName + Send + Sync {
     fn tables(&self, _backend: DbBackend) -> Vec<TableCreateStatement> {
         Vec::new()
     }
-    /// Columns that are new or wider.
+    /// Columns that are new.
+    fn new_columns(&self) -> Vec<NewColumn> {
+        Vec::new()
+    }
+    /// Columns that are wider.
     fn columns(&self, _backend: DbBackend) -> Vec<TableAlterStatement> {
         Vec::new()
     }
     /// Indexes that are new.
     fn indexes(&self) -> &'static [NewIndex] {
         &[]
+    }
+}
+
+/// A column of a table that is there. It has a default or takes NULL: processes that do not know it
+/// go on writing rows.
+pub(super) struct NewColumn {
+    pub table: &'static str,
+    pub column: ColumnDef,
+}
+
+impl NewColumn {
+    /// What makes it.
+    pub(super) fn statement(&self) -> TableAlterStatement {
+        Table::alter().table(name(self.table)).add_column(self.column.clone()).take()
     }
 }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use domain::frame::{Mode, Sealed};
 use domain::kept::Kept;
 use domain::rows::Traces;
-use domain::{Buyer, CellId, Entry, EntryId, Flag, Key, Kind, OrderId, Totals};
+use domain::{Buyer, CellId, Entry, EntryId, Flag, Giveback, Key, Kind, OrderId, Totals};
 
 use super::Shards;
 use super::declare::port;
@@ -91,13 +91,23 @@ pub struct UnrowedRange {
     pub at_ms: u64,
 }
 
-/// What a claim (more) or a release (less) did to a buyer's units.
+/// What a claim (more), a release or a return (less) did to a buyer's units.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moved {
     /// Whose.
     pub buyer: String,
     /// Units.
     pub units: i64,
+}
+
+/// What a call of givebacks did.
+#[derive(Debug, Clone)]
+pub struct GivenBack {
+    /// The new entries.
+    pub appended: Appended,
+    /// Those that the ledger does not bear out, as they were asked for: a return of more than is
+    /// claimed, a release beside a return. They are refused for ever (INV-15).
+    pub refused: Vec<Giveback>,
 }
 
 /// New entries of a cell, ready for apply.
@@ -173,8 +183,9 @@ port! { $
         reads fn verdict_under(cell: &CellId, key: Key) -> Option<OrderId>, on cell;
         /// The orders of the range that covers `seq`, ascending. Empty once they have their rows.
         reads fn kept(cell: &CellId, seq: u64) -> Vec<Kept>, on cell;
-        /// What claims and releases in `from + 1 ..= until` did, in the ledger's order. At most
-        /// [`MAX_STRETCH`] positions. Transient where it ends before `until`: a replica is behind.
+        /// What claims, releases and returns in `from + 1 ..= until` did to buyers, in the ledger's
+        /// order. At most [`MAX_STRETCH`] positions. Transient where it ends before `until`: a
+        /// replica is behind.
         reads fn units(cell: &CellId, from: u64, until: u64) -> Vec<Moved>, on cell;
         /// What the ledgers of a database say of the lines of some orders, whatever their cells.
         reads fn traces(db: u16, orders: &[OrderId]) -> Traces, on db;
@@ -198,8 +209,8 @@ port! { $
 port! { $
     /// What is written to ledgers besides verdicts.
     trait LedgerWrite, handed on by each_ledger_write {
-        /// Appends a release for each order that has a claim and none (INV-6).
-        writes fn release(cell: &CellId, orders: &[OrderId]) -> Appended, on cell;
+        /// Appends what is missing of these (INV-6, INV-15).
+        writes fn give_back(cell: &CellId, all: &[Giveback]) -> GivenBack, on cell;
         /// Forgets finished ranges.
         writes fn finish_unrowed(db: u16, ranges: &[UnrowedRange]) -> (), on db;
         /// Creates the cells of a new offer with supply and flag(open); nothing where they exist.

@@ -11,6 +11,7 @@
 mod catalog;
 mod declare;
 mod ledger;
+mod life;
 mod marks;
 mod orders;
 mod parked;
@@ -21,12 +22,35 @@ use domain::{Buyer, OfferId, OrderId};
 pub use catalog::{CatalogRead, CatalogWrite, Init, InitOutcome, OfferPut};
 pub use declare::Placed;
 pub use ledger::{
-    Appended, Ask, CellAsks, CellVerdicts, Change, LedgerPage, LedgerRead, LedgerWrite,
+    Appended, Ask, CellAsks, CellVerdicts, Change, GivenBack, LedgerPage, LedgerRead, LedgerWrite,
     MAX_STRETCH, Moved, Proven, Skipped, UnrowedRange, Verdict, Verdicts,
 };
+pub use life::{DueRow, GivebackRow, HistoryRow, LifeCall, LifeRead, LifeWrite, TaskRow};
 pub use marks::Marks;
 pub use orders::{KeptRow, KeptRows, OrderRow, OrdersRead, OrdersWrite, RowAsk, RowPage, RowState};
 pub use parked::{MOST_COUNTED, Parked, ParkedFrame, ParkedOrder, ParkedRead, ParkedWrite};
+
+/// All that the methods of the ports speak of, for a decorator that is made from their
+/// declarations: see [`crate::each_port`].
+pub mod words {
+    pub use bytes::Bytes;
+    pub use domain::frame::{Mode, Sealed};
+    pub use domain::kept::Kept;
+    pub use domain::life::{Life, LifeAnswer};
+    pub use domain::rows::Traces;
+    pub use domain::{
+        Buyer, Campaign, CellId, Entry, EntryId, Flag, Giveback, IdempotencyKey, Key, Offer,
+        OfferId, OrderId, Totals,
+    };
+
+    pub use super::{
+        Appended, CATALOG_DB, CatalogRead, CatalogWrite, CellAsks, CellVerdicts, Change, DueRow,
+        GivebackRow, GivenBack, HistoryRow, Init, InitOutcome, KeptRows, LedgerPage, LedgerRead,
+        LedgerWrite, LifeCall, LifeRead, LifeWrite, Marks, Moved, OfferPut, OrderRow, OrdersRead,
+        OrdersWrite, Parked, ParkedFrame, ParkedOrder, ParkedRead, ParkedWrite, Placed, Proven,
+        RowAsk, RowPage, RowState, Shards, TaskRow, UnrowedRange, Verdict, Verdicts,
+    };
+}
 
 /// The most cells of one verdict transaction.
 pub const MAX_CELLS: usize = 64;
@@ -57,6 +81,8 @@ pub trait Store:
     + Verdicts
     + OrdersRead
     + OrdersWrite
+    + LifeRead
+    + LifeWrite
     + CatalogRead
     + CatalogWrite
     + Init
@@ -71,6 +97,8 @@ impl<T> Store for T where
         + Verdicts
         + OrdersRead
         + OrdersWrite
+        + LifeRead
+        + LifeWrite
         + CatalogRead
         + CatalogWrite
         + Init
@@ -89,6 +117,8 @@ macro_rules! each_port {
         $crate::each_ledger_write! { $with }
         $crate::each_orders_read! { $with }
         $crate::each_orders_write! { $with }
+        $crate::each_life_read! { $with }
+        $crate::each_life_write! { $with }
         $crate::each_catalog_read! { $with }
         $crate::each_catalog_write! { $with }
         $crate::each_init! { $with }

@@ -60,8 +60,16 @@ pub struct OrderRow {
     pub created_at: u64,
     /// Last change, ms.
     pub updated_at: u64,
-    /// Unpaid orders expire then, ms.
+    /// Unpaid orders expire then, ms; 0 for never.
     pub expires_at: u64,
+    /// What was paid for it, minor units.
+    pub captured: i64,
+    /// What of it went back because somebody asked, minor units.
+    pub refunded: i64,
+    /// The order that its late payment bought again with it.
+    pub supersedes: Option<OrderId>,
+    /// The order that its late payment is to buy; it may come to nothing.
+    pub superseded_by: Option<OrderId>,
 }
 
 /// A part of the rows of a database.

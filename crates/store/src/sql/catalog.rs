@@ -1,6 +1,7 @@
 //! The port's `Catalog`: campaigns, offers and the version that tells processes to look again.
 
 use async_trait::async_trait;
+use domain::life::{LatePolicy, OfferPolicy, RefundPolicy, Restock};
 use domain::{Campaign, CampaignNo, Offer, OfferId, Price};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter,
@@ -34,6 +35,7 @@ fn campaign_row(c: &Campaign, number: i32) -> campaign::ActiveModel {
 }
 
 fn to_offer(db: &Db, m: offer::Model) -> StoreResult<Offer> {
+    let wrong = |what: &str| db.corrupt(format!("offer.{what}"));
     Ok(Offer {
         id: m.id.parse().map_err(|_| db.corrupt(format!("offer id {:?}", m.id)))?,
         campaign: m
@@ -45,6 +47,13 @@ fn to_offer(db: &Db, m: offer::Model) -> StoreResult<Offer> {
         allotment: m.allotment,
         limit_per_buyer: m.limit_per_buyer.map(|n| n as u32),
         buckets: m.buckets as u8,
+        policy: OfferPolicy {
+            late: LatePolicy::from_number(m.late_payment).ok_or_else(|| wrong("late_payment"))?,
+            refund: RefundPolicy::from_number(m.refund).ok_or_else(|| wrong("refund"))?,
+            restock: Restock::from_number(m.restock).ok_or_else(|| wrong("restock"))?,
+            cancel_refunds: m.cancel_paid != 0,
+            limit_counts_ever: m.limit_counts != 0,
+        },
     })
 }
 
@@ -58,6 +67,11 @@ fn offer_row(o: &Offer) -> offer::ActiveModel {
         allotment: Set(o.allotment),
         limit_per_buyer: Set(o.limit_per_buyer.map(|n| n as i32)),
         buckets: Set(i16::from(o.buckets)),
+        late_payment: Set(o.policy.late as i8),
+        refund: Set(o.policy.refund as i8),
+        restock: Set(o.policy.restock as i8),
+        cancel_paid: Set(i8::from(o.policy.cancel_refunds)),
+        limit_counts: Set(i8::from(o.policy.limit_counts_ever)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Between rows and the words of `domain`. A value that no code of ours wrote is an error with
 //! the place it was found, never a panic.
 
-use domain::ledger::{Class, Flag, Kind, Tok, Totals};
+use domain::ledger::{Flag, Kind, Tok, Totals};
 use domain::order::{RejectReason, RowStatus};
 use domain::{Buyer, CellId, Entry, EntryId, OrderId};
 use sea_orm::ActiveValue::Set;
@@ -29,6 +29,10 @@ pub(crate) fn order_id(db: &Db, bytes: &[u8]) -> StoreResult<OrderId> {
     OrderId::from_slice(bytes).map_err(|e| db.corrupt(e.to_string()))
 }
 
+pub(crate) fn other_order(db: &Db, bytes: Option<&[u8]>) -> StoreResult<Option<OrderId>> {
+    bytes.map(|bytes| order_id(db, bytes)).transpose()
+}
+
 pub(crate) fn entry_id(db: &Db, bytes: &[u8]) -> StoreResult<EntryId> {
     EntryId::from_slice(bytes).map_err(|e| db.corrupt(e.to_string()))
 }
@@ -53,18 +57,11 @@ pub(crate) fn flag(db: &Db, n: i8) -> StoreResult<Flag> {
     Flag::from_number(i64::from(n)).ok_or_else(|| db.corrupt(format!("flag {n}")))
 }
 
-pub(crate) fn kind(db: &Db, n: i8) -> StoreResult<Kind> {
-    Kind::from_number(n).ok_or_else(|| db.corrupt(format!("ledger kind {n}")))
-}
-
-/// The kind of an entry that was found as one of a class. One of another class is an error: it must
-/// not pass for an order without a verdict.
-pub(crate) fn kind_of(db: &Db, class: Class, n: i8) -> StoreResult<Kind> {
-    let kind = kind(db, n)?;
-    if kind.class() == class {
-        return Ok(kind);
-    }
-    Err(db.corrupt(format!("ledger kind {n} with the class {}", class as i8)))
+/// The kind of an entry. One with another class than its own is an error: it must not pass for an
+/// order without a verdict.
+pub(crate) fn kind(db: &Db, kind: i8, class: i8) -> StoreResult<Kind> {
+    Kind::stored(kind, class)
+        .ok_or_else(|| db.corrupt(format!("ledger kind {kind} with the class {class}")))
 }
 
 pub(crate) fn totals(db: &Db, m: &cell::Model) -> StoreResult<Totals> {
@@ -80,7 +77,7 @@ pub(crate) fn totals(db: &Db, m: &cell::Model) -> StoreResult<Totals> {
 pub(crate) fn entry(db: &Db, m: ledger::Model) -> StoreResult<Entry> {
     Ok(Entry {
         seq: m.seq as u64,
-        kind: kind(db, m.kind)?,
+        kind: kind(db, m.kind, m.class)?,
         id: entry_id(db, &m.order_id)?,
         buyer: text(db, m.buyer, "ledger.buyer")?,
         qty: m.qty,
@@ -97,8 +94,8 @@ pub(crate) fn entry_row(cell_no: i32, e: &Entry) -> ledger::ActiveModel {
     ledger::ActiveModel {
         cell_no: Set(cell_no),
         seq: Set(e.seq as i64),
-        kind: Set(e.kind as i8),
-        class: Set(e.kind.class() as i8),
+        kind: Set(e.kind.number()),
+        class: Set(e.kind.class().number()),
         order_id: Set(e.id.0.to_vec()),
         buyer: Set(e.buyer.as_bytes().to_vec()),
         qty: Set(e.qty),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use domain::decide::Entered;
 use domain::ledger::Class;
 use domain::{EntryId, Kind};
 use sea_orm::sea_query::extension::mysql::{IndexHintScope, MySqlSelectStatementExt};
@@ -19,13 +20,14 @@ pub(super) type Existing = HashMap<(i32, EntryId), (Kind, u64, i64)>;
 
 type ExistingRow = (i32, Vec<u8>, i8, i64, i64);
 
-/// Existing entries of one class for some orders, in any cell.
+/// Existing entries of one class, of a single kind each, for some orders, in any cell.
 pub(super) async fn existing(
     db: &Db,
     tx: &DatabaseTransaction,
     class: Class,
     ids: &[EntryId],
 ) -> StoreResult<Existing> {
+    let class = class.number();
     let keys: Vec<Vec<u8>> = ids.iter().map(|o| o.0.to_vec()).collect();
     let mut found = HashMap::new();
     for piece in ladder::padded(&keys, ladder::STEPS[0]) {
@@ -34,16 +36,45 @@ pub(super) async fn existing(
             .columns([ledger::Column::CellNo, ledger::Column::OrderId, ledger::Column::Kind])
             .columns([ledger::Column::Seq, ledger::Column::Qty])
             .filter(ledger::Column::OrderId.is_in(piece))
-            .filter(ledger::Column::Class.eq(class as i8));
+            .filter(ledger::Column::Class.eq(class));
         by_order(&mut find);
         let rows: Vec<ExistingRow> = find.into_tuple().all(tx).await.map_err(|e| db.err(e))?;
         for (cell, id, kind, seq, qty) in rows {
             let id = convert::entry_id(db, &id)?;
-            found.insert((cell, id), (convert::kind_of(db, class, kind)?, seq as u64, qty));
+            found.insert((cell, id), (convert::kind(db, kind, class)?, seq as u64, qty));
         }
     }
     Ok(found)
 }
+
+/// All entries under some ids in one cell, whatever their class.
+pub(super) async fn entries_of(
+    db: &Db,
+    tx: &DatabaseTransaction,
+    cell_no: i32,
+    ids: &[EntryId],
+) -> StoreResult<Vec<Entered>> {
+    let keys: Vec<Vec<u8>> = ids.iter().map(|o| o.0.to_vec()).collect();
+    let mut found = Vec::new();
+    for piece in ladder::padded(&keys, ladder::STEPS[0]) {
+        let mut find = ledger::Entity::find()
+            .select_only()
+            .columns([ledger::Column::OrderId, ledger::Column::Kind, ledger::Column::Class])
+            .columns([ledger::Column::Qty, ledger::Column::Buyer])
+            .filter(ledger::Column::OrderId.is_in(piece))
+            .filter(ledger::Column::CellNo.eq(cell_no));
+        by_order(&mut find);
+        let rows: Vec<EnteredRow> = find.into_tuple().all(tx).await.map_err(|e| db.err(e))?;
+        for (id, kind, class, qty, buyer) in rows {
+            let id = convert::entry_id(db, &id)?;
+            let buyer = convert::text(db, buyer, "ledger.buyer")?;
+            found.push(Entered { id, kind: convert::kind(db, kind, class)?, qty, buyer });
+        }
+    }
+    Ok(found)
+}
+
+type EnteredRow = (Vec<u8>, i8, i8, i64, Vec<u8>);
 
 /// Names the index: with more than 200 ids a server guesses from statistics, which lag behind a
 /// table that grows, and may read all of it instead.

@@ -18,12 +18,14 @@ use super::Db;
 use crate::error::StoreResult;
 use crate::ladder;
 
-/// Texts by table and number of rows.
+/// Texts by table, number of rows, and whether it says what becomes of a row that is there.
 #[derive(Debug, Default)]
-pub(crate) struct Texts(Mutex<HashMap<(&'static str, usize), Arc<str>>>);
+pub(crate) struct Texts(Mutex<HashMap<TextKey, Arc<str>>>);
+
+type TextKey = (&'static str, usize, bool);
 
 /// Inserts rows of which every column is set; `overwrite` says what becomes of a row that is there,
-/// and is the same for all inserts into one table.
+/// and is the same for all inserts into one table that say it.
 pub(super) async fn many<A>(
     db: &Db,
     tx: &DatabaseTransaction,
@@ -40,9 +42,10 @@ where
     let rows = rows.collect::<Option<Vec<_>>>().ok_or_else(unset)?;
     let bytes: Vec<usize> = rows.iter().map(|row| row.iter().map(size).sum()).collect();
     let sizes = ladder::sizes(&bytes, db.most, db.room);
+    let overwrites = overwrite.is_some();
     let mut rows = rows.into_iter();
     for n in sizes {
-        let known = db.texts.0.lock().get(&(table, n)).cloned();
+        let known = db.texts.0.lock().get(&(table, n, overwrites)).cloned();
         let text = match (known, &model) {
             (Some(text), _) => text,
             (None, None) => continue,
@@ -51,8 +54,15 @@ where
                 if let Some(overwrite) = overwrite.clone() {
                     insert = insert.on_conflict(overwrite);
                 }
-                let text: Arc<str> = insert.build(db.backend).sql.into();
-                db.texts.0.lock().insert((table, n), text.clone());
+                let built = insert.build(db.backend);
+                // A statement with fewer values than places is one that no driver answers.
+                let places = built.values.map_or(0, |v| v.0.len());
+                let columns = <A::Entity as EntityTrait>::Column::iter().count();
+                if places != n * columns {
+                    return Err(db.corrupt(format!("{table}: {places} values in a statement")));
+                }
+                let text: Arc<str> = built.sql.into();
+                db.texts.0.lock().insert((table, n, overwrites), text.clone());
                 text
             }
         };

@@ -88,7 +88,7 @@ fn kept(db: &Db, m: orders::Model, more: Vec<order_line::Model>) -> StoreResult<
         metadata: m.metadata,
         currency: m.currency,
         campaign: order.campaign(),
-        window_ms: m.expires_at.saturating_sub(m.created_at) as u64,
+        window_ms: m.window_ms.unwrap_or(m.expires_at.saturating_sub(m.created_at)) as u64,
     };
     let sealed = Sealed { t_ms: m.created_at as u64, payload: Bytes::from(payload.encode()) };
     Ok(KeptRow { order, status, cells, updated_ms, sealed: Some(sealed) })

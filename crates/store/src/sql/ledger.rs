@@ -5,15 +5,14 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use domain::decide::FlagWish;
 use domain::kept::Kept;
-use domain::ledger::Class;
 use domain::rows::Traces;
-use domain::{CellId, Entry, EntryId, Flag, Key, OrderId, Totals};
+use domain::{CellId, Entry, EntryId, Flag, Giveback, Key, OrderId, Totals};
 
 use super::{Db, SqlStore, convert, lock, reads, supply, verdicts};
 use crate::error::{StoreError, StoreResult};
 use crate::port::{
-    Appended, CellAsks, CellVerdicts, Change, LedgerPage, LedgerRead, LedgerWrite, MAX_CELLS,
-    MAX_ORDERS, MAX_STRETCH, Moved, Proven, UnrowedRange, Verdict, Verdicts,
+    Appended, CellAsks, CellVerdicts, Change, GivenBack, LedgerPage, LedgerRead, LedgerWrite,
+    MAX_CELLS, MAX_ORDERS, MAX_STRETCH, Moved, Proven, UnrowedRange, Verdict, Verdicts,
 };
 
 impl SqlStore {
@@ -77,7 +76,7 @@ impl LedgerRead for SqlStore {
         };
         let mut found = HashMap::new();
         for row in db.run(read).await? {
-            let kind = convert::kind_of(db, Class::Verdict, row.kind)?;
+            let kind = convert::kind(db, row.kind, row.class)?;
             let verdict = Verdict { kind, seq: row.seq as u64, fresh: false };
             found.insert(convert::entry_id(db, &row.order_id)?, verdict);
         }
@@ -125,9 +124,9 @@ impl Verdicts for SqlStore {
 
 #[async_trait]
 impl LedgerWrite for SqlStore {
-    async fn release(&self, cell: &CellId, orders: &[OrderId]) -> StoreResult<Appended> {
+    async fn give_back(&self, cell: &CellId, all: &[Giveback]) -> StoreResult<GivenBack> {
         let db = self.home(cell)?;
-        db.run(|| supply::release(db, cell, orders, self.now())).await
+        db.run(|| supply::give_back(db, cell, all, self.now())).await
     }
     async fn finish_unrowed(&self, db: u16, ranges: &[UnrowedRange]) -> StoreResult<()> {
         let db = self.db(db)?;

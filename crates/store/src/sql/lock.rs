@@ -234,7 +234,7 @@ pub(super) async fn last_flag_seq(
         .select_only()
         .column(ledger::Column::Seq)
         .filter(ledger::Column::CellNo.eq(no))
-        .filter(ledger::Column::Kind.eq(Kind::Flag as i8))
+        .filter(ledger::Column::Kind.eq(Kind::Flag.number()))
         .order_by_desc(ledger::Column::Seq)
         .limit(1)
         .into_tuple()

@@ -19,7 +19,7 @@ const NOW_MYSQL: &str = "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) AS
 const NOW_SQLITE: &str =
     "SELECT CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) AS now_ms";
 
-async fn db_now(db: &Db, conn: &impl ConnectionTrait) -> StoreResult<i64> {
+pub(super) async fn db_now(db: &Db, conn: &impl ConnectionTrait) -> StoreResult<i64> {
     let sql = if db.backend == DbBackend::Sqlite { NOW_SQLITE } else { NOW_MYSQL };
     let row = conn
         .query_one_raw(Statement::from_string(db.backend, sql))

@@ -12,6 +12,7 @@ mod init;
 mod insert;
 mod kept_rows;
 mod ledger;
+mod life;
 mod lock;
 mod marks;
 mod meta;

@@ -9,9 +9,9 @@ use domain::{CellId, Entry, EntryId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, EntityTrait};
 
 use super::db::LockWait;
-use super::find::existing;
+use super::find::{entries_of, existing};
 use super::lock::{FoundCells, LockedCells, last_flag_seq, lock, mend, write};
-use super::{Db, convert, reads};
+use super::{Db, convert};
 use crate::entity::ledger;
 use crate::error::StoreResult;
 use crate::port::{Appended, Change};
@@ -101,7 +101,7 @@ async fn facts(
         let last_flag = last_flag.map(|e| LastFlag { seq: e.seq, note: e.payload });
         facts.cells.push(LockedCell { now: cell.now, entries: Vec::new(), last_flag });
     }
-    for (no, known) in entries(db, tx, cells, look).await? {
+    for (no, known) in entries(db, tx, cells, locked, look).await? {
         match places.get(&no).and_then(|n| facts.cells.get_mut(*n)) {
             Some(cell) => cell.entries.push(known),
             None => facts.elsewhere = true,
@@ -115,13 +115,14 @@ async fn entries(
     db: &Db,
     tx: &DatabaseTransaction,
     cells: &[&CellId],
+    locked: &LockedCells,
     look: Need<'_>,
 ) -> StoreResult<Vec<(i32, Entered)>> {
     let (classes, ids): (&[Class], Vec<EntryId>) = match look {
         Need::Use(id) => (&[Class::Supply, Class::Verdict], vec![id]),
         Need::Flag(id, _) => (&[Class::Flag], vec![id]),
         Need::LastFlag => (&[], Vec::new()),
-        Need::Claims(ids) => (&[Class::Release], ids.to_vec()),
+        Need::Claims(_) => (&[], Vec::new()),
     };
     let mut found = Vec::new();
     for class in classes {
@@ -129,13 +130,9 @@ async fn entries(
             found.push((no, Entered { id, kind, qty, buyer: String::new() }));
         }
     }
-    if let (Need::Claims(ids), Some(cell)) = (look, cells.first()) {
-        for row in reads::verdict_rows(db, tx, cell, ids).await? {
-            let id = convert::entry_id(db, &row.order_id)?;
-            let kind = convert::kind_of(db, Class::Verdict, row.kind)?;
-            let buyer = convert::text(db, row.buyer, "ledger.buyer")?;
-            found.push((row.cell_no, Entered { id, kind, qty: row.qty, buyer }));
-        }
+    if let (Need::Claims(ids), Some(cell)) = (look, cells.first().and_then(|c| locked.get(*c))) {
+        let known = entries_of(db, tx, cell.no, ids).await?;
+        found.extend(known.into_iter().map(|e| (cell.no, e)));
     }
     Ok(found)
 }

@@ -52,6 +52,10 @@ async fn with_lines(db: &Db, row: orders::Model) -> StoreResult<OrderRow> {
         created_at: row.created_at as u64,
         updated_at: row.updated_at as u64,
         expires_at: row.expires_at as u64,
+        captured: row.captured,
+        refunded: row.refunded,
+        supersedes: convert::other_order(db, row.supersedes.as_deref())?,
+        superseded_by: convert::other_order(db, row.superseded_by.as_deref())?,
     })
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn verdict_rows(
     for piece in ladder::padded(&ids, ladder::STEPS[0]) {
         let mut find = ledger_of(cell)
             .filter(ledger::Column::OrderId.is_in(piece))
-            .filter(ledger::Column::Class.eq(Class::Verdict as i8));
+            .filter(ledger::Column::Class.eq(Class::Verdict.number()));
         find::by_order(&mut find);
         out.extend(find.all(conn).await.map_err(|e| db.err(e))?);
     }
@@ -63,16 +63,16 @@ pub(super) async fn traces(db: &Db, orders: &[OrderId]) -> StoreResult<Traces> {
     for piece in ladder::padded(&ids, ladder::STEPS[0]) {
         let mut find = ledger::Entity::find()
             .select_only()
-            .columns([ledger::Column::OrderId, ledger::Column::Kind])
+            .columns([ledger::Column::OrderId, ledger::Column::Kind, ledger::Column::Class])
             .column(cell::Column::CellId)
             .join(JoinType::InnerJoin, of_cell())
             .filter(ledger::Column::OrderId.is_in(piece));
         find::by_order(&mut find);
-        let rows: Vec<(Vec<u8>, i8, Vec<u8>)> =
+        let rows: Vec<(Vec<u8>, i8, i8, Vec<u8>)> =
             find.into_tuple().all(&*conn).await.map_err(|e| db.err(e))?;
-        for (order, kind, cell) in rows {
+        for (order, kind, class, cell) in rows {
             let of = (convert::order_id(db, &order)?, convert::parse(db, cell, "cell_id")?);
-            out.entry(of).or_default().note(convert::kind(db, kind)?);
+            out.entry(of).or_default().note(convert::kind(db, kind, class)?);
         }
     }
     Ok(out)
@@ -86,13 +86,13 @@ pub(super) async fn under(db: &Db, cell: &CellId, key: Key) -> StoreResult<Optio
     let end = |content| OrderId::join(key, content).0.to_vec();
     let mut find = ledger_of(cell)
         .filter(ledger::Column::OrderId.between(end([0; 4]), end([255; 4])))
-        .filter(ledger::Column::Class.eq(Class::Verdict as i8));
+        .filter(ledger::Column::Class.eq(Class::Verdict.number()));
     find::by_order(&mut find);
     let rows = find.limit(CONTENTS).all(&*conn).await.map_err(|e| db.err(e))?;
     for row in &rows {
-        convert::kind_of(db, Class::Verdict, row.kind)?;
+        convert::kind(db, row.kind, row.class)?;
     }
-    let claimed = rows.iter().find(|r| r.kind == Kind::Claim as i8);
+    let claimed = rows.iter().find(|r| r.kind == Kind::Claim.number());
     claimed.or(rows.first()).map(|r| convert::order_id(db, &r.order_id)).transpose()
 }
 
@@ -203,10 +203,10 @@ pub(super) async fn units(
     until: u64,
 ) -> StoreResult<Vec<Moved>> {
     let conn = db.conn().await?;
-    let rows: Vec<(i64, Vec<u8>, i8, i64)> = ledger_of(cell)
+    let rows: Vec<(i64, Vec<u8>, i8, i8, i64)> = ledger_of(cell)
         .select_only()
-        .column(ledger::Column::Seq)
-        .columns([ledger::Column::Buyer, ledger::Column::Kind, ledger::Column::Qty])
+        .columns([ledger::Column::Seq, ledger::Column::Buyer])
+        .columns([ledger::Column::Kind, ledger::Column::Class, ledger::Column::Qty])
         .filter(ledger::Column::Seq.gt(from as i64))
         .filter(ledger::Column::Seq.lte(until as i64))
         .order_by_asc(ledger::Column::Seq)
@@ -222,13 +222,12 @@ pub(super) async fn units(
         return Err(StoreError::behind(db.no, cell, last, until));
     }
     let mut out = Vec::with_capacity(rows.len());
-    for (_, buyer, kind, qty) in rows {
-        let units = match convert::kind(db, kind)? {
-            Kind::Claim => qty,
-            Kind::Release => -qty,
-            Kind::Supply | Kind::Reject | Kind::TransferOut | Kind::Flag => continue,
-        };
-        out.push(Moved { buyer: convert::text(db, buyer, "ledger.buyer")?, units });
+    for (_, buyer, kind, class, qty) in rows {
+        let kind = convert::kind(db, kind, class)?;
+        if kind.is_of_buyer() && !buyer.is_empty() {
+            let buyer = convert::text(db, buyer, "ledger.buyer")?;
+            out.push(Moved { buyer, units: kind.moves(qty) });
+        }
     }
     Ok(out)
 }

@@ -162,6 +162,12 @@ fn row(ask: &RowAsk, s: &RowState, owns_key: bool, now_ms: i64) -> orders::Activ
         created_at: Set(ask.t_ms as i64),
         updated_at: Set(now_ms),
         expires_at: Set((ask.t_ms + p.window_ms) as i64),
+        captured: Set(0),
+        refunded: Set(0),
+        supersedes: Set(None),
+        superseded_by: Set(None),
+        came_from: Set(None),
+        window_ms: Set(Some(p.window_ms as i64)),
     }
 }
 

@@ -1,9 +1,10 @@
-//! Supply, flags, transfers, releases, and the cells of a new offer: the ledger writes that no
+//! Supply, flags, transfers, givebacks, and the cells of a new offer: the ledger writes that no
 //! frame asks for. One transaction each, over all the cells of a call; what they decide is
 //! `domain::decide`'s.
 
-use domain::decide::{self, FlagWish, Need};
-use domain::{CellId, Entry, EntryId, OrderId};
+use domain::decide::{self, Decision, FlagWish, LedgerFacts, Need};
+use domain::giveback::give_back as decided_givebacks;
+use domain::{CellId, Entry, EntryId, Giveback};
 use sea_orm::{ActiveValue, DatabaseTransaction, EntityTrait};
 
 use super::db::LockWait;
@@ -12,7 +13,7 @@ use super::on_cells::{appended, flag_entry, on_cells};
 use super::{Db, reads};
 use crate::entity::cell;
 use crate::error::StoreResult;
-use crate::port::{Appended, Change};
+use crate::port::{Appended, Change, GivenBack};
 
 /// Cells of a new offer: row, supply entry, flag(open). Existing cells are left alone.
 pub(super) async fn create(
@@ -109,17 +110,24 @@ pub(super) async fn transfer(
     on_cells(db, cells, Need::Use(id), at_ms, |facts| decide::transfer(facts, id, units)).await
 }
 
-pub(super) async fn release(
+pub(super) async fn give_back(
     db: &Db,
     cell: &CellId,
-    orders: &[OrderId],
+    all: &[Giveback],
     at_ms: i64,
-) -> StoreResult<Appended> {
-    let ids: Vec<EntryId> = orders.iter().map(|o| EntryId::from(*o)).collect();
-    let need = Need::Claims(&ids);
-    let done = on_cells(db, &[cell], need, at_ms, |facts| decide::release(facts, &ids)).await?;
-    let Change::Done(appended) = done else {
-        return Err(db.corrupt(format!("release on a cell without a row: {cell}")));
+) -> StoreResult<GivenBack> {
+    let ids: Vec<EntryId> = all.iter().map(Giveback::entry).collect();
+    let mut refused = Vec::new();
+    let decided = |facts: &LedgerFacts| {
+        let given = decided_givebacks(facts, all);
+        refused = given.refused;
+        Decision::on_first(given.drafts)
     };
-    appended.into_iter().next().ok_or_else(|| db.corrupt(format!("no answer of {cell}")))
+    let done = on_cells(db, &[cell], Need::Claims(&ids), at_ms, decided).await?;
+    let Change::Done(appended) = done else {
+        return Err(db.corrupt(format!("givebacks to a cell without a row: {cell}")));
+    };
+    let first = appended.into_iter().next();
+    let appended = first.ok_or_else(|| db.corrupt(format!("no answer of {cell}")))?;
+    Ok(GivenBack { appended, refused })
 }

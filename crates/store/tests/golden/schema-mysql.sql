@@ -113,3 +113,89 @@ ALTER TABLE `campaign` MODIFY COLUMN `id` varchar(97) NOT NULL;
 ALTER TABLE `offer` MODIFY COLUMN `id` varchar(97) NOT NULL,
   MODIFY COLUMN `campaign` varchar(97) NOT NULL;
 ALTER TABLE `lease` MODIFY COLUMN `name` varchar(128) NOT NULL;
+-- m0003_life
+CREATE TABLE IF NOT EXISTS `payment` ( `provider` varchar(32) NOT NULL,
+  `payment_id` varbinary(128) NOT NULL,
+  `order_id` binary(16) NOT NULL,
+  `state` tinyint NOT NULL,
+  `captured` bigint NOT NULL,
+  `currency` varchar(3) NOT NULL,
+  `fate` tinyint NULL,
+  `fate_order` binary(16) NULL,
+  `keep` bigint NOT NULL,
+  `closed` tinyint NOT NULL,
+  `attempt` int NOT NULL,
+  `at_ms` bigint NOT NULL,
+  PRIMARY KEY (`provider`, `payment_id`) ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+CREATE TABLE IF NOT EXISTS `refund` ( `order_id` binary(16) NOT NULL,
+  `refund_id` varbinary(64) NOT NULL,
+  `provider` varchar(32) NOT NULL,
+  `payment_id` varbinary(128) NOT NULL,
+  `sort` tinyint NOT NULL,
+  `amount` bigint NOT NULL,
+  `asked` bigint NOT NULL,
+  `parts` blob NOT NULL,
+  `is_whole` tinyint NOT NULL,
+  `restocks` tinyint NOT NULL,
+  `ordinal` tinyint NULL,
+  `state` tinyint NOT NULL,
+  `tries` int NOT NULL,
+  `first_sent` bigint NOT NULL,
+  `at_ms` bigint NOT NULL,
+  PRIMARY KEY (`order_id`, `refund_id`, `provider`, `payment_id`) ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+CREATE TABLE IF NOT EXISTS `order_history` ( `order_id` binary(16) NOT NULL,
+  `version` int NOT NULL,
+  `from_status` tinyint NOT NULL,
+  `to_status` tinyint NOT NULL,
+  `cause` varchar(32) NOT NULL,
+  `actor` varchar(160) NOT NULL,
+  `at_ms` bigint NOT NULL,
+  PRIMARY KEY (`order_id`, `version`) ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+CREATE TABLE IF NOT EXISTS `giveback` ( `order_id` binary(16) NOT NULL,
+  `cell` varbinary(100) NOT NULL,
+  `class` tinyint NOT NULL,
+  `units` int NOT NULL,
+  `frees_limit` tinyint NOT NULL,
+  `db` smallint NOT NULL,
+  `next_at` bigint NOT NULL,
+  `attempts` int NOT NULL,
+  PRIMARY KEY (`order_id`, `cell`, `class`) ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+CREATE TABLE IF NOT EXISTS `due` ( `kind` tinyint NOT NULL,
+  `subject` varbinary(300) NOT NULL,
+  `order_id` binary(16) NOT NULL,
+  `at_ms` bigint NOT NULL,
+  `attempts` int NOT NULL,
+  `started_at` bigint NOT NULL,
+  PRIMARY KEY (`kind`, `subject`) ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+CREATE TABLE IF NOT EXISTS `task` ( `kind` tinyint NOT NULL,
+  `subject` varbinary(300) NOT NULL,
+  `order_id` binary(16) NOT NULL,
+  `is_open` tinyint NOT NULL,
+  `times` int NOT NULL,
+  `at_ms` bigint NOT NULL,
+  `resolved_by` varchar(128) NOT NULL,
+  `note` varchar(500) NOT NULL,
+  PRIMARY KEY (`kind`, `subject`) ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+CREATE TABLE IF NOT EXISTS `fact` ( `id` bigint NOT NULL PRIMARY KEY AUTO_INCREMENT, `orders` blob NOT NULL,
+  `version` int NOT NULL,
+  `fact` varchar(32) NOT NULL,
+  `data` blob NOT NULL,
+  `at_ms` bigint NOT NULL,
+  `place` bigint NULL ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+ALTER TABLE `orders` ADD COLUMN `captured` bigint NOT NULL DEFAULT 0;
+ALTER TABLE `orders` ADD COLUMN `refunded` bigint NOT NULL DEFAULT 0;
+ALTER TABLE `orders` ADD COLUMN `supersedes` binary(16) NULL;
+ALTER TABLE `orders` ADD COLUMN `superseded_by` binary(16) NULL;
+ALTER TABLE `orders` ADD COLUMN `came_from` tinyint NULL;
+ALTER TABLE `orders` ADD COLUMN `window_ms` bigint NULL;
+ALTER TABLE `offer` ADD COLUMN `late_payment` tinyint NOT NULL DEFAULT 0;
+ALTER TABLE `offer` ADD COLUMN `refund` tinyint NOT NULL DEFAULT 0;
+ALTER TABLE `offer` ADD COLUMN `restock` tinyint NOT NULL DEFAULT 0;
+ALTER TABLE `offer` ADD COLUMN `cancel_paid` tinyint NOT NULL DEFAULT 0;
+ALTER TABLE `offer` ADD COLUMN `limit_counts` tinyint NOT NULL DEFAULT 0;
+CREATE INDEX `orders_expiry` ON `orders` (`status`, `expires_at`);
+CREATE INDEX `payment_order` ON `payment` (`order_id`);
+CREATE INDEX `payment_fate` ON `payment` (`fate_order`);
+CREATE INDEX `giveback_next` ON `giveback` (`db`, `next_at`);
+CREATE INDEX `due_at` ON `due` (`at_ms`, `kind`);
+CREATE INDEX `fact_place` ON `fact` (`place`);

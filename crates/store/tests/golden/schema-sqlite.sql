@@ -105,3 +105,89 @@ CREATE UNIQUE INDEX "orders_key" ON "orders" ("buyer", "idem_key");
 CREATE UNIQUE INDEX "campaign_number" ON "campaign" ("number");
 CREATE INDEX "barrier_age" ON "barrier_seen" ("at_ms");
 -- m0002_tenants
+-- m0003_life
+CREATE TABLE IF NOT EXISTS "payment" ( "provider" varchar(32) NOT NULL,
+  "payment_id" varbinary_blob(128) NOT NULL,
+  "order_id" blob(16) NOT NULL,
+  "state" tinyint NOT NULL,
+  "captured" integer NOT NULL,
+  "currency" varchar(3) NOT NULL,
+  "fate" tinyint NULL,
+  "fate_order" blob(16) NULL,
+  "keep" integer NOT NULL,
+  "closed" tinyint NOT NULL,
+  "attempt" integer NOT NULL,
+  "at_ms" integer NOT NULL,
+  PRIMARY KEY ("provider", "payment_id") );
+CREATE TABLE IF NOT EXISTS "refund" ( "order_id" blob(16) NOT NULL,
+  "refund_id" varbinary_blob(64) NOT NULL,
+  "provider" varchar(32) NOT NULL,
+  "payment_id" varbinary_blob(128) NOT NULL,
+  "sort" tinyint NOT NULL,
+  "amount" integer NOT NULL,
+  "asked" integer NOT NULL,
+  "parts" blob NOT NULL,
+  "is_whole" tinyint NOT NULL,
+  "restocks" tinyint NOT NULL,
+  "ordinal" tinyint NULL,
+  "state" tinyint NOT NULL,
+  "tries" integer NOT NULL,
+  "first_sent" integer NOT NULL,
+  "at_ms" integer NOT NULL,
+  PRIMARY KEY ("order_id", "refund_id", "provider", "payment_id") );
+CREATE TABLE IF NOT EXISTS "order_history" ( "order_id" blob(16) NOT NULL,
+  "version" integer NOT NULL,
+  "from_status" tinyint NOT NULL,
+  "to_status" tinyint NOT NULL,
+  "cause" varchar(32) NOT NULL,
+  "actor" varchar(160) NOT NULL,
+  "at_ms" integer NOT NULL,
+  PRIMARY KEY ("order_id", "version") );
+CREATE TABLE IF NOT EXISTS "giveback" ( "order_id" blob(16) NOT NULL,
+  "cell" varbinary_blob(100) NOT NULL,
+  "class" tinyint NOT NULL,
+  "units" integer NOT NULL,
+  "frees_limit" tinyint NOT NULL,
+  "db" smallint NOT NULL,
+  "next_at" integer NOT NULL,
+  "attempts" integer NOT NULL,
+  PRIMARY KEY ("order_id", "cell", "class") );
+CREATE TABLE IF NOT EXISTS "due" ( "kind" tinyint NOT NULL,
+  "subject" varbinary_blob(300) NOT NULL,
+  "order_id" blob(16) NOT NULL,
+  "at_ms" integer NOT NULL,
+  "attempts" integer NOT NULL,
+  "started_at" integer NOT NULL,
+  PRIMARY KEY ("kind", "subject") );
+CREATE TABLE IF NOT EXISTS "task" ( "kind" tinyint NOT NULL,
+  "subject" varbinary_blob(300) NOT NULL,
+  "order_id" blob(16) NOT NULL,
+  "is_open" tinyint NOT NULL,
+  "times" integer NOT NULL,
+  "at_ms" integer NOT NULL,
+  "resolved_by" varchar(128) NOT NULL,
+  "note" varchar(500) NOT NULL,
+  PRIMARY KEY ("kind", "subject") );
+CREATE TABLE IF NOT EXISTS "fact" ( "id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "orders" blob NOT NULL,
+  "version" integer NOT NULL,
+  "fact" varchar(32) NOT NULL,
+  "data" blob NOT NULL,
+  "at_ms" integer NOT NULL,
+  "place" integer NULL );
+ALTER TABLE "orders" ADD COLUMN "captured" integer NOT NULL DEFAULT 0;
+ALTER TABLE "orders" ADD COLUMN "refunded" integer NOT NULL DEFAULT 0;
+ALTER TABLE "orders" ADD COLUMN "supersedes" blob(16) NULL;
+ALTER TABLE "orders" ADD COLUMN "superseded_by" blob(16) NULL;
+ALTER TABLE "orders" ADD COLUMN "came_from" tinyint NULL;
+ALTER TABLE "orders" ADD COLUMN "window_ms" integer NULL;
+ALTER TABLE "offer" ADD COLUMN "late_payment" tinyint NOT NULL DEFAULT 0;
+ALTER TABLE "offer" ADD COLUMN "refund" tinyint NOT NULL DEFAULT 0;
+ALTER TABLE "offer" ADD COLUMN "restock" tinyint NOT NULL DEFAULT 0;
+ALTER TABLE "offer" ADD COLUMN "cancel_paid" tinyint NOT NULL DEFAULT 0;
+ALTER TABLE "offer" ADD COLUMN "limit_counts" tinyint NOT NULL DEFAULT 0;
+CREATE INDEX "orders_expiry" ON "orders" ("status", "expires_at");
+CREATE INDEX "payment_order" ON "payment" ("order_id");
+CREATE INDEX "payment_fate" ON "payment" ("fate_order");
+CREATE INDEX "giveback_next" ON "giveback" ("db", "next_at");
+CREATE INDEX "due_at" ON "due" ("at_ms", "kind");
+CREATE INDEX "fact_place" ON "fact" ("place");

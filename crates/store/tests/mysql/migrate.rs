@@ -16,6 +16,12 @@ const FIRST: &[&str] = &[
     "ALTER TABLE campaign MODIFY id varchar(64) NOT NULL",
     "ALTER TABLE offer MODIFY id varchar(64) NOT NULL, MODIFY campaign varchar(64) NOT NULL",
     "ALTER TABLE lease MODIFY name varchar(100) NOT NULL",
+    "DROP TABLE payment, refund, order_history, giveback, due, task, fact",
+    "ALTER TABLE orders DROP INDEX orders_expiry, DROP COLUMN captured, DROP COLUMN refunded, \
+     DROP COLUMN supersedes, DROP COLUMN superseded_by, DROP COLUMN came_from, \
+     DROP COLUMN window_ms",
+    "ALTER TABLE offer DROP COLUMN late_payment, DROP COLUMN refund, DROP COLUMN restock, \
+     DROP COLUMN cancel_paid, DROP COLUMN limit_counts",
     "DELETE FROM seaql_migrations WHERE version <> 'm0001_tables'",
 ];
 

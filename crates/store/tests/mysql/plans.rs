@@ -9,11 +9,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use domain::{CellId, EntryId, OrderId};
+use domain::life::{Actor, LifeWish, PaymentNews, Policies, ProviderEvent};
+use domain::{CellId, EntryId, Giveback, Gives, OrderId, Ordinal};
 use sluicegate_store::fold::buyer_units;
-use sluicegate_store::port::{MAX_ORDERS, MAX_STRETCH};
+use sluicegate_store::port::{LifeCall, MAX_ORDERS, MAX_STRETCH};
 use sluicegate_store::{
-    Init, LedgerRead, LedgerWrite, OrdersRead, OrdersWrite, ParkedRead, Shards, SqlStore, Verdicts,
+    Init, LedgerRead, LedgerWrite, LifeRead, LifeWrite, OrdersRead, OrdersWrite, ParkedRead,
+    Shards, SqlStore, Verdicts,
 };
 use testkit::own::Own;
 use testkit::store::make::{asks, one_line, row};
@@ -21,6 +23,8 @@ use testkit::store::make::{asks, one_line, row};
 use crate::{conforms, identity, open};
 
 const ENTRIES: u64 = 1_000_000;
+/// Orders of which more is known than their row.
+const LIVES: u64 = 300_000;
 
 /// Statements that may read more rows than their batch has, with why.
 const LONG: [(&str, u64); 2] = [
@@ -141,6 +145,30 @@ fn order_id(n: &str) -> String {
     format!("INSERT(INSERT(MD5({n}), 13, 1, '8'), 17, 1, '8')")
 }
 
+/// The statistics of tables that grow stay what they are now: those of empty tables.
+async fn keep_statistics(own: &Own) {
+    for table in [
+        "cell",
+        "ledger",
+        "unrowed",
+        "orders",
+        "parked",
+        "parked_frame",
+        "offer",
+        "campaign",
+        "payment",
+        "refund",
+        "order_history",
+        "due",
+        "giveback",
+        "task",
+    ] {
+        let stale = format!("ALTER TABLE {table} STATS_PERSISTENT = 1 STATS_AUTO_RECALC = 0");
+        own.sql(0, &stale).await.unwrap();
+        own.sql(0, &format!("ANALYZE TABLE {table}")).await.unwrap();
+    }
+}
+
 /// A cell with a million claims of a hundred thousand buyers, and as many order rows.
 async fn large(own: &Own, store: &SqlStore) -> CellId {
     store.init(&identity().fingerprint_hex()).await.unwrap();
@@ -149,14 +177,7 @@ async fn large(own: &Own, store: &SqlStore) -> CellId {
     let cell = offer.cell(0);
     let id = |n| identity().request_id(&offer, "test", n);
     store.create_cells(&[(cell.clone(), 3_000_000)], (id("1"), id("2"))).await.unwrap();
-    // The statistics stay what they are now: those of empty tables.
-    for table in
-        ["cell", "ledger", "unrowed", "orders", "parked", "parked_frame", "offer", "campaign"]
-    {
-        let stale = format!("ALTER TABLE {table} STATS_PERSISTENT = 1 STATS_AUTO_RECALC = 0");
-        own.sql(0, &stale).await.unwrap();
-        own.sql(0, &format!("ANALYZE TABLE {table}")).await.unwrap();
-    }
+    keep_statistics(own).await;
     let no = format!("(SELECT cell_no FROM cell WHERE cell_id = '{cell}')");
     let id = order_id("seq");
     let fill = format!(
@@ -171,10 +192,14 @@ async fn large(own: &Own, store: &SqlStore) -> CellId {
     own.sql(0, &head).await.unwrap();
     let rows = format!(
         "INSERT INTO orders SELECT UNHEX({id}), CONCAT('buyer-', seq % 100000), \
-         CONCAT('key-', seq), 3, NULL, 1, 'large', 0, 1, 100, 0, 'EUR', 100, '', 1, 1, 1 \
-         FROM seq_1_to_{ENTRIES}"
+         CONCAT('key-', seq), 3, NULL, 2, 'large', 0, 1, 100, 0, 'EUR', 100, '', 1, 1, \
+         1000000000 + seq, \
+         0, 0, NULL, NULL, NULL, NULL FROM seq_1_to_{ENTRIES}"
     );
     own.sql(0, &rows).await.unwrap();
+    for sql in lives(&id) {
+        own.sql(0, &sql).await.unwrap();
+    }
     let ranges = format!(
         "INSERT INTO unrowed SELECT {no}, seq * 20, seq * 20 + 19, seq, X'01' FROM seq_1_to_20000"
     );
@@ -182,7 +207,7 @@ async fn large(own: &Own, store: &SqlStore) -> CellId {
     let cells = "INSERT INTO cell (cell_id, supply, net, seq, open, tok, flag_seq) \
         SELECT CONCAT('other-', seq, '.0'), 0, 0, 0, 0, 0, 0 FROM seq_1_to_10000";
     let offers = "INSERT INTO offer SELECT CONCAT('other-', seq), 'evergreen', 'x', 'EUR', 1, 1, \
-        NULL, 1 FROM seq_1_to_10000";
+        NULL, 1, 0, 0, 0, 0, 0 FROM seq_1_to_10000";
     let campaigns = "INSERT INTO campaign SELECT CONCAT('other-', seq), seq + 1000, NULL, NULL, 1 \
         FROM seq_1_to_3000";
     for sql in [cells, offers, campaigns] {
@@ -200,11 +225,41 @@ async fn large(own: &Own, store: &SqlStore) -> CellId {
     cell
 }
 
+/// A payment, a refund, history, work and a giveback for each of many orders; tasks for some.
+fn lives(id: &str) -> [String; 6] {
+    let from = format!("FROM seq_1_to_{LIVES}");
+    [
+        format!(
+            "INSERT INTO payment SELECT 'card', CONCAT('p-', seq), UNHEX({id}), 3, 100, 'EUR', 3, \
+             NULL, 0, 0, 0, 1 {from}"
+        ),
+        format!(
+            "INSERT INTO refund SELECT UNHEX({id}), 'r', 'card', CONCAT('p-', seq), 1, 100, 100, \
+             '', 0, 0, NULL, 5, 1, 1, 1 {from}"
+        ),
+        format!("INSERT INTO order_history SELECT UNHEX({id}), 2, 3, 4, 'captured', 'x', 1 {from}"),
+        format!(
+            "INSERT INTO due SELECT 4, CONCAT('card/p-', seq), UNHEX({id}), \
+             4000000000000 + seq, 0, 1 {from}"
+        ),
+        format!("INSERT INTO giveback SELECT UNHEX({id}), 'large.0', 2, 0, 1, 7, seq, 0 {from}"),
+        format!(
+            "INSERT INTO task SELECT 1, CONCAT('card/p-', seq), UNHEX({id}), 1, 1, 1, '', '' \
+             FROM seq_1_to_3000"
+        ),
+    ]
+}
+
+/// The number of the n-th order that is asked for.
+fn number(n: usize) -> usize {
+    1 + n * 500
+}
+
 async fn order_ids(own: &Own) -> Vec<OrderId> {
     let mut ids = Vec::new();
     for n in 0..MAX_ORDERS {
         let hex = own
-            .root_value(0, &format!("SELECT {}", order_id(&(1 + n * 1900).to_string())))
+            .root_value(0, &format!("SELECT {}", order_id(&number(n).to_string())))
             .await
             .unwrap();
         let bytes: Vec<u8> =
@@ -253,8 +308,15 @@ async fn asked(store: &SqlStore, cell: &CellId, ids: &[OrderId]) {
     assert_eq!(store.traces(0, ids).await.unwrap().len(), ids.len());
     let page = store.kept_rows(0, Some(ids[7]), 512).await.unwrap();
     assert_eq!((page.rows.len(), page.next.is_some()), (512, true));
+    lived(store, ids).await;
     store.reject(0, ids).await.unwrap();
-    store.release(cell, ids).await.unwrap();
+    let give =
+        |gives| ids.iter().map(|order| Giveback { order: *order, gives }).collect::<Vec<_>>();
+    store.give_back(cell, &give(Gives::Release)).await.unwrap();
+    // All are refused beside the releases; what is read is the same.
+    let (ordinal, units) = (Ordinal::FIRST, 1);
+    let returns = give(Gives::Return { ordinal, units, frees_limit: true });
+    assert_eq!(store.give_back(cell, &returns).await.unwrap().refused.len(), ids.len());
     let old = store.unrowed(0, 100_000, 256).await.unwrap();
     assert_eq!(old.len(), 256);
     store.finish_unrowed(0, &old).await.unwrap();
@@ -264,6 +326,40 @@ async fn asked(store: &SqlStore, cell: &CellId, ids: &[OrderId]) {
     let head = store.head(cell).await.unwrap().unwrap();
     buyer_units(store, cell, (0, head.seq), |_| true, &mut units).await.unwrap();
     assert_eq!(units.values().sum::<i64>(), head.net);
+}
+
+/// What the clerk asks of the lives of as many orders.
+async fn lived(store: &SqlStore, ids: &[OrderId]) {
+    let news = |(n, order): (usize, &OrderId)| {
+        LifeWish::Join(ProviderEvent {
+            event: None,
+            provider: "card".parse().unwrap(),
+            payment: format!("p-{}", number(n)).parse().unwrap(),
+            order: *order,
+            currency: "EUR".into(),
+            news: PaymentNews::Captured(120),
+            is_final: true,
+        })
+    };
+    let told: Vec<LifeWish> = ids.iter().enumerate().map(news).collect();
+    let half = |wish: fn(OrderId) -> LifeWish| ids[..256].iter().map(move |id| wish(*id)).collect();
+    for wishes in [told, half(LifeWish::Expire), half(LifeWish::Settle)] {
+        let (actor, policies) = (Actor::Clerk, Policies::default());
+        let call = LifeCall { db: 0, actor, policies, wishes };
+        store.live(&call).await.unwrap();
+    }
+    assert_eq!(store.take_due(0, 512, 60_000).await.unwrap().len(), 512);
+    // No other check takes those to a database that there is not.
+    let back = store.take_givebacks(0, 7, 512, 60_000).await.unwrap();
+    assert_eq!(back.len(), 512);
+    store.end_givebacks(0, &back[..500], &back[500..]).await.unwrap();
+    assert_eq!(store.expiring(0, 2_000_000_000, 512).await.unwrap().len(), 512);
+    let page = store.open_tasks(0, None, 100).await.unwrap();
+    store.open_tasks(0, page.last(), 100).await.unwrap();
+    let here = *ids[256..].iter().find(|id| store.order_db(**id) == 0).unwrap();
+    let life = store.life(here).await.unwrap();
+    assert_eq!((life.payments.len(), life.refunds.len()), (1, 2));
+    assert_eq!(store.history(here).await.unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -72,7 +72,9 @@ impl<'a> Case<'a> {
     pub async fn fold(&mut self, kind: Kind, order: OrderId, qty: i64) -> Applied {
         let before = self.head;
         let buyer = match kind {
-            Kind::Claim | Kind::Reject | Kind::Release => format!("b{}", order.shard()),
+            Kind::Claim | Kind::Reject | Kind::Release | Kind::Return(_) => {
+                format!("b{}", order.shard())
+            }
             Kind::Supply | Kind::TransferOut | Kind::Flag => String::new(),
         };
         let draft = Draft { kind, id: order.into(), buyer, qty, payload: Vec::new() };

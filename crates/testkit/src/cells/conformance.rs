@@ -9,7 +9,7 @@ use domain::names::{MAX_TENANT, Tenant};
 use domain::{CellId, HoldState, Kind, Nonce, Tok};
 
 use super::case::{Case, call, is_new, item, order, refused};
-use super::conformance_ledger::{batches, fences, folding, many, tickets};
+use super::conformance_ledger::{batches, fences, folding, many, returns, tickets};
 
 const FAR: u64 = 4_000_000_000_000;
 
@@ -22,6 +22,7 @@ pub async fn conformance(cells: &dyn Cells, offer: &(dyn Fn(u32) -> CellId + Syn
     relay_and_transfer(cells, offer(4)).await;
     fences(cells, offer(5)).await;
     folding(cells, offer(6)).await;
+    returns(cells, offer(12)).await;
     tickets(cells, offer(7)).await;
     batches(cells, offer(8), offer(9)).await;
     many(cells, offer(10)).await;

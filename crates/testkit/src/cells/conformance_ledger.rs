@@ -5,7 +5,7 @@
 use cells::port::{Applied, ApplyCall, ApplyEntry, Cells, Changed, FenceReply, LoadCall};
 use cells::port::{Refusal, ReserveItem, Reserved};
 use domain::ledger::Flag;
-use domain::{CellId, Kind, Nonce, Tok, Totals};
+use domain::{CellId, Kind, Nonce, Ordinal, Tok, Totals};
 
 use super::audit::{all_buyers, all_holds};
 use super::case::{Case, call, is_new, item, order, refused};
@@ -74,6 +74,26 @@ pub(super) async fn folding(cells: &dyn Cells, cell: CellId) {
     case.fold(Kind::Release, id, 1).await;
     let b = cells.buyers(&case.cell, &["b1".into(), "b2".into(), "b3".into()]).await;
     assert_eq!(b.expect("buyers"), [Some(0), Some(2), None], "a field stays at 0");
+}
+
+/// Returns give units and limit back, and the order keeps its verdict.
+pub(super) async fn returns(cells: &dyn Cells, cell: CellId) {
+    let mut case = Case::new(cells, cell, 3, 3).await;
+    let id = order(1, 1, 1);
+    assert!(is_new(&case.one(ReserveItem { qty: 3, ..item(id, 1) }).await));
+    case.fold(Kind::Claim, id, 3).await;
+    let more = || item(order(1, 2, 1), 2);
+    assert_eq!(case.one(more()).await, refused(Refusal::Limit, true));
+    for (n, units) in [(0, 1), (7, 1)] {
+        let kind = Kind::Return(Ordinal::new(n).expect("an ordinal"));
+        let folded = case.fold(kind, id, units).await;
+        assert!(matches!(folded, Applied::Ok { without_hold: 0, .. }), "{folded:?}");
+        assert_eq!(case.one(item(id, 3)).await, Reserved::Verdict(Kind::Claim));
+    }
+    let view = cells.snapshot(&case.cell).await.expect("snapshot").expect("a cell");
+    assert_eq!((view.totals.net, view.mark.available), (1, 2));
+    assert_eq!(cells.buyers(&case.cell, &["b1".into()]).await.expect("buyers"), [Some(1)]);
+    assert!(is_new(&case.one(more()).await));
 }
 
 /// A load is for the ticket that is stored, and for all that was staged.

@@ -12,7 +12,7 @@ use cells::port::{
     Reserved,
 };
 use domain::ledger::{Class, Draft};
-use domain::{CellId, Entry, HoldState, Kind, Nonce, OrderId, Tok, Totals};
+use domain::{CellId, Entry, HoldState, Kind, Nonce, OrderId, Ordinal, Tok, Totals};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -88,15 +88,16 @@ impl Run<'_> {
 
     fn append(&mut self, kind: Kind, who: Who, qty: i64) {
         let (order, class) = (id(who), kind.class());
-        let claimed = self.ledger.iter().find(|e| e.id == order.into() && e.kind == Kind::Claim);
-        if kind == Kind::Release && claimed.is_none() {
+        if !self.may_give_back(order, kind, qty) {
             return;
         }
-        let once = matches!(class, Class::Verdict | Class::Release);
+        let once = matches!(class, Class::Verdict | Class::Release | Class::Return(_));
         if once && self.taken.contains(&(order, class)) {
             return;
         }
-        let buyer = if once { buyer(who).unwrap_or_default() } else { String::new() };
+        // Some returns leave the buyer's limit as it is.
+        let frees = !matches!(kind, Kind::Return(n) if n.number() % 3 == 2);
+        let buyer = if once && frees { buyer(who).unwrap_or_default() } else { String::new() };
         let draft = Draft { kind, id: order.into(), buyer, qty, payload: Vec::new() };
         if let Ok(entry) = self.head.append(draft, 0) {
             self.taken.insert((order, class));
@@ -104,15 +105,29 @@ impl Run<'_> {
         }
     }
 
+    /// A release needs a claim without returns, a return what is left of one without a release.
+    fn may_give_back(&self, order: OrderId, kind: Kind, qty: i64) -> bool {
+        let of = |e: &&Entry| e.id == order.into();
+        let units = |e: &Entry| match e.kind {
+            Kind::Release => i64::MAX,
+            Kind::Return(_) => e.qty,
+            Kind::Supply | Kind::Claim | Kind::Reject | Kind::TransferOut | Kind::Flag => 0,
+        };
+        let back = self.ledger.iter().filter(of).map(units).fold(0, i64::saturating_add);
+        let claim = self.ledger.iter().filter(of).find(|e| e.kind == Kind::Claim);
+        match (kind, claim) {
+            (Kind::Release | Kind::Return(_), None) => false,
+            (Kind::Release, Some(_)) => back == 0,
+            (Kind::Return(_), Some(claim)) => qty > 0 && back.saturating_add(qty) <= claim.qty,
+            (Kind::Supply | Kind::Claim | Kind::Reject | Kind::TransferOut | Kind::Flag, _) => true,
+        }
+    }
+
     /// What the ledger says of the buyers at a position.
     pub(super) fn buyers_at(&self, seq: u64) -> BTreeMap<String, i64> {
         let mut b = BTreeMap::new();
-        for e in self.ledger.iter().filter(|e| e.seq <= seq && !e.buyer.is_empty()) {
-            match e.kind {
-                Kind::Claim => *b.entry(e.buyer.clone()).or_default() += e.qty,
-                Kind::Release => *b.entry(e.buyer.clone()).or_default() -= e.qty,
-                Kind::Supply | Kind::Reject | Kind::TransferOut | Kind::Flag => {}
-            }
+        for e in self.ledger.iter().filter(|e| e.seq <= seq && e.moves_buyer()) {
+            *b.entry(e.buyer.clone()).or_default() += e.kind.moves(e.qty);
         }
         b
     }
@@ -212,7 +227,11 @@ impl Run<'_> {
         match (kind, who.0) {
             (0..=3, 0..4) => self.append(Kind::Claim, who, qty),
             (4..=5, 0..4) => self.append(Kind::Reject, who, 0),
-            (6..=7, 0..4) => self.append(Kind::Release, who, qty),
+            (6, 0..4) => self.append(Kind::Release, who, qty),
+            (7, 0..4) => {
+                let ordinal = Ordinal::new(n).expect("a small number");
+                self.append(Kind::Return(ordinal), who, i64::from(n % 2) + 1);
+            }
             (0..=5, _) => self.append(Kind::TransferOut, who, qty),
             (8, _) => self.append(Kind::Flag, who, i64::from(n % 3)),
             _ => self.append(Kind::Supply, who, i64::from(n)),

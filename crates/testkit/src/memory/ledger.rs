@@ -7,10 +7,10 @@ use domain::decide::FlagWish;
 use domain::kept::Kept;
 use domain::ledger::Class;
 use domain::rows::Traces;
-use domain::{Buyer, CellId, Entry, EntryId, Flag, Key, Kind, OfferId, OrderId, Totals};
+use domain::{Buyer, CellId, Entry, EntryId, Flag, Giveback, Key, Kind, OfferId, OrderId, Totals};
 use store::port::{
-    Appended, CellAsks, CellVerdicts, Change, LedgerPage, LedgerRead, LedgerWrite, MAX_CELLS,
-    MAX_ORDERS, MAX_STRETCH, Moved, Proven, Shards, UnrowedRange, Verdict, Verdicts,
+    Appended, CellAsks, CellVerdicts, Change, GivenBack, LedgerPage, LedgerRead, LedgerWrite,
+    MAX_CELLS, MAX_ORDERS, MAX_STRETCH, Moved, Proven, Shards, UnrowedRange, Verdict, Verdicts,
 };
 use store::{StoreError, StoreResult};
 
@@ -174,8 +174,8 @@ impl Verdicts for MemoryStore {
 
 #[async_trait]
 impl LedgerWrite for MemoryStore {
-    async fn release(&self, cell: &CellId, orders: &[OrderId]) -> StoreResult<Appended> {
-        self.tx(self.home([cell])?, |tx| units::release(tx, cell, orders)).await
+    async fn give_back(&self, cell: &CellId, all: &[Giveback]) -> StoreResult<GivenBack> {
+        self.tx(self.home([cell])?, |tx| units::give_back(tx, cell, all)).await
     }
     async fn finish_unrowed(&self, db: u16, ranges: &[UnrowedRange]) -> StoreResult<()> {
         self.tx(db, |tx| {

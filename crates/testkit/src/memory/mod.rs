@@ -13,6 +13,8 @@ mod clock;
 mod fork;
 mod inspect;
 mod ledger;
+mod life;
+mod life_tables;
 mod log;
 mod log_control;
 mod marks;

@@ -35,11 +35,15 @@ fn row(ask: &RowAsk, rejected: Option<RejectReason>, owns_key: bool, now_ms: u64
         created_at: ask.t_ms,
         updated_at: now_ms,
         expires_at: ask.t_ms + p.window_ms,
+        captured: 0,
+        refunded: 0,
+        supersedes: None,
+        superseded_by: None,
     };
-    Row { row, anchor: p.anchor_line().cell.clone() }
+    Row { row, anchor: p.anchor_line().cell.clone(), came_from: None }
 }
 
-fn kept(Row { row: r, anchor }: &Row) -> KeptRow {
+fn kept(Row { row: r, anchor, .. }: &Row) -> KeptRow {
     let line = |(offer, bucket, qty, unit): &(OfferId, u8, u32, i64)| Line {
         cell: offer.cell(*bucket),
         qty: *qty,

@@ -1,6 +1,5 @@
 //! Reads of a cell's ledger; what the simulator's oracle and the port's reads share.
 
-use domain::ledger::Kind;
 use domain::{CellId, Entry, Totals};
 use store::port::{LedgerPage, Moved};
 
@@ -23,13 +22,7 @@ pub(super) fn after(cell: &Cell, seq: u64, limit: u64) -> LedgerPage {
 }
 
 pub(super) fn units(cell: &Cell, from: u64, until: u64) -> Vec<Moved> {
-    let of = |e: &Entry| {
-        let units = match e.kind {
-            Kind::Claim => e.qty,
-            Kind::Release => -e.qty,
-            Kind::Supply | Kind::Reject | Kind::TransferOut | Kind::Flag => return None,
-        };
-        Some(Moved { buyer: e.buyer.clone(), units })
-    };
-    cell.entries.iter().take(until as usize).skip(from as usize).filter_map(of).collect()
+    let stretch = cell.entries.iter().take(until as usize).skip(from as usize);
+    let of = |e: &Entry| Moved { buyer: e.buyer.clone(), units: e.kind.moves(e.qty) };
+    stretch.filter(|e| e.moves_buyer()).map(of).collect()
 }

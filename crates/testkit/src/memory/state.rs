@@ -10,12 +10,13 @@ use std::sync::Arc;
 use domain::kept::Kept;
 use domain::ledger::{Class, Draft};
 use domain::{Buyer, Campaign, CampaignId, CellId, Entry, IdempotencyKey, Identity, LogicalShard};
-use domain::{EntryId, Offer, OfferId, OrderId, ShardMap, Totals};
+use domain::{EntryId, Offer, OfferId, OrderId, RowStatus, ShardMap, Totals};
 use parking_lot::Mutex;
 use runtime::Clock;
 use store::port::{Appended, OrderRow, Parked, ParkedFrame, UnrowedRange};
 use store::{StoreError, StoreResult};
 
+use super::life_tables::LifeTables;
 use super::mutant::{Mutants, StoreMutant};
 
 /// The store in memory; clones share everything, as processes share a database.
@@ -61,6 +62,7 @@ pub(super) struct Database {
     pub unrowed: BTreeMap<(CellKey, u64), Unrowed>,
     pub rows: BTreeMap<OrderId, Row>,
     pub keys: BTreeMap<(Buyer, IdempotencyKey), OrderId>,
+    pub life: LifeTables,
 }
 
 /// Verdicts whose rows may be missing, with the orders that they are about.
@@ -76,6 +78,8 @@ pub(super) struct Unrowed {
 pub(super) struct Row {
     pub row: OrderRow,
     pub anchor: CellId,
+    /// Where a refund of all of it turned it around.
+    pub came_from: Option<RowStatus>,
 }
 
 /// A cell row with its ledger; `entries[n]` has position n + 1.

@@ -1,12 +1,13 @@
-//! Supply, flags, transfers, releases and the cells of a new offer; what they decide is
+//! Supply, flags, transfers, givebacks and the cells of a new offer; what they decide is
 //! `domain::decide`'s, as over SQL.
 
 use domain::decide::{
     self, Decision, Entered, FlagWish, LastFlag, LedgerFacts, LockedCell, Need, Upshot,
 };
+use domain::giveback::give_back as decided_givebacks;
 use domain::ledger::Class;
-use domain::{CellId, Entry, EntryId, OrderId};
-use store::port::{Appended, Change};
+use domain::{CellId, Entry, EntryId, Giveback, Ordinal};
+use store::port::{Appended, Change, GivenBack};
 use store::{StoreError, StoreResult};
 
 use super::mutant::StoreMutant;
@@ -39,6 +40,9 @@ fn known(entry: &Entry) -> Entered {
 /// What a decision asks for.
 fn facts(tx: &Tx<'_>, cells: &[&CellId], look: Need<'_>) -> LedgerFacts {
     let one: [EntryId; 1];
+    let returns = (0..Ordinal::COUNT).filter_map(Ordinal::new).map(Class::Return);
+    let of_order: Vec<Class> =
+        [Class::Verdict, Class::Release].into_iter().chain(returns).collect();
     let (classes, ids): (&[Class], &[EntryId]) = match look {
         Need::Use(id) => {
             one = [id];
@@ -49,7 +53,7 @@ fn facts(tx: &Tx<'_>, cells: &[&CellId], look: Need<'_>) -> LedgerFacts {
             (&[Class::Flag], &one)
         }
         Need::LastFlag => (&[], &[]),
-        Need::Claims(ids) => (&[Class::Verdict, Class::Release], ids),
+        Need::Claims(ids) => (&of_order, ids),
     };
     let mut facts = LedgerFacts::default();
     for key in cells.iter().map(|c| c.to_string()) {
@@ -150,17 +154,21 @@ pub(super) fn transfer(
     })
 }
 
-pub(super) fn release(tx: Tx<'_>, cell: &CellId, orders: &[OrderId]) -> StoreResult<Appended> {
+pub(super) fn give_back(tx: Tx<'_>, cell: &CellId, all: &[Giveback]) -> StoreResult<GivenBack> {
     let no = tx.no;
-    let ids: Vec<EntryId> = orders.iter().map(|o| EntryId::from(*o)).collect();
+    let ids: Vec<EntryId> = all.iter().map(Giveback::entry).collect();
+    let mut refused = Vec::new();
     let done = on_cells(tx, &[cell], Need::Claims(&ids), |facts, tx| {
         if tx.has(StoreMutant::ReleaseNotIdempotent) {
             let released = |e: &Entered| e.kind.class() == Class::Release;
             facts.cells.iter_mut().for_each(|c| c.entries.retain(|e| !released(e)));
         }
-        decide::release(facts, &ids)
+        let given = decided_givebacks(facts, all);
+        refused = given.refused;
+        Decision::on_first(given.drafts)
     })?;
-    let missing = || StoreError::corrupt(no, format!("release on a cell without a row: {cell}"));
+    let missing = || StoreError::corrupt(no, format!("givebacks to a cell without a row: {cell}"));
     let Change::Done(appended) = done else { return Err(missing()) };
-    appended.into_iter().next().ok_or_else(missing)
+    let appended = appended.into_iter().next().ok_or_else(missing)?;
+    Ok(GivenBack { appended, refused })
 }

@@ -8,23 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use domain::frame::{Mode, Sealed};
-use domain::kept::Kept;
-use domain::rows::Traces;
-use domain::{Buyer, Campaign, CellId, Entry, EntryId, Flag, IdempotencyKey, Key, Offer, OfferId};
-use domain::{OrderId, Totals};
 use orderlog::port::{Consumer, LogError, OrderLog, Partition, Reader};
 use parking_lot::RwLock;
-use store::port::{
-    Appended, CATALOG_DB, CellAsks, CellVerdicts, Change, InitOutcome, KeptRows, LedgerPage, Moved,
-    OfferPut, OrderRow, Parked, ParkedFrame, ParkedOrder, Placed, Proven, RowAsk, RowPage,
-    RowState, UnrowedRange, Verdict,
-};
-use store::{
-    CatalogRead, CatalogWrite, Init, LedgerRead, LedgerWrite, Marks, OrdersRead, OrdersWrite,
-    ParkedRead, ParkedWrite, Shards, Store, StoreError, StoreResult, Verdicts,
-};
+use store::port::words::*;
+use store::{Store, StoreError, StoreResult};
 
 /// One call as a rule sees it.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,7 @@
 //! Init, campaigns, offers and the cells of a new offer.
 
 use anyhow::{Context, Result, ensure};
+use domain::life::{LatePolicy, OfferPolicy, RefundPolicy, Restock};
 use domain::offer::Fixed;
 use domain::{Buyer, Campaign, CampaignId, CampaignNo, Flag, Offer, OfferId, Price, Tenant};
 use store::port::{InitOutcome, OfferPut};
@@ -48,10 +49,18 @@ pub(super) async fn campaigns_and_offers(s: &Subject) -> Result<()> {
         allotment: 100,
         limit_per_buyer: Some(2),
         buckets: 4,
+        policy: Default::default(),
     };
     ensure!(s.store.offer(&o.id).await?.is_none(), "not yet there");
     same(s.store.put_offer(&o).await?, OfferPut::Created)?;
-    o = Offer { sku: "other".into(), limit_per_buyer: Some(5), ..o };
+    let policy = OfferPolicy {
+        late: LatePolicy::Refund,
+        refund: RefundPolicy::No,
+        restock: Restock::Ask,
+        cancel_refunds: true,
+        limit_counts_ever: true,
+    };
+    o = Offer { sku: "other".into(), limit_per_buyer: Some(5), policy, ..o };
     o.price.minor = 2999;
     same(s.store.put_offer(&o).await?, OfferPut::Changed)?;
     let version = s.store.catalog_version().await?;
@@ -96,6 +105,7 @@ pub(super) async fn names_of_tenants(s: &Subject) -> Result<()> {
             allotment: i64::from(n),
             limit_per_buyer: None,
             buckets: 64,
+            policy: Default::default(),
         };
         same(s.store.put_offer(&offer).await?, OfferPut::Created)?;
         let cell = offer.id.cell(63);
@@ -132,6 +142,7 @@ pub(super) async fn offers_made_at_once(s: &Subject) -> Result<()> {
             allotment: 100 + i / 4,
             limit_per_buyer: (i % 2 == 0).then_some(2),
             buckets: 1,
+            policy: Default::default(),
         };
         let put = |i: i64| async move {
             let store = if i % 3 == 0 { &s.other } else { &s.store };

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use domain::order::{RejectReason, RowStatus};
 use domain::rows::Trace;
-use domain::{OrderId, Payload};
+use domain::{Giveback, OrderId, Payload};
 use store::port::{KeptRow, RowAsk};
 
 use super::make::{T_MS, row};
@@ -60,11 +60,11 @@ pub(super) async fn traces(s: &Subject) -> Result<()> {
     let all = s.orders("traces", 4, &cells[0]);
     s.decide(&cells[0], &all).await?;
     s.decide(&cells[1], &all[..1]).await?;
-    s.store.release(&cells[0], &[all[1].order]).await?;
+    s.store.give_back(&cells[0], &[Giveback::release(all[1].order)]).await?;
     let ids: Vec<OrderId> = all.iter().map(|p| p.order).collect();
     let got = s.store.traces(s.store.cell_db(&cells[0].offer), &ids).await?;
-    let claim = |released| Trace { claimed: Some(true), released };
-    let reject = Trace { claimed: Some(false), released: false };
+    let claim = |released| Trace { claimed: Some(true), released, returned: false };
+    let reject = Trace { claimed: Some(false), released: false, returned: false };
     same(got.len(), 5)?;
     for (n, want) in [claim(false), claim(true), reject, reject].into_iter().enumerate() {
         same(got.get(&(ids[n], cells[0].clone())), Some(&want))?;

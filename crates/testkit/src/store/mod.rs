@@ -7,6 +7,7 @@
 
 mod catalog;
 mod kept;
+mod life;
 pub mod make;
 mod marks;
 mod race;
@@ -48,6 +49,14 @@ pub async fn conformance(s: &Subject) -> Result<()> {
     units::flag(s).await.context("flag")?;
     units::transfer(s).await.context("transfer")?;
     units::release(s).await.context("release")?;
+    units::returns(s).await.context("returns")?;
+    life::payments(s).await.context("payments")?;
+    life::at_once(s).await.context("news at once")?;
+    life::matches(s).await.context("payments without an order")?;
+    life::deaths(s).await.context("deaths")?;
+    life::refunds(s).await.context("refunds")?;
+    life::late(s).await.context("late payments")?;
+    life::batches(s).await.context("many lives at once")?;
     reads::pages(s).await.context("ledger pages")?;
     reads::folded(s).await.context("units of buyers")?;
     reads::cells(s).await.context("cells")?;

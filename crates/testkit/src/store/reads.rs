@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result, ensure};
-use domain::{CellId, Totals, invariant};
+use domain::{CellId, Giveback, Totals, invariant};
 
 use store::fold::{buyer_units, part_of_buyers};
 use store::port::MAX_STRETCH;
@@ -44,7 +44,8 @@ pub(super) async fn folded(s: &Subject) -> Result<()> {
     s.decide(cell, &orders).await?;
     // Buyer 4 has two claims; both go back, and the buyer stays listed with 0.
     let back = [orders[4].order, orders[9].order, orders[0].order];
-    s.store.release(cell, &back).await?;
+    let back: Vec<Giveback> = back.into_iter().map(Giveback::release).collect();
+    s.store.give_back(cell, &back).await?;
     let (entries, head) = s.audit(cell).await?;
     let mut carried = HashMap::new();
     let mut from = 0;

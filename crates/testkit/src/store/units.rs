@@ -1,9 +1,13 @@
-//! Supply, flags, transfers and releases: idempotent by their id (INV-6, INV-10).
+//! Supply, flags, transfers and givebacks: idempotent by their id (INV-6, INV-10, INV-15).
+
+use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail, ensure};
-use domain::{Flag, Kind};
-use store::port::{Appended, Change};
+use domain::{Flag, Giveback, Gives, Kind, OrderId, Ordinal};
+use store::fold::buyer_units;
+use store::port::{Appended, Change, GivenBack};
 
+use super::make::asks;
 use super::subject::{Subject, permanent, same};
 
 /// The new entries of a call that was done.
@@ -91,20 +95,80 @@ pub(super) async fn release(s: &Subject) -> Result<()> {
     let orders = s.orders("release", 3, cell);
     s.decide(cell, &orders).await?;
     let ids: Vec<_> = orders.iter().map(|o| o.order).collect();
-    let new = s.store.release(cell, &[ids[0], ids[2], ids[0]]).await?;
-    same(entries(std::slice::from_ref(&new)), vec![(Kind::Release, 1)])?;
-    same(new.entries[0].buyer.as_str(), orders[0].buyer.as_str())?;
-    let again = s.store.release(cell, &ids[..1]).await?;
+    let release = |ids: &[OrderId]| ids.iter().copied().map(Giveback::release).collect::<Vec<_>>();
+    let new = s.store.give_back(cell, &release(&[ids[0], ids[2], ids[0]])).await?;
+    same(given(&new), (vec![(Kind::Release, 1)], 0))?;
+    same(new.appended.entries[0].buyer.as_str(), orders[0].buyer.as_str())?;
+    let again = s.store.give_back(cell, &release(&ids[..1])).await?.appended;
     same((again.entries.len(), again.prev.seq), (0, 6))?;
     let stranger = s.order("release-x", "k", std::slice::from_ref(cell)).order;
-    same(s.store.release(cell, &[stranger]).await?.entries.len(), 0)?;
+    same(given(&s.store.give_back(cell, &release(&[stranger])).await?), (vec![], 0))?;
     // The unit is free again, and the verdict stays.
     let late = s.decide(cell, &s.orders("release-late", 1, cell)).await?;
     same(late.verdicts[0].kind, Kind::Claim)?;
     let found = s.store.find_verdicts(cell, &[ids[0].into()]).await?;
     let verdict = found[0].context("the claim")?;
     same(verdict.kind, Kind::Claim)?;
-    permanent(s.store.release(&cell.offer.cell(7), &ids).await)?;
+    permanent(s.store.give_back(&cell.offer.cell(7), &release(&ids)).await)?;
     let (_, head) = s.audit(cell).await?;
     same((head.supply, head.net), (2, 2))
+}
+
+fn given(back: &GivenBack) -> (Vec<(Kind, i64)>, usize) {
+    (entries(std::slice::from_ref(&back.appended)), back.refused.len())
+}
+
+/// INV-15: several returns of one order, each once, never more than its claim, none beside a
+/// release; what is refused holds up no other of the call.
+pub(super) async fn returns(s: &Subject) -> Result<()> {
+    let cells = s.offer("returns", &[9, 9]).await?;
+    let cell = &cells[0];
+    let orders = s.orders("returns", 3, cell);
+    let mut batch = asks(cell, &orders);
+    batch.asks.iter_mut().for_each(|a| a.qty = 3);
+    s.store.verdicts(&[batch]).await?;
+    let [a, b, c] = [0, 1, 2].map(|n: usize| orders[n].order);
+    let back = |order, n, units, frees_limit| {
+        let ordinal = Ordinal::new(n).expect("an ordinal");
+        Giveback { order, gives: Gives::Return { ordinal, units, frees_limit } }
+    };
+    let nth = |n| Kind::Return(Ordinal::new(n).expect("an ordinal"));
+    let call = [
+        back(a, 0, 1, true),
+        back(b, 5, 2, false),
+        back(b, 6, 2, true),
+        back(a, 111, 2, true),
+        Giveback::release(c),
+        back(a, 0, 1, true),
+    ];
+    let list = vec![(nth(0), 1), (nth(5), 2), (nth(111), 2), (Kind::Release, 3)];
+    let new = s.store.give_back(cell, &call).await?;
+    same(given(&new), (list, 1))?;
+    same(new.refused, call[2..3].to_vec())?;
+    let buyers: Vec<&str> = new.appended.entries.iter().map(|e| e.buyer.as_str()).collect();
+    let of = |n: usize| orders[n].buyer.as_str();
+    same(buyers, vec![of(0), "", of(0), of(2)])?;
+    same(given(&s.store.give_back(cell, &call).await?), (vec![], 1))?;
+    // Other units under an ordinal, more than is left, both sorts beside each other.
+    let wrong = [
+        back(a, 0, 2, true),
+        back(a, 1, 1, true),
+        back(c, 0, 1, true),
+        Giveback::release(a),
+        back(s.order("returns-x", "k", std::slice::from_ref(cell)).order, 0, 1, true),
+    ];
+    same(given(&s.store.give_back(cell, &wrong).await?), (vec![], wrong.len()))?;
+    // An ordinal is of one cell: the same one is free in another.
+    s.decide(&cells[1], &orders[..1]).await?;
+    same(given(&s.store.give_back(&cells[1], &call[..1]).await?), (vec![(nth(0), 1)], 0))?;
+    let (_, head) = s.audit(cell).await?;
+    same((head.supply, head.net), (9, 1))?;
+    let mut sums = HashMap::new();
+    buyer_units(&*s.store, cell, (0, head.seq), |_| true, &mut sums).await?;
+    let units = |n: usize| sums.get(of(n)).copied().unwrap_or(0);
+    same([units(0), units(1), units(2), sums.len() as i64], [0, 3, 0, 3])?;
+    let traces = s.store.traces(s.store.cell_db(&cell.offer), &[a, c]).await?;
+    let trace = |order| traces.get(&(order, cell.clone())).copied().unwrap_or_default();
+    same((trace(a).returned, trace(a).released), (true, false))?;
+    same((trace(c).returned, trace(c).released), (false, true))
 }

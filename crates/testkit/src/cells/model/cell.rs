@@ -192,7 +192,7 @@ impl Cell {
                 bare = u32::from(!covered);
                 self.give(&e.buyer, e.qty, e.buyer_hash);
             }
-            Kind::Release => {
+            Kind::Release | Kind::Return(_) => {
                 self.totals.net -= e.qty;
                 self.give(&e.buyer, -e.qty, e.buyer_hash);
             }

@@ -1,0 +1,151 @@
+//! News of payments, joined with what is known.
+
+use super::book::{DueWork, Life, TaskDraft};
+use super::keys::provider_key;
+use super::names::{PaymentKey, RefundId};
+use super::payment::{Payment, PaymentFate, PaymentNews, PaymentState, ProviderEvent};
+use super::policy::LifeContext;
+use super::refund::{Refund, RefundKey, RefundSort, RefundState};
+use super::refunding::{bounced, succeeded};
+use super::settle::settle;
+
+/// Takes news in: the order that the payment pays, or names first, with everything that follows.
+/// A repetition changes nothing, and news that contradict what was told before change no more than
+/// the lattice allows.
+pub fn join(life: &mut Life, cx: LifeContext<'_>, event: &ProviderEvent) {
+    let key = event.key();
+    match &event.news {
+        PaymentNews::RefundSucceeded(refund) => {
+            if let Some(known) = known_refund(life, cx, &key, refund) {
+                succeeded(life, cx, &known);
+            }
+        }
+        PaymentNews::RefundFailed(refund) => {
+            if let Some(known) = known_refund(life, cx, &key, refund) {
+                bounced(life, cx, &known);
+            }
+        }
+        PaymentNews::Opened
+        | PaymentNews::Authorised
+        | PaymentNews::Captured(_)
+        | PaymentNews::Failed
+        | PaymentNews::Closed
+        | PaymentNews::TakenBack(..) => {}
+    }
+    take(life, event, &key);
+    if let PaymentNews::TakenBack(refund, amount) = &event.news {
+        taken_back(life, &key, refund, *amount);
+    }
+    settle(life, cx);
+    let waits = life.order.is_none() && life.payments.get(&key).is_some_and(Payment::is_free);
+    if waits {
+        life.due(DueWork::Match(key), cx.now_ms);
+    }
+}
+
+/// What the news say of the payment itself.
+fn take(life: &mut Life, event: &ProviderEvent, key: &PaymentKey) {
+    let fresh = || Payment::new(event.order, &event.currency);
+    let payment = life.payments.entry(key.clone()).or_insert_with(fresh);
+    let mut tasks = Vec::new();
+    if payment.order != event.order {
+        tasks.push(TaskDraft::OtherOrder(key.clone(), event.order));
+    }
+    let (state, captured) = match event.news {
+        PaymentNews::Opened => (PaymentState::Opened, 0),
+        PaymentNews::Failed => (PaymentState::Failed, 0),
+        PaymentNews::Authorised => (PaymentState::Authorised, 0),
+        PaymentNews::Captured(amount) if amount > 0 => (PaymentState::Captured, amount),
+        PaymentNews::Captured(_)
+        | PaymentNews::Closed
+        | PaymentNews::RefundSucceeded(_)
+        | PaymentNews::RefundFailed(_)
+        | PaymentNews::TakenBack(..) => (payment.state, 0),
+    };
+    if captured > 0 && payment.captured > 0 && payment.currency != event.currency {
+        tasks.push(TaskDraft::OtherCurrency(key.clone()));
+    } else {
+        if captured > 0 && payment.captured == 0 {
+            payment.currency.clone_from(&event.currency);
+        }
+        payment.captured = payment.captured.max(captured);
+        payment.state = payment.state.max(state);
+    }
+    payment.closed |= event.is_final || event.news == PaymentNews::Closed;
+    if payment.closed {
+        life.done(DueWork::Close(key.clone()));
+    }
+    tasks.into_iter().for_each(|t| life.task(t));
+}
+
+/// The refund that a provider was given under this key.
+fn known_refund(
+    life: &Life,
+    cx: LifeContext<'_>,
+    payment: &PaymentKey,
+    given: &str,
+) -> Option<RefundKey> {
+    let is = |key: &&RefundKey| provider_key(cx.identity, life.id, key) == given;
+    life.of_payment(payment).map(|(key, _)| key).find(is).cloned()
+}
+
+/// Money that went back and that nobody here asked for: noted, and a person looks.
+fn taken_back(life: &mut Life, payment: &PaymentKey, refund: &RefundId, amount: i64) {
+    let key = RefundKey { refund: refund.clone(), payment: payment.clone() };
+    if life.refunds.contains_key(&key) || amount <= 0 {
+        return;
+    }
+    let taken = Refund {
+        sort: RefundSort::Provider,
+        amount,
+        lines: Vec::new(),
+        asked: amount,
+        is_whole: false,
+        restocks: false,
+        ordinal: None,
+        state: RefundState::Succeeded,
+        tries: 0,
+        first_sent_ms: 0,
+    };
+    life.refunds.insert(key, taken);
+    // What was taken back was there.
+    let provider = |(_, r): &(&RefundKey, &Refund)| r.sort == RefundSort::Provider;
+    let sum: i64 = life.of_payment(payment).filter(provider).map(|(_, r)| r.amount).sum();
+    if let Some(payment) = life.payments.get_mut(payment) {
+        payment.captured = payment.captured.max(sum);
+        payment.state = PaymentState::Captured;
+    }
+    life.task(TaskDraft::TakenBack(payment.clone(), refund.clone()));
+}
+
+/// Whether a row of the order that a payment names may still come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MatchState {
+    /// It may.
+    Waits,
+    /// The log is finished past the news, and the order is not parked.
+    Over {
+        /// The news carried what only an order of this product has.
+        is_ours: bool,
+    },
+}
+
+/// A payment whose order had no row looks again. When there will be none, the money goes back if it
+/// is known to be ours; other systems may use the same account at the provider.
+pub fn match_order(life: &mut Life, cx: LifeContext<'_>, key: &PaymentKey, state: MatchState) {
+    let Some(payment) = life.payments.get_mut(key) else {
+        return life.done(DueWork::Match(key.clone()));
+    };
+    if life.order.is_some() || payment.fate.is_some() {
+        life.done(DueWork::Match(key.clone()));
+        return settle(life, cx);
+    }
+    let MatchState::Over { is_ours } = state else { return };
+    if is_ours || payment.attempt > 0 {
+        payment.fate = Some(PaymentFate::Back);
+        life.refund_rest(cx, key);
+    } else {
+        life.task(TaskDraft::Orphan(key.clone()));
+    }
+    life.done(DueWork::Match(key.clone()));
+}

@@ -1,0 +1,43 @@
+//! What happens to an order after its row: money, goods, facts. Pure.
+//!
+//! A [`Life`] is an order with everything of it that one database keeps: its payments, its refunds.
+//! A store loads it under the locks of the order's and the payments' rows, one of the functions
+//! here changes it, and the store writes the differences and what must follow from them
+//! ([`Follows`]) in the same transaction. Every function may be called again with the same input: what was done is
+//! found done. What an order comes to depends on what became known of it, never on which news came
+//! last: see [`settle`].
+
+mod book;
+mod death;
+mod join;
+mod keys;
+mod names;
+mod numbered;
+mod parcel;
+mod payment;
+mod policy;
+mod reclaim;
+mod refund;
+mod refunding;
+mod settle;
+mod subject;
+mod wish;
+
+pub use book::{
+    DueAt, DueWork, Follows, IllegalMove, Life, LifeLine, OrderState, TaskDraft, Version,
+};
+pub use death::{Cancelled, cancel, expire};
+pub use join::{MatchState, join, match_order};
+pub use keys::{provider_key, successor};
+pub use names::{PaymentId, PaymentKey, ProviderId, RefundId};
+pub use parcel::{Parcel, parcel};
+pub use payment::{Payment, PaymentFate, PaymentNews, PaymentState, ProviderEvent};
+pub use policy::{Actor, LatePolicy, LifeContext, OfferPolicy, Policies, RefundPolicy, Restock};
+pub use reclaim::{attach, forgo};
+pub use refund::{Refund, RefundKey, RefundSort, RefundState};
+pub use refunding::{
+    AskedRefund, Portion, RefundAnswer, RefundAsk, answer_refund, ask_refund, give_up, grant,
+    retry_refund, send_refund,
+};
+pub use settle::settle;
+pub use wish::{LifeAnswer, LifeWish, Lives, carry_out};

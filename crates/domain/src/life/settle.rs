@@ -1,0 +1,120 @@
+//! What an order comes to, from what is known of it and its payments.
+
+use super::book::{DueWork, Life, OrderState};
+use super::keys::successor;
+use super::names::PaymentKey;
+use super::payment::{Payment, PaymentFate, PaymentState};
+use super::policy::{LatePolicy, LifeContext};
+use crate::moves::Cause;
+use crate::order::RowStatus;
+
+/// Ends every transaction that touches an order or its payments: a function of the joined state
+/// alone, never of the news. A second call changes nothing. Without a row nothing is decided, but
+/// money that is on its way back goes.
+///
+/// INV-16, INV-17: each captured payment is kept by one order, or goes back.
+pub fn settle(life: &mut Life, cx: LifeContext<'_>) {
+    if let Some(status) = life.status() {
+        refuse_other_currencies(life);
+        match status {
+            RowStatus::Pending => pay(life, cx),
+            RowStatus::Expired => late(life, cx),
+            RowStatus::Paid
+            | RowStatus::Shipped
+            | RowStatus::Completed
+            | RowStatus::Refunding
+            | RowStatus::Refunded
+            | RowStatus::Cancelled
+            | RowStatus::Rejected => all_back(life),
+        }
+    }
+    let own = Some(PaymentFate::Order(life.id));
+    let over = |(_, p): &(&PaymentKey, &Payment)| {
+        p.state == PaymentState::Captured && (p.fate == Some(PaymentFate::Back) || p.fate == own)
+    };
+    let over: Vec<PaymentKey> =
+        life.payments.iter().filter(over).map(|(key, _)| key.clone()).collect();
+    for key in over {
+        life.refund_rest(cx, &key);
+    }
+    close_rest(life, cx);
+}
+
+/// Payments whose money nobody has decided on, in their order.
+fn free(life: &Life) -> Vec<PaymentKey> {
+    life.payments.iter().filter(|(_, p)| p.is_free()).map(|(key, _)| key.clone()).collect()
+}
+
+fn decide(life: &mut Life, key: &PaymentKey, fate: PaymentFate, keep: i64) {
+    if let Some(payment) = life.payments.get_mut(key) {
+        payment.fate = Some(fate);
+        payment.keep = keep;
+    }
+}
+
+fn all_back(life: &mut Life) {
+    for key in free(life) {
+        decide(life, &key, PaymentFate::Back, 0);
+    }
+}
+
+/// Money of another currency pays nothing.
+fn refuse_other_currencies(life: &mut Life) {
+    let Some(currency) = life.order.as_ref().map(|o| o.currency.clone()) else { return };
+    for payment in life.payments.values_mut().filter(|p| p.is_free() && p.currency != currency) {
+        payment.fate = Some(PaymentFate::Back);
+    }
+}
+
+/// A pending order is paid as soon as its payments cover it; what is over goes back.
+fn pay(life: &mut Life, cx: LifeContext<'_>) {
+    let keys = free(life);
+    let captured = |key: &PaymentKey| life.payments.get(key).map_or(0, |p| p.captured);
+    let sum = keys.iter().map(captured).fold(0, i64::saturating_add);
+    let amounts: Vec<i64> = keys.iter().map(captured).collect();
+    let id = life.id;
+    let Some(order) = life.order.as_mut().filter(|o| sum >= o.amount) else { return };
+    order.captured = order.amount;
+    let mut left = order.amount;
+    for (key, amount) in keys.iter().zip(amounts) {
+        let keep = left.min(amount);
+        left -= keep;
+        let fate = if keep > 0 { PaymentFate::Order(id) } else { PaymentFate::Back };
+        decide(life, key, fate, keep);
+    }
+    life.change(cx, RowStatus::Paid, Cause::Captured);
+}
+
+/// Of all payments that come after an order expired, one at most buys it again.
+fn late(life: &mut Life, cx: LifeContext<'_>) {
+    let reclaims = life.policy(cx.policies).late == LatePolicy::Reclaim;
+    for key in free(life) {
+        let captured = life.payments.get(&key).map_or(0, |p| p.captured);
+        let next = successor(cx.identity, life.id);
+        let buys =
+            |o: &&mut OrderState| reclaims && o.superseded_by.is_none() && captured >= o.amount;
+        let Some(order) = life.order.as_mut().filter(buys) else {
+            decide(life, &key, PaymentFate::Back, 0);
+            continue;
+        };
+        order.superseded_by = Some(next);
+        decide(life, &key, PaymentFate::Late, captured);
+        life.change(cx, RowStatus::Expired, Cause::Superseding);
+        life.due(DueWork::Reclaim(key), cx.now_ms);
+    }
+}
+
+/// Once an order is decided, nothing more may be captured for it: each payment that may still grow
+/// is closed, until the provider's answer is definite.
+fn close_rest(life: &mut Life, cx: LifeContext<'_>) {
+    if life.status().is_none_or(|s| s == RowStatus::Pending) {
+        return;
+    }
+    let id = life.id;
+    let open = |(_, p): &(&PaymentKey, &Payment)| p.order == id && !p.closed;
+    let open: Vec<PaymentKey> =
+        life.payments.iter().filter(open).map(|(key, _)| key.clone()).collect();
+    for key in open {
+        life.due(DueWork::Close(key), cx.now_ms);
+    }
+}

@@ -1,0 +1,149 @@
+//! The one transaction of an order's life: lock the orders, then their payments, decide, write what
+//! differs and what follows. What is decided is `domain::life`'s.
+
+mod load;
+mod save;
+mod work;
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use domain::OrderId;
+use domain::life::{Life, LifeAnswer, LifeContext, LifeWish, PaymentKey, carry_out};
+use load::{Locks, homes};
+use sea_orm::DatabaseTransaction;
+
+use super::marks::db_now;
+use super::{Db, SqlStore};
+use crate::error::StoreResult;
+use crate::port::{
+    DueRow, GivebackRow, HistoryRow, LifeCall, LifeRead, LifeWrite, MAX_ORDERS, TaskRow,
+};
+
+/// How often a transaction is begun again because a payment pays another order than it did when its
+/// orders were locked.
+const TURNS: u32 = 4;
+
+impl SqlStore {
+    async fn live_in(&self, db: &Db, call: &LifeCall) -> StoreResult<Vec<LifeAnswer>> {
+        let keys: BTreeSet<PaymentKey> = call.wishes.iter().filter_map(LifeWish::payment).collect();
+        let mut orders: BTreeSet<OrderId> = call.wishes.iter().flat_map(LifeWish::orders).collect();
+        if !keys.is_empty() {
+            let conn = db.conn().await?;
+            orders.extend(homes(&load::by_key(db, &*conn, &keys, false).await?));
+        }
+        for _ in 0..TURNS {
+            let tx = db.begin().await?;
+            let done = self.within(db, &tx, call, Locks { orders: &orders, keys: &keys }).await;
+            match db.end(tx, done).await? {
+                LockTurn::Done(answers) => return Ok(answers),
+                LockTurn::Again(more) => orders.extend(more),
+            }
+        }
+        Err(db.corrupt("a payment changes its order again and again"))
+    }
+
+    async fn within(
+        &self,
+        db: &Db,
+        tx: &DatabaseTransaction,
+        call: &LifeCall,
+        locks: Locks<'_>,
+    ) -> StoreResult<LockTurn> {
+        let mut found = load::lives(db, tx, locks.orders, true).await?;
+        let payments = load::payments(db, tx, locks, true).await?;
+        let more: Vec<OrderId> = homes(&payments).filter(|o| !locks.orders.contains(o)).collect();
+        if !more.is_empty() {
+            return Ok(LockTurn::Again(more));
+        }
+        found.take(payments);
+        let was = found.lives.clone();
+        let cx = LifeContext {
+            now_ms: db_now(db, tx).await? as u64,
+            actor: &call.actor,
+            policies: &call.policies,
+            identity: &self.identity,
+        };
+        let wishes = call.wishes.iter();
+        let answers = wishes.map(|wish| carry_out(&mut found.lives, cx, wish)).collect();
+        let place = |cell: &domain::CellId| self.db_of_offer(&cell.offer);
+        save::lives(db, tx, &was, found, save::Said { cx, place: &place }).await?;
+        Ok(LockTurn::Done(answers))
+    }
+}
+
+enum LockTurn {
+    Done(Vec<LifeAnswer>),
+    /// These have to be locked too.
+    Again(Vec<OrderId>),
+}
+
+impl SqlStore {
+    async fn life_in(&self, db: &Db, order: OrderId) -> StoreResult<Life> {
+        let orders = BTreeSet::from([order]);
+        let conn = db.conn().await?;
+        let mut found = load::lives(db, &*conn, &orders, false).await?;
+        let locks = Locks { orders: &orders, keys: &BTreeSet::new() };
+        found.take(load::payments(db, &*conn, locks, false).await?);
+        Ok(found.lives.remove(&order).unwrap_or_else(|| Life::new(order)))
+    }
+}
+
+#[async_trait]
+impl LifeRead for SqlStore {
+    async fn life(&self, order: OrderId) -> StoreResult<Life> {
+        let db = self.db(self.db_of_order(order))?;
+        db.run(|| self.life_in(db, order)).await
+    }
+    async fn history(&self, order: OrderId) -> StoreResult<Vec<HistoryRow>> {
+        let db = self.db(self.db_of_order(order))?;
+        db.run(|| work::history(db, order)).await
+    }
+    async fn expiring(&self, db: u16, before_ms: u64, limit: u64) -> StoreResult<Vec<OrderId>> {
+        let db = self.db(db)?;
+        db.run(|| work::expiring(db, before_ms, limit)).await
+    }
+    async fn open_tasks(
+        &self,
+        db: u16,
+        after: Option<&TaskRow>,
+        limit: u64,
+    ) -> StoreResult<Vec<TaskRow>> {
+        let db = self.db(db)?;
+        db.run(|| work::open_tasks(db, after, limit)).await
+    }
+}
+
+#[async_trait]
+impl LifeWrite for SqlStore {
+    async fn take_due(&self, db: u16, limit: u64, lease_ms: u64) -> StoreResult<Vec<DueRow>> {
+        let db = self.db(db)?;
+        db.run(|| work::take_due(db, limit, lease_ms)).await
+    }
+    async fn take_givebacks(
+        &self,
+        db: u16,
+        to: u16,
+        limit: u64,
+        lease_ms: u64,
+    ) -> StoreResult<Vec<GivebackRow>> {
+        let db = self.db(db)?;
+        db.run(|| work::take_givebacks(db, to, limit, lease_ms)).await
+    }
+    async fn end_givebacks(
+        &self,
+        db: u16,
+        done: &[GivebackRow],
+        refused: &[GivebackRow],
+    ) -> StoreResult<()> {
+        let db = self.db(db)?;
+        db.run(|| work::end_givebacks(db, done, refused)).await
+    }
+    async fn live(&self, call: &LifeCall) -> StoreResult<Vec<LifeAnswer>> {
+        let db = self.db(call.db)?;
+        if call.wishes.len() > MAX_ORDERS {
+            return Err(db.corrupt(format!("{} wishes in one call", call.wishes.len())));
+        }
+        db.run(|| self.live_in(db, call)).await
+    }
+}

@@ -1,0 +1,237 @@
+//! Work at a time and givebacks: taken by moving their time forward, so that nobody holds a lock
+//! while it is done, and whoever dies with it leaves it to others.
+
+use domain::life::{DueWork, TaskDraft};
+use domain::{CellId, Giveback, Gives, Kind, OrderId, RowStatus};
+use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType};
+use sea_orm::{
+    ColumnTrait, Condition, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, Select,
+};
+
+use super::super::marks::db_now;
+use super::super::{Db, convert, insert};
+use super::save::{opened_again, task_row};
+use crate::entity::{due, giveback, order_history, orders, task};
+use crate::error::StoreResult;
+use crate::port::{DueRow, GivebackRow, HistoryRow, TaskRow};
+
+/// Rows that somebody else has are left out: SQLite has one writer at a time anyway.
+fn skipping<E: EntityTrait>(db: &Db, find: Select<E>) -> Select<E> {
+    if db.backend == DbBackend::Sqlite {
+        return find;
+    }
+    find.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+}
+
+/// Work of one database that is due, moved forward.
+pub(super) async fn take_due(db: &Db, limit: u64, lease_ms: u64) -> StoreResult<Vec<DueRow>> {
+    let tx = db.begin().await?;
+    let done = due_within(db, &tx, limit, lease_ms as i64).await;
+    db.end(tx, done).await
+}
+
+async fn due_within(
+    db: &Db,
+    tx: &DatabaseTransaction,
+    limit: u64,
+    lease_ms: i64,
+) -> StoreResult<Vec<DueRow>> {
+    let now = db_now(db, tx).await?;
+    let find = due::Entity::find()
+        .filter(due::Column::AtMs.lte(now))
+        .order_by_asc(due::Column::AtMs)
+        .order_by_asc(due::Column::Kind)
+        .limit(limit);
+    let found = skipping(db, find).all(tx).await.map_err(|e| db.err(e))?;
+    for piece in found.chunks(128) {
+        let any = piece.iter().fold(Condition::any(), |c, row| {
+            let subject = due::Column::Subject.eq(row.subject.clone());
+            c.add(due::Column::Kind.eq(row.kind).and(subject))
+        });
+        due::Entity::update_many()
+            .col_expr(due::Column::AtMs, Expr::value(now + lease_ms))
+            .col_expr(due::Column::Attempts, Expr::col(due::Column::Attempts).add(1))
+            .filter(any)
+            .exec(tx)
+            .await
+            .map_err(|e| db.err(e))?;
+    }
+    found.into_iter().map(|row| due_row(db, row)).collect()
+}
+
+fn due_row(db: &Db, row: due::Model) -> StoreResult<DueRow> {
+    let subject = convert::text(db, row.subject, "due.subject")?;
+    let work = DueWork::stored(row.kind, &subject)
+        .ok_or_else(|| db.corrupt(format!("due work {} {subject:?}", row.kind)))?;
+    Ok(DueRow {
+        order: convert::order_id(db, &row.order_id)?,
+        work,
+        attempts: row.attempts as u32 + 1,
+        started_ms: row.started_at as u64,
+    })
+}
+
+/// Givebacks to cells of a database, moved forward.
+pub(super) async fn take_givebacks(
+    db: &Db,
+    to: u16,
+    limit: u64,
+    lease_ms: u64,
+) -> StoreResult<Vec<GivebackRow>> {
+    let tx = db.begin().await?;
+    let done = givebacks_within(db, &tx, (to as i16, limit), lease_ms as i64).await;
+    db.end(tx, done).await
+}
+
+async fn givebacks_within(
+    db: &Db,
+    tx: &DatabaseTransaction,
+    which: (i16, u64),
+    lease_ms: i64,
+) -> StoreResult<Vec<GivebackRow>> {
+    let now = db_now(db, tx).await?;
+    let find = giveback::Entity::find()
+        .filter(giveback::Column::Db.eq(which.0))
+        .filter(giveback::Column::NextAt.lte(now))
+        .order_by_asc(giveback::Column::NextAt)
+        .limit(which.1);
+    let found = skipping(db, find).all(tx).await.map_err(|e| db.err(e))?;
+    for piece in found.chunks(128) {
+        giveback::Entity::update_many()
+            .col_expr(giveback::Column::NextAt, Expr::value(now + lease_ms))
+            .col_expr(giveback::Column::Attempts, Expr::col(giveback::Column::Attempts).add(1))
+            .filter(these(piece.iter().map(|r| (&r.order_id, &r.cell, r.class))))
+            .exec(tx)
+            .await
+            .map_err(|e| db.err(e))?;
+    }
+    found.into_iter().map(|row| giveback_row(db, row)).collect()
+}
+
+fn these<'a>(keys: impl Iterator<Item = (&'a Vec<u8>, &'a Vec<u8>, i8)>) -> Condition {
+    keys.fold(Condition::any(), |c, (order, cell, class)| {
+        let of = giveback::Column::OrderId.eq(order.clone());
+        let at = giveback::Column::Cell.eq(cell.clone());
+        c.add(of.and(at).and(giveback::Column::Class.eq(class)))
+    })
+}
+
+fn giveback_row(db: &Db, row: giveback::Model) -> StoreResult<GivebackRow> {
+    let order = convert::order_id(db, &row.order_id)?;
+    let cell: CellId = convert::parse(db, row.cell, "giveback.cell")?;
+    let kind = [Kind::Release.number(), 7].into_iter().find_map(|n| Kind::stored(n, row.class));
+    let gives = match kind {
+        Some(Kind::Release) => Gives::Release,
+        Some(Kind::Return(ordinal)) => {
+            let (units, frees_limit) = (row.units as u32, row.frees_limit != 0);
+            Gives::Return { ordinal, units, frees_limit }
+        }
+        _ => return Err(db.corrupt(format!("a giveback of class {}", row.class))),
+    };
+    let give = Giveback { order, gives };
+    Ok(GivebackRow { cell, give, attempts: row.attempts as u32 + 1 })
+}
+
+/// Givebacks that are done go; those that were refused leave a task.
+pub(super) async fn end_givebacks(
+    db: &Db,
+    done: &[GivebackRow],
+    refused: &[GivebackRow],
+) -> StoreResult<()> {
+    let tx = db.begin().await?;
+    let work = async {
+        let now = db_now(db, &tx).await?;
+        let all: Vec<(Vec<u8>, Vec<u8>, i8)> = done.iter().chain(refused).map(key).collect();
+        for piece in all.chunks(128) {
+            giveback::Entity::delete_many()
+                .filter(these(piece.iter().map(|(order, cell, class)| (order, cell, *class))))
+                .exec(&tx)
+                .await
+                .map_err(|e| db.err(e))?;
+        }
+        let tasks = refused.iter().map(|row| {
+            let task = TaskDraft::Giveback(row.cell.clone(), row.give.gives.class().number());
+            task_row(&task, row.give.order, now)
+        });
+        insert::many(db, &tx, tasks.collect(), Some(opened_again())).await
+    };
+    let done = work.await;
+    db.end(tx, done).await
+}
+
+fn key(row: &GivebackRow) -> (Vec<u8>, Vec<u8>, i8) {
+    let class = row.give.gives.class().number();
+    (row.give.order.0.to_vec(), row.cell.to_string().into_bytes(), class)
+}
+
+/// Pending orders whose time was over before then, the oldest first; an order without a time has 0.
+pub(super) async fn expiring(db: &Db, before_ms: u64, limit: u64) -> StoreResult<Vec<OrderId>> {
+    let conn = db.conn().await?;
+    let mut find = orders::Entity::find()
+        .select_only()
+        .column(orders::Column::OrderId)
+        .filter(orders::Column::Status.eq(RowStatus::Pending as i8))
+        .filter(orders::Column::ExpiresAt.gt(0))
+        .filter(orders::Column::ExpiresAt.lt(before_ms as i64))
+        .order_by_asc(orders::Column::ExpiresAt)
+        .limit(limit);
+    super::super::find::forced(&mut find, "orders_expiry");
+    let ids: Vec<Vec<u8>> = find.into_tuple().all(&*conn).await.map_err(|e| db.err(e))?;
+    ids.iter().map(|id| convert::order_id(db, id)).collect()
+}
+
+/// Versions of an order, ascending.
+pub(super) async fn history(db: &Db, order: OrderId) -> StoreResult<Vec<HistoryRow>> {
+    let conn = db.conn().await?;
+    let rows = order_history::Entity::find()
+        .filter(order_history::Column::OrderId.eq(order.0.to_vec()))
+        .order_by_asc(order_history::Column::Version)
+        .all(&*conn)
+        .await
+        .map_err(|e| db.err(e))?;
+    let row = |m: order_history::Model| {
+        let cause = domain::moves::Cause::parse(&m.cause);
+        Ok(HistoryRow {
+            version: m.version as u32,
+            from: convert::status(db, m.from_status)?,
+            to: convert::status(db, m.to_status)?,
+            cause: cause.ok_or_else(|| db.corrupt(format!("order_history.cause {:?}", m.cause)))?,
+            actor: m.actor,
+            at_ms: m.at_ms as u64,
+        })
+    };
+    rows.into_iter().map(row).collect()
+}
+
+/// Open tasks by kind and subject.
+pub(super) async fn open_tasks(
+    db: &Db,
+    after: Option<&TaskRow>,
+    limit: u64,
+) -> StoreResult<Vec<TaskRow>> {
+    let conn = db.conn().await?;
+    let mut find = task::Entity::find().filter(task::Column::IsOpen.eq(1));
+    if let Some(last) = after {
+        let later = task::Column::Subject.gt(last.subject.as_bytes().to_vec());
+        let same = Condition::all().add(task::Column::Kind.eq(last.kind)).add(later);
+        find = find.filter(Condition::any().add(task::Column::Kind.gt(last.kind)).add(same));
+    }
+    let rows = find
+        .order_by_asc(task::Column::Kind)
+        .order_by_asc(task::Column::Subject)
+        .limit(limit)
+        .all(&*conn)
+        .await
+        .map_err(|e| db.err(e))?;
+    let row = |m: task::Model| {
+        Ok(TaskRow {
+            kind: m.kind,
+            subject: convert::text(db, m.subject, "task.subject")?,
+            order: convert::order_id(db, &m.order_id)?,
+            times: m.times as u32,
+            at_ms: m.at_ms as u64,
+        })
+    };
+    rows.into_iter().map(row).collect()
+}

@@ -1,0 +1,271 @@
+//! The port of lives: the same decisions as over SQL, on tables in memory.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use domain::life::{
+    DueAt, Life, LifeAnswer, LifeContext, LifeLine, LifeWish, Lives, OrderState, Payment,
+    PaymentFate, PaymentKey, TaskDraft, Version, carry_out,
+};
+use domain::{OfferId, OrderId, RowStatus};
+use store::port::{
+    DueRow, GivebackRow, HistoryRow, LifeCall, LifeRead, LifeWrite, MAX_ORDERS, TaskRow,
+};
+use store::{StoreError, StoreResult};
+
+use super::life_tables::{Due, OpenTask};
+use super::state::{Database, MemoryStore, Row, Tx};
+
+/// The orders that payments name first, and those that they pay.
+fn homes<'a>(payments: impl Iterator<Item = &'a Payment>) -> BTreeSet<OrderId> {
+    let of = |p: &Payment| match p.fate {
+        Some(PaymentFate::Order(order)) => vec![p.order, order],
+        Some(PaymentFate::Late | PaymentFate::Back) | None => vec![p.order],
+    };
+    payments.flat_map(of).collect()
+}
+
+fn order_state(Row { row: r, anchor, came_from }: &Row) -> OrderState {
+    let line = |(offer, bucket, qty, unit): &(OfferId, u8, u32, i64)| LifeLine {
+        cell: offer.cell(*bucket),
+        qty: *qty,
+        unit_minor: *unit,
+    };
+    let lines: Vec<LifeLine> = r.lines.iter().map(line).collect();
+    OrderState {
+        status: r.status,
+        version: r.version,
+        amount: r.amount,
+        currency: r.currency.clone(),
+        anchor: lines.iter().position(|l| l.cell == *anchor).unwrap_or(0),
+        lines,
+        expires_at: (r.expires_at > 0).then_some(r.expires_at),
+        captured: r.captured,
+        refunded: r.refunded,
+        supersedes: r.supersedes,
+        superseded_by: r.superseded_by,
+        came_from: *came_from,
+    }
+}
+
+/// The lives of these orders, with all payments of theirs.
+fn load(db: &Database, orders: &BTreeSet<OrderId>) -> Lives {
+    let mut lives = Lives::new();
+    for id in orders {
+        let mut life = Life { order: db.rows.get(id).map(order_state), ..Life::new(*id) };
+        let own = |(_, p): &(&PaymentKey, &Payment)| {
+            p.order == *id || p.fate == Some(PaymentFate::Order(*id))
+        };
+        let payments = db.life.payments.iter().filter(own);
+        life.payments = payments.map(|(key, p)| (key.clone(), p.clone())).collect();
+        let refunds = db.life.refunds.iter().filter(|((order, _), _)| order == id);
+        life.refunds = refunds.map(|((_, key), r)| (key.clone(), r.clone())).collect();
+        lives.insert(*id, life);
+    }
+    lives
+}
+
+/// Every order that a call locks: those that it names, those that its payments name and pay.
+fn locked(db: &Database, call: &LifeCall) -> BTreeSet<OrderId> {
+    let mut orders: BTreeSet<OrderId> = call.wishes.iter().flat_map(LifeWish::orders).collect();
+    let named = call.wishes.iter().filter_map(LifeWish::payment);
+    let named: Vec<PaymentKey> = named.collect();
+    loop {
+        let of = |(key, p): &(&PaymentKey, &Payment)| {
+            named.contains(key) || homes(std::iter::once(*p)).iter().any(|o| orders.contains(o))
+        };
+        let payments = db.life.payments.iter().filter(of).map(|(_, p)| p);
+        let more = homes(payments);
+        if more.is_subset(&orders) {
+            return orders;
+        }
+        orders.extend(more);
+    }
+}
+
+fn save(tx: &mut Tx<'_>, lives: Lives) {
+    let at_ms = tx.at_ms;
+    for (id, life) in lives {
+        if let (Some(state), Some(row)) = (&life.order, tx.db.rows.get_mut(&id))
+            && order_state(row) != *state
+        {
+            row.row.status = state.status;
+            row.row.version = state.version;
+            row.row.captured = state.captured;
+            row.row.refunded = state.refunded;
+            row.row.superseded_by = state.superseded_by;
+            row.row.updated_at = at_ms;
+            row.came_from = state.came_from;
+        }
+        let tables = &mut tx.db.life;
+        // Where two lives have one payment, both have learned the same of it.
+        tables.payments.extend(life.payments);
+        tables.refunds.extend(life.refunds.into_iter().map(|(key, r)| ((id, key), r)));
+        let follows = life.follows;
+        tables.history.extend(follows.versions.into_iter().map(|v| ((id, v.version), (v, at_ms))));
+        for (cell, give) in follows.givebacks {
+            let class = give.gives.class().number();
+            tables.next.entry((id, cell.clone(), class)).or_insert((at_ms, 0));
+            tables.givebacks.entry((id, cell, class)).or_insert(give);
+        }
+        for work in follows.done {
+            tables.due.remove(&(work.kind(), work.subject(id)));
+        }
+        for (work, at) in follows.due {
+            let key = (work.kind(), work.subject(id));
+            let fresh = |at_ms| Due { order: id, at_ms, attempts: 0, started_ms: tx.at_ms };
+            match at {
+                DueAt::New(at) => drop(tables.due.entry(key).or_insert(fresh(at))),
+                DueAt::Moved(at) => drop(tables.due.insert(key, fresh(at))),
+            }
+        }
+        for task in &follows.ended {
+            if let Some(known) = tables.tasks.get_mut(&(task.kind(), task.subject(id))) {
+                known.is_open = false;
+            }
+        }
+        follows.tasks.iter().for_each(|task| tables.open(task, id, at_ms));
+    }
+}
+
+#[async_trait]
+impl LifeRead for MemoryStore {
+    async fn life(&self, order: OrderId) -> StoreResult<Life> {
+        self.read(self.db_of_order(order), |db| {
+            let mut lives = load(db, &BTreeSet::from([order]));
+            Ok(lives.remove(&order).unwrap_or_else(|| Life::new(order)))
+        })
+        .await
+    }
+    async fn history(&self, order: OrderId) -> StoreResult<Vec<HistoryRow>> {
+        self.read(self.db_of_order(order), |db| {
+            let own = db.life.history.range((order, 0)..=(order, u32::MAX));
+            Ok(own.map(|(_, (version, at_ms))| history_row(version, *at_ms)).collect())
+        })
+        .await
+    }
+    async fn expiring(&self, db: u16, before_ms: u64, limit: u64) -> StoreResult<Vec<OrderId>> {
+        self.read(db, |db| {
+            let late = |r: &&Row| {
+                r.row.status == RowStatus::Pending && (1..before_ms).contains(&r.row.expires_at)
+            };
+            let late = db.rows.values().filter(late).map(|r| (r.row.expires_at, r.row.order));
+            let mut late: Vec<(u64, OrderId)> = late.collect();
+            late.sort_unstable();
+            Ok(late.into_iter().take(limit as usize).map(|(_, order)| order).collect())
+        })
+        .await
+    }
+    async fn open_tasks(
+        &self,
+        db: u16,
+        after: Option<&TaskRow>,
+        limit: u64,
+    ) -> StoreResult<Vec<TaskRow>> {
+        self.read(db, |db| {
+            let open = db.life.tasks.iter().filter(|((kind, subject), t)| {
+                let later = |last: &TaskRow| (*kind, subject) > (last.kind, &last.subject);
+                t.is_open && after.is_none_or(later)
+            });
+            let row = |((kind, subject), t): (&(i8, String), &OpenTask)| TaskRow {
+                kind: *kind,
+                subject: subject.clone(),
+                order: t.order,
+                times: t.times,
+                at_ms: t.at_ms,
+            };
+            Ok(open.take(limit as usize).map(row).collect())
+        })
+        .await
+    }
+}
+
+fn history_row(v: &Version, at_ms: u64) -> HistoryRow {
+    HistoryRow {
+        version: v.version,
+        from: v.from,
+        to: v.to,
+        cause: v.cause,
+        actor: v.actor.to_string(),
+        at_ms,
+    }
+}
+
+#[async_trait]
+impl LifeWrite for MemoryStore {
+    async fn take_due(&self, db: u16, limit: u64, lease_ms: u64) -> StoreResult<Vec<DueRow>> {
+        self.tx(db, |tx| Ok(tx.db.life.take_due(tx.at_ms, limit, lease_ms))).await
+    }
+    async fn take_givebacks(
+        &self,
+        db: u16,
+        to: u16,
+        limit: u64,
+        lease_ms: u64,
+    ) -> StoreResult<Vec<GivebackRow>> {
+        self.tx(db, |tx| {
+            let (now, tables) = (tx.at_ms, &mut tx.db.life);
+            let due = tables.next.iter_mut().filter(|((_, cell, _), (at, _))| {
+                *at <= now && self.db_of_offer(&cell.offer) == to
+            });
+            let mut due: Vec<_> = due.collect();
+            due.sort_by_key(|(_, (at, _))| *at);
+            let mut out = Vec::new();
+            for (key, (at, attempts)) in due.into_iter().take(limit as usize) {
+                *at = now + lease_ms;
+                *attempts += 1;
+                if let Some(give) = tables.givebacks.get(key) {
+                    let (cell, attempts) = (key.1.clone(), *attempts);
+                    out.push(GivebackRow { cell, give: *give, attempts });
+                }
+            }
+            Ok(out)
+        })
+        .await
+    }
+    async fn end_givebacks(
+        &self,
+        db: u16,
+        done: &[GivebackRow],
+        refused: &[GivebackRow],
+    ) -> StoreResult<()> {
+        self.tx(db, |tx| {
+            for row in done.iter().chain(refused) {
+                let class = row.give.gives.class().number();
+                let key = (row.give.order, row.cell.clone(), class);
+                tx.db.life.next.remove(&key);
+                tx.db.life.givebacks.remove(&key);
+            }
+            for row in refused {
+                let task = TaskDraft::Giveback(row.cell.clone(), row.give.gives.class().number());
+                tx.db.life.open(&task, row.give.order, tx.at_ms);
+            }
+            Ok(())
+        })
+        .await
+    }
+    async fn live(&self, call: &LifeCall) -> StoreResult<Vec<LifeAnswer>> {
+        if call.wishes.len() > MAX_ORDERS {
+            let what = format!("{} wishes in one call", call.wishes.len());
+            return Err(StoreError::corrupt(call.db, what));
+        }
+        let identity = self.shared.identity.clone();
+        self.tx(call.db, |mut tx| {
+            let mut lives = load(tx.db, &locked(tx.db, call));
+            let cx = LifeContext {
+                now_ms: tx.at_ms,
+                actor: &call.actor,
+                policies: &call.policies,
+                identity: &identity,
+            };
+            let wishes = call.wishes.iter();
+            let answers = wishes.map(|wish| carry_out(&mut lives, cx, wish)).collect();
+            if let Some(illegal) = lives.values().find_map(|l| l.illegal.as_ref()) {
+                return Err(StoreError::corrupt(call.db, illegal.to_string()));
+            }
+            save(&mut tx, lives);
+            Ok(answers)
+        })
+        .await
+    }
+}

@@ -1,0 +1,66 @@
+//! What a database keeps of lives besides the rows of orders.
+
+use std::collections::BTreeMap;
+
+use domain::life::{DueWork, Payment, PaymentKey, Refund, RefundKey, TaskDraft, Version};
+use domain::{CellId, Giveback, OrderId};
+use store::port::DueRow;
+
+/// All of it.
+#[derive(Clone, Default)]
+pub(super) struct LifeTables {
+    pub payments: BTreeMap<PaymentKey, Payment>,
+    pub refunds: BTreeMap<(OrderId, RefundKey), Refund>,
+    /// With its time, UTC ms.
+    pub history: BTreeMap<(OrderId, u32), (Version, u64)>,
+    pub givebacks: BTreeMap<(OrderId, CellId, i8), Giveback>,
+    /// Which of the givebacks is looked at when, UTC ms, and how often it was taken.
+    pub next: BTreeMap<(OrderId, CellId, i8), (u64, u32)>,
+    /// By kind and subject.
+    pub due: BTreeMap<(i8, String), Due>,
+    /// By kind and subject.
+    pub tasks: BTreeMap<(i8, String), OpenTask>,
+}
+
+/// Work at a time.
+#[derive(Clone)]
+pub(super) struct Due {
+    pub order: OrderId,
+    pub at_ms: u64,
+    pub attempts: u32,
+    pub started_ms: u64,
+}
+
+/// A task, open or not.
+#[derive(Clone)]
+pub(super) struct OpenTask {
+    pub order: OrderId,
+    pub is_open: bool,
+    pub times: u32,
+    pub at_ms: u64,
+}
+
+impl LifeTables {
+    pub(super) fn open(&mut self, task: &TaskDraft, order: OrderId, at_ms: u64) {
+        let key = (task.kind(), task.subject(order));
+        let times = self.tasks.get(&key).map_or(1, |known| known.times + 1);
+        self.tasks.insert(key, OpenTask { order, is_open: true, times, at_ms });
+    }
+
+    pub(super) fn take_due(&mut self, now: u64, limit: u64, lease_ms: u64) -> Vec<DueRow> {
+        let due = self.due.iter().filter(|(_, d)| d.at_ms <= now);
+        let mut keys: Vec<(u64, (i8, String))> = due.map(|(k, d)| (d.at_ms, k.clone())).collect();
+        keys.sort();
+        let mut out = Vec::new();
+        for (_, key) in keys.into_iter().take(limit as usize) {
+            let work = DueWork::stored(key.0, &key.1);
+            if let Some((row, work)) = self.due.get_mut(&key).zip(work) {
+                row.at_ms = now + lease_ms;
+                row.attempts += 1;
+                let (order, attempts) = (row.order, row.attempts);
+                out.push(DueRow { order, work, attempts, started_ms: row.started_ms });
+            }
+        }
+        out
+    }
+}
