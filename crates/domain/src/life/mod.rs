@@ -3,9 +3,9 @@
 //! A [`Life`] is an order with everything of it that one database keeps: its payments, its refunds.
 //! A store loads it under the locks of the order's and the payments' rows, one of the functions
 //! here changes it, and the store writes the differences and what must follow from them
-//! ([`Follows`]) in the same transaction. Every function may be called again with the same input: what was done is
-//! found done. What an order comes to depends on what became known of it, never on which news came
-//! last: see [`settle`].
+//! ([`Follows`]) in the same transaction. Every function may be called again with the same input:
+//! what was done is found done. What an order comes to depends on what became known of it, never on
+//! which news came last: see [`settle()`].
 
 mod book;
 mod death;
