@@ -131,12 +131,13 @@ fn urls_name_nobodys_server() {
 
 /// Every member and what it may use, without the common first part of their names. What a test
 /// uses is no arrow of the product.
-const ARROWS: [(&str, &[&str]); 21] = [
+const ARROWS: [(&str, &[&str]); 22] = [
     ("domain", &[]),
     ("runtime", &[]),
     ("mutants", &[]),
     ("contract", &["domain"]),
     ("web", &["contract", "domain", "runtime"]),
+    ("life", &["domain"]),
     ("log", &["runtime", "web"]),
     ("lua", &["domain", "runtime"]),
     ("store", &["domain", "runtime"]),

@@ -205,6 +205,9 @@ impl Sweep {
         for (cell, orders) in dead {
             let gives: Vec<Giveback> = orders.into_iter().map(Giveback::release).collect();
             let given = self.entries.give_back(&cell, &gives).await.map_err(down)?;
+            if let Some(first) = given.refused.first() {
+                tracing::error!(%cell, order = %first.order, "a release was refused");
+            }
             self.follow.apply(&given.appended).await;
         }
         let parked: Vec<OrderId> = missing.iter().map(|a| a.order).collect();

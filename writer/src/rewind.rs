@@ -229,6 +229,7 @@ impl Rewind {
         for (cell, orders) in dead {
             let gives: Vec<Giveback> = orders.into_iter().map(Giveback::release).collect();
             let given = self.ports.store.give_back(&cell, &gives).await?;
+            given.refused.iter().for_each(|give| out.leave(give.order, "a release was refused"));
             self.again.steps.follow(&given.appended).await;
         }
         for frame in frame::pack(&items) {

@@ -120,7 +120,8 @@ pub struct Move {
     pub fact: &'static str,
 }
 
-const MONEY: &[Mover] = &[Mover::Provider, Mover::Clerk, Mover::Buyer, Mover::Operator];
+const MONEY: &[Mover] =
+    &[Mover::Provider, Mover::Clerk, Mover::Buyer, Mover::Operator, Mover::Writer];
 const ASKERS: &[Mover] = &[Mover::Buyer, Mover::Operator];
 const CLERK: &[Mover] = &[Mover::Clerk];
 const GOODS: &[Mover] = &[Mover::Operator, Mover::Fulfilment];

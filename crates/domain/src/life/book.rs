@@ -245,9 +245,22 @@ impl Life {
         self.follows.ended.push(task);
     }
 
-    /// What of a payment is going back or went, minor units (INV-16: at most what it captured).
+    /// What of a payment is going back or went, minor units (INV-16: at most what it captured, as
+    /// long as the provider takes none back that is on its way already).
     pub fn going_back(&self, payment: &PaymentKey) -> i64 {
-        self.of_payment(payment).filter(|(_, r)| !r.state.is_failed()).map(|(_, r)| r.amount).sum()
+        sum(self.of_payment(payment).filter(|(_, r)| !r.state.is_failed()).map(|(_, r)| r.amount))
+    }
+
+    /// What the provider took back of a payment, minor units.
+    pub(super) fn taken_back(&self, payment: &PaymentKey) -> i64 {
+        let provider = |(_, r): &(&RefundKey, &Refund)| r.sort == RefundSort::Provider;
+        sum(self.of_payment(payment).filter(provider).map(|(_, r)| r.amount))
+    }
+
+    /// What a payment can pay with, minor units.
+    pub(super) fn net(&self, payment: &PaymentKey) -> i64 {
+        let captured = self.payments.get(payment).map_or(0, |p| p.captured);
+        captured.saturating_sub(self.taken_back(payment)).max(0)
     }
 
     pub(super) fn of_payment<'a>(
@@ -288,13 +301,8 @@ impl Life {
             under_way += if refund.state.is_failed() { 0 } else { refund.amount };
         }
         // What the provider took back of money that is not kept is back already.
-        let taken: i64 = self
-            .of_payment(key)
-            .filter(|(_, r)| r.sort == RefundSort::Provider)
-            .map(|(_, r)| r.amount)
-            .sum();
-        let kept = payment.keep;
-        let need = payment.captured - kept - under_way - taken.min(payment.captured - kept);
+        let loose = payment.captured - payment.keep;
+        let need = loose - under_way - self.taken_back(key).min(loose);
         if need <= 0 {
             return;
         }
@@ -325,6 +333,11 @@ impl Life {
     pub(super) fn paying(&self) -> impl Iterator<Item = (&PaymentKey, &Payment)> {
         self.payments.iter().filter(|(_, p)| p.fate == Some(PaymentFate::Order(self.id)))
     }
+}
+
+/// A sum that stops at the end of numbers.
+pub(super) fn sum(amounts: impl Iterator<Item = i64>) -> i64 {
+    amounts.fold(0, i64::saturating_add)
 }
 
 impl Refund {

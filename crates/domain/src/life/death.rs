@@ -1,8 +1,9 @@
 //! How an order dies before it is paid: it expires, or it is cancelled.
 
 use super::book::Life;
+use super::names::RefundId;
 use super::policy::LifeContext;
-use super::refunding::{AskedRefund, Portion, RefundAsk, ask_refund};
+use super::refunding::{AskedRefund, Portion, RefundAsk, ask_refund, known};
 use super::settle::settle;
 use crate::moves::Cause;
 use crate::order::RowStatus;
@@ -33,10 +34,14 @@ pub enum Cancelled {
     NoRow,
 }
 
-/// Cancels an order. A paid one is refunded where its offer says so, or an operator does it.
-pub fn cancel(life: &mut Life, cx: LifeContext<'_>, ask: &RefundAsk) -> Cancelled {
+/// Cancels an order. A paid one is refunded where its offer says so; again is the same refund.
+pub fn cancel(life: &mut Life, cx: LifeContext<'_>, refund: &RefundId) -> Cancelled {
     settle(life, cx);
     let Some(status) = life.status() else { return Cancelled::NoRow };
+    let whole = RefundAsk { refund: refund.clone(), portion: Portion::Whole };
+    if let Some(known) = known(life, &whole) {
+        return Cancelled::Refunds(known);
+    }
     match status {
         RowStatus::Pending => {
             life.change(cx, RowStatus::Cancelled, Cause::Cancelled);
@@ -48,9 +53,20 @@ pub fn cancel(life: &mut Life, cx: LifeContext<'_>, ask: &RefundAsk) -> Cancelle
             if !life.policy(cx.policies).cancel_refunds {
                 return Cancelled::Illegal;
             }
-            let whole = RefundAsk { refund: ask.refund.clone(), portion: Portion::Whole };
             Cancelled::Refunds(ask_refund(life, cx, &whole))
         }
         RowStatus::Refunded | RowStatus::Rejected | RowStatus::Expired => Cancelled::Illegal,
     }
+}
+
+/// Rejects a pending order whose units were sold again after a database had lost commits
+/// (PROTOCOL 6.10). False when it is not pending: its payments may cover it.
+pub fn reject(life: &mut Life, cx: LifeContext<'_>) -> bool {
+    settle(life, cx);
+    let pending = life.status() == Some(RowStatus::Pending);
+    if pending {
+        life.change(cx, RowStatus::Rejected, Cause::LostCommits);
+        settle(life, cx);
+    }
+    pending
 }

@@ -8,20 +8,23 @@ use super::policy::LifeContext;
 use super::refund::{Refund, RefundKey, RefundSort, RefundState};
 use super::refunding::{bounced, succeeded};
 use super::settle::settle;
+use crate::identity::sha256_hex;
 
 /// Takes news in: the order that the payment pays, or names first, with everything that follows.
 /// A repetition changes nothing, and news that contradict what was told before change no more than
 /// the lattice allows.
 pub fn join(life: &mut Life, cx: LifeContext<'_>, event: &ProviderEvent) {
     let key = event.key();
+    take(life, event, &key);
     match &event.news {
-        PaymentNews::RefundSucceeded(refund) => {
-            if let Some(known) = known_refund(life, cx, &key, refund) {
-                succeeded(life, cx, &known);
+        PaymentNews::RefundSucceeded { key: given, amount } => {
+            match known_refund(life, cx, &key, given) {
+                Some(known) => succeeded(life, cx, &known),
+                None => taken_back(life, &key, foreign_refund(given), *amount),
             }
         }
-        PaymentNews::RefundFailed(refund) => {
-            if let Some(known) = known_refund(life, cx, &key, refund) {
+        PaymentNews::RefundFailed { key: given } => {
+            if let Some(known) = known_refund(life, cx, &key, given) {
                 bounced(life, cx, &known);
             }
         }
@@ -29,12 +32,7 @@ pub fn join(life: &mut Life, cx: LifeContext<'_>, event: &ProviderEvent) {
         | PaymentNews::Authorised
         | PaymentNews::Captured(_)
         | PaymentNews::Failed
-        | PaymentNews::Closed
-        | PaymentNews::TakenBack(..) => {}
-    }
-    take(life, event, &key);
-    if let PaymentNews::TakenBack(refund, amount) = &event.news {
-        taken_back(life, &key, refund, *amount);
+        | PaymentNews::Closed => {}
     }
     settle(life, cx);
     let waits = life.order.is_none() && life.payments.get(&key).is_some_and(Payment::is_free);
@@ -58,9 +56,8 @@ fn take(life: &mut Life, event: &ProviderEvent, key: &PaymentKey) {
         PaymentNews::Captured(amount) if amount > 0 => (PaymentState::Captured, amount),
         PaymentNews::Captured(_)
         | PaymentNews::Closed
-        | PaymentNews::RefundSucceeded(_)
-        | PaymentNews::RefundFailed(_)
-        | PaymentNews::TakenBack(..) => (payment.state, 0),
+        | PaymentNews::RefundSucceeded { .. }
+        | PaymentNews::RefundFailed { .. } => (payment.state, 0),
     };
     if captured > 0 && payment.captured > 0 && payment.currency != event.currency {
         tasks.push(TaskDraft::OtherCurrency(key.clone()));
@@ -89,8 +86,14 @@ fn known_refund(
     life.of_payment(payment).map(|(key, _)| key).find(is).cloned()
 }
 
+/// What a refund is called here that a provider made by itself: nothing that a client may call one.
+fn foreign_refund(given: &str) -> RefundId {
+    let name = format!("provider-{}", &sha256_hex(given.as_bytes())[..32]);
+    name.parse().expect("it is short and visible")
+}
+
 /// Money that went back and that nobody here asked for: noted, and a person looks.
-fn taken_back(life: &mut Life, payment: &PaymentKey, refund: &RefundId, amount: i64) {
+fn taken_back(life: &mut Life, payment: &PaymentKey, refund: RefundId, amount: i64) {
     let key = RefundKey { refund: refund.clone(), payment: payment.clone() };
     if life.refunds.contains_key(&key) || amount <= 0 {
         return;
@@ -109,13 +112,34 @@ fn taken_back(life: &mut Life, payment: &PaymentKey, refund: &RefundId, amount: 
     };
     life.refunds.insert(key, taken);
     // What was taken back was there.
-    let provider = |(_, r): &(&RefundKey, &Refund)| r.sort == RefundSort::Provider;
-    let sum: i64 = life.of_payment(payment).filter(provider).map(|(_, r)| r.amount).sum();
+    let taken = life.taken_back(payment);
     if let Some(payment) = life.payments.get_mut(payment) {
-        payment.captured = payment.captured.max(sum);
+        payment.captured = payment.captured.max(taken);
         payment.state = PaymentState::Captured;
     }
-    life.task(TaskDraft::TakenBack(payment.clone(), refund.clone()));
+    shrink(life, payment);
+    life.task(TaskDraft::TakenBack(payment.clone(), refund));
+}
+
+/// Of money that goes back by itself and is not sent yet, no more goes than is there.
+fn shrink(life: &mut Life, payment: &PaymentKey) {
+    let captured = life.payments.get(payment).map_or(0, |p| p.captured);
+    let mut over = life.going_back(payment).saturating_sub(captured);
+    let waits = |r: &Refund| {
+        r.sort == RefundSort::Automatic && r.state == RefundState::Requested && r.tries == 0
+    };
+    let mut gone = Vec::new();
+    for (key, refund) in life.refunds.iter_mut().filter(|(k, r)| k.payment == *payment && waits(r))
+    {
+        let less = over.min(refund.amount).max(0);
+        over -= less;
+        refund.amount -= less;
+        if refund.amount == 0 {
+            refund.state = RefundState::Failed;
+            gone.push(key.clone());
+        }
+    }
+    gone.into_iter().for_each(|key| life.done(DueWork::Refund(key)));
 }
 
 /// Whether a row of the order that a payment names may still come.

@@ -26,7 +26,7 @@ mod wish;
 pub use book::{
     DueAt, DueWork, Follows, IllegalMove, Life, LifeLine, OrderState, TaskDraft, Version,
 };
-pub use death::{Cancelled, cancel, expire};
+pub use death::{Cancelled, cancel, expire, reject};
 pub use join::{MatchState, join, match_order};
 pub use keys::{provider_key, successor};
 pub use names::{PaymentId, PaymentKey, ProviderId, RefundId};

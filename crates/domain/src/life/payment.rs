@@ -1,6 +1,6 @@
 //! Payments: what providers tell, joined so that neither order nor repetition matters.
 
-use super::names::{PaymentId, PaymentKey, ProviderId, RefundId};
+use super::names::{PaymentId, PaymentKey, ProviderId};
 use super::numbered::numbered;
 use crate::ids::OrderId;
 
@@ -90,12 +90,18 @@ pub enum PaymentNews {
     Failed,
     /// Nothing more will be captured.
     Closed,
-    /// A refund of it succeeded, under the key that the provider was given.
-    RefundSucceeded(String),
+    /// Money went back. Under a key that nobody here gave it is a dispute, or a refund by hand.
+    RefundSucceeded {
+        /// What the provider was given with the refund, or calls it.
+        key: String,
+        /// How much, minor units.
+        amount: i64,
+    },
     /// A refund of it failed.
-    RefundFailed(String),
-    /// Money went back that nobody here asked for: a dispute, or a refund by hand.
-    TakenBack(RefundId, i64),
+    RefundFailed {
+        /// What the provider was given with it.
+        key: String,
+    },
 }
 
 /// One event or answer of a provider, after its adapter has read it.

@@ -43,7 +43,7 @@ pub enum Restock {
     Yes = 0,
     /// They are not sold again.
     No = 1,
-    /// A person says.
+    /// When they are back, or a person says that they may be.
     Ask = 2,
 }
 
@@ -97,6 +97,8 @@ pub enum Actor {
     Operator(String),
     /// A warehouse, by name.
     Fulfilment(String),
+    /// The writer, in a rewind.
+    Writer,
 }
 
 impl Actor {
@@ -108,6 +110,7 @@ impl Actor {
             Actor::Clerk => Mover::Clerk,
             Actor::Operator(_) => Mover::Operator,
             Actor::Fulfilment(_) => Mover::Fulfilment,
+            Actor::Writer => Mover::Writer,
         }
     }
 }
@@ -120,6 +123,7 @@ impl std::fmt::Display for Actor {
             Actor::Clerk => f.write_str("clerk"),
             Actor::Operator(name) => write!(f, "operator:{name}"),
             Actor::Fulfilment(name) => write!(f, "fulfilment:{name}"),
+            Actor::Writer => f.write_str("writer"),
         }
     }
 }

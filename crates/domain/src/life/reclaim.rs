@@ -7,6 +7,7 @@ use super::book::{DueWork, Life};
 use super::names::PaymentKey;
 use super::payment::PaymentFate;
 use super::policy::LifeContext;
+use super::refund::RefundSort;
 use super::settle::settle;
 use crate::moves::Cause;
 use crate::order::RowStatus;
@@ -22,7 +23,9 @@ pub fn attach(old: &mut Life, successor: &mut Life, cx: LifeContext<'_>, key: &P
         return old.done(DueWork::Reclaim(key.clone()));
     }
     let Some(status) = successor.status() else { return };
-    if status != RowStatus::Pending {
+    // The provider may have taken some of it back meanwhile.
+    let covers = successor.order.as_ref().is_some_and(|o| old.net(key) >= o.amount);
+    if status != RowStatus::Pending || !covers {
         return forgo(old, cx, key);
     }
     old.done(DueWork::Reclaim(key.clone()));
@@ -32,6 +35,9 @@ pub fn attach(old: &mut Life, successor: &mut Life, cx: LifeContext<'_>, key: &P
     payment.keep = order.amount.min(payment.captured);
     order.captured = order.amount;
     successor.payments.insert(key.clone(), payment.clone());
+    // What was taken back is known wherever the payment is settled from here on.
+    let taken = old.of_payment(key).filter(|(_, r)| r.sort == RefundSort::Provider);
+    successor.refunds.extend(taken.map(|(key, r)| (key.clone(), r.clone())));
     successor.change(cx, RowStatus::Paid, Cause::LatePayment);
     settle(successor, cx);
     old.change(cx, RowStatus::Expired, Cause::Superseded);

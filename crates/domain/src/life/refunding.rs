@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::book::{DueWork, Life, TaskDraft};
+use super::book::{DueWork, Life, TaskDraft, sum};
 use super::names::{PaymentKey, RefundId};
 use super::policy::{Actor, LifeContext, RefundPolicy, Restock};
 use super::refund::{Refund, RefundKey, RefundSort, RefundState};
@@ -105,8 +105,12 @@ fn begin(life: &mut Life, cx: LifeContext<'_>, refund: &RefundId, turns: bool) {
     life.change_by(cx, to, Cause::RefundAsked, Some(refund.clone()));
 }
 
-/// What an earlier call of the same name was about.
-fn known(life: &Life, ask: &RefundAsk) -> Option<AskedRefund> {
+/// What an earlier call of the same name was about. Names that this product gives are nobody's.
+pub(super) fn known(life: &Life, ask: &RefundAsk) -> Option<AskedRefund> {
+    let ours = ["auto-", "provider-"].iter().any(|own| ask.refund.as_str().starts_with(own));
+    if ours {
+        return Some(AskedRefund::Conflict);
+    }
     let states = life.parts(&ask.refund).map(|(_, r)| r.state);
     let state = states.min()?;
     let first = life.parts(&ask.refund).map(|(_, r)| r).next()?;
@@ -115,28 +119,35 @@ fn known(life: &Life, ask: &RefundAsk) -> Option<AskedRefund> {
         Portion::Amount(amount) => {
             !first.is_whole && first.lines.is_empty() && first.asked == *amount
         }
-        Portion::Lines(lines) => !first.is_whole && first.lines == sorted(lines),
+        Portion::Lines(lines) => !first.is_whole && first.lines == merged(lines),
     };
     let done = AskedRefund::Done { state, amount: first.asked };
     Some(if same { done } else { AskedRefund::Conflict })
 }
 
-fn sorted(lines: &[(CellId, u32)]) -> Vec<(CellId, u32)> {
-    let mut lines = lines.to_vec();
-    lines.sort();
-    lines
+/// One line for each cell, by cell.
+fn merged(lines: &[(CellId, u32)]) -> Vec<(CellId, u32)> {
+    let mut out = BTreeMap::<&CellId, u32>::new();
+    for (cell, units) in lines {
+        let all = out.entry(cell).or_default();
+        *all = all.saturating_add(*units);
+    }
+    out.into_iter().map(|(cell, units)| (cell.clone(), units)).collect()
 }
 
 /// The money and the goods that are asked for; `None` when that is more than is left, or nothing.
 fn wanted(life: &Life, portion: &Portion) -> Option<(i64, Vec<(CellId, u32)>)> {
     let order = life.order.as_ref()?;
-    let granted: Vec<&Refund> =
-        life.granted().into_values().filter(|r| !r.state.is_failed()).collect();
-    let money: i64 = granted.iter().map(|r| r.asked).sum();
-    let rooms: i64 = life.paying().map(|(key, p)| room(life, key, p.keep)).sum();
+    // A refund whose last part failed takes nothing; one of which a part did keeps its goods.
+    let lives = |id: &RefundId| life.parts(id).any(|(_, r)| !r.state.is_failed());
+    let granted: Vec<(&RefundId, &Refund)> =
+        life.granted().into_iter().filter(|(id, _)| lives(id)).collect();
+    let parts = granted.iter().flat_map(|(id, _)| life.parts(id));
+    let money = sum(parts.filter(|(_, r)| !r.state.is_failed()).map(|(_, r)| r.amount));
+    let rooms = sum(life.paying().map(|(key, p)| room(life, key, p.keep)));
     let left = (order.amount - money).min(rooms);
     let mut units: BTreeMap<&CellId, u32> = order.lines.iter().map(|l| (&l.cell, l.qty)).collect();
-    for (cell, qty) in granted.iter().flat_map(|r| &r.lines) {
+    for (cell, qty) in granted.iter().flat_map(|(_, r)| &r.lines) {
         if let Some(rest) = units.get_mut(cell) {
             *rest = rest.saturating_sub(*qty);
         }
@@ -149,13 +160,17 @@ fn wanted(life: &Life, portion: &Portion) -> Option<(i64, Vec<(CellId, u32)>)> {
         Portion::Amount(amount) => (*amount, Vec::new()),
         Portion::Lines(lines) => {
             let mut amount = 0i64;
-            for (cell, qty) in lines {
-                let rest = units.get_mut(cell).filter(|rest| *qty > 0 && **rest >= *qty)?;
+            if lines.iter().any(|(_, qty)| *qty == 0) {
+                return None;
+            }
+            let lines = merged(lines);
+            for (cell, qty) in &lines {
+                let rest = units.get_mut(cell).filter(|rest| **rest >= *qty)?;
                 *rest -= *qty;
                 let line = order.lines.iter().find(|l| l.cell == *cell)?;
                 amount = amount.saturating_add(line.unit_minor.saturating_mul(i64::from(*qty)));
             }
-            (amount, sorted(lines))
+            (amount, lines)
         }
     };
     (0 < amount && amount <= left).then_some((amount, lines))
@@ -165,7 +180,7 @@ fn wanted(life: &Life, portion: &Portion) -> Option<(i64, Vec<(CellId, u32)>)> {
 fn room(life: &Life, payment: &PaymentKey, keep: i64) -> i64 {
     let granted =
         |(_, r): &(&RefundKey, &Refund)| r.sort == RefundSort::Granted && !r.state.is_failed();
-    let given: i64 = life.of_payment(payment).filter(granted).map(|(_, r)| r.amount).sum();
+    let given = sum(life.of_payment(payment).filter(granted).map(|(_, r)| r.amount));
     let captured = life.payments.get(payment).map_or(0, |p| p.captured);
     (keep - given).min(captured - life.going_back(payment)).max(0)
 }
@@ -191,9 +206,11 @@ pub fn grant(life: &mut Life, cx: LifeContext<'_>, refund: &RefundId) -> bool {
     let keys: Vec<RefundKey> =
         life.parts(refund).filter(waits).map(|(key, _)| key.clone()).collect();
     let mut is_whole = false;
+    let in_house = life.status() == Some(RowStatus::Paid);
     for key in &keys {
         if let Some(part) = life.refunds.get_mut(key) {
             part.state = RefundState::Requested;
+            part.restocks &= in_house;
             is_whole |= part.is_whole;
             life.due(DueWork::Refund(key.clone()), cx.now_ms);
         }
@@ -201,8 +218,9 @@ pub fn grant(life: &mut Life, cx: LifeContext<'_>, refund: &RefundId) -> bool {
     if keys.is_empty() {
         return false;
     }
-    let turns = is_whole && life.status().is_some_and(|s| s != RowStatus::Refunding);
-    if turns {
+    let may_turn =
+        matches!(life.status(), Some(RowStatus::Paid | RowStatus::Shipped | RowStatus::Completed));
+    if is_whole && may_turn {
         begin(life, cx, refund, true);
     }
     life.end_task(TaskDraft::Asked(refund.clone()));
@@ -216,10 +234,14 @@ pub fn send_refund(life: &mut Life, cx: LifeContext<'_>, key: &RefundKey, tries:
         return false;
     };
     refund.tries += 1;
-    if refund.tries > tries {
+    let is_last = refund.tries > tries;
+    // Money that moved after a person had given it up may have taken what this one needs (INV-16).
+    let captured = life.payments.get(&key.payment).map_or(0, |p| p.captured);
+    if is_last || life.going_back(&key.payment) > captured {
         leave_to_a_person(life, key);
         return false;
     }
+    let Some(refund) = life.refunds.get_mut(key) else { return false };
     refund.state = RefundState::Sending;
     if refund.first_sent_ms == 0 {
         refund.first_sent_ms = cx.now_ms;
@@ -320,12 +342,20 @@ fn repaid(life: &mut Life, cx: LifeContext<'_>, key: &RefundKey, amount: i64) {
     {
         goods(life, cx, key, &refund);
     }
+    // What the provider took of the order's money is back as well.
+    let own: Vec<(PaymentKey, i64)> =
+        life.paying().map(|(key, p)| (key.clone(), p.captured - p.keep)).collect();
+    let taken = own.iter().map(|(key, loose)| (life.taken_back(key) - loose).max(0));
+    let taken = sum(taken);
     let Some(order) = &mut life.order else { return };
-    order.refunded += amount;
-    let (status, is_all) = (order.status, order.refunded >= order.captured);
-    let refunding = status == RowStatus::Refunding;
-    let to = if refunding && is_all { RowStatus::Refunded } else { status };
-    life.change_by(cx, to, Cause::RefundSucceeded, Some(key.refund.clone()));
+    order.refunded = order.refunded.saturating_add(amount);
+    let is_all = order.refunded.saturating_add(taken) >= order.captured;
+    let status = order.status;
+    // What others take back stands in this version, whole refund or part.
+    life.change_by(cx, status, Cause::RefundSucceeded, Some(key.refund.clone()));
+    if status == RowStatus::Refunding && is_all {
+        life.change(cx, RowStatus::Refunded, Cause::RefundSucceeded);
+    }
     end_refunding(life, cx);
 }
 

@@ -1,6 +1,6 @@
 //! What an order comes to, from what is known of it and its payments.
 
-use super::book::{DueWork, Life, OrderState};
+use super::book::{DueWork, Life, OrderState, sum};
 use super::keys::successor;
 use super::names::PaymentKey;
 use super::payment::{Payment, PaymentFate, PaymentState};
@@ -69,11 +69,10 @@ fn refuse_other_currencies(life: &mut Life) {
 /// A pending order is paid as soon as its payments cover it; what is over goes back.
 fn pay(life: &mut Life, cx: LifeContext<'_>) {
     let keys = free(life);
-    let captured = |key: &PaymentKey| life.payments.get(key).map_or(0, |p| p.captured);
-    let sum = keys.iter().map(captured).fold(0, i64::saturating_add);
-    let amounts: Vec<i64> = keys.iter().map(captured).collect();
+    let amounts: Vec<i64> = keys.iter().map(|key| life.net(key)).collect();
+    let all = sum(amounts.iter().copied());
     let id = life.id;
-    let Some(order) = life.order.as_mut().filter(|o| sum >= o.amount) else { return };
+    let Some(order) = life.order.as_mut().filter(|o| all >= o.amount) else { return };
     order.captured = order.amount;
     let mut left = order.amount;
     for (key, amount) in keys.iter().zip(amounts) {
@@ -89,16 +88,15 @@ fn pay(life: &mut Life, cx: LifeContext<'_>) {
 fn late(life: &mut Life, cx: LifeContext<'_>) {
     let reclaims = life.policy(cx.policies).late == LatePolicy::Reclaim;
     for key in free(life) {
-        let captured = life.payments.get(&key).map_or(0, |p| p.captured);
+        let net = life.net(&key);
         let next = successor(cx.identity, life.id);
-        let buys =
-            |o: &&mut OrderState| reclaims && o.superseded_by.is_none() && captured >= o.amount;
+        let buys = |o: &&mut OrderState| reclaims && o.superseded_by.is_none() && net >= o.amount;
         let Some(order) = life.order.as_mut().filter(buys) else {
             decide(life, &key, PaymentFate::Back, 0);
             continue;
         };
         order.superseded_by = Some(next);
-        decide(life, &key, PaymentFate::Late, captured);
+        decide(life, &key, PaymentFate::Late, net);
         life.change(cx, RowStatus::Expired, Cause::Superseding);
         life.due(DueWork::Reclaim(key), cx.now_ms);
     }

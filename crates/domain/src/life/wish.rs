@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::book::Life;
-use super::death::{Cancelled, cancel, expire};
+use super::death::{Cancelled, cancel, expire, reject};
 use super::join::{MatchState, join, match_order};
 use super::names::{PaymentKey, RefundId};
 use super::parcel::{Parcel, parcel};
@@ -37,8 +37,10 @@ pub enum LifeWish {
     Settle(OrderId),
     /// Its time is over.
     Expire(OrderId),
-    /// It is not wanted any more; the refund is for one that is paid.
-    Cancel(OrderId, RefundAsk),
+    /// It is not wanted any more; the refund's name is for one that is paid.
+    Cancel(OrderId, RefundId),
+    /// A database lost commits, and its units were sold again.
+    Reject(OrderId),
     /// Money, and goods, are wanted back.
     AskRefund(OrderId, RefundAsk),
     /// A person grants a refund.
@@ -89,6 +91,7 @@ impl LifeWish {
             | LifeWish::Settle(order)
             | LifeWish::Expire(order)
             | LifeWish::Cancel(order, _)
+            | LifeWish::Reject(order)
             | LifeWish::AskRefund(order, _)
             | LifeWish::Grant(order, _)
             | LifeWish::GiveUp(order, _)
@@ -110,6 +113,7 @@ impl LifeWish {
             LifeWish::Settle(_)
             | LifeWish::Expire(_)
             | LifeWish::Cancel(..)
+            | LifeWish::Reject(_)
             | LifeWish::AskRefund(..)
             | LifeWish::Grant(..)
             | LifeWish::GiveUp(..)
@@ -161,6 +165,7 @@ pub fn carry_out(lives: &mut Lives, cx: LifeContext<'_>, wish: &LifeWish) -> Lif
         | LifeWish::Settle(order)
         | LifeWish::Expire(order)
         | LifeWish::Cancel(order, _)
+        | LifeWish::Reject(order)
         | LifeWish::AskRefund(order, _)
         | LifeWish::Grant(order, _)
         | LifeWish::GiveUp(order, _)
@@ -184,7 +189,8 @@ fn one(life: &mut Life, cx: LifeContext<'_>, wish: &LifeWish) -> LifeAnswer {
         LifeWish::Match { payment, state, .. } => match_order(life, cx, payment, *state),
         LifeWish::Settle(_) => settle(life, cx),
         LifeWish::Expire(_) => expire(life, cx),
-        LifeWish::Cancel(_, ask) => return LifeAnswer::Cancelled(cancel(life, cx, ask)),
+        LifeWish::Cancel(_, refund) => return LifeAnswer::Cancelled(cancel(life, cx, refund)),
+        LifeWish::Reject(_) => return found(reject(life, cx)),
         LifeWish::AskRefund(_, ask) => return LifeAnswer::Asked(ask_refund(life, cx, ask)),
         LifeWish::Grant(_, refund) => return found(grant(life, cx, refund)),
         LifeWish::GiveUp(_, key) => return found(give_up(life, cx, key)),
@@ -192,7 +198,7 @@ fn one(life: &mut Life, cx: LifeContext<'_>, wish: &LifeWish) -> LifeAnswer {
         LifeWish::SendRefund(_, key, tries) => return found(send_refund(life, cx, key, *tries)),
         LifeWish::AnswerRefund(_, key, answer) => answer_refund(life, cx, key, *answer),
         LifeWish::Forgo(_, payment) => forgo(life, cx, payment),
-        LifeWish::Parcel(_, news) => return found(parcel(life, cx, *news)),
+        LifeWish::Parcel(_, news) => return found(parcel(life, cx, news)),
         LifeWish::Join(_) | LifeWish::Attach { .. } => return LifeAnswer::Nothing,
     }
     LifeAnswer::Done

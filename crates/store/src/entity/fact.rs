@@ -15,7 +15,7 @@ pub struct Model {
     pub version: i32,
     /// Its type.
     pub fact: String,
-    /// JSON, or empty.
+    /// The refund that it is about, or empty.
     pub data: Vec<u8>,
     /// When.
     pub at_ms: i64,

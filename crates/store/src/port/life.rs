@@ -46,9 +46,9 @@ pub struct DueRow {
     pub order: OrderId,
     /// What is to be done.
     pub work: DueWork,
-    /// How often it was taken, this time included.
+    /// How often it was taken since its time was last set, this time included.
     pub attempts: u32,
-    /// When it first became due, UTC ms.
+    /// When its time was last set, UTC ms.
     pub started_ms: u64,
 }
 

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use domain::frame::Sealed;
-use domain::order::{RejectReason, RowStatus};
 use domain::{CellId, Line, OfferId, OrderId, Payload};
-use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::find::forced;
@@ -92,39 +90,4 @@ fn kept(db: &Db, m: orders::Model, more: Vec<order_line::Model>) -> StoreResult<
     };
     let sealed = Sealed { t_ms: m.created_at as u64, payload: Bytes::from(payload.encode()) };
     Ok(KeptRow { order, status, cells, updated_ms, sealed: Some(sealed) })
-}
-
-/// Pending ones become rejected; which they were.
-pub(super) async fn reject(db: &Db, ids: &[OrderId], now_ms: i64) -> StoreResult<Vec<OrderId>> {
-    let tx = db.begin().await?;
-    let work = async {
-        let keys: Vec<Vec<u8>> = ids.iter().map(|o| o.0.to_vec()).collect();
-        let mut moved: Vec<Vec<u8>> = Vec::new();
-        for piece in ladder::padded(&keys, db.most) {
-            let mut find = orders::Entity::find()
-                .select_only()
-                .column(orders::Column::OrderId)
-                .filter(orders::Column::OrderId.is_in(piece))
-                .filter(orders::Column::Status.eq(RowStatus::Pending as i8))
-                .lock_exclusive();
-            forced(&mut find, "PRIMARY");
-            moved.extend(find.into_tuple::<Vec<u8>>().all(&tx).await.map_err(|e| db.err(e))?);
-        }
-        // Few enough that the server looks each one up, whatever its statistics say: an update
-        // takes no word on its index.
-        for piece in ladder::padded(&moved, ladder::STEPS[1]) {
-            orders::Entity::update_many()
-                .col_expr(orders::Column::Status, Expr::value(RowStatus::Rejected as i8))
-                .col_expr(orders::Column::Reason, Expr::value(RejectReason::SoldOut.as_str()))
-                .col_expr(orders::Column::Version, Expr::col(orders::Column::Version).add(1))
-                .col_expr(orders::Column::UpdatedAt, Expr::value(now_ms))
-                .filter(orders::Column::OrderId.is_in(piece))
-                .exec(&tx)
-                .await
-                .map_err(|e| db.err(e))?;
-        }
-        moved.iter().map(|id| convert::order_id(db, id)).collect::<StoreResult<Vec<_>>>()
-    };
-    let done = work.await;
-    db.end(tx, done).await
 }

@@ -1,6 +1,9 @@
 //! The port's `Orders`: one shard per question.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
+use domain::life::{Actor, LifeAnswer, LifeWish, Policies};
 use domain::{Buyer, IdempotencyKey, OfferId, OrderId};
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
@@ -9,7 +12,8 @@ use super::{Db, SqlStore, convert, kept_rows, rows};
 use crate::entity::{order_line, orders};
 use crate::error::StoreResult;
 use crate::port::{
-    KeptRows, MAX_ORDERS, OrderRow, OrdersRead, OrdersWrite, RowAsk, RowPage, RowState,
+    KeptRows, LifeCall, LifeWrite, MAX_ORDERS, OrderRow, OrdersRead, OrdersWrite, RowAsk, RowPage,
+    RowState,
 };
 
 type Lines = Vec<(OfferId, u8, u32, i64)>;
@@ -161,7 +165,11 @@ impl OrdersWrite for SqlStore {
         db.run(|| rows::run(db, asks, self.clock.now_ms() as i64)).await
     }
     async fn reject(&self, db: u16, orders: &[OrderId]) -> StoreResult<Vec<OrderId>> {
-        let db = self.db(db)?;
-        db.run(|| kept_rows::reject(db, orders, self.clock.now_ms() as i64)).await
+        let ids: BTreeSet<OrderId> = orders.iter().copied().collect();
+        let wishes = ids.iter().map(|order| LifeWish::Reject(*order)).collect();
+        let (actor, policies) = (Actor::Writer, Policies::default());
+        let answers = self.live(&LifeCall { db, actor, policies, wishes }).await?;
+        let done = ids.into_iter().zip(answers).filter(|(_, a)| *a == LifeAnswer::Done);
+        Ok(done.map(|(order, _)| order).collect())
     }
 }

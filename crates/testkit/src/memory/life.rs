@@ -7,6 +7,7 @@ use domain::life::{
     DueAt, Life, LifeAnswer, LifeContext, LifeLine, LifeWish, Lives, OrderState, Payment,
     PaymentFate, PaymentKey, TaskDraft, Version, carry_out,
 };
+use domain::order::RejectReason;
 use domain::{OfferId, OrderId, RowStatus};
 use store::port::{
     DueRow, GivebackRow, HistoryRow, LifeCall, LifeRead, LifeWrite, MAX_ORDERS, TaskRow,
@@ -90,6 +91,9 @@ fn save(tx: &mut Tx<'_>, lives: Lives) {
             && order_state(row) != *state
         {
             row.row.status = state.status;
+            if state.status == RowStatus::Rejected {
+                row.row.reason = Some(RejectReason::SoldOut);
+            }
             row.row.version = state.version;
             row.row.captured = state.captured;
             row.row.refunded = state.refunded;
@@ -248,6 +252,10 @@ impl LifeWrite for MemoryStore {
         if call.wishes.len() > MAX_ORDERS {
             let what = format!("{} wishes in one call", call.wishes.len());
             return Err(StoreError::corrupt(call.db, what));
+        }
+        let mut orders = call.wishes.iter().flat_map(LifeWish::orders);
+        if let Some(other) = orders.find(|o| self.db_of_order(*o) != call.db) {
+            return Err(StoreError::corrupt(call.db, format!("{other} is of another database")));
         }
         let identity = self.shared.identity.clone();
         self.tx(call.db, |mut tx| {

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use domain::frame::Sealed;
+use domain::life::{Actor, LifeAnswer, LifeWish, Policies};
 use domain::order::RejectReason;
 use domain::{Buyer, IdempotencyKey, Line, OfferId, OrderId, Payload, RowStatus};
 use store::port::{
-    KeptRow, KeptRows, MAX_ORDERS, OrderRow, OrdersRead, OrdersWrite, RowAsk, RowPage, RowState,
+    KeptRow, KeptRows, LifeCall, LifeWrite, MAX_ORDERS, OrderRow, OrdersRead, OrdersWrite, RowAsk,
+    RowPage, RowState,
 };
 use store::{StoreError, StoreResult};
 
@@ -162,20 +164,12 @@ impl OrdersWrite for MemoryStore {
         self.tx(db, |tx| run(tx, asks)).await
     }
     async fn reject(&self, db: u16, orders: &[OrderId]) -> StoreResult<Vec<OrderId>> {
-        self.tx(db, |tx| {
-            let mut moved = Vec::new();
-            for id in orders.iter().collect::<BTreeSet<_>>() {
-                let pending = |r: &&mut Row| r.row.status == RowStatus::Pending;
-                let Some(found) = tx.db.rows.get_mut(id).filter(pending) else { continue };
-                found.row.status = RowStatus::Rejected;
-                found.row.reason = Some(RejectReason::SoldOut);
-                found.row.version += 1;
-                found.row.updated_at = tx.at_ms;
-                moved.push(*id);
-            }
-            Ok(moved)
-        })
-        .await
+        let ids: BTreeSet<OrderId> = orders.iter().copied().collect();
+        let wishes = ids.iter().map(|order| LifeWish::Reject(*order)).collect();
+        let (actor, policies) = (Actor::Writer, Policies::default());
+        let answers = self.live(&LifeCall { db, actor, policies, wishes }).await?;
+        let done = ids.into_iter().zip(answers).filter(|(_, a)| *a == LifeAnswer::Done);
+        Ok(done.map(|(order, _)| order).collect())
     }
 }
 

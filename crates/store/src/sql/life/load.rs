@@ -63,7 +63,7 @@ fn keys(orders: &BTreeSet<OrderId>) -> Vec<Vec<u8>> {
     orders.iter().map(|o| o.0.to_vec()).collect()
 }
 
-/// The lives of these orders, without their payments.
+/// The lives of these orders, without their payments and refunds.
 pub(super) async fn lives(
     db: &Db,
     tx: &impl ConnectionTrait,
@@ -91,6 +91,17 @@ pub(super) async fn lives(
             life.order = Some(order_state(db, row, more)?);
         }
     }
+    Ok(found)
+}
+
+/// Their refunds. What is read of them after the locks of orders and payments is what there is.
+pub(super) async fn refunds(
+    db: &Db,
+    tx: &impl ConnectionTrait,
+    wanted: &BTreeSet<OrderId>,
+    found: &mut FoundLives,
+) -> StoreResult<()> {
+    let ids = keys(wanted);
     for piece in ladder::padded(&ids, ladder::STEPS[1]) {
         let mut find = refund::Entity::find().filter(refund::Column::OrderId.is_in(piece));
         forced(&mut find, "PRIMARY");
@@ -102,7 +113,7 @@ pub(super) async fn lives(
             }
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 async fn cart_lines(

@@ -57,6 +57,7 @@ impl SqlStore {
             return Ok(LockTurn::Again(more));
         }
         found.take(payments);
+        load::refunds(db, tx, locks.orders, &mut found).await?;
         let was = found.lives.clone();
         let cx = LifeContext {
             now_ms: db_now(db, tx).await? as u64,
@@ -85,6 +86,7 @@ impl SqlStore {
         let mut found = load::lives(db, &*conn, &orders, false).await?;
         let locks = Locks { orders: &orders, keys: &BTreeSet::new() };
         found.take(load::payments(db, &*conn, locks, false).await?);
+        load::refunds(db, &*conn, &orders, &mut found).await?;
         Ok(found.lives.remove(&order).unwrap_or_else(|| Life::new(order)))
     }
 }
@@ -143,6 +145,10 @@ impl LifeWrite for SqlStore {
         let db = self.db(call.db)?;
         if call.wishes.len() > MAX_ORDERS {
             return Err(db.corrupt(format!("{} wishes in one call", call.wishes.len())));
+        }
+        let mut orders = call.wishes.iter().flat_map(LifeWish::orders);
+        if let Some(other) = orders.find(|o| self.db_of_order(*o) != call.db) {
+            return Err(db.corrupt(format!("{other} is of another database")));
         }
         db.run(|| self.live_in(db, call)).await
     }

@@ -4,7 +4,8 @@ use domain::life::{
     DueAt, DueWork, IllegalMove, Life, LifeContext, Lives, Payment, PaymentFate, PaymentKey,
     Refund, RefundKey, TaskDraft, Version,
 };
-use domain::{CellId, Giveback, Gives, OrderId};
+use domain::order::RejectReason;
+use domain::{CellId, Giveback, Gives, OrderId, RowStatus};
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
@@ -73,8 +74,12 @@ impl LifeRows {
             return;
         }
         let bytes = |id: Option<OrderId>| id.map(|id| id.0.to_vec());
+        // The one rejection after the row: see `domain::life::reject`.
+        let rejected = state.status == RowStatus::Rejected;
+        let sold_out = || RejectReason::SoldOut.as_str().to_owned();
         let changed = orders::Model {
             status: state.status as i8,
+            reason: if rejected { Some(sold_out()) } else { row.reason.clone() },
             version: state.version as i32,
             captured: state.captured,
             refunded: state.refunded,
@@ -167,9 +172,20 @@ fn all_set(row: orders::ActiveModel) -> orders::ActiveModel {
 }
 
 fn changed_order() -> OnConflict {
-    use orders::Column::{CameFrom, Captured, Refunded, Status, SupersededBy, UpdatedAt, Version};
+    use orders::Column::{
+        CameFrom, Captured, Reason, Refunded, Status, SupersededBy, UpdatedAt, Version,
+    };
     OnConflict::column(orders::Column::OrderId)
-        .update_columns([Status, Version, Captured, Refunded, SupersededBy, CameFrom, UpdatedAt])
+        .update_columns([
+            Status,
+            Reason,
+            Version,
+            Captured,
+            Refunded,
+            SupersededBy,
+            CameFrom,
+            UpdatedAt,
+        ])
         .to_owned()
 }
 
@@ -184,10 +200,10 @@ fn changed_payment() -> OnConflict {
 
 fn changed_refund() -> OnConflict {
     use refund::Column::{
-        AtMs, FirstSent, OrderId, PaymentId, Provider, RefundId, Restocks, State, Tries,
+        Amount, AtMs, FirstSent, OrderId, PaymentId, Provider, RefundId, Restocks, State, Tries,
     };
     OnConflict::columns([OrderId, RefundId, Provider, PaymentId])
-        .update_columns([State, Tries, FirstSent, Restocks, AtMs])
+        .update_columns([State, Amount, Tries, FirstSent, Restocks, AtMs])
         .to_owned()
 }
 

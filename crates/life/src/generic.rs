@@ -1,0 +1,61 @@
+//! The provider's side of our own API: see `POST /v1/payments/{provider}/callback`.
+
+use domain::life::PaymentNews;
+use serde::Deserialize;
+
+use crate::callback::{Amount, Callback, ReadNews};
+use crate::signature::{Signed, timed};
+
+pub(crate) fn signed<'a>(callback: &Callback<'a>) -> Option<Signed<'a>> {
+    timed((callback.header)("sluicegate-signature")?, callback.body)
+}
+
+/// The body; fields that it does not know are a provider's to add.
+#[derive(Deserialize)]
+struct GenericBody {
+    event_id: Option<String>,
+    payment_id: String,
+    order_id: String,
+    result: String,
+    amount: Option<Amount>,
+    refund_id: Option<String>,
+}
+
+/// Reads it; `event` where the scheme has the event's id elsewhere.
+pub(crate) fn read(body: &[u8], event: Option<&str>) -> Result<Option<ReadNews>, String> {
+    let body: GenericBody = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    told(body, event)
+}
+
+/// The same, from the value that another scheme has wrapped.
+pub(crate) fn read_value(
+    data: serde_json::Value,
+    event: &str,
+    result: &str,
+) -> Result<Option<ReadNews>, String> {
+    let mut data = data;
+    if let Some(object) = data.as_object_mut() {
+        object.insert("result".to_owned(), result.into());
+    }
+    told(serde_json::from_value(data).map_err(|e| e.to_string())?, Some(event))
+}
+
+fn told(body: GenericBody, event: Option<&str>) -> Result<Option<ReadNews>, String> {
+    let event = event.map(str::to_owned).or(body.event_id).ok_or("no event_id")?;
+    let amount = body.amount.map(Amount::checked).transpose()?;
+    let currency = amount.as_ref().map_or_else(|| "XXX".to_owned(), |a| a.currency.clone());
+    let minor = || amount.as_ref().map(|a| a.minor).ok_or("no amount");
+    let refund = || body.refund_id.clone().ok_or("no refund_id");
+    let news = match body.result.as_str() {
+        "opened" => PaymentNews::Opened,
+        "authorised" => PaymentNews::Authorised,
+        "captured" => PaymentNews::Captured(minor()?),
+        "failed" => PaymentNews::Failed,
+        "closed" => PaymentNews::Closed,
+        "refund_succeeded" => PaymentNews::RefundSucceeded { key: refund()?, amount: minor()? },
+        "refund_failed" => PaymentNews::RefundFailed { key: refund()? },
+        _ => return Ok(None),
+    };
+    let (payment, order) = (body.payment_id, body.order_id);
+    Ok(Some(ReadNews { event, payment, order, currency, news }))
+}
