@@ -250,27 +250,29 @@ fn lives(id: &str) -> [String; 6] {
     ]
 }
 
-/// The number of the n-th order that is asked for.
-fn number(n: usize) -> usize {
-    1 + n * 500
-}
-
-async fn order_ids(own: &Own) -> Vec<OrderId> {
-    let mut ids = Vec::new();
-    for n in 0..MAX_ORDERS {
-        let hex = own
-            .root_value(0, &format!("SELECT {}", order_id(&number(n).to_string())))
-            .await
-            .unwrap();
+/// Some of the orders of the first database, with their numbers.
+async fn some_orders(own: &Own, store: &SqlStore) -> Vec<(usize, OrderId)> {
+    let mut found = Vec::new();
+    for number in (1..).step_by(250) {
+        let hex = own.root_value(0, &format!("SELECT {}", order_id(&number.to_string()))).await;
+        let hex = hex.unwrap();
         let bytes: Vec<u8> =
             (0..16).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect();
-        ids.push(OrderId(bytes.try_into().unwrap()));
+        let id = OrderId(bytes.try_into().unwrap());
+        if store.order_db(id) == 0 {
+            found.push((number, id));
+        }
+        if found.len() == MAX_ORDERS {
+            break;
+        }
     }
-    ids
+    assert!(found.last().unwrap().0 < LIVES as usize);
+    found
 }
 
 /// What a writer, a gate and a reconciler ask of a large cell.
-async fn asked(store: &SqlStore, cell: &CellId, ids: &[OrderId]) {
+async fn asked(store: &SqlStore, cell: &CellId, some: &[(usize, OrderId)]) {
+    let ids: &[OrderId] = &some.iter().map(|(_, id)| *id).collect::<Vec<_>>();
     let orders: Vec<_> =
         (0..MAX_ORDERS).map(|n| one_line(&identity(), cell, (&format!("new-{n}"), "k"))).collect();
     let here: Vec<_> = orders.iter().filter(|p| store.order_db(p.order) == 0).map(row).collect();
@@ -308,7 +310,7 @@ async fn asked(store: &SqlStore, cell: &CellId, ids: &[OrderId]) {
     assert_eq!(store.traces(0, ids).await.unwrap().len(), ids.len());
     let page = store.kept_rows(0, Some(ids[7]), 512).await.unwrap();
     assert_eq!((page.rows.len(), page.next.is_some()), (512, true));
-    lived(store, ids).await;
+    lived(store, some).await;
     store.reject(0, ids).await.unwrap();
     let give =
         |gives| ids.iter().map(|order| Giveback { order: *order, gives }).collect::<Vec<_>>();
@@ -329,20 +331,21 @@ async fn asked(store: &SqlStore, cell: &CellId, ids: &[OrderId]) {
 }
 
 /// What the clerk asks of the lives of as many orders.
-async fn lived(store: &SqlStore, ids: &[OrderId]) {
-    let news = |(n, order): (usize, &OrderId)| {
+async fn lived(store: &SqlStore, some: &[(usize, OrderId)]) {
+    let news = |(number, order): &(usize, OrderId)| {
         LifeWish::Join(ProviderEvent {
             event: None,
             provider: "card".parse().unwrap(),
-            payment: format!("p-{}", number(n)).parse().unwrap(),
+            payment: format!("p-{number}").parse().unwrap(),
             order: *order,
             currency: "EUR".into(),
             news: PaymentNews::Captured(120),
             is_final: true,
         })
     };
-    let told: Vec<LifeWish> = ids.iter().enumerate().map(news).collect();
-    let half = |wish: fn(OrderId) -> LifeWish| ids[..256].iter().map(move |id| wish(*id)).collect();
+    let told: Vec<LifeWish> = some.iter().map(news).collect();
+    let half =
+        |wish: fn(OrderId) -> LifeWish| some[..256].iter().map(move |(_, id)| wish(*id)).collect();
     for wishes in [told, half(LifeWish::Expire), half(LifeWish::Settle)] {
         let (actor, policies) = (Actor::Clerk, Policies::default());
         let call = LifeCall { db: 0, actor, policies, wishes };
@@ -356,7 +359,7 @@ async fn lived(store: &SqlStore, ids: &[OrderId]) {
     assert_eq!(store.expiring(0, 2_000_000_000, 512).await.unwrap().len(), 512);
     let page = store.open_tasks(0, None, 100).await.unwrap();
     store.open_tasks(0, page.last(), 100).await.unwrap();
-    let here = *ids[256..].iter().find(|id| store.order_db(**id) == 0).unwrap();
+    let here = some[300].1;
     let life = store.life(here).await.unwrap();
     assert_eq!((life.payments.len(), life.refunds.len()), (1, 2));
     assert_eq!(store.history(here).await.unwrap().len(), 1);
@@ -368,10 +371,10 @@ async fn no_statement_reads_more_than_its_batch() {
     let own = Own::create().await.unwrap();
     let store = open(&own, Duration::from_secs(60));
     let cell = large(&own, &store).await;
-    let ids = order_ids(&own).await;
+    let some = some_orders(&own, &store).await;
     let log = Log::start(&own).await;
     conforms(&own).await.unwrap();
-    asked(&open(&own, Duration::from_secs(60)), &cell, &ids).await;
+    asked(&open(&own, Duration::from_secs(60)), &cell, &some).await;
     let database = own.name(0);
     let plans = log.stop(database).await;
     let mut seen: BTreeMap<String, (usize, u64)> = BTreeMap::new();
