@@ -62,7 +62,10 @@ pub fn cancel(life: &mut Life, cx: LifeContext<'_>, refund: &RefundId) -> Cancel
 /// Rejects a pending order whose units were sold again after a database had lost commits
 /// (PROTOCOL 6.10). False when it is not pending: its payments may cover it.
 pub fn reject(life: &mut Life, cx: LifeContext<'_>) -> bool {
-    settle(life, cx);
+    // An order of nothing would be paid by being looked at.
+    if life.order.as_ref().is_some_and(|o| o.amount > 0) {
+        settle(life, cx);
+    }
     let pending = life.status() == Some(RowStatus::Pending);
     if pending {
         life.change(cx, RowStatus::Rejected, Cause::LostCommits);

@@ -156,3 +156,16 @@ fn a_line_that_is_named_twice_is_one() {
     let units: Vec<_> = life.follows.givebacks.iter().map(|(_, g)| g.gives).collect();
     assert!(matches!(units[..], [Gives::Return { units: 2, .. }]), "{units:?}");
 }
+
+/// No payment covers an order of nothing, and its units are gone: looking at it does not pay it.
+#[test]
+fn a_rejected_order_of_nothing_is_rejected() {
+    let desk = Desk::new(OfferPolicy::default());
+    let writer = desk.by(Actor::Writer);
+    let mut life = pending();
+    life.order.as_mut().unwrap().amount = 0;
+    assert!(life::reject(&mut life, writer.cx()));
+    sound(&life);
+    assert_eq!(life.status(), Some(RowStatus::Rejected));
+    assert_eq!(life.follows.givebacks.len(), 2);
+}
