@@ -10,7 +10,6 @@ mod cell;
 mod check;
 mod demand;
 mod down;
-mod horizon;
 mod lead;
 mod metrics;
 mod pass;

@@ -6,17 +6,18 @@ use std::sync::Arc;
 use domain::CellId;
 use domain::drift::DriftKind;
 use futures::FutureExt;
+use orderlog::port::Partition;
 use parking_lot::Mutex;
 use runtime::probe::Ready;
 use view::HoldStatus;
 
 use crate::cell::{How, is_built};
-use crate::horizon::Horizon;
 use crate::lead::{KeptClaim, Turn, lease_of};
 use crate::metrics::{self, METRICS};
 use crate::rebuild::Built;
 use crate::steps::{CELLS, Steps};
 use crate::units::Units;
+use view::Horizon;
 
 /// Cells that one pass builds; the next goes on.
 const BUILT: usize = 50_000;
@@ -58,7 +59,9 @@ impl Passes {
     /// One scheduled round: the databases whose lease this process gets. `spawn` calls this, and
     /// so do tests, which need no timer.
     pub(crate) async fn round(&self, round: u64) {
-        self.steps.horizons.tick_idle().await;
+        let horizons = &self.steps.horizons;
+        let (mains, databases) = (horizons.log.partitions(), self.databases());
+        horizons.tick_idle(Partition::of_orders(mains, databases)).await;
         let lead = &self.steps.lead;
         let mut status = HoldStatus::default();
         let mut units = Units::default();

@@ -20,11 +20,11 @@ use tokio::time::Instant;
 use view::{Follow, HoldStatus, OperateError};
 
 use crate::down::down;
-use crate::horizon::{Horizon, age};
 use crate::metrics::METRICS;
 use crate::publish::Republish;
 use crate::relayed::{Dbs, Relayed};
 use crate::scan::Scan;
+use view::{Horizon, horizon_age};
 
 /// What a walk over holds does with them.
 struct Walk<'a> {
@@ -96,7 +96,7 @@ impl Relay {
         let mut due = Vec::new();
         let mut taken: HashMap<Dbs, usize> = HashMap::new();
         for hold in page {
-            let age = age(hold.t_ms, walk.redis_now, x);
+            let age = horizon_age(hold.t_ms, walk.redis_now, x);
             // Since when is not known of a hold whose clock was wrong.
             let shown = if age == walk.redis_now { x } else { age };
             status.oldest_ms = status.oldest_ms.max(shown);

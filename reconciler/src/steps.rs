@@ -5,11 +5,10 @@ use std::sync::Arc;
 use cells::port::Cells;
 use parking_lot::Mutex;
 use store::LedgerRead;
-use view::{Follow, ReconcilerPorts};
+use view::{Follow, Horizons, ReconcilerPorts};
 
 use crate::cell::LookAt;
 use crate::check::Compare;
-use crate::horizon::Horizons;
 use crate::lead::{Lead, LeaseStanding};
 use crate::publish::Republish;
 use crate::quiet::Quiet;

@@ -20,9 +20,9 @@ use store::{LedgerRead, LedgerWrite, OrdersRead, ParkedRead};
 use view::{Follow, OperateError};
 
 use crate::down::down;
-use crate::horizon::Horizon;
 use crate::metrics::METRICS;
 use crate::publish::Republish;
+use view::Horizon;
 
 /// No time of a range lies behind it.
 const FAR: u64 = u64::MAX >> 1;

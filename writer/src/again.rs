@@ -17,10 +17,10 @@ use store::port::{Appended, MAX_ORDERS, RowState};
 use store::{LedgerRead, OrdersRead, OrdersWrite, StoreResult};
 
 use crate::batch::{Batch, Flow, Stop};
-use crate::patience::DatabasePatience;
 use crate::process::Processor;
 use crate::rewound::Rewound;
 use crate::rows::Dead;
+use view::DatabasePatience;
 
 /// A database gives no answer, or a cell cannot be written: the same batch again.
 pub(crate) struct MustWait(pub String);

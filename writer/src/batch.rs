@@ -81,6 +81,11 @@ impl Batch {
                 Item::Order(mode, sealed) => self.order(mode, sealed),
                 Item::Barrier(id) => self.barriers.push(id),
                 Item::Tick(_) => {}
+                // Of another partition's readers.
+                Item::News(_) => {
+                    let alone = frame::encode(std::slice::from_ref(&item));
+                    self.unreadable.push((alone, "news of a life among orders".to_owned()));
+                }
             }
         }
     }

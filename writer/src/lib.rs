@@ -9,14 +9,9 @@
 mod again;
 mod apply;
 mod batch;
-mod health;
-mod intake;
 mod lines;
-mod mark;
 mod metrics;
 mod park;
-mod patience;
-mod pipe;
 mod process;
 mod retry;
 mod rewind;
@@ -30,14 +25,13 @@ use std::sync::Arc;
 use orderlog::port::Partition;
 use runtime::Tasks;
 use runtime::probe::Ready;
-use view::WriterPorts;
+use view::{Intake, IntakeCount, IntakeSettings, WriterPorts};
 
-use health::Health;
-
-pub use process::{Processed, Processor};
+pub use process::Processor;
 pub use rewind::{Lost, Rewind, RewindError};
 pub use rewound::Rewound;
 pub use settings::{WriterConfig, WriterSettings};
+pub use view::Processed;
 
 /// What the writer counts, for the recorder and for `docs/metrics.md`.
 pub const METRICS: &[runtime::meter::Described] = metrics::WriterMetrics::DESCRIBED;
@@ -47,24 +41,28 @@ pub const METRICS: &[runtime::meter::Described] = metrics::WriterMetrics::DESCRI
 pub fn spawn(tasks: &Tasks, ports: &WriterPorts, settings: &WriterSettings) -> Ready {
     // One processor: what one partition learns of a silent database, all know.
     let processor = Processor::new(ports, settings);
+    let intake = Intake {
+        log: ports.log.clone(),
+        marking: processor.mark.clone(),
+        clock: ports.clock.clone(),
+        settings: IntakeSettings {
+            batch_frames: settings.batch_frames,
+            batch_entries: settings.batch_orders,
+            give_up_after: settings.give_up_after,
+        },
+        work: Arc::new(processor),
+        count,
+    };
     let databases = ports.store.databases();
-    let all: Vec<Partition> = Partition::all(ports.log.partitions(), databases).collect();
-    let ready = Ready::default();
-    let health = Health::new(settings.give_up_after, all.iter().copied(), ready.clone());
-    let health = Arc::new(health);
-    for partition in all {
-        let intake = intake::Intake {
-            partition,
-            ports: ports.clone(),
-            settings: settings.clone(),
-            processor: processor.clone(),
-            health: health.clone(),
-        };
-        let (intake, t) = (Arc::new(intake), tasks.clone());
-        tasks.spawn_loop("writer partition", move || {
-            let (intake, t) = (intake.clone(), t.clone());
-            async move { intake.run(&t).await }
-        });
+    let all = Partition::of_orders(ports.log.partitions(), databases);
+    intake.spawn(tasks, "writer partition", all)
+}
+
+fn count(what: IntakeCount) {
+    let of = &metrics::METRICS;
+    match what {
+        IntakeCount::Lag(seconds) => of.lag.record(seconds),
+        IntakeCount::GaveUp => of.gave_up.increment(1),
+        IntakeCount::Newer(partitions) => of.partitions_newer.set(partitions as f64),
     }
-    ready
 }

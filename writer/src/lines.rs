@@ -16,7 +16,7 @@ use store::port::{Ask, CellAsks, CellVerdicts, MAX_CELLS, MAX_ORDERS, Skipped, U
 
 use crate::batch::{Flow, Stop};
 use crate::metrics::METRICS;
-use crate::patience::DatabasePatience;
+use view::DatabasePatience;
 
 /// One line of one flow: indexes into the batch.
 #[derive(Debug, Clone)]

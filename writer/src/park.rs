@@ -9,7 +9,7 @@ use store::{ParkedWrite, StoreResult};
 
 use crate::batch::{Flow, Stop};
 use crate::metrics::{METRICS, ParkedWhat};
-use crate::patience::DatabasePatience;
+use view::DatabasePatience;
 
 /// The step.
 #[derive(Clone)]

@@ -1,23 +1,23 @@
 //! One batch of frames through all the steps. No consumer and no ack in here, so that tests and
 //! the simulator drive exactly this.
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use mutants::Mutant;
 use orderlog::port::Partition;
 use store::port::Appended;
-use view::WriterPorts;
+use view::{FrameWork, Marking, Processed, WriterPorts};
 
 use crate::apply::Apply;
 use crate::batch::{Batch, Flow};
 use crate::lines::{Decide, Decided};
-use crate::mark::Marking;
 use crate::metrics::METRICS;
 use crate::park::Park;
-use crate::patience::DatabasePatience;
 use crate::retry::{HandOver, must_stay};
 use crate::rows::WriteRows;
 use crate::settings::WriterSettings;
 use crate::settle::Settle;
+use view::DatabasePatience;
 
 /// Runs the steps over its ports. Cheap to clone; clones know the same of silent databases.
 #[derive(Clone)]
@@ -29,18 +29,6 @@ pub struct Processor {
     park: Park,
     hand_over: HandOver,
     pub(crate) mark: Marking,
-}
-
-/// What may be done with the frames of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Processed {
-    /// Everything in them is finished or stored elsewhere: ack.
-    Finished,
-    /// Something has to wait here: run the same batch again later.
-    Again,
-    /// This many frames are finished: ack them. The next one is of a newer version or has an entry
-    /// of an unknown kind; it and what follows wait for a program that reads it.
-    Newer(usize),
 }
 
 impl Processor {
@@ -110,6 +98,42 @@ impl Processor {
         self.mark.barriers(here, &batch.barriers).await?;
         Ok(())
     }
+}
+
+#[async_trait]
+impl FrameWork for Processor {
+    async fn run(&self, here: Partition, frames: &[Bytes]) -> Processed {
+        Processor::run(self, here, frames).await
+    }
+
+    async fn is_acked_early(&self, frames: &[Bytes]) -> bool {
+        match ack_comes_after() {
+            AckAfter::Everything => return false,
+            AckAfter::Verdicts => {
+                self.decide.run(&mut Batch::of(frames).flows).await;
+            }
+            AckAfter::Nothing => {}
+        }
+        true
+    }
+}
+
+/// What is finished before the frames of a batch are acked.
+enum AckAfter {
+    Nothing,
+    Verdicts,
+    Everything,
+}
+
+/// INV-2: an acked frame is never seen again, so whatever it asks for is done or stored elsewhere.
+fn ack_comes_after() -> AckAfter {
+    if mutants::on(Mutant::AckBeforeCommit) {
+        return AckAfter::Nothing;
+    }
+    if mutants::on(Mutant::AckBeforeRow) {
+        return AckAfter::Verdicts;
+    }
+    AckAfter::Everything
 }
 
 /// Who did not take what was to be stored elsewhere.

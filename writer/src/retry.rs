@@ -22,6 +22,8 @@ fn may_move(here: Partition, db: u16) -> bool {
     match here {
         Partition::Main(_) => true,
         Partition::Retry(now) => db > now,
+        // No order is there.
+        Partition::Life(_) => false,
     }
 }
 

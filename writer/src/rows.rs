@@ -12,7 +12,7 @@ use store::port::{MAX_ORDERS, RowAsk, RowState};
 use crate::batch::{Flow, Stop};
 use crate::lines::reject_reason;
 use crate::metrics::METRICS;
-use crate::patience::DatabasePatience;
+use view::DatabasePatience;
 
 /// Lines whose units go back: per cell the flow and its order.
 pub(crate) type Dead = BTreeMap<CellId, Vec<(usize, OrderId)>>;

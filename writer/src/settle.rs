@@ -9,8 +9,8 @@ use store::port::Appended;
 
 use crate::batch::{Flow, Stop};
 use crate::lines::Decided;
-use crate::patience::DatabasePatience;
 use crate::rows::Dead;
+use view::DatabasePatience;
 
 /// The steps.
 #[derive(Clone)]

@@ -1,13 +1,15 @@
-//! Frames: one log entry with N orders.
+//! Frames: one log entry with N orders, or with N news of orders' lives.
 //!
 //! Wire form: magic `SGF`, version byte, CRC-32C of the body (big endian), body length, protobuf
 //! body. Magic, version, checksum and length stay where they are in every version, so that a frame
 //! of a newer one is told from garbage. A reader takes its own version and the one before. Entries
-//! are an order (mode `full` publishes a held order, `abort` asks for its rejection), a barrier, or
-//! a tick. Golden bytes in the tests hold the form still. INV-14 speaks about `full` entries.
+//! are an order (mode `full` publishes a held order, `abort` asks for its rejection), a barrier, a
+//! tick, or news of a life, which have partitions of their own. Golden bytes in the tests hold the form still. INV-14 speaks about `full` entries.
 
 use bytes::Bytes;
 use prost::Message;
+
+use crate::life::{LifeNews, NewsError, UNREADABLE};
 
 /// First bytes of every frame.
 pub const MAGIC: [u8; 3] = *b"SGF";
@@ -19,7 +21,7 @@ pub const MAX_ORDERS: usize = 256;
 pub const MAX_BYTES: usize = 256 * 1024;
 const HEADER: usize = 12;
 /// The highest kind of entry of this version.
-const LAST_KIND: u32 = 4;
+const LAST_KIND: u32 = UNREADABLE;
 /// A frame of one tick is not longer.
 const TICK_BYTES: usize = HEADER + 32;
 
@@ -52,6 +54,8 @@ pub enum Item {
     /// Lets progress move: what was published before this time, UTC ms of database 0, stands
     /// before it in the partition.
     Tick(u64),
+    /// What a provider or a warehouse told of an order.
+    News(LifeNews),
 }
 
 /// Why bytes are not a frame.
@@ -148,6 +152,7 @@ pub fn pack(items: &[Item]) -> Vec<Bytes> {
     for (i, item) in items.iter().enumerate() {
         let size = match item {
             Item::Order(_, sealed) => order_size(sealed.payload.len()),
+            Item::News(news) => order_size(news.encode().len()),
             Item::Barrier(_) | Item::Tick(_) => 128,
         };
         if i > from && (i - from >= MAX_ORDERS || bytes + size > MAX_BYTES - 64) {
@@ -172,6 +177,7 @@ fn to_wire(item: &Item) -> ItemWire {
         }
         Item::Barrier(id) => (w.kind, w.barrier) = (3, id.clone()),
         Item::Tick(at) => (w.kind, w.time_ms) = (4, *at),
+        Item::News(news) => (w.kind, w.payload) = (news.kind(), news.encode()),
     }
     w
 }
@@ -183,7 +189,11 @@ fn from_wire(w: ItemWire) -> Result<Item, FrameError> {
         2 => Ok(Item::Order(Mode::Abort, sealed(w))),
         3 => Ok(Item::Barrier(w.barrier)),
         4 => Ok(Item::Tick(w.time_ms)),
-        n => Err(FrameError::Kind(n)),
+        n if n == 0 || n > LAST_KIND => Err(FrameError::Kind(n)),
+        n => LifeNews::decode(n, &w.payload).map(Item::News).map_err(|e| match e {
+            NewsError::Newer(what) => FrameError::Kind(what.saturating_add(LAST_KIND + 1)),
+            NewsError::Garbage(what) => FrameError::Body(what),
+        }),
     }
 }
 

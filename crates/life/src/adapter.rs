@@ -1,52 +1,11 @@
 //! Payment providers behind one interface: whose callback is it, and what does it tell.
 
-use domain::life::{ProviderEvent, ProviderId};
+use domain::life::{AdapterKind, Provider, ProviderEvent, ProviderId};
 
 use crate::callback::ReadNews;
 pub use crate::callback::{Callback, MAX_BODY, MAX_MINOR, WINDOW_S};
 use crate::signature::Signed;
 use crate::{generic, standard, stripe};
-
-/// How a provider signs and what its callbacks look like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AdapterKind {
-    /// `Sluicegate-Signature: t=<unix seconds>,v1=<hex HMAC-SHA256(secret, t "." body)>`.
-    Generic,
-    /// Standard Webhooks 1.0: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
-    StandardWebhooks,
-    /// `Stripe-Signature: t=<unix seconds>,v1=<hex HMAC-SHA256(secret, t "." body)>`.
-    Stripe,
-}
-
-impl AdapterKind {
-    /// All of them.
-    pub const ALL: [AdapterKind; 3] =
-        [AdapterKind::Generic, AdapterKind::StandardWebhooks, AdapterKind::Stripe];
-
-    /// The name in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            AdapterKind::Generic => "generic",
-            AdapterKind::StandardWebhooks => "standard-webhooks",
-            AdapterKind::Stripe => "stripe",
-        }
-    }
-
-    /// The inverse of [`AdapterKind::as_str`].
-    pub fn parse(s: &str) -> Option<AdapterKind> {
-        AdapterKind::ALL.into_iter().find(|a| a.as_str() == s)
-    }
-}
-
-/// A provider as operators configured it.
-pub struct ProviderSettings<'a> {
-    /// Its name.
-    pub id: &'a ProviderId,
-    /// Its scheme.
-    pub adapter: AdapterKind,
-    /// Any of them verifies; the last one signs what we send.
-    pub secrets: &'a [String],
-}
 
 /// What an authentic callback tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +23,7 @@ pub enum Heard {
 pub struct Forged;
 
 /// Proves whose it is, then reads it.
-pub fn read(provider: &ProviderSettings<'_>, callback: &Callback<'_>) -> Result<Heard, Forged> {
+pub fn read(provider: &Provider, callback: &Callback<'_>) -> Result<Heard, Forged> {
     let signed: Signed<'_> = match provider.adapter {
         AdapterKind::Generic => generic::signed(callback),
         AdapterKind::StandardWebhooks => standard::signed(callback),
@@ -85,7 +44,7 @@ pub fn read(provider: &ProviderSettings<'_>, callback: &Callback<'_>) -> Result<
         AdapterKind::Stripe => stripe::read(callback.body),
     };
     Ok(match told {
-        Ok(Some(read)) => heard(read, provider.id),
+        Ok(Some(read)) => heard(read, &provider.id),
         Ok(None) => Heard::Nothing,
         Err(why) => Heard::Unreadable(why),
     })

@@ -3,12 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use domain::life::{PaymentNews, ProviderEvent, ProviderId};
+use domain::life::{AdapterKind, PaymentNews, Provider, ProviderEvent, ProviderId};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
-use sluicegate_life::adapter::{
-    AdapterKind, Callback, Forged, Heard, MAX_MINOR, ProviderSettings, WINDOW_S, read,
-};
+use sluicegate_life::adapter::{Callback, Forged, Heard, MAX_MINOR, WINDOW_S, read};
 
 const NOW: u64 = 1_800_000_000;
 const ORDER: &str = "00000104-d000-8000-8000-00160000000a";
@@ -25,7 +23,13 @@ struct Sent {
 impl Sent {
     fn read(&self) -> Result<Heard, Forged> {
         let id: ProviderId = "card".parse().unwrap();
-        let settings = ProviderSettings { id: &id, adapter: self.adapter, secrets: &self.secrets };
+        let settings = Provider {
+            id,
+            adapter: self.adapter,
+            secrets: self.secrets.clone(),
+            base_url: None,
+            timeout_ms: 1000,
+        };
         let header = |name: &str| self.headers.get(name).map(String::as_str);
         read(&settings, &Callback { header: &header, body: &self.body, now_s: self.now_s })
     }
@@ -280,7 +284,7 @@ fn what_stripe_tells() {
 #[test]
 fn adapters_have_names() {
     for adapter in AdapterKind::ALL {
-        assert_eq!(AdapterKind::parse(adapter.as_str()), Some(adapter));
+        assert_eq!(AdapterKind::parse(adapter.as_str()), Some(*adapter));
     }
     assert_eq!(AdapterKind::parse("paypal"), None);
 }

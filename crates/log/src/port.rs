@@ -1,7 +1,8 @@
 //! The port of the order log: at least once, and nothing more promised.
 //!
-//! Main partitions carry first deliveries (`Partition::Main`), and each database has one retry
-//! partition (`Partition::Retry`). A receipt means durable. Any error of a publish means
+//! Main partitions carry first deliveries of orders (`Partition::Main`), and each database has one
+//! retry partition (`Partition::Retry`) and one for news of the lives of its orders
+//! (`Partition::Life`): those of a database that is down wait, and hold up nobody else's. A receipt means durable. Any error of a publish means
 //! *unknown*: the hold stays and the relay publishes again. A delivery stays outstanding until
 //! its ack; a new consumer gets everything unacked again. Acks are per delivery, in any order.
 
@@ -15,13 +16,25 @@ pub enum Partition {
     Main(u16),
     /// The retry partition of a database, by the database's number.
     Retry(u16),
+    /// News of payments and parcels of the orders of a database.
+    Life(u16),
 }
 
 impl Partition {
-    /// All of them, in the order in which a barrier passes: so many main ones, then a retry
+    /// Those of orders, in the order in which a barrier passes: so many main ones, then a retry
     /// partition for each database.
-    pub fn all(mains: u16, databases: u16) -> impl Iterator<Item = Partition> {
+    pub fn of_orders(mains: u16, databases: u16) -> impl Iterator<Item = Partition> {
         (0..mains).map(Partition::Main).chain((0..databases).map(Partition::Retry))
+    }
+
+    /// Those of orders' lives: one for each database.
+    pub fn of_lives(databases: u16) -> impl Iterator<Item = Partition> {
+        (0..databases).map(Partition::Life)
+    }
+
+    /// All of them.
+    pub fn all(mains: u16, databases: u16) -> impl Iterator<Item = Partition> {
+        Partition::of_orders(mains, databases).chain(Partition::of_lives(databases))
     }
 }
 
@@ -30,6 +43,7 @@ impl std::fmt::Display for Partition {
         match self {
             Partition::Main(n) => write!(f, "main-{n}"),
             Partition::Retry(n) => write!(f, "retry-{n}"),
+            Partition::Life(n) => write!(f, "life-{n}"),
         }
     }
 }
@@ -43,6 +57,7 @@ impl std::str::FromStr for Partition {
         let partition = match kind {
             "main" => Partition::Main(n),
             "retry" => Partition::Retry(n),
+            "life" => Partition::Life(n),
             _ => return Err(()),
         };
         // Only as we write it: `main-07` is none.
@@ -105,7 +120,7 @@ pub trait OrderLog: Send + Sync {
     /// Number of main partitions.
     fn partitions(&self) -> u16;
     /// Makes what is missing (topics, subscriptions, tables); idempotent. `databases` retry
-    /// partitions.
+    /// partitions, and as many of lives.
     async fn init(&self, databases: u16) -> Result<(), LogError>;
     /// An error unless finished frames are kept for as long as the configuration says: a rewind
     /// (PROTOCOL 6.10) has nothing else. `init` sets it where it may; this tells whether it holds.

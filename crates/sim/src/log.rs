@@ -213,6 +213,7 @@ fn show(items: &[Item]) -> String {
         }
         Item::Barrier(id) => format!("barrier {}", &id[..4.min(id.len())]),
         Item::Tick(_) => "tick".to_owned(),
+        Item::News(_) => "news".to_owned(),
     };
     items.iter().map(one).collect::<Vec<_>>().join(", ")
 }

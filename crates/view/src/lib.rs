@@ -7,18 +7,24 @@
 mod catalog;
 pub mod failed;
 mod follow;
+mod horizon;
+mod intake;
 mod lost;
 mod metrics;
 mod open;
 mod operate;
+mod patience;
 mod ports;
 mod times;
 
 pub use catalog::{CatalogCache, Known, POLL};
 pub use follow::{Follow, Followed};
+pub use horizon::{Horizon, Horizons, age as horizon_age};
+pub use intake::{FrameWork, Intake, IntakeCount, IntakeSettings, Marking, Processed};
 pub use lost::{count_without_hold, without_hold};
 pub use open::{OpenError, Opened, open_offer};
 pub use operate::{Drift, HoldStatus, OperateError, Reconcile, Report};
+pub use patience::DatabasePatience;
 pub use ports::{
     AllStores, DeskPorts, DeskStore, GatePorts, GateStore, Ports, ReconcilerPorts, ReconcilerStore,
     WriterPorts, WriterStore,

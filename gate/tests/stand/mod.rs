@@ -225,7 +225,9 @@ impl Stand {
         let frame = consumer.unwrap().next().await.unwrap().frame;
         match domain::frame::decode(&frame).unwrap().remove(0) {
             domain::frame::Item::Order(_, sealed) => Payload::decode(&sealed.payload).unwrap(),
-            other @ (domain::frame::Item::Barrier(_) | domain::frame::Item::Tick(_)) => {
+            other @ (domain::frame::Item::Barrier(_)
+            | domain::frame::Item::Tick(_)
+            | domain::frame::Item::News(_)) => {
                 panic!("{other:?}")
             }
         }

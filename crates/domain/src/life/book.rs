@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::keys::automatic_refund;
-use super::names::{PaymentKey, RefundId};
+use super::names::{PaymentKey, ProviderId, RefundId};
 use super::payment::{Payment, PaymentFate};
 use super::policy::{Actor, LifeContext, OfferPolicy, Policies};
 use super::refund::{Refund, RefundKey, RefundSort, RefundState};
+use super::session::PaySession;
 use crate::cell::CellId;
 use crate::giveback::{Giveback, Gives};
 use crate::ids::OrderId;
@@ -90,7 +91,7 @@ pub enum DueWork {
 pub enum DueAt {
     /// From this time on, UTC ms; what is due already stays as it is.
     New(u64),
-    /// At this time, UTC ms, whatever was said before.
+    /// At this time, UTC ms, whatever was said before: the work began when it was first due.
     Moved(u64),
 }
 
@@ -161,6 +162,8 @@ pub struct Life {
     pub payments: BTreeMap<PaymentKey, Payment>,
     /// Refunds of it.
     pub refunds: BTreeMap<RefundKey, Refund>,
+    /// Sessions at providers; a store gives them only to what is about them.
+    pub sessions: BTreeMap<ProviderId, PaySession>,
     /// What follows from what was changed here.
     pub follows: Follows,
     /// The first change that must not be: a fault of this code.
@@ -175,6 +178,7 @@ impl Life {
             order: None,
             payments: BTreeMap::new(),
             refunds: BTreeMap::new(),
+            sessions: BTreeMap::new(),
             follows: Follows::default(),
             illegal: None,
         }

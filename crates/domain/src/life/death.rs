@@ -1,23 +1,60 @@
 //! How an order dies before it is paid: it expires, or it is cancelled.
 
-use super::book::Life;
-use super::names::RefundId;
+use super::book::{DueWork, Life};
+use super::names::{PaymentKey, RefundId};
+use super::payment::{NEVER_ASKED, Payment};
 use super::policy::LifeContext;
 use super::refunding::{AskedRefund, Portion, RefundAsk, ask_refund, known};
 use super::settle::settle;
 use crate::moves::Cause;
 use crate::order::RowStatus;
 
+/// So many answers that were none, and an order expires although its payment may not be closed.
+/// What is captured later is a late payment.
+pub const CLOSE_TRIES: u32 = 5;
+
 /// Lets an order expire, if its payments do not cover it. The caller has seen that its time and
-/// the grace after it are over, that what was told in time is joined, and has asked the providers
-/// to close its payments (INV-21).
-pub fn expire(life: &mut Life, cx: LifeContext<'_>) {
+/// the grace after it are over, and that what was told in time is joined (INV-21). While it has
+/// payments that may still be captured, their providers are asked to close them first; an order
+/// without any dies at once. True when it is decided.
+pub fn expire(life: &mut Life, cx: LifeContext<'_>) -> bool {
     settle(life, cx);
     let now = cx.now_ms;
     let due = life.order.as_ref().and_then(|o| o.expires_at).is_some_and(|at| at <= now);
-    if life.status() == Some(RowStatus::Pending) && due {
+    if life.status() != Some(RowStatus::Pending) || !due {
+        return life.status() != Some(RowStatus::Pending);
+    }
+    let id = life.id;
+    let open = |(_, p): &(&PaymentKey, &Payment)| {
+        p.order == id && p.may_be_closed() && p.asked < CLOSE_TRIES
+    };
+    let open: Vec<PaymentKey> =
+        life.payments.iter().filter(open).map(|(key, _)| key.clone()).collect();
+    if open.is_empty() {
         life.change(cx, RowStatus::Expired, Cause::NotPaid);
         settle(life, cx);
+        return true;
+    }
+    open.into_iter().for_each(|key| life.due(DueWork::Close(key), now));
+    false
+}
+
+/// A provider that was asked to close a payment gave no definite answer: it is asked again after
+/// this many ms; `None` where there is nobody to ask.
+pub fn close_unknown(life: &mut Life, cx: LifeContext<'_>, key: &PaymentKey, again: Option<u64>) {
+    let work = DueWork::Close(key.clone());
+    let Some(payment) = life.payments.get_mut(key).filter(|p| p.may_be_closed()) else {
+        return life.done(work);
+    };
+    match again {
+        Some(pause_ms) => {
+            payment.asked += 1;
+            life.later(work, cx.now_ms.saturating_add(pause_ms));
+        }
+        None => {
+            payment.asked = NEVER_ASKED;
+            life.done(work);
+        }
     }
 }
 

@@ -145,8 +145,11 @@ fn shrink(life: &mut Life, payment: &PaymentKey) {
 /// Whether a row of the order that a payment names may still come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MatchState {
-    /// It may.
-    Waits,
+    /// It may: looked for again after so many ms.
+    Waits {
+        /// How many.
+        again_ms: u64,
+    },
     /// The log is finished past the news, and the order is not parked.
     Over {
         /// The news carried what only an order of this product has.
@@ -164,7 +167,12 @@ pub fn match_order(life: &mut Life, cx: LifeContext<'_>, key: &PaymentKey, state
         life.done(DueWork::Match(key.clone()));
         return settle(life, cx);
     }
-    let MatchState::Over { is_ours } = state else { return };
+    let is_ours = match state {
+        MatchState::Over { is_ours } => is_ours,
+        MatchState::Waits { again_ms } => {
+            return life.later(DueWork::Match(key.clone()), cx.now_ms.saturating_add(again_ms));
+        }
+    };
     if is_ours || payment.attempt > 0 {
         payment.fate = Some(PaymentFate::Back);
         life.refund_rest(cx, key);

@@ -12,13 +12,16 @@ mod death;
 mod join;
 mod keys;
 mod names;
+mod news;
 mod numbered;
 mod parcel;
 mod payment;
 mod policy;
+mod provider;
 mod reclaim;
 mod refund;
 mod refunding;
+mod session;
 mod settle;
 mod subject;
 mod wish;
@@ -26,18 +29,22 @@ mod wish;
 pub use book::{
     DueAt, DueWork, Follows, IllegalMove, Life, LifeLine, OrderState, TaskDraft, Version,
 };
-pub use death::{Cancelled, cancel, expire, reject};
+pub use death::{CLOSE_TRIES, Cancelled, cancel, close_unknown, expire, reject};
 pub use join::{MatchState, join, match_order};
 pub use keys::{provider_key, successor};
 pub use names::{PaymentId, PaymentKey, ProviderId, RefundId};
+pub use news::LifeNews;
+pub(crate) use news::{NewsError, UNREADABLE};
 pub use parcel::{Parcel, parcel};
 pub use payment::{Payment, PaymentFate, PaymentNews, PaymentState, ProviderEvent};
 pub use policy::{Actor, LatePolicy, LifeContext, OfferPolicy, Policies, RefundPolicy, Restock};
+pub use provider::{AdapterKind, Provider};
 pub use reclaim::{attach, forgo};
 pub use refund::{Refund, RefundKey, RefundSort, RefundState};
 pub use refunding::{
     AskedRefund, Portion, RefundAnswer, RefundAsk, answer_refund, ask_refund, give_up, grant,
     retry_refund, send_refund,
 };
+pub use session::{PaySession, SessionAnswer, begin_session, session_key, session_opened};
 pub use settle::settle;
 pub use wish::{LifeAnswer, LifeWish, Lives, carry_out};

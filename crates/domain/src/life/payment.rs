@@ -35,6 +35,9 @@ pub enum PaymentFate {
     Back,
 }
 
+/// [`Payment::asked`] of one whose provider cannot be asked.
+pub(super) const NEVER_ASKED: u32 = 1_000_000;
+
 /// A payment of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payment {
@@ -54,6 +57,9 @@ pub struct Payment {
     pub closed: bool,
     /// Which attempt of its order at this provider; 0 for one that this product did not open.
     pub attempt: u32,
+    /// How often the provider was asked to close it and gave no definite answer; see
+    /// [`super::CLOSE_TRIES`].
+    pub asked: u32,
 }
 
 impl Payment {
@@ -68,7 +74,13 @@ impl Payment {
             keep: 0,
             closed: false,
             attempt: 0,
+            asked: 0,
         }
+    }
+
+    /// True when the provider may be asked to close it.
+    pub fn may_be_closed(&self) -> bool {
+        !self.closed && self.asked < NEVER_ASKED
     }
 
     /// True when money came and nobody has decided on it yet.

@@ -109,7 +109,7 @@ fn close_rest(life: &mut Life, cx: LifeContext<'_>) {
         return;
     }
     let id = life.id;
-    let open = |(_, p): &(&PaymentKey, &Payment)| p.order == id && !p.closed;
+    let open = |(_, p): &(&PaymentKey, &Payment)| p.order == id && p.may_be_closed();
     let open: Vec<PaymentKey> =
         life.payments.iter().filter(open).map(|(key, _)| key.clone()).collect();
     for key in open {

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::book::Life;
-use super::death::{Cancelled, cancel, expire, reject};
+use super::death::{Cancelled, cancel, close_unknown, expire, reject};
 use super::join::{MatchState, join, match_order};
-use super::names::{PaymentKey, RefundId};
+use super::names::{PaymentKey, ProviderId, RefundId};
 use super::parcel::{Parcel, parcel};
 use super::payment::{PaymentFate, ProviderEvent};
 use super::policy::{Actor, LifeContext};
@@ -16,6 +16,7 @@ use super::refunding::{
     AskedRefund, RefundAnswer, RefundAsk, answer_refund, ask_refund, give_up, grant, retry_refund,
     send_refund,
 };
+use super::session::{PaySession, SessionAnswer, begin_session, session_opened};
 use super::settle::settle;
 use crate::ids::OrderId;
 
@@ -37,6 +38,13 @@ pub enum LifeWish {
     Settle(OrderId),
     /// Its time is over.
     Expire(OrderId),
+    /// A provider does not say whether a payment is closed: asked again after so many ms, if it can
+    /// be.
+    CloseUnknown(OrderId, PaymentKey, Option<u64>),
+    /// A buyer wants to pay at this provider.
+    BeginSession(OrderId, ProviderId),
+    /// The provider has opened a session.
+    SessionOpened(OrderId, PaymentKey, PaySession),
     /// It is not wanted any more; the refund's name is for one that is paid.
     Cancel(OrderId, RefundId),
     /// A database lost commits, and its units were sold again.
@@ -79,17 +87,22 @@ pub enum LifeAnswer {
     Cancelled(Cancelled),
     /// Of a refund that was asked for.
     Asked(AskedRefund),
+    /// Of a session.
+    Session(SessionAnswer),
 }
 
 impl LifeWish {
-    /// The orders whose rows it locks.
-    pub fn orders(&self) -> Vec<OrderId> {
+    /// The order that it names; of two, the older one.
+    pub fn order(&self) -> OrderId {
         match self {
-            LifeWish::Join(event) => vec![event.order],
-            LifeWish::Attach { old, successor, .. } => vec![*old, *successor],
+            LifeWish::Join(event) => event.order,
+            LifeWish::Attach { old, .. } => *old,
             LifeWish::Match { order, .. }
             | LifeWish::Settle(order)
             | LifeWish::Expire(order)
+            | LifeWish::CloseUnknown(order, ..)
+            | LifeWish::BeginSession(order, _)
+            | LifeWish::SessionOpened(order, ..)
             | LifeWish::Cancel(order, _)
             | LifeWish::Reject(order)
             | LifeWish::AskRefund(order, _)
@@ -99,29 +112,37 @@ impl LifeWish {
             | LifeWish::SendRefund(order, ..)
             | LifeWish::AnswerRefund(order, ..)
             | LifeWish::Forgo(order, _)
-            | LifeWish::Parcel(order, _) => vec![*order],
+            | LifeWish::Parcel(order, _) => *order,
         }
+    }
+
+    /// The orders whose rows it locks.
+    pub fn orders(&self) -> Vec<OrderId> {
+        let mut orders = vec![self.order()];
+        if let LifeWish::Attach { successor, .. } = self {
+            orders.push(*successor);
+        }
+        orders
     }
 
     /// The payment that it is about, which may be another order's than the one that it names.
     pub fn payment(&self) -> Option<PaymentKey> {
-        match self {
-            LifeWish::Join(event) => Some(event.key()),
-            LifeWish::Match { payment, .. }
-            | LifeWish::Attach { payment, .. }
-            | LifeWish::Forgo(_, payment) => Some(payment.clone()),
-            LifeWish::Settle(_)
-            | LifeWish::Expire(_)
-            | LifeWish::Cancel(..)
-            | LifeWish::Reject(_)
-            | LifeWish::AskRefund(..)
-            | LifeWish::Grant(..)
-            | LifeWish::GiveUp(..)
-            | LifeWish::RetryRefund(..)
-            | LifeWish::SendRefund(..)
-            | LifeWish::AnswerRefund(..)
-            | LifeWish::Parcel(..) => None,
+        if let LifeWish::Match { payment, .. }
+        | LifeWish::Attach { payment, .. }
+        | LifeWish::CloseUnknown(_, payment, _)
+        | LifeWish::SessionOpened(_, payment, _)
+        | LifeWish::Forgo(_, payment) = self
+        {
+            return Some(payment.clone());
         }
+        if let LifeWish::Join(event) = self { Some(event.key()) } else { None }
+    }
+}
+
+impl LifeWish {
+    /// True when it is about sessions, which no other wish looks at.
+    pub fn is_of_sessions(&self) -> bool {
+        matches!(self, LifeWish::BeginSession(..) | LifeWish::SessionOpened(..))
     }
 }
 
@@ -142,44 +163,22 @@ fn home(lives: &Lives, event: &ProviderEvent) -> OrderId {
 /// Does what is asked for. The lives of all orders of the wish are there, and that of the order
 /// that its payment pays.
 pub fn carry_out(lives: &mut Lives, cx: LifeContext<'_>, wish: &LifeWish) -> LifeAnswer {
-    match wish {
-        LifeWish::Join(event) => {
-            let order = home(lives, event);
-            let provider = Actor::Provider(event.provider.clone());
-            // What a provider answers was asked for by the clerk.
-            let actor = if event.event.is_some() { &provider } else { cx.actor };
-            let life = lives.entry(order).or_insert_with(|| Life::new(order));
-            join(life, LifeContext { actor, ..cx }, event);
-            share(lives, order);
-            LifeAnswer::Done
+    if let LifeWish::Attach { old, successor, payment } = wish {
+        let mut next = lives.remove(successor).unwrap_or_else(|| Life::new(*successor));
+        if let Some(life) = lives.get_mut(old) {
+            attach(life, &mut next, cx, payment);
         }
-        LifeWish::Attach { old, successor, payment } => {
-            let mut next = lives.remove(successor).unwrap_or_else(|| Life::new(*successor));
-            if let Some(life) = lives.get_mut(old) {
-                attach(life, &mut next, cx, payment);
-            }
-            lives.insert(*successor, next);
-            LifeAnswer::Done
-        }
-        LifeWish::Match { order, .. }
-        | LifeWish::Settle(order)
-        | LifeWish::Expire(order)
-        | LifeWish::Cancel(order, _)
-        | LifeWish::Reject(order)
-        | LifeWish::AskRefund(order, _)
-        | LifeWish::Grant(order, _)
-        | LifeWish::GiveUp(order, _)
-        | LifeWish::RetryRefund(order, _)
-        | LifeWish::SendRefund(order, ..)
-        | LifeWish::AnswerRefund(order, ..)
-        | LifeWish::Forgo(order, _)
-        | LifeWish::Parcel(order, _) => {
-            let life = lives.entry(*order).or_insert_with(|| Life::new(*order));
-            let answer = one(life, cx, wish);
-            share(lives, *order);
-            answer
-        }
+        lives.insert(*successor, next);
+        return LifeAnswer::Done;
     }
+    let order = match wish {
+        LifeWish::Join(event) => home(lives, event),
+        other => other.order(),
+    };
+    let life = lives.entry(order).or_insert_with(|| Life::new(order));
+    let answer = one(life, cx, wish);
+    share(lives, order);
+    answer
 }
 
 /// What is asked of one life.
@@ -188,7 +187,14 @@ fn one(life: &mut Life, cx: LifeContext<'_>, wish: &LifeWish) -> LifeAnswer {
     match wish {
         LifeWish::Match { payment, state, .. } => match_order(life, cx, payment, *state),
         LifeWish::Settle(_) => settle(life, cx),
-        LifeWish::Expire(_) => expire(life, cx),
+        LifeWish::Expire(_) => return found(expire(life, cx)),
+        LifeWish::CloseUnknown(_, key, again) => close_unknown(life, cx, key, *again),
+        LifeWish::BeginSession(_, provider) => {
+            return LifeAnswer::Session(begin_session(life, cx, provider));
+        }
+        LifeWish::SessionOpened(_, key, opened) => {
+            return LifeAnswer::Session(session_opened(life, cx, key, opened));
+        }
         LifeWish::Cancel(_, refund) => return LifeAnswer::Cancelled(cancel(life, cx, refund)),
         LifeWish::Reject(_) => return found(reject(life, cx)),
         LifeWish::AskRefund(_, ask) => return LifeAnswer::Asked(ask_refund(life, cx, ask)),
@@ -199,7 +205,14 @@ fn one(life: &mut Life, cx: LifeContext<'_>, wish: &LifeWish) -> LifeAnswer {
         LifeWish::AnswerRefund(_, key, answer) => answer_refund(life, cx, key, *answer),
         LifeWish::Forgo(_, payment) => forgo(life, cx, payment),
         LifeWish::Parcel(_, news) => return found(parcel(life, cx, news)),
-        LifeWish::Join(_) | LifeWish::Attach { .. } => return LifeAnswer::Nothing,
+        LifeWish::Join(event) => {
+            let provider = Actor::Provider(event.provider.clone());
+            // What a provider answers was asked for by the clerk.
+            let actor = if event.event.is_some() { &provider } else { cx.actor };
+            join(life, LifeContext { actor, ..cx }, event);
+        }
+        // Of two lives.
+        LifeWish::Attach { .. } => return LifeAnswer::Nothing,
     }
     LifeAnswer::Done
 }

@@ -83,8 +83,18 @@ fn payments_are_summed_up_and_the_rest_goes_back_when_the_order_dies() {
     desk.captured(&mut life, "c", 30);
     assert_eq!((life.status(), money(&life)), (Some(RowStatus::Paid), (100, 20)));
     assert_eq!(fate(&life, "c"), Some(PaymentFate::Order(id())));
-    life::expire(&mut dead, desk.cx());
+    assert!(!life::expire(&mut dead, desk.cx()), "it dies before its payments are closed");
+    assert_eq!((dead.status(), closing(&dead)), (Some(RowStatus::Pending), vec!["a", "b"]));
+    desk.tell(&mut dead, "a", PaymentNews::Closed);
+    for _ in 1..life::CLOSE_TRIES {
+        life::close_unknown(&mut dead, desk.cx(), &key("b"), Some(1000));
+        assert!(!life::expire(&mut dead, desk.cx()));
+        assert_eq!(closing(&dead), ["b"]);
+    }
+    life::close_unknown(&mut dead, desk.cx(), &key("b"), Some(1000));
+    assert!(life::expire(&mut dead, desk.cx()));
     sound(&dead);
+    assert_eq!(closing(&dead), ["b"], "until the answer is definite");
     assert_eq!((dead.status(), money(&dead)), (Some(RowStatus::Expired), (0, 90)));
     let back: Vec<_> = dead.follows.givebacks.iter().map(|(c, g)| (c.clone(), g.gives)).collect();
     assert_eq!(back, [(cell(0), Gives::Release), (cell(1), Gives::Release)]);
@@ -93,6 +103,73 @@ fn payments_are_summed_up_and_the_rest_goes_back_when_the_order_dies() {
     assert_eq!((money(&dead), dead.order.as_ref().unwrap().superseded_by), ((0, 130), None));
     desk.captured(&mut dead, "a", 100);
     assert_eq!(money(&dead), (0, 130));
+}
+
+/// The payments that are to be closed.
+fn closing(life: &life::Life) -> Vec<&str> {
+    let close = |work: &DueWork| match work {
+        DueWork::Close(key) => Some(key.payment.as_str().to_owned()),
+        DueWork::Match(_) | DueWork::Refund(_) | DueWork::Reclaim(_) => None,
+    };
+    let all: Vec<String> = life.follows.due.keys().filter_map(close).collect();
+    ["a", "b", "c"].into_iter().filter(|name| all.iter().any(|n| n == name)).collect()
+}
+
+#[test]
+fn a_payment_whose_provider_cannot_be_asked_keeps_no_order_alive() {
+    let desk = Desk::new(OfferPolicy::default());
+    let mut life = pending();
+    desk.tell(&mut life, "a", PaymentNews::Opened);
+    assert!(!life::expire(&mut life, desk.cx()));
+    life::close_unknown(&mut life, desk.cx(), &key("a"), None);
+    assert!(life::expire(&mut life, desk.cx()));
+    assert_eq!((life.status(), closing(&life).len()), (Some(RowStatus::Expired), 0));
+}
+
+#[test]
+fn a_session_is_opened_once_and_again_when_it_failed() {
+    let desk = Desk::new(OfferPolicy::default());
+    let mut life = pending();
+    let provider = "card".parse().unwrap();
+    let begin = |life: &mut life::Life| life::begin_session(life, desk.buyer().cx(), &provider);
+    let asks = |attempt, amount| SessionAnswer::Ask {
+        attempt,
+        amount,
+        currency: "EUR".into(),
+        expires_at: Some(NOW),
+    };
+    let opened = |attempt| PaySession { attempt, payment: None, redirect: "/pay".into() };
+    let open = |payment: &str, state| SessionAnswer::Open {
+        payment: payment.parse().unwrap(),
+        state,
+        redirect: "/pay".into(),
+    };
+    assert_eq!(begin(&mut life), asks(1, 100));
+    assert_eq!(begin(&mut life), asks(1, 100), "nobody knows whether the provider was asked");
+    // It may be told of before we are answered.
+    desk.tell(&mut life, "a", PaymentNews::Opened);
+    let told = life::session_opened(&mut life, desk.cx(), &key("a"), &opened(1));
+    assert_eq!(told, open("a", PaymentState::Opened));
+    assert_eq!((life.payments[&key("a")].attempt, begin(&mut life)), (1, told));
+    desk.tell(&mut life, "a", PaymentNews::Failed);
+    assert_eq!(begin(&mut life), asks(2, 100));
+    desk.captured(&mut life, "b", 30);
+    assert_eq!(begin(&mut life), asks(2, 70), "what is left to pay");
+    // An answer of an attempt that is over changes nothing.
+    life::session_opened(&mut life, desk.cx(), &key("a"), &opened(1));
+    assert_eq!(begin(&mut life), asks(2, 70));
+    let mut dead = life.clone();
+    let told = life::session_opened(&mut life, desk.cx(), &key("c"), &opened(2));
+    assert_eq!(told, open("c", PaymentState::Opened));
+    desk.captured(&mut life, "c", 70);
+    assert_eq!(begin(&mut life), SessionAnswer::Illegal);
+    // Opened for an order that died meanwhile: it is closed again.
+    let refund = "r".parse().unwrap();
+    assert_eq!(life::cancel(&mut dead, desk.buyer().cx(), &refund), Cancelled::Done);
+    let told = life::session_opened(&mut dead, desk.cx(), &key("c"), &opened(2));
+    assert_eq!((told, closing(&dead)), (SessionAnswer::Illegal, vec!["a", "b", "c"]));
+    let mut none = life::Life::new(id());
+    assert_eq!(begin(&mut none), SessionAnswer::NoRow);
 }
 
 #[test]
@@ -196,11 +273,11 @@ fn a_payment_without_an_order_waits_and_then_goes_back_if_it_is_ours() {
     };
     let look = |life: &mut Life, state| life::match_order(life, desk.cx(), &key("p"), state);
     let mut life = early();
-    look(&mut life, MatchState::Waits);
+    look(&mut life, MatchState::Waits { again_ms: 0 });
     assert_eq!((fate(&life, "p"), life.follows.done.len()), (None, 0));
     let mut found = life.clone();
     found.order = pending().order;
-    look(&mut found, MatchState::Waits);
+    look(&mut found, MatchState::Waits { again_ms: 0 });
     assert_eq!(found.status(), Some(RowStatus::Paid));
     let mut orphan = life.clone();
     look(&mut orphan, MatchState::Over { is_ours: false });

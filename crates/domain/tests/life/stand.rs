@@ -5,9 +5,9 @@ pub(crate) use std::collections::BTreeMap;
 pub(crate) use domain::ledger::Kind;
 pub(crate) use domain::life::{
     self, Actor, AskedRefund, Cancelled, DueWork, LatePolicy, Life, LifeContext, LifeLine,
-    MatchState, OfferPolicy, OrderState, Parcel, Payment, PaymentFate, PaymentKey, PaymentNews,
-    Policies, Portion, ProviderEvent, RefundAnswer, RefundAsk, RefundKey, RefundPolicy, RefundSort,
-    RefundState, Restock, TaskDraft,
+    MatchState, OfferPolicy, OrderState, Parcel, PaySession, Payment, PaymentFate, PaymentKey,
+    PaymentNews, PaymentState, Policies, Portion, ProviderEvent, RefundAnswer, RefundAsk,
+    RefundKey, RefundPolicy, RefundSort, RefundState, Restock, SessionAnswer, TaskDraft,
 };
 pub(crate) use domain::moves::Cause;
 pub(crate) use domain::{CampaignNo, CellId, Gives, Identity, OrderId, RowStatus};
@@ -178,7 +178,7 @@ pub(crate) fn in_status(status: RowStatus) -> Life {
             let refund = "c".parse().unwrap();
             assert_eq!(life::cancel(&mut life, desk.buyer().cx(), &refund), Cancelled::Done);
         }
-        RowStatus::Expired => life::expire(&mut life, desk.cx()),
+        RowStatus::Expired => assert!(life::expire(&mut life, desk.cx())),
         // Rows are born so, or a rewind rejects them.
         RowStatus::Rejected => life.order.as_mut().unwrap().status = status,
     }

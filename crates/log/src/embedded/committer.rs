@@ -46,7 +46,7 @@ pub(super) enum CommitTask {
     Publish(Publish),
     /// Put every ack so far into the file.
     Flush(oneshot::Sender<Result<(), LogError>>),
-    /// Set up `databases` retry partitions.
+    /// Set up the partitions of `databases`.
     Init { databases: u16, done: oneshot::Sender<Result<(), LogError>> },
     /// Was init run, and does the file answer?
     Ready(oneshot::Sender<Result<(), LogError>>),

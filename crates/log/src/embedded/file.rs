@@ -16,7 +16,7 @@ use crate::port::{LogError, Partition};
 /// What a file already holds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FileState {
-    /// Retry partitions.
+    /// Retry partitions, and partitions of lives.
     pub databases: u16,
     /// True when init ran.
     pub ready: bool,
@@ -140,6 +140,7 @@ pub(super) fn number(p: Partition) -> i64 {
     match p {
         Partition::Main(n) => i64::from(n),
         Partition::Retry(n) => 0x1_0000 + i64::from(n),
+        Partition::Life(n) => 0x2_0000 + i64::from(n),
     }
 }
 

@@ -41,10 +41,10 @@ impl Shared {
         self.parts.lock().get(&p).cloned()
     }
 
-    /// Adds what is missing of `main` main and `retry` retry partitions.
-    pub(super) fn grow(&self, main: u16, retry: u16, tail: i64) {
+    /// Adds what is missing of so many main partitions, and of those of so many databases.
+    pub(super) fn grow(&self, main: u16, databases: u16, tail: i64) {
         let mut parts = self.parts.lock();
-        for p in Partition::all(main, retry) {
+        for p in Partition::all(main, databases) {
             parts.entry(p).or_insert_with(|| {
                 let active = Arc::default();
                 Arc::new(PartitionState { tail: watch::Sender::new(tail), active })

@@ -24,10 +24,15 @@ use runtime::{Secret, Tasks};
 use tokio::sync::oneshot;
 
 use super::why::why;
-use crate::port::LogError;
+use crate::port::{LogError, Partition};
 
-/// The one durable subscription of every topic.
-pub(super) const SUBSCRIPTION: &str = "writer";
+/// The one durable subscription of a partition's topic: the service that reads it.
+pub(super) fn subscription(of: Partition) -> &'static str {
+    match of {
+        Partition::Main(_) | Partition::Retry(_) => "writer",
+        Partition::Life(_) => "clerk",
+    }
+}
 
 /// The client with its generation.
 #[derive(Clone)]

@@ -17,7 +17,7 @@ use pulsar::{ConsumerOptions, SubType, TokioExecutor};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-use super::client::{Clients, SUBSCRIPTION, text};
+use super::client::{Clients, subscription, text};
 use crate::port::{Consumer, Delivery, DeliveryId, LogError, Partition};
 
 /// Frames that the broker may send ahead.
@@ -54,7 +54,7 @@ impl PulsarConsumer {
         // The connection goes with the subscription, also when nobody waits for it any more.
         let subscribe = async move {
             let builder = connect.await?.consumer().with_topic(of);
-            let builder = builder.with_subscription(SUBSCRIPTION);
+            let builder = builder.with_subscription(subscription(partition));
             let builder = builder.with_subscription_type(SubType::Failover);
             let builder = builder.with_consumer_name(name).with_batch_size(PREFETCH);
             builder.with_options(options).build().await.map_err(text)

@@ -2,8 +2,8 @@
 //!
 //! The main partitions are the partitions of one topic, `<prefix>-main`, so that a Failover
 //! subscription spreads them over the writers; each database's retry partition is a topic of its
-//! own, `<prefix>-retry-<n>`. Topics and the durable subscription `writer` are made by `init`
-//! before anything is published: a topic without a subscription deletes its messages at once.
+//! own, `<prefix>-retry-<n>`, and so is that of its orders' lives, `<prefix>-life-<n>`. Topics and
+//! their durable subscriptions (`writer`, `clerk`) are made by `init` before anything is published: a topic without a subscription deletes its messages at once.
 //! `init` also tells the broker for how long acked frames are kept, which is what a rewind reads.
 //! What is deliberately absent: client batching (an ack of one message would ack its whole
 //! batch), broker deduplication, delayed delivery, schemas, dead letters, nacks.
@@ -28,7 +28,7 @@ use runtime::{Clock, Tasks};
 use crate::config::LogConfig;
 use crate::port::{Consumer, LogError, MAX_FRAME, OrderLog, Partition, Reader};
 use admin::BrokerAdmin;
-use client::{Clients, SUBSCRIPTION};
+use client::{Clients, subscription};
 use lane::SendLane;
 
 /// The log on Pulsar.
@@ -70,7 +70,7 @@ impl PulsarLog {
     fn exists(&self, p: Partition) -> bool {
         match p {
             Partition::Main(n) => n < self.cfg.partitions,
-            Partition::Retry(n) => n < self.databases,
+            Partition::Retry(n) | Partition::Life(n) => n < self.databases,
         }
     }
 
@@ -79,6 +79,7 @@ impl PulsarLog {
         match p {
             Partition::Main(n) => format!("{}-main-partition-{n}", self.cfg.topic_prefix),
             Partition::Retry(n) => format!("{}-retry-{n}", self.cfg.topic_prefix),
+            Partition::Life(n) => format!("{}-life-{n}", self.cfg.topic_prefix),
         }
     }
 
@@ -131,15 +132,15 @@ impl OrderLog for PulsarLog {
         self.keep(&main).await?;
         for p in self.all() {
             let topic = self.topic(p);
-            let is_there = self.admin.has_subscription(&topic, SUBSCRIPTION).await.is_ok();
-            if matches!(p, Partition::Retry(_)) {
+            let is_there = self.admin.has_subscription(&topic, subscription(p)).await.is_ok();
+            if !matches!(p, Partition::Main(_)) {
                 if !is_there {
                     self.admin.topic(&topic).await?;
                 }
                 self.keep(&topic).await?;
             }
             if !is_there {
-                self.admin.subscription(&topic, SUBSCRIPTION).await?;
+                self.admin.subscription(&topic, subscription(p)).await?;
             }
         }
         Ok(())
@@ -147,8 +148,8 @@ impl OrderLog for PulsarLog {
 
     async fn retained(&self) -> Result<(), LogError> {
         let (minutes, mib) = self.retention();
-        let retries = (0..self.databases).map(|n| self.topic(Partition::Retry(n)));
-        for topic in std::iter::once(format!("{}-main", self.cfg.topic_prefix)).chain(retries) {
+        let own = self.all().filter(|p| !matches!(p, Partition::Main(_))).map(|p| self.topic(p));
+        for topic in std::iter::once(format!("{}-main", self.cfg.topic_prefix)).chain(own) {
             self.admin.retained(&topic, minutes, mib).await?;
         }
         Ok(())
@@ -156,7 +157,7 @@ impl OrderLog for PulsarLog {
 
     async fn ready(&self) -> Result<(), LogError> {
         for p in self.all() {
-            self.admin.has_subscription(&self.topic(p), SUBSCRIPTION).await?;
+            self.admin.has_subscription(&self.topic(p), subscription(p)).await?;
         }
         Ok(())
     }
@@ -197,7 +198,7 @@ impl OrderLog for PulsarLog {
     async fn backlog(&self) -> Result<u64, LogError> {
         let mut sum = 0;
         for p in self.all() {
-            sum += self.admin.backlog(&self.topic(p), SUBSCRIPTION).await?;
+            sum += self.admin.backlog(&self.topic(p), subscription(p)).await?;
         }
         Ok(sum)
     }

@@ -92,7 +92,7 @@ fn orders(items: &[Item]) -> Vec<(Mode, Sealed, Payload)> {
             let payload = Payload::decode(&sealed.payload).ok()?;
             Some((*mode, sealed.clone(), payload))
         }
-        Item::Barrier(_) | Item::Tick(_) => None,
+        Item::Barrier(_) | Item::Tick(_) | Item::News(_) => None,
     };
     items.iter().filter_map(one).collect()
 }
@@ -109,6 +109,7 @@ fn branch(
         (Role::Reconciler, _) if mode == Mode::Full => world.met("reconciler", "swept_claim"),
         (Role::Reconciler, _) => world.met("reconciler", "swept_reject"),
         (Role::Writer, Partition::Retry(_)) => world.met("writer", "handed_over"),
-        (Role::Writer, Partition::Main(_)) | (Role::Gate | Role::Coordinator, _) => {}
+        (Role::Writer, Partition::Main(_) | Partition::Life(_))
+        | (Role::Gate | Role::Coordinator, _) => {}
     }
 }

@@ -30,6 +30,8 @@ pub struct Model {
     pub closed: i8,
     /// Which attempt of its order; 0 for one that was not opened here.
     pub attempt: i32,
+    /// How often its provider was asked to close it and did not say.
+    pub asked: i32,
     /// Last change.
     pub at_ms: i64,
 }

@@ -47,7 +47,23 @@ fn payment_tables() -> Vec<TableCreateStatement> {
         long("keep"),
         tiny("closed"),
         int("attempt"),
+        int("asked"),
         long("at_ms"),
+    ];
+    let session = vec![
+        id16("order_id"),
+        text("provider", 32),
+        int("attempt"),
+        null(bytes("payment_id", PAYMENT)),
+        blob("redirect"),
+        long("at_ms"),
+    ];
+    let provider = vec![
+        text("id", 32),
+        tiny("adapter"),
+        blob("secrets"),
+        text("base_url", 500),
+        int("timeout_ms"),
     ];
     let refund = vec![
         id16("order_id"),
@@ -68,6 +84,8 @@ fn payment_tables() -> Vec<TableCreateStatement> {
     ];
     vec![
         keyed("payment", payment, &["provider", "payment_id"]),
+        keyed("pay_session", session, &["order_id", "provider"]),
+        keyed("provider", provider, &["id"]),
         keyed("refund", refund, &["order_id", "refund_id", "provider", "payment_id"]),
     ]
 }

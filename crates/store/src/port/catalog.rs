@@ -1,6 +1,7 @@
 //! Campaigns, offers, deployment facts: [`super::CATALOG_DB`].
 
 use async_trait::async_trait;
+use domain::life::Provider;
 use domain::offer::Fixed;
 use domain::{Campaign, Offer, OfferId, ShardMap};
 
@@ -41,6 +42,8 @@ port! { $
         reads fn offers() -> Vec<Offer>, on CATALOG_DB;
         /// One offer with its campaign.
         reads fn offer(id: &OfferId) -> Option<(Offer, Campaign)>, on CATALOG_DB;
+        /// All payment providers.
+        reads fn providers() -> Vec<Provider>, on CATALOG_DB;
     }
 }
 
@@ -52,6 +55,8 @@ port! { $
         /// Creates or changes an offer. One transaction compares what is fixed and writes, so that
         /// of two that create one offer at once the second hears of the first.
         writes fn put_offer(o: &Offer) -> OfferPut, on o;
+        /// Creates (true) or changes (false) a payment provider.
+        writes fn put_provider(p: &Provider) -> bool, on CATALOG_DB;
     }
 }
 

@@ -39,6 +39,15 @@ pub struct HistoryRow {
     pub at_ms: u64,
 }
 
+/// A pending order whose time is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpiringOrder {
+    /// Which.
+    pub order: OrderId,
+    /// Since when, UTC ms.
+    pub expires_at: u64,
+}
+
 /// Work that somebody has taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueRow {
@@ -93,10 +102,14 @@ port! { $
     trait LifeRead, handed on by each_life_read {
         /// An order with its payments and refunds; empty when nothing is known of it.
         reads fn life(order: OrderId) -> Life, on order;
+        /// The same of many orders of one database, at most [`super::MAX_ORDERS`], one for each.
+        reads fn lives(db: u16, orders: &[OrderId]) -> Vec<Life>, on db;
         /// Its versions from the second one on, ascending.
         reads fn history(order: OrderId) -> Vec<HistoryRow>, on order;
-        /// Pending orders whose time was over before `before_ms`, the oldest first.
-        reads fn expiring(db: u16, before_ms: u64, limit: u64) -> Vec<OrderId>, on db;
+        /// Pending orders whose time was over before `before_ms`, the oldest first, behind `after`.
+        reads fn expiring(
+            db: u16, before_ms: u64, after: Option<&ExpiringOrder>, limit: u64
+        ) -> Vec<ExpiringOrder>, on db;
         /// Open tasks after this one, by kind and subject.
         reads fn open_tasks(db: u16, after: Option<&TaskRow>, limit: u64) -> Vec<TaskRow>, on db;
     }

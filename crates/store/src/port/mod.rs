@@ -25,7 +25,9 @@ pub use ledger::{
     Appended, Ask, CellAsks, CellVerdicts, Change, GivenBack, LedgerPage, LedgerRead, LedgerWrite,
     MAX_STRETCH, Moved, Proven, Skipped, UnrowedRange, Verdict, Verdicts,
 };
-pub use life::{DueRow, GivebackRow, HistoryRow, LifeCall, LifeRead, LifeWrite, TaskRow};
+pub use life::{
+    DueRow, ExpiringOrder, GivebackRow, HistoryRow, LifeCall, LifeRead, LifeWrite, TaskRow,
+};
 pub use marks::Marks;
 pub use orders::{KeptRow, KeptRows, OrderRow, OrdersRead, OrdersWrite, RowAsk, RowPage, RowState};
 pub use parked::{MOST_COUNTED, Parked, ParkedFrame, ParkedOrder, ParkedRead, ParkedWrite};
@@ -36,7 +38,7 @@ pub mod words {
     pub use bytes::Bytes;
     pub use domain::frame::{Mode, Sealed};
     pub use domain::kept::Kept;
-    pub use domain::life::{Life, LifeAnswer};
+    pub use domain::life::{Life, LifeAnswer, Provider};
     pub use domain::rows::Traces;
     pub use domain::{
         Buyer, Campaign, CellId, Entry, EntryId, Flag, Giveback, IdempotencyKey, Key, Offer,
@@ -45,10 +47,10 @@ pub mod words {
 
     pub use super::{
         Appended, CATALOG_DB, CatalogRead, CatalogWrite, CellAsks, CellVerdicts, Change, DueRow,
-        GivebackRow, GivenBack, HistoryRow, Init, InitOutcome, KeptRows, LedgerPage, LedgerRead,
-        LedgerWrite, LifeCall, LifeRead, LifeWrite, Marks, Moved, OfferPut, OrderRow, OrdersRead,
-        OrdersWrite, Parked, ParkedFrame, ParkedOrder, ParkedRead, ParkedWrite, Placed, Proven,
-        RowAsk, RowPage, RowState, Shards, TaskRow, UnrowedRange, Verdict, Verdicts,
+        ExpiringOrder, GivebackRow, GivenBack, HistoryRow, Init, InitOutcome, KeptRows, LedgerPage,
+        LedgerRead, LedgerWrite, LifeCall, LifeRead, LifeWrite, Marks, Moved, OfferPut, OrderRow,
+        OrdersRead, OrdersWrite, Parked, ParkedFrame, ParkedOrder, ParkedRead, ParkedWrite, Placed,
+        Proven, RowAsk, RowPage, RowState, Shards, TaskRow, UnrowedRange, Verdict, Verdicts,
     };
 }
 

@@ -1,7 +1,7 @@
 //! The port's `Catalog`: campaigns, offers and the version that tells processes to look again.
 
 use async_trait::async_trait;
-use domain::life::{LatePolicy, OfferPolicy, RefundPolicy, Restock};
+use domain::life::{AdapterKind, LatePolicy, OfferPolicy, Provider, RefundPolicy, Restock};
 use domain::{Campaign, CampaignNo, Offer, OfferId, Price};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter,
@@ -9,8 +9,8 @@ use sea_orm::{
 };
 
 use super::meta::{CATALOG_VERSION, read_meta};
-use super::{Db, SqlStore};
-use crate::entity::{campaign, meta, offer};
+use super::{Db, SqlStore, convert};
+use crate::entity::{campaign, meta, offer, provider};
 use crate::error::StoreResult;
 use crate::port::{CatalogRead, CatalogWrite, Init, InitOutcome, OfferPut};
 
@@ -131,6 +131,40 @@ async fn put_campaign(db: &Db, c: &Campaign) -> StoreResult<bool> {
     Ok(created)
 }
 
+fn to_provider(db: &Db, m: provider::Model) -> StoreResult<Provider> {
+    let secrets = convert::text(db, m.secrets, "provider.secrets")?;
+    Ok(Provider {
+        id: m.id.parse().map_err(|_| db.corrupt(format!("provider id {:?}", m.id)))?,
+        adapter: AdapterKind::from_number(m.adapter)
+            .ok_or_else(|| db.corrupt("provider.adapter"))?,
+        secrets: secrets.lines().map(str::to_owned).collect(),
+        base_url: (!m.base_url.is_empty()).then_some(m.base_url),
+        timeout_ms: m.timeout_ms as u32,
+    })
+}
+
+async fn put_provider(db: &Db, p: &Provider) -> StoreResult<bool> {
+    let tx = db.begin().await?;
+    bump(db, &tx).await?;
+    let row = provider::ActiveModel {
+        id: Set(p.id.as_str().to_owned()),
+        adapter: Set(p.adapter as i8),
+        secrets: Set(p.secrets.join("\n").into_bytes()),
+        base_url: Set(p.base_url.clone().unwrap_or_default()),
+        timeout_ms: Set(p.timeout_ms as i32),
+    };
+    let found = provider::Entity::find_by_id(p.id.as_str()).one(&tx).await;
+    let created = found.map_err(|e| db.err(e))?.is_none();
+    if created {
+        let made = provider::Entity::insert(row).exec_without_returning(&tx).await;
+        made.map_err(|e| db.err(e))?;
+    } else {
+        row.update(&tx).await.map_err(|e| db.err(e))?;
+    }
+    db.commit(tx).await?;
+    Ok(created)
+}
+
 async fn put_offer(db: &Db, o: &Offer) -> StoreResult<OfferPut> {
     let tx = db.begin().await?;
     bump(db, &tx).await?;
@@ -235,6 +269,14 @@ impl CatalogRead for SqlStore {
         let db = self.db(0)?;
         db.run(|| one_offer(db, id)).await
     }
+    async fn providers(&self) -> StoreResult<Vec<Provider>> {
+        let db = self.db(0)?;
+        let rows = db.run(|| async {
+            let conn = db.conn().await?;
+            provider::Entity::find().all(&*conn).await.map_err(|e| db.err(e))
+        });
+        rows.await?.into_iter().map(|m| to_provider(db, m)).collect()
+    }
 }
 
 #[async_trait]
@@ -246,6 +288,10 @@ impl CatalogWrite for SqlStore {
     async fn put_offer(&self, o: &Offer) -> StoreResult<OfferPut> {
         let db = self.db(0)?;
         db.run(|| put_offer(db, o)).await
+    }
+    async fn put_provider(&self, p: &Provider) -> StoreResult<bool> {
+        let db = self.db(0)?;
+        db.run(|| put_provider(db, p)).await
     }
 }
 

@@ -356,7 +356,7 @@ async fn lived(store: &SqlStore, some: &[(usize, OrderId)]) {
     let back = store.take_givebacks(0, 7, 512, 60_000).await.unwrap();
     assert_eq!(back.len(), 512);
     store.end_givebacks(0, &back[..500], &back[500..]).await.unwrap();
-    assert_eq!(store.expiring(0, 2_000_000_000, 512).await.unwrap().len(), 512);
+    assert_eq!(store.expiring(0, 2_000_000_000, None, 512).await.unwrap().len(), 512);
     let page = store.open_tasks(0, None, 100).await.unwrap();
     store.open_tasks(0, page.last(), 100).await.unwrap();
     let here = some[300].1;

@@ -149,10 +149,12 @@ pub(super) async fn sizes(s: &Subject) -> Result<()> {
 pub(super) async fn backlog_counts(s: &Subject) -> Result<()> {
     reaches(s, 0).await?;
     s.publish(P, 0..3).await?;
-    s.publish(Partition::Retry(1), 0..2).await?;
+    s.publish(Partition::Retry(1), 0..1).await?;
+    s.publish(Partition::Life(1), 0..1).await?;
     reaches(s, 5).await?;
     s.empty(P).await?;
     s.empty(Partition::Retry(1)).await?;
+    s.empty(Partition::Life(1)).await?;
     reaches(s, 0).await
 }
 

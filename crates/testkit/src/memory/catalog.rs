@@ -1,6 +1,7 @@
 //! The port's `Catalog`.
 
 use async_trait::async_trait;
+use domain::life::Provider;
 use domain::{Campaign, CampaignNo, Offer, OfferId, ShardMap, Tenant};
 use store::port::{CatalogRead, CatalogWrite, Init, InitOutcome, OfferPut};
 use store::{StoreError, StoreResult};
@@ -71,6 +72,9 @@ impl CatalogRead for MemoryStore {
         })
         .await
     }
+    async fn providers(&self) -> StoreResult<Vec<Provider>> {
+        self.look(|state| Ok(state.providers.values().cloned().collect())).await
+    }
 }
 
 #[async_trait]
@@ -80,6 +84,13 @@ impl CatalogWrite for MemoryStore {
     }
     async fn put_offer(&self, o: &Offer) -> StoreResult<OfferPut> {
         self.write(|state, _| put_offer(state, o)).await
+    }
+    async fn put_provider(&self, p: &Provider) -> StoreResult<bool> {
+        self.write(|state, _| {
+            bump(state)?;
+            Ok(state.providers.insert(p.id.clone(), p.clone()).is_none())
+        })
+        .await
     }
 }
 

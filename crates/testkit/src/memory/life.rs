@@ -10,7 +10,8 @@ use domain::life::{
 use domain::order::RejectReason;
 use domain::{OfferId, OrderId, RowStatus};
 use store::port::{
-    DueRow, GivebackRow, HistoryRow, LifeCall, LifeRead, LifeWrite, MAX_ORDERS, TaskRow,
+    DueRow, ExpiringOrder, GivebackRow, HistoryRow, LifeCall, LifeRead, LifeWrite, MAX_ORDERS,
+    TaskRow,
 };
 use store::{StoreError, StoreResult};
 
@@ -61,6 +62,8 @@ fn load(db: &Database, orders: &BTreeSet<OrderId>) -> Lives {
         life.payments = payments.map(|(key, p)| (key.clone(), p.clone())).collect();
         let refunds = db.life.refunds.iter().filter(|((order, _), _)| order == id);
         life.refunds = refunds.map(|((_, key), r)| (key.clone(), r.clone())).collect();
+        let sessions = db.life.sessions.iter().filter(|((order, _), _)| order == id);
+        life.sessions = sessions.map(|((_, p), s)| (p.clone(), s.clone())).collect();
         lives.insert(*id, life);
     }
     lives
@@ -105,6 +108,8 @@ fn save(tx: &mut Tx<'_>, lives: Lives) {
         // Where two lives have one payment, both have learned the same of it.
         tables.payments.extend(life.payments);
         tables.refunds.extend(life.refunds.into_iter().map(|(key, r)| ((id, key), r)));
+        let sessions = life.sessions.into_iter().map(|(provider, s)| ((id, provider), s));
+        tables.sessions.extend(sessions);
         let follows = life.follows;
         tables.history.extend(follows.versions.into_iter().map(|v| ((id, v.version), (v, at_ms))));
         for (cell, give) in follows.givebacks {
@@ -120,7 +125,7 @@ fn save(tx: &mut Tx<'_>, lives: Lives) {
             let fresh = |at_ms| Due { order: id, at_ms, attempts: 0, started_ms: tx.at_ms };
             match at {
                 DueAt::New(at) => drop(tables.due.entry(key).or_insert(fresh(at))),
-                DueAt::Moved(at) => drop(tables.due.insert(key, fresh(at))),
+                DueAt::Moved(at) => tables.due.entry(key).or_insert(fresh(at)).at_ms = at,
             }
         }
         for task in &follows.ended {
@@ -141,6 +146,14 @@ impl LifeRead for MemoryStore {
         })
         .await
     }
+    async fn lives(&self, db: u16, orders: &[OrderId]) -> StoreResult<Vec<Life>> {
+        self.read(db, |db| {
+            let found = load(db, &orders.iter().copied().collect());
+            let life = |id: &OrderId| found.get(id).cloned().unwrap_or_else(|| Life::new(*id));
+            Ok(orders.iter().map(life).collect())
+        })
+        .await
+    }
     async fn history(&self, order: OrderId) -> StoreResult<Vec<HistoryRow>> {
         self.read(self.db_of_order(order), |db| {
             let own = db.life.history.range((order, 0)..=(order, u32::MAX));
@@ -148,7 +161,13 @@ impl LifeRead for MemoryStore {
         })
         .await
     }
-    async fn expiring(&self, db: u16, before_ms: u64, limit: u64) -> StoreResult<Vec<OrderId>> {
+    async fn expiring(
+        &self,
+        db: u16,
+        before_ms: u64,
+        after: Option<&ExpiringOrder>,
+        limit: u64,
+    ) -> StoreResult<Vec<ExpiringOrder>> {
         self.read(db, |db| {
             let late = |r: &&Row| {
                 r.row.status == RowStatus::Pending && (1..before_ms).contains(&r.row.expires_at)
@@ -156,7 +175,11 @@ impl LifeRead for MemoryStore {
             let late = db.rows.values().filter(late).map(|r| (r.row.expires_at, r.row.order));
             let mut late: Vec<(u64, OrderId)> = late.collect();
             late.sort_unstable();
-            Ok(late.into_iter().take(limit as usize).map(|(_, order)| order).collect())
+            let behind = late
+                .into_iter()
+                .filter(|one| after.is_none_or(|last| *one > (last.expires_at, last.order)));
+            let row = |(expires_at, order)| ExpiringOrder { order, expires_at };
+            Ok(behind.take(limit as usize).map(row).collect())
         })
         .await
     }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use domain::life::{DueWork, Payment, PaymentKey, Refund, RefundKey, TaskDraft, Version};
+use domain::life::{
+    DueWork, PaySession, Payment, PaymentKey, ProviderId, Refund, RefundKey, TaskDraft, Version,
+};
 use domain::{CellId, Giveback, OrderId};
 use store::port::DueRow;
 
@@ -11,6 +13,7 @@ use store::port::DueRow;
 pub(super) struct LifeTables {
     pub payments: BTreeMap<PaymentKey, Payment>,
     pub refunds: BTreeMap<(OrderId, RefundKey), Refund>,
+    pub sessions: BTreeMap<(OrderId, ProviderId), PaySession>,
     /// With its time, UTC ms.
     pub history: BTreeMap<(OrderId, u32), (Version, u64)>,
     pub givebacks: BTreeMap<(OrderId, CellId, i8), Giveback>,

@@ -74,7 +74,7 @@ pub(super) struct Frame {
 }
 
 impl MemoryLog {
-    /// Empty, with so many main partitions; [`OrderLog::init`] adds the retry partitions.
+    /// Empty, with so many main partitions; [`OrderLog::init`] adds those of databases.
     pub fn new(partitions: u16, clock: Arc<dyn Clock>) -> Self {
         Self::with_queue(partitions, clock, QUEUE)
     }
@@ -131,8 +131,8 @@ impl OrderLog for MemoryLog {
     async fn init(&self, databases: u16) -> Result<(), LogError> {
         tokio::task::yield_now().await;
         let mut state = self.shared.state.lock();
-        for n in 0..databases {
-            state.parts.entry(Partition::Retry(n)).or_default();
+        for p in Partition::all(self.shared.main, databases) {
+            state.parts.entry(p).or_default();
         }
         state.ready = true;
         Ok(())

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use domain::kept::Kept;
 use domain::ledger::{Class, Draft};
+use domain::life::{Provider, ProviderId};
 use domain::{Buyer, Campaign, CampaignId, CellId, Entry, IdempotencyKey, Identity, LogicalShard};
 use domain::{EntryId, Offer, OfferId, OrderId, RowStatus, ShardMap, Totals};
 use parking_lot::Mutex;
@@ -42,6 +43,7 @@ pub(super) struct State {
     pub catalog_version: u64,
     pub campaigns: BTreeMap<CampaignId, Campaign>,
     pub offers: BTreeMap<OfferId, Offer>,
+    pub providers: BTreeMap<ProviderId, Provider>,
     pub progress: BTreeMap<String, u64>,
     pub barriers: BTreeMap<(String, String), u64>,
     pub leases: BTreeMap<String, (String, u64)>,

@@ -188,6 +188,7 @@ impl OrderLog for FaultyLog {
         let (name, n) = match to {
             Partition::Main(n) => ("main", n),
             Partition::Retry(n) => ("retry", n),
+            Partition::Life(n) => ("life", n),
         };
         let what = "it was made to fail".to_owned();
         match self.rules.ask(name, n) {

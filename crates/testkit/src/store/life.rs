@@ -10,7 +10,7 @@ use domain::life::{
 };
 use domain::moves::Cause;
 use domain::{CellId, Giveback, OrderId, Payload, RowStatus};
-use store::port::{DueRow, GivebackRow, LifeCall, RowAsk, TaskRow};
+use store::port::{DueRow, ExpiringOrder, GivebackRow, LifeCall, RowAsk, TaskRow};
 use tokio::task::JoinSet;
 
 use super::make::row;
@@ -20,11 +20,16 @@ const AMOUNT: i64 = 250;
 /// After the time of an order that was first reserved at 1, and before that of any other.
 const LONG_AGO_MS: u64 = 1_000_000_000;
 /// Long enough that nothing which is taken is due again in a check.
-const LEASE_MS: u64 = 3_600_000;
+pub(super) const LEASE_MS: u64 = 3_600_000;
 
 impl Subject {
     /// Orders that have their rows, each of one unit of the cell.
-    async fn rows_of(&self, name: &str, n: usize, cell: &CellId) -> Result<Vec<Payload>> {
+    pub(super) async fn rows_of(
+        &self,
+        name: &str,
+        n: usize,
+        cell: &CellId,
+    ) -> Result<Vec<Payload>> {
         let orders = self.orders(name, n, cell);
         for order in &orders {
             self.insert(&[row(order)]).await?;
@@ -41,16 +46,16 @@ impl Subject {
     }
 
     /// What the clerk asks for.
-    async fn clerk(&self, wish: LifeWish) -> Result<LifeAnswer> {
+    pub(super) async fn clerk(&self, wish: LifeWish) -> Result<LifeAnswer> {
         let answers = self.live(&Actor::Clerk, vec![wish]).await?;
         answers.into_iter().next().context("an answer")
     }
 
-    fn payment(&self, name: &str) -> PaymentKey {
+    pub(super) fn payment(&self, name: &str) -> PaymentKey {
         format!("card/{}-{name}", self.tag).parse().expect("visible ASCII")
     }
 
-    fn event(&self, order: OrderId, payment: &str, news: PaymentNews) -> ProviderEvent {
+    pub(super) fn event(&self, order: OrderId, payment: &str, news: PaymentNews) -> ProviderEvent {
         let key = self.payment(payment);
         ProviderEvent {
             event: Some("e".to_owned()),
@@ -63,7 +68,7 @@ impl Subject {
         }
     }
 
-    fn captured(&self, order: OrderId, payment: &str, amount: i64) -> LifeWish {
+    pub(super) fn captured(&self, order: OrderId, payment: &str, amount: i64) -> LifeWish {
         LifeWish::Join(self.event(order, payment, PaymentNews::Captured(amount)))
     }
 
@@ -205,7 +210,7 @@ pub(super) async fn matches(s: &Subject) -> Result<()> {
         let (order, payment) = (orders[n].order, s.payment(names[n]));
         s.clerk(LifeWish::Match { order, payment, state })
     };
-    look(0, MatchState::Waits).await?;
+    look(0, MatchState::Waits { again_ms: 0 }).await?;
     look(1, MatchState::Over { is_ours: true }).await?;
     look(2, MatchState::Over { is_ours: false }).await?;
     same(status(&s.store.life(orders[0].order).await?), Some(RowStatus::Paid))?;
@@ -237,6 +242,10 @@ async fn times(s: &Subject, order: OrderId, task: &TaskDraft) -> Result<u32> {
     }
 }
 
+fn has(page: &[ExpiringOrder], order: OrderId) -> bool {
+    page.iter().any(|e| e.order == order)
+}
+
 /// Expired and cancelled orders give back what they had, each line once.
 pub(super) async fn deaths(s: &Subject) -> Result<()> {
     let cells = s.offer("life-die", &[9, 9]).await?;
@@ -251,10 +260,10 @@ pub(super) async fn deaths(s: &Subject) -> Result<()> {
             _ => LifeWish::Cancel(order.order, "c".parse()?),
         };
         let db = s.store.order_db(order.order);
-        let late = s.store.expiring(db, LONG_AGO_MS, 512).await?;
-        ensure!(late.contains(&order.order), "it is not among those that expire");
-        let early = s.store.expiring(db, 1 + order.window_ms, 512).await?;
-        ensure!(!early.contains(&order.order), "it is before its time");
+        let late = s.store.expiring(db, LONG_AGO_MS, None, 512).await?;
+        ensure!(has(&late, order.order), "it is not among those that expire");
+        let early = s.store.expiring(db, 1 + order.window_ms, None, 512).await?;
+        ensure!(!has(&early, order.order), "it is before its time");
         for _ in 0..2 {
             let answer = s.clerk_or_buyer(n, wish.clone()).await?;
             ensure!(
@@ -262,8 +271,8 @@ pub(super) async fn deaths(s: &Subject) -> Result<()> {
                 "{answer:?}"
             );
         }
-        let late = s.store.expiring(db, LONG_AGO_MS, 512).await?;
-        ensure!(!late.contains(&order.order), "it is still among those that expire");
+        let late = s.store.expiring(db, LONG_AGO_MS, None, 512).await?;
+        ensure!(!has(&late, order.order), "it is still among those that expire");
     }
     let all = s.givebacks_of(&dead, &cells[0]).await?;
     same(s.givebacks_of(&dead, &cells[0]).await?, vec![])?;
@@ -400,8 +409,18 @@ pub(super) async fn batches(s: &Subject) -> Result<()> {
         same(state.map(|s| s.status), Some(want))?;
     }
     let rest: Vec<LifeWish> = ids.iter().map(|id| LifeWish::Expire(*id)).collect();
-    s.live(&Actor::Clerk, rest).await?;
-    let found = s.store.statuses(db, &ids).await?;
-    let dead = found.iter().flatten().filter(|s| s.status == RowStatus::Expired).count();
-    same(dead, 20)
+    // Their payments are closed first, or cannot be.
+    let close = |n: &usize| {
+        let payment = s.payment(&format!("many-{n}"));
+        LifeWish::CloseUnknown(ids[*n], payment, (n % 20 == 0).then_some(1000))
+    };
+    let close: Vec<LifeWish> = (0..200).step_by(10).collect::<Vec<_>>().iter().map(close).collect();
+    for wants in [0, 10] {
+        s.live(&Actor::Clerk, rest.clone()).await?;
+        let found = s.store.statuses(db, &ids).await?;
+        let dead = found.iter().flatten().filter(|s| s.status == RowStatus::Expired).count();
+        same(dead, wants)?;
+        s.live(&Actor::Clerk, close.clone()).await?;
+    }
+    Ok(())
 }

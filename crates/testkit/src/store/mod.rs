@@ -8,6 +8,7 @@
 mod catalog;
 mod kept;
 mod life;
+mod life_work;
 pub mod make;
 mod marks;
 mod race;
@@ -57,6 +58,10 @@ pub async fn conformance(s: &Subject) -> Result<()> {
     life::refunds(s).await.context("refunds")?;
     life::late(s).await.context("late payments")?;
     life::batches(s).await.context("many lives at once")?;
+    life_work::sessions(s).await.context("sessions at providers")?;
+    life_work::moved_work(s).await.context("work with another time")?;
+    life_work::expiring_pages(s).await.context("pages of what expires")?;
+    life_work::providers(s).await.context("providers")?;
     reads::pages(s).await.context("ledger pages")?;
     reads::folded(s).await.context("units of buyers")?;
     reads::cells(s).await.context("cells")?;

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::life::{
-    Life, LifeLine, Lives, OrderState, Payment, PaymentFate, PaymentKey, PaymentState, Refund,
-    RefundKey, RefundSort, RefundState,
+    Life, LifeLine, Lives, OrderState, PaySession, Payment, PaymentFate, PaymentKey, PaymentState,
+    ProviderId, Refund, RefundKey, RefundSort, RefundState,
 };
 use domain::{OrderId, Ordinal};
 use sea_orm::sea_query::ExprTrait;
@@ -16,7 +16,7 @@ use sea_orm::{
 
 use super::super::find::forced;
 use super::super::{Db, convert};
-use crate::entity::{order_line, orders, payment, refund};
+use crate::entity::{order_line, orders, pay_session, payment, refund};
 use crate::error::StoreResult;
 use crate::ladder;
 
@@ -116,6 +116,35 @@ pub(super) async fn refunds(
     Ok(())
 }
 
+/// Their sessions at providers.
+pub(super) async fn sessions(
+    db: &Db,
+    tx: &impl ConnectionTrait,
+    wanted: &BTreeSet<OrderId>,
+    found: &mut FoundLives,
+) -> StoreResult<()> {
+    let ids = keys(wanted);
+    for piece in ladder::padded(&ids, ladder::STEPS[1]) {
+        let mut find =
+            pay_session::Entity::find().filter(pay_session::Column::OrderId.is_in(piece));
+        forced(&mut find, "PRIMARY");
+        for row in find.all(tx).await.map_err(|e| db.err(e))? {
+            let order = convert::order_id(db, &row.order_id)?;
+            let provider = provider_id(db, &row.provider)?;
+            let payment = row.payment_id.map(|id| convert::parse(db, id, "pay_session.payment_id"));
+            let session = PaySession {
+                attempt: row.attempt as u32,
+                payment: payment.transpose()?,
+                redirect: convert::text(db, row.redirect, "pay_session.redirect")?,
+            };
+            if let Some(life) = found.lives.get_mut(&order) {
+                life.sessions.insert(provider, session);
+            }
+        }
+    }
+    Ok(())
+}
+
 async fn cart_lines(
     db: &Db,
     tx: &impl ConnectionTrait,
@@ -187,9 +216,12 @@ fn to_refund(db: &Db, m: refund::Model) -> StoreResult<(RefundKey, Refund)> {
     Ok((key, refund))
 }
 
+fn provider_id(db: &Db, provider: &str) -> StoreResult<ProviderId> {
+    provider.parse().map_err(|e| db.corrupt(format!("provider {provider:?}: {e}")))
+}
+
 fn payment_key(db: &Db, provider: &str, payment: &[u8]) -> StoreResult<PaymentKey> {
-    let provider =
-        provider.parse().map_err(|e| db.corrupt(format!("payment.provider {provider:?}: {e}")))?;
+    let provider = provider_id(db, provider)?;
     Ok(PaymentKey { provider, payment: convert::parse(db, payment.to_vec(), "payment_id")? })
 }
 
@@ -212,6 +244,7 @@ fn to_payment(db: &Db, m: payment::Model) -> StoreResult<(PaymentKey, Payment)> 
         keep: m.keep,
         closed: m.closed != 0,
         attempt: m.attempt as u32,
+        asked: m.asked as u32,
     };
     Ok((key, payment))
 }

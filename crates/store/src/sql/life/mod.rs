@@ -17,7 +17,8 @@ use super::marks::db_now;
 use super::{Db, SqlStore};
 use crate::error::StoreResult;
 use crate::port::{
-    DueRow, GivebackRow, HistoryRow, LifeCall, LifeRead, LifeWrite, MAX_ORDERS, TaskRow,
+    DueRow, ExpiringOrder, GivebackRow, HistoryRow, LifeCall, LifeRead, LifeWrite, MAX_ORDERS,
+    TaskRow,
 };
 
 /// How often a transaction is begun again because a payment pays another order than it did when its
@@ -58,6 +59,9 @@ impl SqlStore {
         }
         found.take(payments);
         load::refunds(db, tx, locks.orders, &mut found).await?;
+        if call.wishes.iter().any(LifeWish::is_of_sessions) {
+            load::sessions(db, tx, locks.orders, &mut found).await?;
+        }
         let was = found.lives.clone();
         let cx = LifeContext {
             now_ms: db_now(db, tx).await? as u64,
@@ -80,14 +84,15 @@ enum LockTurn {
 }
 
 impl SqlStore {
-    async fn life_in(&self, db: &Db, order: OrderId) -> StoreResult<Life> {
-        let orders = BTreeSet::from([order]);
+    async fn lives_in(&self, db: &Db, wanted: &[OrderId]) -> StoreResult<Vec<Life>> {
+        let orders: BTreeSet<OrderId> = wanted.iter().copied().collect();
         let conn = db.conn().await?;
         let mut found = load::lives(db, &*conn, &orders, false).await?;
         let locks = Locks { orders: &orders, keys: &BTreeSet::new() };
         found.take(load::payments(db, &*conn, locks, false).await?);
         load::refunds(db, &*conn, &orders, &mut found).await?;
-        Ok(found.lives.remove(&order).unwrap_or_else(|| Life::new(order)))
+        let life = |id: &OrderId| found.lives.get(id).cloned().unwrap_or_else(|| Life::new(*id));
+        Ok(wanted.iter().map(life).collect())
     }
 }
 
@@ -95,15 +100,27 @@ impl SqlStore {
 impl LifeRead for SqlStore {
     async fn life(&self, order: OrderId) -> StoreResult<Life> {
         let db = self.db(self.db_of_order(order))?;
-        db.run(|| self.life_in(db, order)).await
+        let only = [order];
+        let mut one = db.run(|| self.lives_in(db, &only)).await?;
+        Ok(one.pop().unwrap_or_else(|| Life::new(order)))
+    }
+    async fn lives(&self, db: u16, orders: &[OrderId]) -> StoreResult<Vec<Life>> {
+        let db = self.db(db)?;
+        db.run(|| self.lives_in(db, orders)).await
     }
     async fn history(&self, order: OrderId) -> StoreResult<Vec<HistoryRow>> {
         let db = self.db(self.db_of_order(order))?;
         db.run(|| work::history(db, order)).await
     }
-    async fn expiring(&self, db: u16, before_ms: u64, limit: u64) -> StoreResult<Vec<OrderId>> {
+    async fn expiring(
+        &self,
+        db: u16,
+        before_ms: u64,
+        after: Option<&ExpiringOrder>,
+        limit: u64,
+    ) -> StoreResult<Vec<ExpiringOrder>> {
         let db = self.db(db)?;
-        db.run(|| work::expiring(db, before_ms, limit)).await
+        db.run(|| work::expiring(db, before_ms, after, limit)).await
     }
     async fn open_tasks(
         &self,

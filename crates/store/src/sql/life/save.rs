@@ -1,8 +1,10 @@
 //! What a transaction of lives writes: the rows that differ, and what follows.
 
+use std::collections::BTreeMap;
+
 use domain::life::{
-    DueAt, DueWork, IllegalMove, Life, LifeContext, Lives, Payment, PaymentFate, PaymentKey,
-    Refund, RefundKey, TaskDraft, Version,
+    DueAt, DueWork, IllegalMove, Life, LifeContext, Lives, PaySession, Payment, PaymentFate,
+    PaymentKey, ProviderId, Refund, RefundKey, TaskDraft, Version,
 };
 use domain::order::RejectReason;
 use domain::{CellId, Giveback, Gives, OrderId, RowStatus};
@@ -14,7 +16,9 @@ use sea_orm::{
 
 use super::super::{Db, insert};
 use super::load::FoundLives;
-use crate::entity::{due, fact, giveback, order_history, orders, payment, refund, task};
+use crate::entity::{
+    due, fact, giveback, order_history, orders, pay_session, payment, refund, task,
+};
 use crate::error::StoreResult;
 
 /// What a transaction was told, and which database has the cells of an offer.
@@ -32,8 +36,11 @@ struct LifeRows {
     payments: Vec<payment::ActiveModel>,
     new_refunds: Vec<refund::ActiveModel>,
     refunds: Vec<refund::ActiveModel>,
+    sessions: Vec<pay_session::ActiveModel>,
     givebacks: Vec<giveback::ActiveModel>,
     due: Vec<due::ActiveModel>,
+    /// By their new time.
+    moved: BTreeMap<i64, Vec<(i8, String)>>,
     done: Vec<(i8, String)>,
     tasks: Vec<task::ActiveModel>,
     ended: Vec<(i8, String)>,
@@ -110,6 +117,11 @@ impl LifeRows {
                 None => self.new_refunds.push(row()),
             }
         }
+        for (provider, session) in &life.sessions {
+            if before.and_then(|b| b.sessions.get(provider)) != Some(session) {
+                self.sessions.push(session_row(life.id, (provider, session), now_ms));
+            }
+        }
     }
 
     fn follows(&mut self, life: &Life, said: &Said<'_>) {
@@ -126,7 +138,7 @@ impl LifeRows {
             let at_ms = match at {
                 DueAt::New(at) => *at,
                 DueAt::Moved(at) => {
-                    self.done.push(named.clone());
+                    self.moved.entry(*at as i64).or_default().push(named.clone());
                     *at
                 }
             };
@@ -145,10 +157,13 @@ impl LifeRows {
         insert::many(db, tx, self.payments, Some(changed_payment())).await?;
         insert::many(db, tx, self.new_refunds, None).await?;
         insert::many(db, tx, self.refunds, Some(changed_refund())).await?;
+        insert::many(db, tx, self.sessions, Some(changed_session())).await?;
         insert::many(db, tx, self.givebacks, Some(known::<giveback::Entity>())).await?;
-        // Before what is due anew: that is how a time is moved.
         forget(db, tx, &self.done).await?;
         insert::many(db, tx, self.due, Some(known::<due::Entity>())).await?;
+        for (at_ms, named) in &self.moved {
+            move_to(db, tx, *at_ms, named).await?;
+        }
         end_tasks(db, tx, &self.ended).await?;
         insert::many(db, tx, self.tasks, Some(opened_again())).await?;
         if self.facts.is_empty() {
@@ -191,10 +206,20 @@ fn changed_order() -> OnConflict {
 
 fn changed_payment() -> OnConflict {
     use payment::Column::{
-        AtMs, Captured, Closed, Currency, Fate, FateOrder, Keep, PaymentId, Provider, State,
+        Asked, AtMs, Attempt, Captured, Closed, Currency, Fate, FateOrder, Keep, PaymentId,
+        Provider, State,
     };
     OnConflict::columns([Provider, PaymentId])
-        .update_columns([State, Captured, Currency, Fate, FateOrder, Keep, Closed, AtMs])
+        .update_columns([
+            State, Captured, Currency, Fate, FateOrder, Keep, Closed, Attempt, Asked, AtMs,
+        ])
+        .to_owned()
+}
+
+fn changed_session() -> OnConflict {
+    use pay_session::Column::{AtMs, Attempt, OrderId, PaymentId, Provider, Redirect};
+    OnConflict::columns([OrderId, Provider])
+        .update_columns([Attempt, PaymentId, Redirect, AtMs])
         .to_owned()
 }
 
@@ -223,13 +248,35 @@ fn known<E: EntityTrait>() -> OnConflict {
     OnConflict::columns(keys.clone()).do_nothing_on(keys).to_owned()
 }
 
+fn work_of(piece: &[(i8, String)]) -> Condition {
+    piece.iter().fold(Condition::any(), |c, (kind, subject)| {
+        let subject = due::Column::Subject.eq(subject.as_bytes().to_vec());
+        c.add(due::Column::Kind.eq(*kind).and(subject))
+    })
+}
+
 async fn forget(db: &Db, tx: &DatabaseTransaction, done: &[(i8, String)]) -> StoreResult<()> {
     for piece in done.chunks(128) {
-        let any = piece.iter().fold(Condition::any(), |c, (kind, subject)| {
-            let subject = due::Column::Subject.eq(subject.as_bytes().to_vec());
-            c.add(due::Column::Kind.eq(*kind).and(subject))
-        });
-        due::Entity::delete_many().filter(any).exec(tx).await.map_err(|e| db.err(e))?;
+        let gone = due::Entity::delete_many().filter(work_of(piece)).exec(tx).await;
+        gone.map_err(|e| db.err(e))?;
+    }
+    Ok(())
+}
+
+/// Gives work another time; how often it was taken, and since when it is due, stays.
+async fn move_to(
+    db: &Db,
+    tx: &DatabaseTransaction,
+    at_ms: i64,
+    named: &[(i8, String)],
+) -> StoreResult<()> {
+    for piece in named.chunks(128) {
+        let moved = due::Entity::update_many()
+            .col_expr(due::Column::AtMs, Expr::value(at_ms))
+            .filter(work_of(piece))
+            .exec(tx)
+            .await;
+        moved.map_err(|e| db.err(e))?;
     }
     Ok(())
 }
@@ -269,6 +316,24 @@ fn payment_row(key: &PaymentKey, p: &Payment, now_ms: u64) -> payment::ActiveMod
         keep: Set(p.keep),
         closed: Set(i8::from(p.closed)),
         attempt: Set(p.attempt as i32),
+        asked: Set(p.asked as i32),
+        at_ms: Set(now_ms as i64),
+    }
+}
+
+fn session_row(
+    order: OrderId,
+    of: (&ProviderId, &PaySession),
+    now_ms: u64,
+) -> pay_session::ActiveModel {
+    let (provider, session) = of;
+    let payment = session.payment.as_ref().map(|p| p.as_str().as_bytes().to_vec());
+    pay_session::ActiveModel {
+        order_id: Set(order.0.to_vec()),
+        provider: Set(provider.as_str().to_owned()),
+        attempt: Set(session.attempt as i32),
+        payment_id: Set(payment),
+        redirect: Set(session.redirect.as_bytes().to_vec()),
         at_ms: Set(now_ms as i64),
     }
 }

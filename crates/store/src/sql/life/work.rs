@@ -14,7 +14,7 @@ use super::super::{Db, convert, insert};
 use super::save::{opened_again, task_row};
 use crate::entity::{due, giveback, order_history, orders, task};
 use crate::error::StoreResult;
-use crate::port::{DueRow, GivebackRow, HistoryRow, TaskRow};
+use crate::port::{DueRow, ExpiringOrder, GivebackRow, HistoryRow, TaskRow};
 
 /// Rows that somebody else has are left out: SQLite has one writer at a time anyway.
 fn skipping<E: EntityTrait>(db: &Db, find: Select<E>) -> Select<E> {
@@ -166,19 +166,36 @@ fn key(row: &GivebackRow) -> (Vec<u8>, Vec<u8>, i8) {
 }
 
 /// Pending orders whose time was over before then, the oldest first; an order without a time has 0.
-pub(super) async fn expiring(db: &Db, before_ms: u64, limit: u64) -> StoreResult<Vec<OrderId>> {
+pub(super) async fn expiring(
+    db: &Db,
+    before_ms: u64,
+    after: Option<&ExpiringOrder>,
+    limit: u64,
+) -> StoreResult<Vec<ExpiringOrder>> {
+    use orders::Column::{ExpiresAt, OrderId as Id, Status};
     let conn = db.conn().await?;
+    // Two bounds of one range of the index, and the place within its first value.
+    let from = after.map_or(1, |last| last.expires_at as i64);
     let mut find = orders::Entity::find()
         .select_only()
-        .column(orders::Column::OrderId)
-        .filter(orders::Column::Status.eq(RowStatus::Pending as i8))
-        .filter(orders::Column::ExpiresAt.gt(0))
-        .filter(orders::Column::ExpiresAt.lt(before_ms as i64))
-        .order_by_asc(orders::Column::ExpiresAt)
+        .column(Id)
+        .column(ExpiresAt)
+        .filter(Status.eq(RowStatus::Pending as i8))
+        .filter(ExpiresAt.gte(from))
+        .filter(ExpiresAt.lt(before_ms as i64))
+        .order_by_asc(ExpiresAt)
+        .order_by_asc(Id)
         .limit(limit);
+    if let Some(last) = after {
+        let behind = Condition::any().add(ExpiresAt.gt(from)).add(Id.gt(last.order.0.to_vec()));
+        find = find.filter(behind);
+    }
     super::super::find::forced(&mut find, "orders_expiry");
-    let ids: Vec<Vec<u8>> = find.into_tuple().all(&*conn).await.map_err(|e| db.err(e))?;
-    ids.iter().map(|id| convert::order_id(db, id)).collect()
+    let rows: Vec<(Vec<u8>, i64)> = find.into_tuple().all(&*conn).await.map_err(|e| db.err(e))?;
+    let row = |(id, at): &(Vec<u8>, i64)| {
+        Ok(ExpiringOrder { order: convert::order_id(db, id)?, expires_at: *at as u64 })
+    };
+    rows.iter().map(row).collect()
 }
 
 /// Versions of an order, ascending.

@@ -12,21 +12,21 @@ use tokio::sync::{Notify, mpsc};
 const AHEAD: usize = 4 * 1024 * 1024;
 
 /// The end of the batches.
-pub(crate) struct Pipe {
+pub(super) struct Pipe {
     deliveries: mpsc::Receiver<Delivery>,
     waiting: Arc<WaitingBytes>,
     acks: mpsc::Sender<Vec<DeliveryId>>,
 }
 
 /// The end of the consumer.
-pub(crate) struct Pump {
+pub(super) struct Pump {
     deliveries: mpsc::Sender<Delivery>,
     waiting: Arc<WaitingBytes>,
     acks: mpsc::Receiver<Vec<DeliveryId>>,
 }
 
 /// Both ends, with room for so many deliveries.
-pub(crate) fn pipe(room: usize) -> (Pipe, Pump) {
+pub(super) fn pipe(room: usize) -> (Pipe, Pump) {
     let waiting = Arc::new(WaitingBytes::default());
     let (to_batch, deliveries) = mpsc::channel(room);
     let (acks, from_batch) = mpsc::channel(64);
@@ -36,21 +36,21 @@ pub(crate) fn pipe(room: usize) -> (Pipe, Pump) {
 
 impl Pipe {
     /// The next one; `None` when the consumer has ended.
-    pub(crate) async fn next(&mut self) -> Option<Delivery> {
+    pub(super) async fn next(&mut self) -> Option<Delivery> {
         let next = self.deliveries.recv().await?;
         self.waiting.less(next.frame.len());
         Some(next)
     }
 
     /// What is ready now.
-    pub(crate) fn ready(&mut self) -> Option<Delivery> {
+    pub(super) fn ready(&mut self) -> Option<Delivery> {
         let next = self.deliveries.try_recv().ok()?;
         self.waiting.less(next.frame.len());
         Some(next)
     }
 
     /// Acks these; false when the consumer has ended.
-    pub(crate) async fn ack(&self, ids: Vec<DeliveryId>) -> bool {
+    pub(super) async fn ack(&self, ids: Vec<DeliveryId>) -> bool {
         self.acks.send(ids).await.is_ok()
     }
 }
@@ -58,7 +58,7 @@ impl Pipe {
 impl Pump {
     /// Moves deliveries to the batches and acks to the consumer, until either side ends; an error
     /// is the consumer's.
-    pub(crate) async fn run(mut self, mut consumer: Box<dyn Consumer>) -> Result<(), LogError> {
+    pub(super) async fn run(mut self, mut consumer: Box<dyn Consumer>) -> Result<(), LogError> {
         loop {
             let next = async {
                 // Nothing is pulled before there is room for it.

@@ -3,22 +3,25 @@
 //! What is ready becomes one batch. A consumer that ends is made again, with a growing pause; one
 //! that brings nothing is given up.
 
+mod health;
+mod mark;
+mod pipe;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use domain::frame;
 use mutants::Mutant;
-use orderlog::port::{Consumer, Delivery, Partition};
-use runtime::{Phase, Tasks};
+use orderlog::port::{Consumer, Delivery, OrderLog, Partition};
+use runtime::probe::Ready;
+use runtime::{Clock, Phase, Tasks};
 use tokio::time::Instant;
-use view::WriterPorts;
 
-use crate::batch::Batch;
-use crate::health::Health;
-use crate::metrics::METRICS;
-use crate::pipe::{Pipe, pipe};
-use crate::process::{Processed, Processor};
-use crate::settings::WriterSettings;
+use health::Health;
+pub use mark::Marking;
+use pipe::{Pipe, pipe};
 
 /// How often progress is stored, at most.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
@@ -32,13 +35,99 @@ const UPGRADE: Duration = Duration::from_secs(5);
 /// The most time a partition is left to others after it was given up.
 const AWAY: Duration = Duration::from_secs(3);
 
+/// What is done with frames.
+#[async_trait]
+pub trait FrameWork: Send + Sync {
+    /// Does all that frames of one partition, in their order, ask for.
+    async fn run(&self, here: Partition, frames: &[Bytes]) -> Processed;
+
+    /// True when the frames are to be acked before they are finished; only a mutant says so.
+    async fn is_acked_early(&self, _frames: &[Bytes]) -> bool {
+        false
+    }
+}
+
+/// What may be done with the frames of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Processed {
+    /// Everything in them is finished or stored elsewhere: ack.
+    Finished,
+    /// Something has to wait here: run the same batch again later.
+    Again,
+    /// This many frames are finished: ack them. The next one is of a newer version or has an entry
+    /// of an unknown kind; it and what follows wait for a program that reads it.
+    Newer(usize),
+}
+
+/// What is worth counting of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum IntakeCount {
+    /// Seconds from the publish of a frame to its ack.
+    Lag(f64),
+    /// A consumer was given up after rounds without progress.
+    GaveUp,
+    /// So many partitions wait for a newer program.
+    Newer(usize),
+}
+
+/// How much is taken at once, and how long without progress.
+#[derive(Debug, Clone, Copy)]
+pub struct IntakeSettings {
+    /// The most frames of one batch.
+    pub batch_frames: usize,
+    /// The most entries of one batch, about.
+    pub batch_entries: usize,
+    /// Rounds without progress after which a partition is given up.
+    pub give_up_after: u32,
+}
+
+/// What takes frames from the log, on behalf of a service.
+#[derive(Clone)]
+pub struct Intake {
+    /// The log.
+    pub log: Arc<dyn OrderLog>,
+    /// Database 0, which is told how far everything is.
+    pub marking: Marking,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// Its bounds.
+    pub settings: IntakeSettings,
+    /// What is done with the frames.
+    pub work: Arc<dyn FrameWork>,
+    /// What is counted.
+    pub count: fn(IntakeCount),
+}
+
+impl Intake {
+    /// Starts one consumer per partition; they end at `FlushLog`, each after its batch. The answer
+    /// says whether all of them make progress.
+    pub fn spawn(
+        &self,
+        tasks: &Tasks,
+        name: &'static str,
+        partitions: impl Iterator<Item = Partition>,
+    ) -> Ready {
+        let all: Vec<Partition> = partitions.collect();
+        let ready = Ready::default();
+        let (most, of) = (self.settings.give_up_after, all.iter().copied());
+        let health = Arc::new(Health::new(most, of, ready.clone(), self.count));
+        for partition in all {
+            let (all, health) = (self.clone(), health.clone());
+            let (one, t) = (Arc::new(PartitionIntake { partition, all, health }), tasks.clone());
+            tasks.spawn_loop(name, move || {
+                let (one, t) = (one.clone(), t.clone());
+                async move { one.run(&t).await }
+            });
+        }
+        ready
+    }
+}
+
 /// Works on one partition.
-pub(crate) struct Intake {
-    pub partition: Partition,
-    pub ports: WriterPorts,
-    pub settings: WriterSettings,
-    pub processor: Processor,
-    pub health: Arc<Health>,
+struct PartitionIntake {
+    partition: Partition,
+    all: Intake,
+    health: Arc<Health>,
 }
 
 /// How a batch ended.
@@ -58,15 +147,15 @@ struct Progress {
     failed: Option<Instant>,
 }
 
-impl Intake {
+impl PartitionIntake {
     /// Works until `FlushLog`.
-    pub(crate) async fn run(&self, tasks: &Tasks) {
+    async fn run(&self, tasks: &Tasks) {
         let mut pause = Duration::from_millis(50);
         while tasks.phase() < Phase::FlushLog {
             if self.health.has_trouble(self.partition) {
                 tasks.unless(Phase::FlushLog, self.leave_to_others()).await;
             }
-            let made = self.ports.log.consumer(self.partition);
+            let made = self.all.log.consumer(self.partition);
             match tasks.unless(Phase::FlushLog, made).await {
                 None => return,
                 Some(Err(e)) => {
@@ -88,7 +177,7 @@ impl Intake {
     }
 
     /// A process that reaches what this one does not, or reads what it does not, has its chance.
-    /// For a retry partition that lasts until its database answers; orders of other databases are
+    /// For a partition of one database that lasts until that answers; orders of other databases are
     /// in the main ones, which cannot wait for database 0.
     async fn leave_to_others(&self) {
         let away = if self.health.is_newer(self.partition) { UPGRADE } else { LONGEST / 2 };
@@ -96,9 +185,9 @@ impl Intake {
         let until = Instant::now() + AWAY;
         let (db, for_ever) = match self.partition {
             Partition::Main(_) => (0, false),
-            Partition::Retry(db) => (db, true),
+            Partition::Retry(db) | Partition::Life(db) => (db, true),
         };
-        while !self.ports.store.ping(db).await && (for_ever || Instant::now() < until) {
+        while !self.all.marking.store.ping(db).await && (for_ever || Instant::now() < until) {
             self.health.fruitless(self.partition);
             tokio::time::sleep(LONGEST).await;
         }
@@ -106,7 +195,7 @@ impl Intake {
 
     /// Until this consumer ends.
     async fn consume(&self, consumer: Box<dyn Consumer>, tasks: &Tasks) {
-        let (pipe, pump) = pipe(self.settings.batch_frames * 2);
+        let (pipe, pump) = pipe(self.all.settings.batch_frames * 2);
         let pump = async {
             if let Err(e) = pump.run(consumer).await {
                 tracing::info!(partition = %self.partition, error = %e, "consumer ended");
@@ -123,9 +212,10 @@ impl Intake {
             let Done::Frames(finished) = self.finish(&batch, tasks).await else { return };
             let newer = finished < batch.len();
             batch.truncate(finished);
-            let now = self.ports.clock.now_ms();
+            let now = self.all.clock.now_ms();
             for d in &batch {
-                METRICS.lag.record(now.saturating_sub(d.published_ms) as f64 / 1000.0);
+                let lag = now.saturating_sub(d.published_ms) as f64 / 1000.0;
+                (self.all.count)(IntakeCount::Lag(lag));
                 progress.until = progress.until.max(frame::tick(&d.frame).unwrap_or(0));
             }
             let ids = batch.into_iter().map(|d| d.id).collect();
@@ -144,15 +234,10 @@ impl Intake {
 
     /// Where the ack does not come last.
     async fn ack_early(&self, batch: &[Delivery], pipe: &Pipe) {
-        match ack_comes_after() {
-            AckAfter::Everything => return,
-            AckAfter::Verdicts => {
-                let frames: Vec<_> = batch.iter().map(|d| d.frame.clone()).collect();
-                self.processor.decide.run(&mut Batch::of(&frames).flows).await;
-            }
-            AckAfter::Nothing => {}
+        let frames: Vec<_> = batch.iter().map(|d| d.frame.clone()).collect();
+        if self.all.work.is_acked_early(&frames).await {
+            pipe.ack(batch.iter().map(|d| d.id.clone()).collect()).await;
         }
-        pipe.ack(batch.iter().map(|d| d.id.clone()).collect()).await;
     }
 
     /// Counts a round without progress.
@@ -161,7 +246,7 @@ impl Intake {
         if must_give_up(over) {
             tracing::warn!(
                 partition = %self.partition,
-                "rounds without progress: another writer may have this partition"
+                "rounds without progress: another process may have this partition"
             );
             return true;
         }
@@ -174,7 +259,8 @@ impl Intake {
         let orders = |d: &Delivery| d.frame.len() / 128;
         let mut count = orders(&first);
         let mut batch = vec![first];
-        while batch.len() < self.settings.batch_frames && count < self.settings.batch_orders {
+        let most = self.all.settings;
+        while batch.len() < most.batch_frames && count < most.batch_entries {
             let Some(next) = pipe.ready() else { break };
             count += orders(&next);
             batch.push(next);
@@ -187,7 +273,7 @@ impl Intake {
         let frames: Vec<_> = batch.iter().map(|d| d.frame.clone()).collect();
         let mut pause = Duration::from_millis(100);
         loop {
-            match self.processor.run(self.partition, &frames).await {
+            match self.all.work.run(self.partition, &frames).await {
                 Processed::Finished => return Done::Frames(frames.len()),
                 Processed::Newer(finished) => return Done::Frames(finished),
                 Processed::Again => {}
@@ -209,7 +295,7 @@ impl Intake {
             self.health.progress(self.partition);
             return true;
         }
-        match self.processor.mark.progress(self.partition, p.until).await {
+        match self.all.marking.progress(self.partition, p.until).await {
             Ok(()) => {
                 (p.stored, p.at, p.failed) = (p.until, Instant::now(), None);
                 self.health.progress(self.partition);
@@ -222,24 +308,6 @@ impl Intake {
             }
         }
     }
-}
-
-/// What is finished before the frames of a batch are acked.
-enum AckAfter {
-    Nothing,
-    Verdicts,
-    Everything,
-}
-
-/// INV-2: an acked frame is never seen again, so whatever it asks for is done or stored elsewhere.
-fn ack_comes_after() -> AckAfter {
-    if mutants::on(Mutant::AckBeforeCommit) {
-        return AckAfter::Nothing;
-    }
-    if mutants::on(Mutant::AckBeforeRow) {
-        return AckAfter::Verdicts;
-    }
-    AckAfter::Everything
 }
 
 /// A consumer whose term is over brings nothing: somebody else may do better.

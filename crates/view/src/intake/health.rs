@@ -1,4 +1,4 @@
-//! How it stands with the partitions of a writer: the answer of `/readyz`, and when a consumer is
+//! How it stands with the partitions of a process: the answer of `/readyz`, and when a consumer is
 //! given up.
 //!
 //! A process that keeps a partition and cannot finish anything in it would keep a healthy one from
@@ -12,7 +12,7 @@ use orderlog::port::Partition;
 use parking_lot::Mutex;
 use runtime::probe::Ready;
 
-use crate::metrics::METRICS;
+use super::IntakeCount;
 
 /// The longest term is this many times the first.
 const LONGEST: u32 = 16;
@@ -33,21 +33,23 @@ struct PartitionHealth {
 }
 
 /// How it stands with all partitions of a process.
-pub(crate) struct Health {
+pub(super) struct Health {
     most: u32,
     partitions: Mutex<BTreeMap<Partition, PartitionHealth>>,
     ready: Ready,
+    count: fn(IntakeCount),
 }
 
 impl Health {
     /// Nothing is taken yet; a consumer is given up after this many rounds.
-    pub(crate) fn new(
+    pub(super) fn new(
         most: u32,
         partitions: impl Iterator<Item = Partition>,
         ready: Ready,
+        count: fn(IntakeCount),
     ) -> Self {
         let all = partitions.map(|p| (p, PartitionHealth::default())).collect();
-        Self { most, partitions: Mutex::new(all), ready }
+        Self { most, partitions: Mutex::new(all), ready, count }
     }
 
     fn with<T>(&self, p: Partition, change: impl FnOnce(&mut PartitionHealth) -> T) -> T {
@@ -55,22 +57,22 @@ impl Health {
         let done = change(all.entry(p).or_default());
         let good = |one: &PartitionHealth| one.taken && !one.newer && one.fruitless < self.most;
         self.ready.set(all.values().all(good));
-        METRICS.partitions_newer.set(all.values().filter(|one| one.newer).count() as f64);
+        (self.count)(IntakeCount::Newer(all.values().filter(|one| one.newer).count()));
         done
     }
 
     /// A consumer was made.
-    pub(crate) fn taken(&self, p: Partition) {
+    pub(super) fn taken(&self, p: Partition) {
         self.with(p, |one| (one.taken, one.term) = (true, 0));
     }
 
     /// Something was finished, and database 0 knows.
-    pub(crate) fn progress(&self, p: Partition) {
+    pub(super) fn progress(&self, p: Partition) {
         self.with(p, |one| *one = PartitionHealth { taken: true, ..PartitionHealth::default() });
     }
 
     /// A round brought nothing; true when the consumer is to be given up.
-    pub(crate) fn fruitless(&self, p: Partition) -> bool {
+    pub(super) fn fruitless(&self, p: Partition) -> bool {
         let over = self.with(p, |one| {
             (one.fruitless, one.term) = (one.fruitless.saturating_add(1), one.term + 1);
             let over = one.term >= self.most.saturating_mul(1 << one.longer);
@@ -80,23 +82,23 @@ impl Health {
             over
         });
         if over {
-            METRICS.gave_up.increment(1);
+            (self.count)(IntakeCount::GaveUp);
         }
         over
     }
 
     /// The next frame is of a newer program.
-    pub(crate) fn newer(&self, p: Partition) {
+    pub(super) fn newer(&self, p: Partition) {
         self.with(p, |one| one.newer = true);
     }
 
     /// True when the next frame is of a newer program.
-    pub(crate) fn is_newer(&self, p: Partition) -> bool {
+    pub(super) fn is_newer(&self, p: Partition) -> bool {
         self.partitions.lock().get(&p).is_some_and(|one| one.newer)
     }
 
     /// True when the last consumer was given up, or met a newer program's frame.
-    pub(crate) fn has_trouble(&self, p: Partition) -> bool {
+    pub(super) fn has_trouble(&self, p: Partition) -> bool {
         self.partitions.lock().get(&p).is_some_and(|one| one.longer > 0 || one.newer)
     }
 }
@@ -109,7 +111,7 @@ mod tests {
     fn terms_without_progress_end_and_grow() {
         let (a, b) = (Partition::Main(0), Partition::Retry(0));
         let ready = Ready::default();
-        let h = Health::new(2, [a, b].into_iter(), ready.clone());
+        let h = Health::new(2, [a, b].into_iter(), ready.clone(), |_| ());
         h.taken(a);
         assert!(!ready.get(), "one partition was never taken");
         h.taken(b);

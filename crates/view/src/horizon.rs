@@ -21,17 +21,24 @@ const FRESH: Duration = Duration::from_millis(250);
 
 /// Times of database 0 up to which partitions are finished.
 #[derive(Debug, Clone)]
-pub(crate) struct Horizon {
+pub struct Horizon {
     read: Instant,
     now: u64,
     mains: u64,
     retries: HashMap<u16, u64>,
+    lives: HashMap<u16, u64>,
 }
 
 impl Horizon {
+    /// The time before which news of lives of a database's orders are finished in the log; never in
+    /// the future.
+    pub fn of_lives(&self, db: u16) -> u64 {
+        self.lives.get(&db).copied().unwrap_or(0).min(self.now)
+    }
+
     /// The time before which an order that touches these databases is finished in the log; never
     /// in the future, whatever a clock that was ahead has left there.
-    pub(crate) fn of(&self, dbs: &[u16]) -> u64 {
+    pub fn of(&self, dbs: &[u16]) -> u64 {
         if mutants::on(Mutant::NoHorizon) {
             return u64::MAX;
         }
@@ -40,12 +47,12 @@ impl Horizon {
     }
 
     /// When something of this age came to be.
-    pub(crate) fn before(&self, age_ms: u64) -> u64 {
+    pub fn before(&self, age_ms: u64) -> u64 {
         self.now.saturating_sub(age_ms)
     }
 
     /// The time at which it was read.
-    pub(crate) fn now(&self) -> u64 {
+    pub fn now(&self) -> u64 {
         self.now
     }
 }
@@ -53,20 +60,23 @@ impl Horizon {
 /// The age of a hold made at `t_ms`, both times from its Redis node. A time that lies further in
 /// the future than `slack` was given by a clock that was ahead, and has since been set back or
 /// failed over: such a hold must not wait until that hour has come, so it counts as old.
-pub(crate) fn age(t_ms: u64, redis_now: u64, slack: u64) -> u64 {
+pub fn age(t_ms: u64, redis_now: u64, slack: u64) -> u64 {
     if t_ms > redis_now.saturating_add(slack) { redis_now } else { redis_now.saturating_sub(t_ms) }
 }
 
 /// Reads it, and keeps it moving.
-pub(crate) struct Horizons {
+pub struct Horizons {
+    /// Progress, and the time that ticks carry.
     pub marks: Arc<dyn Marks>,
+    /// Where ticks go.
     pub log: Arc<dyn OrderLog>,
+    /// This machine's own time.
     pub clock: Arc<dyn Clock>,
 }
 
 impl Horizons {
     /// Reads progress. `None` when database 0 does not answer: nobody is declared dead then.
-    pub(crate) async fn read(&self) -> Option<Horizon> {
+    pub async fn read(&self) -> Option<Horizon> {
         let read = Instant::now();
         // The clock first: what is read after it cannot be finished past it in earnest.
         let now = self.marks.now_ms().await.ok()?;
@@ -75,28 +85,30 @@ impl Horizons {
         let until = |p: Partition| progress.get(&p.to_string()).copied().unwrap_or(0);
         let mains = (0..self.log.partitions()).map(|n| until(Partition::Main(n))).min();
         let retries = (0..self.marks.databases()).map(|d| (d, until(Partition::Retry(d))));
-        Some(Horizon { read, now, mains: mains.unwrap_or(0), retries: retries.collect() })
+        let lives = (0..self.marks.databases()).map(|d| (d, until(Partition::Life(d))));
+        let (retries, lives) = (retries.collect(), lives.collect());
+        Some(Horizon { read, now, mains: mains.unwrap_or(0), retries, lives })
     }
 
     /// The same, or a new one where this one is old or missing.
-    pub(crate) async fn fresh(&self, horizon: Option<Horizon>) -> Option<Horizon> {
+    pub async fn fresh(&self, horizon: Option<Horizon>) -> Option<Horizon> {
         match horizon {
             Some(h) if h.read.elapsed() <= FRESH => Some(h),
             _ => self.read().await,
         }
     }
 
-    /// Puts a tick into every partition whose progress is older than a second. Its time is that
+    /// Puts a tick into each of these partitions whose progress is older than a second. Its time is that
     /// of database 0, read before it is published: what the tick finds finished was published
     /// before it.
-    pub(crate) async fn tick_idle(&self) {
+    pub async fn tick_idle(&self, partitions: impl Iterator<Item = Partition>) {
         if mutants::on(Mutant::NoTicks) {
             return;
         }
         let Ok(now) = self.time_of_ticks().await else { return };
         let Ok(progress) = self.marks.progress().await else { return };
         let progress: HashMap<String, u64> = progress.into_iter().collect();
-        for p in Partition::all(self.log.partitions(), self.marks.databases()) {
+        for p in partitions {
             let until = progress.get(&p.to_string()).copied().unwrap_or(0);
             if until + 1000 > now {
                 continue;
@@ -125,7 +137,8 @@ mod tests {
     const NOW: u64 = 500 * HOUR;
 
     fn horizon(mains: u64, retry: u64) -> Horizon {
-        Horizon { read: Instant::now(), now: NOW, mains, retries: HashMap::from([(0, retry)]) }
+        let (retries, lives) = (HashMap::from([(0, retry)]), HashMap::from([(0, retry)]));
+        Horizon { read: Instant::now(), now: NOW, mains, retries, lives }
     }
 
     #[tokio::test]
@@ -140,6 +153,9 @@ mod tests {
             assert_eq!(horizon(mains, retry).of(&[0]), until);
         }
         assert_eq!(horizon(NOW, NOW).of(&[0, 1]), 0, "a partition that nobody knows");
+        let lives = horizon(NOW, NOW - 5);
+        assert_eq!((lives.of_lives(0), lives.of_lives(1)), (NOW - 5, 0));
+        assert_eq!(horizon(NOW, NOW + HOUR).of_lives(0), NOW);
     }
 
     #[test]

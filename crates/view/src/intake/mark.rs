@@ -8,16 +8,18 @@ use store::{Marks, StoreResult};
 
 use crate::patience::DatabasePatience;
 
-/// The step.
+/// Tells database 0.
 #[derive(Clone)]
-pub(crate) struct Marking {
+pub struct Marking {
+    /// Who is told.
     pub store: Arc<dyn Marks>,
+    /// How long that may take.
     pub patience: DatabasePatience,
 }
 
 impl Marking {
     /// Everything before these barriers in this partition is finished.
-    pub(crate) async fn barriers(&self, here: Partition, barriers: &[String]) -> StoreResult<()> {
+    pub async fn barriers(&self, here: Partition, barriers: &[String]) -> StoreResult<()> {
         let name = here.to_string();
         for id in barriers {
             self.patience.call(CATALOG_DB, || self.store.mark_barrier(id, &name)).await?;
@@ -26,7 +28,7 @@ impl Marking {
     }
 
     /// Everything up to this tick, in the clock of database 0, is finished in this partition.
-    pub(crate) async fn progress(&self, here: Partition, until: u64) -> StoreResult<()> {
+    pub async fn progress(&self, here: Partition, until: u64) -> StoreResult<()> {
         let name = here.to_string();
         self.patience.call(CATALOG_DB, || self.store.set_progress(&name, until)).await
     }

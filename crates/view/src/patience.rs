@@ -21,7 +21,7 @@ const AGAIN: Duration = Duration::from_millis(20);
 
 /// What the partitions of a process know of its databases; its clones share it.
 #[derive(Clone)]
-pub(crate) struct DatabasePatience {
+pub struct DatabasePatience {
     most: Duration,
     /// Which are silent, and when each is tried next.
     silent: Arc<Mutex<HashMap<u16, Instant>>>,
@@ -29,12 +29,12 @@ pub(crate) struct DatabasePatience {
 
 impl DatabasePatience {
     /// No database is known to be silent; each may take this long.
-    pub(crate) fn new(most: Duration) -> Self {
+    pub fn new(most: Duration) -> Self {
         Self { most, silent: Arc::default() }
     }
 
     /// Runs a store call again while it fails transiently, for the time its database is given.
-    pub(crate) async fn call<T, F, Fut>(&self, db: u16, call: F) -> StoreResult<T>
+    pub async fn call<T, F, Fut>(&self, db: u16, call: F) -> StoreResult<T>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = StoreResult<T>>,
