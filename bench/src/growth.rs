@@ -137,7 +137,12 @@ impl Grown {
         }))?;
         let rows = Csv::of((0..self.size).map(|n| {
             let p = self.order(n)?;
-            Ok(format!("{},{},{}", hex(p.order), p.buyer.as_str(), p.key.as_str()))
+            Ok(format!(
+                "{},{},{}",
+                hex(p.order),
+                p.buyer.as_str(),
+                p.key.as_ref().map_or("", |k| k.as_str())
+            ))
         }))?;
         let (cell, offer, size) = (self.cell(), &self.offer, self.size);
         let entries = entries.load(
@@ -198,7 +203,8 @@ impl Grown {
             let found = self.ports.store.statuses(0, &ids).await?;
             ensure!(found.iter().all(Option::is_some), "an order has no row");
             ensure!(self.ports.store.order(ids[0]).await?.is_some(), "no row by id");
-            let found = self.ports.store.order_of_key(&orders[1].buyer, &orders[1].key).await?;
+            let key = orders[1].key.as_ref().context("a key")?;
+            let found = self.ports.store.order_of_key(&orders[1].buyer, key).await?;
             ensure!(found.is_some(), "no row by key");
         }
         Ok(())

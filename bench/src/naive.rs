@@ -58,13 +58,14 @@ async fn buy(ports: &Ports, tokens: &Tokens, request: Request<Incoming>) -> Opti
     let payload = Payload {
         order,
         buyer: buyer.clone(),
-        key,
+        key: Some(key),
         lines: vec![line],
         anchor: 0,
         metadata: String::new(),
         currency: "EUR".to_owned(),
         campaign: CampaignNo(0),
         window_ms: 1_800_000,
+        supersedes: None,
     };
     let payload: Bytes = payload.encode().into();
     let item = ReserveItem {

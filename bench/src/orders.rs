@@ -21,13 +21,14 @@ pub(crate) fn order(ports: &Ports, offer: &OfferId, (buyer, key): (&str, &str)) 
     Ok(Payload {
         order: ports.identity.order_id(CampaignNo(0), &buyer, &key, b""),
         buyer,
-        key,
+        key: Some(key),
         lines: vec![Line { cell: offer.cell(0), qty: 1, unit_minor: 1999 }],
         anchor: 0,
         metadata: String::new(),
         currency: "EUR".to_owned(),
         campaign: CampaignNo(0),
         window_ms: 1_800_000,
+        supersedes: None,
     })
 }
 

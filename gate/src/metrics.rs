@@ -68,6 +68,33 @@ impl Failed {
     }
 }
 
+/// What a callback came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NewsOf {
+    /// News of a payment.
+    Payment,
+    /// News of goods.
+    Parcel,
+    /// Of no concern.
+    Nothing,
+    /// Authentic, and nobody can read it.
+    Unreadable,
+    /// Not the provider's, or too old.
+    Forged,
+}
+
+impl NewsOf {
+    fn as_str(self) -> &'static str {
+        match self {
+            NewsOf::Payment => "payment",
+            NewsOf::Parcel => "parcel",
+            NewsOf::Nothing => "nothing",
+            NewsOf::Unreadable => "unreadable",
+            NewsOf::Forged => "forged",
+        }
+    }
+}
+
 runtime::metrics! {
     /// What the gate counts.
     pub(crate) static METRICS: GateMetrics {
@@ -97,6 +124,10 @@ runtime::metrics! {
         publish_failures: Counter "sluicegate_publish_failures_total",
         /// Orders left to the relay by age
         too_old: Counter "sluicegate_publish_too_old_total",
+        /// Callbacks of payment providers and warehouses, by what they tell
+        news: Counter "sluicegate_callbacks_total" by what: NewsOf = NewsOf::as_str,
+        /// Frames of callbacks without a receipt
+        news_failures: Counter "sluicegate_callback_failures_total",
         /// Receipts without order (INV-7 alarm)
         accepted_missing: Counter "sluicegate_accepted_missing_total",
     }

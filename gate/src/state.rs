@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicIsize, Ordering};
 
 use cells::port::Wait;
 use contract::Reason;
-use domain::{CellId, Offer};
+use domain::{CellId, Offer, OrderId};
+use life::calls::ProviderCalls;
+use life::http::HttpProviders;
 use runtime::probe::Ready;
 use runtime::{Phase, Tasks};
 use view::{CatalogCache, GatePorts};
@@ -13,6 +15,7 @@ use web::Tokens;
 
 use crate::config::{GateConfig, GateSettings};
 use crate::entry::admission::Admission;
+use crate::pay::tell::TellLives;
 use crate::sale::emit::Emit;
 use crate::sale::reserve::Reserve;
 use crate::show::stock::Stocks;
@@ -33,6 +36,8 @@ pub struct Gate {
     pub(crate) catalog: Arc<CatalogCache>,
     pub(crate) reserve: Arc<Reserve>,
     pub(crate) emit: Arc<Emit>,
+    pub(crate) tell: Arc<TellLives>,
+    pub(crate) calls: Arc<dyn ProviderCalls>,
     pub(crate) stocks: Stocks,
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) connections: AtomicIsize,
@@ -58,6 +63,10 @@ impl Gate {
             config.reserve.clone(),
             tasks.clone(),
         );
+        let receipt = config.publish.times().timeout;
+        let databases = ports.store.databases();
+        let tell = TellLives::new(ports.log.clone(), databases, receipt, tasks.clone());
+        let calls = HttpProviders::new(ports.clock.clone());
         let waiters = Waiters::new(ports.store.clone(), config.gate.max_waiters);
         Ok(Arc::new(Self {
             cfg: config.gate.clone(),
@@ -65,6 +74,8 @@ impl Gate {
             admission: Admission::new(&config.limits),
             reserve: Arc::new(reserve),
             emit,
+            tell,
+            calls,
             stocks: Stocks::default(),
             waiters,
             catalog,
@@ -129,7 +140,12 @@ impl Gate {
 
     /// True when every accepted hold has its receipt or its answer.
     pub fn is_flushed(&self) -> bool {
-        self.emit.is_idle()
+        self.emit.is_idle() && self.tell.is_idle()
+    }
+
+    /// The database of an order's row.
+    pub(crate) fn order_db(&self, order: OrderId) -> u16 {
+        self.ports.store.order_db(order)
     }
 
     /// The buyer's cell of an offer.

@@ -97,7 +97,7 @@ async fn a_key_without_redis() {
             .unwrap()
             .number,
         &payload.buyer,
-        &payload.key,
+        payload.key.as_ref().unwrap(),
     );
     let order = OrderId::join(key, [7; 4]);
     let payload = domain::Payload { order, ..payload };

@@ -177,7 +177,8 @@ impl Stores {
             let kept = self.store.kept(&cell, seq).await?;
             let kept = kept.iter().find(|k| k.seq == seq);
             let payload = kept.and_then(|k| Payload::decode(&k.sealed.payload).ok());
-            keys.extend(payload.map(|p| (order, p.key.as_str().to_owned())));
+            let key = |p: Payload| p.key.map(|k| k.as_str().to_owned()).unwrap_or_default();
+            keys.extend(payload.map(|p| (order, key(p))));
         }
         Ok(keys)
     }

@@ -102,13 +102,14 @@ impl Shop {
         let payload = Payload {
             order: identity.order_id(CampaignNo(1), &buyer, &key, b"one"),
             buyer: buyer.clone(),
-            key,
+            key: Some(key),
             anchor: 0,
             lines: vec![Line { cell: cell.clone(), qty: 1, unit_minor: 250 }],
             metadata: String::new(),
             currency: "EUR".into(),
             campaign: CampaignNo(1),
             window_ms: 900_000,
+            supersedes: None,
         };
         let item = ReserveItem {
             id: payload.order.into(),

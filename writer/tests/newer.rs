@@ -36,8 +36,8 @@ fn newer() -> [Bytes; 3] {
     [
         made(frame::VERSION + 1, b"whatever the next version has in here"),
         made(u8::MAX, b""),
-        // One entry of kind 5.
-        made(frame::VERSION, &[0x0a, 2, 0x08, 5]),
+        // One entry of kind 8.
+        made(frame::VERSION, &[0x0a, 2, 0x08, 8]),
     ]
 }
 

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::strict::present;
-use crate::words::{described, described_or_null, text, word, word_or_null};
+use crate::paying::WantedMoney;
+use crate::strict::{present, present_object};
+use crate::words::{described, described_or_null, text, text_or_none, word, word_or_null};
 
 /// An amount of money.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -55,6 +56,12 @@ pub struct Purchase<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object, required = false, nullable = false)]
     pub metadata: Option<&'a RawValue>,
+    /// What all units together cost, as the buyer was shown; another price is refused, and nothing
+    /// is held.
+    #[serde(borrow, default, deserialize_with = "present_object")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Money<'static>, required = false, nullable = false)]
+    pub expected_amount: Option<WantedMoney<'a>>,
 }
 
 /// A purchase that is taken: an order that is, or may be, in the log.
@@ -126,6 +133,20 @@ pub struct Order<'a> {
     /// Until when it must be paid.
     #[schema(required, format = DateTime)]
     pub expires_at: Option<String>,
+    /// What was paid for it; `null` while it has no row.
+    #[schema(required)]
+    pub captured: Option<Money<'a>>,
+    /// What of that went back because somebody asked; `null` while it has no row.
+    #[schema(required)]
+    pub refunded: Option<Money<'a>>,
+    /// The expired order that its late payment bought again with this one.
+    #[serde(with = "text_or_none")]
+    #[schema(required, value_type = Option<String>, format = "uuid")]
+    pub supersedes: Option<OrderId>,
+    /// The order that its late payment bought.
+    #[serde(with = "text_or_none")]
+    #[schema(required, value_type = Option<String>, format = "uuid")]
+    pub superseded_by: Option<OrderId>,
     /// Where to ask again.
     pub links: Links<'a>,
 }

@@ -8,6 +8,7 @@
 pub mod buyers;
 mod openapi;
 pub mod operators;
+pub mod paying;
 mod problem;
 mod reason;
 pub mod routes;

@@ -147,7 +147,7 @@ fn operation(
         out = out.response(status.to_string(), refused(status, &reasons));
     }
     match spec.who {
-        Who::Probe | Who::Anyone => out,
+        Who::Probe | Who::Anyone | Who::Signed => out,
         Who::Buyer => out.security(SecurityRequirement::new(BUYERS, Vec::<String>::new())),
         Who::Operator | Who::Deployment => {
             out.security(SecurityRequirement::new(OPERATORS, Vec::<String>::new()))

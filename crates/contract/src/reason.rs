@@ -54,6 +54,7 @@ reasons! {
     BadId "bad_id" 400 NewRequest "An id is 1 to 64 of a-z, 0-9 and '-'.";
     Unauthenticated "unauthenticated" 401 SameKey "A valid token is needed.";
     Forbidden "forbidden" 403 SameKey "This token does not open this route.";
+    RefundNotAllowed "refund_not_allowed" 403 No "This offer has no refunds.";
     TicketRequired "ticket_required" 403 SameKey "This offer needs a ticket.";
     TicketInvalid "ticket_invalid" 403 SameKey "The ticket is not valid here.";
     UnknownOffer "unknown_offer" 404 No "No such offer.";
@@ -62,11 +63,15 @@ reasons! {
     UnknownCampaign "unknown_campaign" 404 No "No such campaign.";
     UnknownCell "unknown_cell" 404 No "No such cell.";
     UnknownTask "unknown_task" 404 No "No such task.";
+    UnknownProvider "unknown_provider" 404 No "No such payment provider.";
     MethodNotAllowed "method_not_allowed" 405 NewRequest "This route has other methods.";
     RequestTimeout "request_timeout" 408 SameKey "The request took too long to arrive.";
     SoldOut "sold_out" 409 SameKey "No units are left.";
     NotOpen "not_open" 409 SameKey "The sale has not opened yet.";
     Paused "paused" 409 SameKey "The sale is paused.";
+    NotYet "not_yet" 409 SameKey "The order is not in the database yet.";
+    PriceChanged "price_changed" 409 NewRequest "The price is another one.";
+    RefundTooLarge "refund_too_large" 409 NewRequest "More than is left of the order.";
     LimitReached "limit_reached" 409 No "The buyer's limit is reached.";
     IllegalTransition "illegal_transition" 409 No "The state does not allow this.";
     BucketsFixed "buckets_fixed" 409 No "The number of buckets is fixed at creation.";

@@ -29,6 +29,13 @@ pub fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Result<T,
     d.deserialize_any(V(PhantomData))
 }
 
+/// The same of a field that may be left out, but not be `null`.
+pub(crate) fn present_object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    d: D,
+) -> Result<Option<T>, D::Error> {
+    object(d).map(Some)
+}
+
 /// An integer, however it is written: to JSON `5`, `5.0` and `5e0` are one number, and some clients
 /// know no other kind.
 pub(crate) fn integer<'de, T: TryFrom<i64>, D: Deserializer<'de>>(d: D) -> Result<T, D::Error> {

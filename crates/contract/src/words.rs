@@ -1,5 +1,6 @@
 //! Values that are one text in JSON: ids, times, and words of a fixed list.
 
+use domain::life::{AdapterKind, LatePolicy, PaymentState, RefundPolicy, RefundState, Restock};
 use domain::order::RejectReason;
 use domain::{Flag, RowStatus, Status};
 use serde::{Deserialize, Deserializer, Serializer};
@@ -37,6 +38,12 @@ words! {
     Flag: Flag::ALL.to_vec();
     Reason: Reason::ALL.to_vec();
     Retry: Retry::ALL.to_vec();
+    PaymentState: PaymentState::ALL.to_vec();
+    RefundState: RefundState::ALL.to_vec();
+    LatePolicy: LatePolicy::ALL.to_vec();
+    RefundPolicy: RefundPolicy::ALL.to_vec();
+    Restock: Restock::ALL.to_vec();
+    AdapterKind: AdapterKind::ALL.to_vec();
 }
 
 /// How `word` fields are described.
@@ -110,7 +117,7 @@ pub mod text {
     }
 }
 
-/// `#[serde(with)]` of what has one text form and may be left out.
+/// `#[serde(with)]` of what has one text form and may be left out, or be `null`.
 pub mod text_or_none {
     use std::fmt::Display;
     use std::str::FromStr;

@@ -29,8 +29,8 @@ pub struct Payload {
     pub order: OrderId,
     /// Who buys.
     pub buyer: Buyer,
-    /// The client's key.
-    pub key: IdempotencyKey,
+    /// The client's key; `None` for an order that a late payment buys.
+    pub key: Option<IdempotencyKey>,
     /// At most one line per cell, sorted by cell.
     pub lines: Vec<Line>,
     /// Index into `lines` of the line that decides the order.
@@ -43,6 +43,8 @@ pub struct Payload {
     pub campaign: CampaignNo,
     /// Milliseconds from the first reserve until an unpaid order expires.
     pub window_ms: u64,
+    /// The expired order that a late payment buys again with this one: such an order has no key.
+    pub supersedes: Option<OrderId>,
 }
 
 /// Bytes that are not a payload.
@@ -75,13 +77,14 @@ impl Payload {
         PayloadWire {
             order: self.order.0.to_vec(),
             buyer: self.buyer.as_str().to_owned(),
-            key: self.key.as_str().to_owned(),
+            key: self.key.as_ref().map_or_else(String::new, |k| k.as_str().to_owned()),
             lines: self.lines.iter().map(line).collect(),
             anchor: self.anchor as u32,
             metadata: self.metadata.clone(),
             currency: self.currency.clone(),
             campaign: self.campaign.0,
             window_ms: self.window_ms,
+            supersedes: self.supersedes.map_or_else(Vec::new, |old| old.0.to_vec()),
         }
         .encode_to_vec()
     }
@@ -107,17 +110,32 @@ impl Payload {
         if lines.iter().any(|l| l.cell.offer.tenant() != tenant) {
             return Err(fail(&"lines of several tenants"));
         }
+        let supersedes = match w.supersedes.as_slice() {
+            [] => None,
+            old => Some(OrderId::from_slice(old).map_err(|e| fail(&e))?),
+        };
+        let key = match supersedes {
+            None => Some(w.key.parse().map_err(|e| fail(&e))?),
+            Some(_) if w.key.is_empty() => None,
+            Some(_) => return Err(fail(&"an order that a late payment buys has no key")),
+        };
         Ok(Self {
             order: OrderId::from_slice(&w.order).map_err(|e| fail(&e))?,
             buyer: Buyer::of(&tenant, &w.buyer).map_err(|e| fail(&e))?,
-            key: w.key.parse().map_err(|e| fail(&e))?,
+            key,
             lines,
             anchor,
             metadata: w.metadata,
             currency: w.currency,
             campaign: CampaignNo(w.campaign),
             window_ms: w.window_ms,
+            supersedes,
         })
+    }
+
+    /// When it expires if it was first reserved at `t_ms` and is not paid, UTC ms; 0 for never.
+    pub fn expires_at(&self, t_ms: u64) -> u64 {
+        if self.window_ms == 0 { 0 } else { t_ms.saturating_add(self.window_ms) }
     }
 }
 
@@ -144,6 +162,8 @@ struct PayloadWire {
     campaign: u32,
     #[prost(uint64, tag = "9")]
     window_ms: u64,
+    #[prost(bytes = "vec", tag = "10")]
+    supersedes: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -14,6 +14,7 @@ mod common;
 use common::{golden_payload, hex, order_id, payload};
 use domain::frame::{self, FrameError, Item, Mode, Sealed};
 use domain::kept;
+use domain::life::{LifeNews, Parcel, PaymentNews, ProviderEvent};
 use domain::supply::Transfer;
 use domain::{CampaignNo, CellId, OfferId, OrderId, Payload};
 use proptest::prelude::*;
@@ -27,7 +28,52 @@ fn item() -> impl Strategy<Value = Item> {
         (any::<u64>(), bytes()).prop_map(move |s| Item::Order(Mode::Abort, sealed(s))),
         ".{0,40}".prop_map(Item::Barrier),
         any::<u64>().prop_map(Item::Tick),
+        news().prop_map(Item::News),
     ]
+}
+
+fn payment_news() -> impl Strategy<Value = PaymentNews> {
+    prop_oneof![
+        Just(PaymentNews::Opened),
+        Just(PaymentNews::Authorised),
+        any::<i64>().prop_map(PaymentNews::Captured),
+        Just(PaymentNews::Failed),
+        Just(PaymentNews::Closed),
+        (".{0,70}", any::<i64>())
+            .prop_map(|(key, amount)| PaymentNews::RefundSucceeded { key, amount }),
+        ".{0,70}".prop_map(|key| PaymentNews::RefundFailed { key }),
+    ]
+}
+
+fn news() -> impl Strategy<Value = LifeNews> {
+    let payment = (".{0,255}", "[a-z0-9-]{1,32}", "[!-~]{1,128}", order_id(), payment_news());
+    let payment = (payment, any::<[u8; 32]>()).prop_map(|(event, hash)| LifeNews::Payment {
+        event: ProviderEvent {
+            event: Some(event.0),
+            provider: event.1.parse().unwrap(),
+            payment: event.2.parse().unwrap(),
+            order: event.3,
+            currency: "EUR".to_owned(),
+            news: event.4,
+            is_final: false,
+        },
+        hash,
+    });
+    let parcel = prop_oneof![
+        Just(Parcel::Shipped),
+        Just(Parcel::Delivered),
+        "[!-~]{1,64}".prop_map(|refund| Parcel::Returned(refund.parse().unwrap())),
+    ];
+    let parcel = ("[a-z0-9-]{1,32}", order_id(), parcel, ".{0,200}");
+    let parcel = parcel.prop_map(|(system, order, parcel, tracking)| LifeNews::Parcel {
+        system,
+        order,
+        parcel,
+        tracking,
+    });
+    let garbage = ("[a-z0-9-]{1,32}", ".{0,200}", any::<[u8; 32]>());
+    let garbage = garbage.prop_map(|(from, why, hash)| LifeNews::Unreadable { from, why, hash });
+    prop_oneof![payment, parcel, garbage]
 }
 
 proptest! {
@@ -181,6 +227,54 @@ fn the_bytes_of_a_frame_are_fixed() {
 }
 
 #[test]
+fn the_bytes_of_news_are_fixed() {
+    let event = ProviderEvent {
+        event: Some("e-1".to_owned()),
+        provider: "card".parse().unwrap(),
+        payment: "p-1".parse().unwrap(),
+        order: golden_payload().order,
+        currency: "EUR".to_owned(),
+        news: PaymentNews::Captured(2599),
+        is_final: false,
+    };
+    let order = golden_payload().order;
+    let parcel = Parcel::Returned("r-1".parse().unwrap());
+    let bytes = frame::encode(&[
+        Item::News(LifeNews::Payment { event, hash: [7; 32] }),
+        Item::News(LifeNews::Parcel {
+            system: "dhl".to_owned(),
+            order,
+            parcel,
+            tracking: "t-1".to_owned(),
+        }),
+        Item::News(LifeNews::Unreadable {
+            from: "card".to_owned(),
+            why: "no order".to_owned(),
+            hash: [9; 32],
+        }),
+    ]);
+    assert_eq!(hex(&bytes), GOLDEN_NEWS);
+}
+
+/// A sort of news that this program does not know waits for one that does.
+#[test]
+fn news_of_another_sort_are_a_newer_programs() {
+    let bytes = frame::encode(&[Item::News(LifeNews::Parcel {
+        system: String::new(),
+        order: golden_payload().order,
+        parcel: Parcel::Delivered,
+        tracking: String::new(),
+    })]);
+    let at = bytes.windows(2).position(|w| w == [0x30, 2]).unwrap() + 1;
+    let mut newer = bytes.to_vec();
+    newer[at] = 9;
+    let crc = crc32c::crc32c(&newer[12..]).to_be_bytes();
+    newer[4..8].copy_from_slice(&crc);
+    let refused = frame::decode(&newer).unwrap_err();
+    assert!(refused.is_newer(), "{refused}");
+}
+
+#[test]
 fn other_versions_are_refused_by_number() {
     let mut bytes = frame::encode(&[Item::Tick(1)]).to_vec();
     for version in [0, 2, 3, 255] {
@@ -226,3 +320,9 @@ const GOLDEN_FRAME: &str = "\
     534746018a4aeea2000000780a590801124e0a10000007abc00488d196789abcdeadbeef1203616e6e1a036b\
     2d31220b0a0473686f65180220cf0f220d0a04736f636b1003180120f303280132077b2261223a317d3a0345\
     5552400748c0ee6d1880d095ffbc310a0c08021201781880d095ffbc310a0708032203622d310a040804182a";
+const GOLDEN_NEWS: &str = "\
+    534746010996ed41000000b50a520805124e0a04636172641203652d311a03702d312210000007abc00488d1\
+    96789abcdeadbeef2a03455552300338a7144a20070707070707070707070707070707070707070707070707\
+    07070707070707070a27080612230a0364686c2210000007abc00488d196789abcdeadbeef30034203722d31\
+    5203742d310a36080712320a04636172644a2009090909090909090909090909090909090909090909090909\
+    0909090909090952086e6f206f72646572";

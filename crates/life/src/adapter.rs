@@ -1,6 +1,7 @@
 //! Payment providers behind one interface: whose callback is it, and what does it tell.
 
-use domain::life::{AdapterKind, Provider, ProviderEvent, ProviderId};
+use domain::OrderId;
+use domain::life::{AdapterKind, Parcel, Provider, ProviderEvent, ProviderId};
 
 use crate::callback::ReadNews;
 pub use crate::callback::{Callback, MAX_BODY, MAX_MINOR, WINDOW_S};
@@ -12,6 +13,15 @@ use crate::{generic, standard, stripe};
 pub enum Heard {
     /// News of a payment.
     Event(ProviderEvent),
+    /// News of the goods of an order.
+    Parcel {
+        /// Whose.
+        order: OrderId,
+        /// What.
+        parcel: Parcel,
+        /// Where it can be followed; empty for nowhere.
+        tracking: String,
+    },
     /// Something that is of no concern: counted, and answered as received.
     Nothing,
     /// It cannot be read: put aside for a person, and answered as received.
@@ -22,22 +32,9 @@ pub enum Heard {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forged;
 
-/// Proves whose it is, then reads it.
+/// Proves whose it is, then reads what it tells of a payment.
 pub fn read(provider: &Provider, callback: &Callback<'_>) -> Result<Heard, Forged> {
-    let signed: Signed<'_> = match provider.adapter {
-        AdapterKind::Generic => generic::signed(callback),
-        AdapterKind::StandardWebhooks => standard::signed(callback),
-        AdapterKind::Stripe => stripe::signed(callback),
-    }
-    .ok_or(Forged)?;
-    let key = match provider.adapter {
-        AdapterKind::Generic | AdapterKind::Stripe => |s: &str| Some(s.as_bytes().to_vec()),
-        AdapterKind::StandardWebhooks => standard::key,
-    };
-    let keys = provider.secrets.iter().filter_map(|s| key(s));
-    if !signed.is_fresh(callback.now_s) || !signed.is_by_any(keys) {
-        return Err(Forged);
-    }
+    prove(provider, provider.adapter, callback)?;
     let told = match provider.adapter {
         AdapterKind::Generic => generic::read(callback.body, None),
         AdapterKind::StandardWebhooks => standard::read(callback),
@@ -48,6 +45,30 @@ pub fn read(provider: &Provider, callback: &Callback<'_>) -> Result<Heard, Forge
         Ok(None) => Heard::Nothing,
         Err(why) => Heard::Unreadable(why),
     })
+}
+
+/// Proves whose it is, by the generic scheme, then reads what it tells of goods.
+pub fn read_parcel(system: &Provider, callback: &Callback<'_>) -> Result<Heard, Forged> {
+    prove(system, AdapterKind::Generic, callback)?;
+    Ok(generic::parcel(callback.body).unwrap_or_else(Heard::Unreadable))
+}
+
+fn prove(provider: &Provider, scheme: AdapterKind, callback: &Callback<'_>) -> Result<(), Forged> {
+    let signed: Signed<'_> = match scheme {
+        AdapterKind::Generic => generic::signed(callback),
+        AdapterKind::StandardWebhooks => standard::signed(callback),
+        AdapterKind::Stripe => stripe::signed(callback),
+    }
+    .ok_or(Forged)?;
+    let key = match scheme {
+        AdapterKind::Generic | AdapterKind::Stripe => |s: &str| Some(s.as_bytes().to_vec()),
+        AdapterKind::StandardWebhooks => standard::key,
+    };
+    let keys = provider.secrets.iter().filter_map(|s| key(s));
+    if !signed.is_fresh(callback.now_s) || !signed.is_by_any(keys) {
+        return Err(Forged);
+    }
+    Ok(())
 }
 
 /// With the provider's name, if everything in it is what it should be.

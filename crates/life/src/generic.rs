@@ -1,8 +1,9 @@
 //! The provider's side of our own API: see `POST /v1/payments/{provider}/callback`.
 
-use domain::life::PaymentNews;
+use domain::life::{Parcel, PaymentNews};
 use serde::Deserialize;
 
+use crate::adapter::Heard;
 use crate::callback::{Amount, Callback, ReadNews};
 use crate::signature::{Signed, timed};
 
@@ -19,6 +20,42 @@ struct GenericBody {
     result: String,
     amount: Option<Amount>,
     refund_id: Option<String>,
+}
+
+/// What a warehouse sends.
+#[derive(Deserialize)]
+struct ParcelBody {
+    event_id: String,
+    order_id: String,
+    result: String,
+    tracking: Option<String>,
+    refund_id: Option<String>,
+}
+
+/// The longest way to follow a parcel that is kept, bytes.
+const MAX_TRACKING: usize = 200;
+
+/// Reads it.
+pub(crate) fn parcel(body: &[u8]) -> Result<Heard, String> {
+    let body: ParcelBody = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    if !(1..=255).contains(&body.event_id.len()) {
+        return Err("an event id of 1 to 255 bytes".to_owned());
+    }
+    let order = body.order_id.parse().map_err(|e| format!("order_id: {e}"))?;
+    let tracking = body.tracking.unwrap_or_default();
+    if tracking.len() > MAX_TRACKING {
+        return Err(format!("tracking of {} bytes", tracking.len()));
+    }
+    let parcel = match body.result.as_str() {
+        "shipped" => Parcel::Shipped,
+        "delivered" => Parcel::Delivered,
+        "returned" => {
+            let refund = body.refund_id.ok_or("returned, without the refund_id of its refund")?;
+            Parcel::Returned(refund.parse().map_err(|e| format!("refund_id: {e}"))?)
+        }
+        _ => return Ok(Heard::Nothing),
+    };
+    Ok(Heard::Parcel { order, parcel, tracking })
 }
 
 /// Reads it; `event` where the scheme has the event's id elsewhere.

@@ -37,7 +37,9 @@ impl Sent {
     fn event(&self) -> ProviderEvent {
         match self.read().unwrap() {
             Heard::Event(event) => event,
-            told @ (Heard::Nothing | Heard::Unreadable(_)) => panic!("{told:?}"),
+            told @ (Heard::Nothing | Heard::Parcel { .. } | Heard::Unreadable(_)) => {
+                panic!("{told:?}")
+            }
         }
     }
 }

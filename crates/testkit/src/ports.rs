@@ -181,13 +181,14 @@ impl Site {
         Payload {
             order: self.ports.identity.order_id(campaign, &buyer, &key, content.as_bytes()),
             buyer,
-            key,
+            key: Some(key),
             anchor: lines.len() - 1,
             lines,
             metadata: String::new(),
             currency: "EUR".into(),
             campaign,
             window_ms: 900_000,
+            supersedes: None,
         }
     }
 

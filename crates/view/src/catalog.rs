@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use domain::{Campaign, CampaignId, Offer, OfferId, Tenant, names};
+use domain::life::{Policies, Provider, ProviderId};
+use domain::{Campaign, CampaignId, CampaignNo, Offer, OfferId, Tenant, names};
 use parking_lot::Mutex;
 use runtime::{Phase, Tasks};
 use store::{CatalogRead, StoreError};
@@ -36,6 +37,8 @@ pub struct Known {
 struct CatalogState {
     version: u64,
     offers: HashMap<OfferId, Arc<Known>, ahash::RandomState>,
+    providers: HashMap<ProviderId, Arc<Provider>>,
+    policies: Policies,
 }
 
 /// The cache; share it.
@@ -52,7 +55,12 @@ impl CatalogCache {
     pub fn new(store: Arc<dyn CatalogRead>) -> Arc<Self> {
         Arc::new(Self {
             store,
-            state: ArcSwap::from_pointee(CatalogState { version: 0, offers: HashMap::default() }),
+            state: ArcSwap::from_pointee(CatalogState {
+                version: 0,
+                offers: HashMap::default(),
+                providers: HashMap::new(),
+                policies: Policies::default(),
+            }),
             negatives: Mutex::default(),
             reading: tokio::sync::Mutex::default(),
         })
@@ -105,7 +113,11 @@ impl CatalogCache {
                 offers.insert(offer.id.clone(), Arc::new(Known { offer, campaign }));
             }
         }
-        self.state.store(Arc::new(CatalogState { version, offers }));
+        let all = offers.values().map(|known: &Arc<Known>| &known.offer);
+        let policies = Policies::new(all.map(|offer| (offer.id.clone(), offer.policy)));
+        let providers = self.store.providers().await?;
+        let providers = providers.into_iter().map(|p| (p.id.clone(), Arc::new(p))).collect();
+        self.state.store(Arc::new(CatalogState { version, offers, providers, policies }));
         self.negatives.lock().clear();
         Ok(())
     }
@@ -122,6 +134,24 @@ impl CatalogCache {
             return if names::is_name(name) { state.offers.get(name).cloned() } else { None };
         }
         state.offers.get(&OfferId::of(tenant, name).ok()?).cloned()
+    }
+
+    /// What operators decided for offers.
+    pub fn policies(&self) -> Policies {
+        self.state.load().policies.clone()
+    }
+
+    /// A payment provider.
+    pub fn provider(&self, id: &ProviderId) -> Option<Arc<Provider>> {
+        self.state.load().providers.get(id).cloned()
+    }
+
+    /// The offers of a campaign; none when there are more than `most`.
+    pub fn of_campaign(&self, number: CampaignNo, most: usize) -> Vec<OfferId> {
+        let state = self.state.load();
+        let of = state.offers.values().filter(|known| known.campaign.number == number);
+        let found: Vec<OfferId> = of.map(|known| known.offer.id.clone()).take(most + 1).collect();
+        if found.len() > most { Vec::new() } else { found }
     }
 
     /// All offers.

@@ -26,8 +26,8 @@ pub use open::{OpenError, Opened, open_offer};
 pub use operate::{Drift, HoldStatus, OperateError, Reconcile, Report};
 pub use patience::DatabasePatience;
 pub use ports::{
-    AllStores, DeskPorts, DeskStore, GatePorts, GateStore, Ports, ReconcilerPorts, ReconcilerStore,
-    WriterPorts, WriterStore,
+    AllStores, ClerkPorts, ClerkStore, DeskPorts, DeskStore, GatePorts, GateStore, Ports,
+    ReconcilerPorts, ReconcilerStore, WriterPorts, WriterStore,
 };
 pub use times::PublishTimes;
 

@@ -8,8 +8,8 @@ use orderlog::port::OrderLog;
 use runtime::Clock;
 use runtime::unique::Unique;
 use store::{
-    CatalogRead, CatalogWrite, LedgerRead, LedgerWrite, Marks, OrdersRead, OrdersWrite, ParkedRead,
-    ParkedWrite, Store, Verdicts,
+    CatalogRead, CatalogWrite, LedgerRead, LedgerWrite, LifeRead, LifeWrite, Marks, OrdersRead,
+    OrdersWrite, ParkedRead, ParkedWrite, Store, Verdicts,
 };
 
 use crate::follow::Follow;
@@ -101,11 +101,14 @@ macro_rules! reach {
 }
 
 reach! {
-    /// The gate reads; what it sells it writes to Redis and to the log.
-    GateStore (LedgerRead + OrdersRead + CatalogRead + ParkedRead), GatePorts by gate;
+    /// The gate reads; what it sells it writes to Redis and to the log. What buyers ask of orders
+    /// that have their rows it writes at once.
+    GateStore (LedgerRead + OrdersRead + CatalogRead + ParkedRead + LifeRead + LifeWrite),
+        GatePorts by gate;
     /// The desk changes the catalog, supply and flags, and what is parked.
     DeskStore (
         LedgerRead + LedgerWrite + CatalogRead + CatalogWrite + Marks + ParkedRead + ParkedWrite
+            + OrdersRead + LifeRead + LifeWrite
     ), DeskPorts by desk;
     /// The writer decides orders and writes their rows.
     WriterStore (
@@ -114,4 +117,9 @@ reach! {
     /// The reconciler reads everything and ends what others left.
     ReconcilerStore (LedgerRead + LedgerWrite + OrdersRead + CatalogRead + Marks + ParkedRead),
         ReconcilerPorts by reconciler;
+    /// The clerk moves orders through their lives, and gives units back to their ledgers.
+    ClerkStore (
+        LedgerRead + LedgerWrite + LifeRead + LifeWrite + OrdersRead + CatalogRead + Marks
+            + ParkedRead + ParkedWrite
+    ), ClerkPorts by clerk;
 }

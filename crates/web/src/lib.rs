@@ -28,3 +28,8 @@ pub use probes::Probes;
 pub use stream::{Conn, Io};
 pub use tokens::{ADMIN_AUDIENCE, Audience, Claims, Operator, Role, TokenRefused, Tokens};
 pub use verified::Verified;
+
+/// Text as one segment of a path.
+pub fn segment(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}

@@ -21,6 +21,8 @@ use web::message::authorization;
 use crate::edge::answer::{Handled, ended};
 use crate::entry::admitted::{Arrival, Stranger};
 use crate::metrics::{self, Outcome};
+use crate::pay::callback::{self, Tells};
+use crate::pay::{cancel, refunds, session};
 use crate::sale::{body, buy};
 use crate::show::{offers, orders};
 use crate::state::Gate;
@@ -122,6 +124,14 @@ where
         let body = read::read(incoming, &parts.headers, most, limit);
         return Box::pin(purchase(gate, arrival, &head, body)).await;
     }
+    if let Found::Route(route @ (Buyers::PaymentCallback | Buyers::ParcelCallback), [name, _]) =
+        found
+    {
+        let parcels = route == Buyers::ParcelCallback;
+        let tells = if parcels { Tells::Parcels } else { Tells::Payments };
+        let place = (name, route.spec());
+        return Box::pin(callback::take(gate, tells, place, &parts.headers, incoming)).await;
+    }
     let stranger = Stranger::new(gate, arrival)?;
     let (route, parameters) = match found {
         Found::Route(route, parameters) => (route, parameters),
@@ -146,10 +156,61 @@ where
             let who = stranger.buyer(gate, authorization(&parts.headers))?;
             Box::pin(orders::by_key(gate, &who, query)).await
         }
+        Buyers::OpenPayment => {
+            let who = stranger.buyer(gate, authorization(&parts.headers))?;
+            let body = Box::pin(body_of(gate, route, parts, incoming)).await?;
+            Box::pin(session::open(gate, &who, (name, query), &body)).await
+        }
+        Buyers::Cancel => {
+            let who = stranger.buyer(gate, authorization(&parts.headers))?;
+            Box::pin(body_of(gate, route, parts, incoming)).await?;
+            Box::pin(cancel::cancel(gate, &who, name, query)).await
+        }
+        Buyers::AskRefund => {
+            let who = stranger.buyer(gate, authorization(&parts.headers))?;
+            let body = Box::pin(body_of(gate, route, parts, incoming)).await?;
+            Box::pin(refunds::refund(gate, &who, (name, query), &body)).await
+        }
+        Buyers::Refunds => {
+            let who = stranger.buyer(gate, authorization(&parts.headers))?;
+            Box::pin(refunds::list(gate, &who, name, query)).await
+        }
+        Buyers::History => {
+            let who = stranger.buyer(gate, authorization(&parts.headers))?;
+            Box::pin(cancel::history(gate, &who, name, query)).await
+        }
         // These went another way.
-        Buyers::Buy | Buyers::Live | Buyers::Ready => Err(Problem::new(Reason::UnknownRoute)),
+        Buyers::Buy
+        | Buyers::PaymentCallback
+        | Buyers::ParcelCallback
+        | Buyers::Live
+        | Buyers::Ready => Err(Problem::new(Reason::UnknownRoute)),
     }
 }
+
+/// The body of a call about an order, JSON where the route takes one; any other is refused.
+async fn body_of<B>(gate: &Gate, route: Buyers, parts: &Parts, body: B) -> Result<Bytes, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let takes = route.spec().body;
+    let limit = Duration::from_millis(gate.cfg.body_timeout_ms);
+    let most = takes.map_or(MAX_UNWANTED, |b| b.most);
+    let bytes = read::read(body, &parts.headers, most, limit).await?;
+    read::check_json(parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes), &bytes)?;
+    match takes {
+        None if !bytes.is_empty() => {
+            Err(Problem::with(Reason::Malformed, "this call takes no body"))
+        }
+        Some(b) if b.is_required && bytes.is_empty() => {
+            Err(Problem::with(Reason::Malformed, "this call takes a JSON object"))
+        }
+        _ => Ok(bytes),
+    }
+}
+
+/// The most bytes of a body that nobody takes.
+const MAX_UNWANTED: usize = 4096;
 
 /// A purchase; its body is asked for when everything before it is right.
 pub(crate) async fn purchase<T: AsRef<[u8]>>(

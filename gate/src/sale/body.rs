@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use contract::Reason;
 use contract::buyers::Purchase;
-use domain::IdempotencyKey;
+use domain::{IdempotencyKey, Price};
 use web::body::{BodyRefusal, json, refuse};
 
 use crate::sale::metadata;
@@ -33,12 +33,14 @@ pub(crate) struct BuyBody {
     pub quantity: u32,
     /// Canonical JSON object, or empty for none.
     pub metadata: String,
+    /// What the buyer was shown that it costs.
+    pub expected: Option<Price>,
 }
 
 /// Parses the body of a buy; empty means the defaults.
 pub(crate) fn buy(body: &[u8], max_quantity: u32) -> Result<BuyBody, BodyRefusal> {
     if body.is_empty() {
-        return Ok(BuyBody { quantity: 1, metadata: String::new() });
+        return Ok(BuyBody { quantity: 1, metadata: String::new(), expected: None });
     }
     let wire: Purchase<'_> = json(body)?;
     let quantity = wire.quantity.map_or(Ok(1), |q| quantity(q.get(), max_quantity))?;
@@ -46,7 +48,11 @@ pub(crate) fn buy(body: &[u8], max_quantity: u32) -> Result<BuyBody, BodyRefusal
     if metadata.len() > MAX_METADATA {
         return refuse(Reason::Malformed, format!("metadata is at most {MAX_METADATA} bytes"));
     }
-    Ok(BuyBody { quantity, metadata })
+    let expected = wire.expected_amount.map(|amount| Price {
+        currency: amount.currency.into_owned(),
+        minor: amount.minor,
+    });
+    Ok(BuyBody { quantity, metadata, expected })
 }
 
 /// An integer of any size: what is no integer is a wrong type, what is too large is out of range.

@@ -119,6 +119,14 @@ pub(crate) async fn buy(gate: &Gate, request: Request) -> Handled {
     let campaign = request.known.campaign.number;
     let identity = &gate.ports.identity;
     let order = identity.order_id(campaign, request.who.buyer(), &request.key, &content);
+    if let Some(changed) = price_changed(&request) {
+        // What was accepted under this key stays what it is.
+        let known = orders::known(gate, request.who.buyer(), order, &request.known.offer.id).await;
+        return match known {
+            Err(p) if p.reason == Reason::UnknownOrder => Err(changed.about(order)),
+            told => told,
+        };
+    }
     let Some(place) = gate.emit.place(request.lane.partition) else {
         let p = Problem::with(Reason::Overloaded, "the log's queue is full");
         return Err(p.about(order));
@@ -140,6 +148,18 @@ pub(crate) async fn buy(gate: &Gate, request: Request) -> Handled {
     attempt.run().await
 }
 
+/// 409 when the buyer was shown another price.
+fn price_changed(request: &Request) -> Option<Problem> {
+    let expected = request.body.expected.as_ref()?;
+    let price = &request.known.offer.price;
+    let minor = price.minor.saturating_mul(i64::from(request.body.quantity));
+    if expected.currency == price.currency && expected.minor == minor {
+        return None;
+    }
+    let text = format!("it costs {minor} minor units of {}", price.currency);
+    Some(Problem::with(Reason::PriceChanged, text))
+}
+
 fn payload(request: &Request, order: OrderId) -> Payload {
     let (offer, campaign) = (&request.known.offer, &request.known.campaign);
     let cell = request.lane.cell.clone();
@@ -147,13 +167,14 @@ fn payload(request: &Request, order: OrderId) -> Payload {
     Payload {
         order,
         buyer: request.who.buyer().clone(),
-        key: request.key.clone(),
+        key: Some(request.key.clone()),
         lines: vec![line],
         anchor: 0,
         metadata: request.body.metadata.clone(),
         currency: offer.price.currency.clone(),
         campaign: campaign.number,
         window_ms: u64::from(campaign.payment_window_s) * 1000,
+        supersedes: None,
     }
 }
 
@@ -168,7 +189,7 @@ impl Attempt<'_> {
                 Next::LookForRow => Happened::Row(Box::pin(self.look_for_row()).await),
                 Next::LookForKey => Happened::Key(Box::pin(self.look_for_key()).await),
                 Next::AskLedger => Happened::Ledger(Box::pin(self.ask_ledger()).await),
-                Next::Ending(end) => return self.end(end),
+                Next::Ending(end) => return Box::pin(self.end(end)).await,
             };
             step = purchase.next(event);
         }
@@ -344,10 +365,10 @@ impl Attempt<'_> {
         self.payload = decided;
     }
 
-    fn end(&self, end: Ending) -> Handled {
+    async fn end(&self, end: Ending) -> Handled {
         match (end, &self.row) {
             (Ending::Accepted, _) => self.accepted(),
-            (Ending::Row, Some(row)) => orders::of_row(row),
+            (Ending::Row, Some(row)) => orders::of_row(self.gate, row).await,
             (Ending::Conflict, Some(row)) => self.conflict(row.order),
             (Ending::Rejected, _) => self.rejected(),
             (Ending::Denial(no), _) => Err(self.problem(no).about(self.order)),
@@ -414,7 +435,7 @@ impl Attempt<'_> {
             offer: self.request.known.offer.id.name().into(),
             quantity: p.anchor_line().qty,
             amount: Money::new(&p.currency, p.amount_minor()),
-            expires_at: t_ms.map(|t| show_time(t + p.window_ms)),
+            expires_at: t_ms.filter(|_| p.window_ms > 0).map(|t| show_time(p.expires_at(t))),
             links: Links { this: link.as_str().into() },
         };
         answer::json(202, &body).at(link)

@@ -87,7 +87,11 @@ fn row_body<'a>(row: &'a OrderRow, link: &'a str) -> Order<'a> {
         metadata: metadata(&row.metadata),
         created_at: Some(show_time(row.created_at)),
         updated_at: Some(show_time(row.updated_at)),
-        expires_at: Some(show_time(row.expires_at)),
+        expires_at: (row.expires_at > 0).then(|| show_time(row.expires_at)),
+        captured: Some(Money::new(&row.currency, row.captured)),
+        refunded: Some(Money::new(&row.currency, row.refunded)),
+        supersedes: row.supersedes,
+        superseded_by: row.superseded_by,
         links: Links { this: link.into() },
     }
 }
@@ -114,7 +118,11 @@ pub(crate) fn payload_body<'a>(
         metadata: metadata(&p.metadata),
         created_at: Some(show_time(t_ms)),
         updated_at: Some(show_time(t_ms)),
-        expires_at: Some(show_time(t_ms + p.window_ms)),
+        expires_at: (p.window_ms > 0).then(|| show_time(p.expires_at(t_ms))),
+        captured: None,
+        refunded: None,
+        supersedes: p.supersedes,
+        superseded_by: None,
         links: Links { this: link.into() },
     }
 }
@@ -132,6 +140,10 @@ fn bare_body(order: OrderId, link: &str) -> Order<'_> {
         created_at: None,
         updated_at: None,
         expires_at: None,
+        captured: None,
+        refunded: None,
+        supersedes: None,
+        superseded_by: None,
         links: Links { this: link.into() },
     }
 }
@@ -148,11 +160,82 @@ pub(crate) fn self_link(order: OrderId, offer: &str, receipt: Option<&str>) -> S
     link
 }
 
-/// An order that has its row.
-pub(crate) fn of_row(row: &OrderRow) -> Handled {
-    let link = format!("/v1/orders/{}", row.order);
-    Ok((answer::json(200, &row_body(row, &link)), Outcome::Answered))
+/// An order that has its row. Its link carries the version that was shown: nobody who uses it sees
+/// an older one.
+pub(crate) async fn of_row(gate: &Gate, row: &OrderRow) -> Handled {
+    let link = format!("/v1/orders/{}?v={}", row.order, row.version);
+    let superseded_by = bought_again(gate, row).await?;
+    let body = Order { superseded_by, ..row_body(row, &link) };
+    Ok((answer::json(200, &body), Outcome::Answered))
 }
+
+/// The order that its late payment bought: told once that is paid.
+async fn bought_again(gate: &Gate, row: &OrderRow) -> Result<Option<OrderId>, Problem> {
+    let Some(next) = row.superseded_by else { return Ok(None) };
+    let found = gate.ports.store.order(next).await.map_err(failed::database).map_err(down)?;
+    let is_paid = found.is_some_and(|r| r.captured > 0);
+    Ok(Some(next).filter(|_| is_paid))
+}
+
+/// The row of an order after it was changed.
+pub(crate) async fn again(gate: &Gate, order: OrderId) -> Handled {
+    let found = gate.ports.store.order(order).await.map_err(failed::database).map_err(down)?;
+    let row = found.ok_or_else(unknown)?;
+    of_row(gate, &row).await
+}
+
+/// The row of an order of the buyer, for a call that needs one. One that is known without a row is
+/// `not_yet`, one that nobody knows, and another buyer's, is unknown: with the same answer, no
+/// sooner.
+pub(crate) async fn row_of(
+    gate: &Gate,
+    who: &Admitted,
+    id: &str,
+    query: Option<&str>,
+) -> Result<OrderRow, Problem> {
+    let buyer = who.buyer();
+    let fields = read::query(query, Buyers::Cancel.spec().query)?;
+    let order: OrderId = id.parse().map_err(|_| unknown())?;
+    let offer = fields.get("offer").and_then(|o| OfferId::of(buyer.tenant(), o).ok());
+    let receipt = fields.get("receipt").map(|r| &**r);
+    let from = Instant::now();
+    let mut ask = OrderAsk { gate, buyer, order, offer, receipt };
+    if let Some(row) = ask.row().await.map_err(down)? {
+        return Ok(row);
+    }
+    // Where nobody says which offer it is of, those of its campaign are looked at, if they are few.
+    let hinted: Vec<OfferId> = match ask.offer.take() {
+        Some(offer) => vec![offer],
+        None => gate.catalog.of_campaign(order.campaign(), MAX_HINTS),
+    };
+    for offer in hinted.into_iter().map(Some).chain([None]) {
+        ask.offer = offer;
+        match ask.without_row().await {
+            Ok(_) => return Err(Problem::new(Reason::NotYet).about(order)),
+            Err(p) if p.reason == Reason::UnknownOrder => {}
+            Err(p) => return Err(p),
+        }
+    }
+    tokio::time::sleep_until(from + UNKNOWN).await;
+    Err(unknown())
+}
+
+/// What is known of an order of the buyer, as `GET` shows it.
+pub(crate) async fn known(
+    gate: &Gate,
+    buyer: &Buyer,
+    order: OrderId,
+    offer: &OfferId,
+) -> Handled {
+    let ask = OrderAsk { gate, buyer, order, offer: Some(offer.clone()), receipt: None };
+    match ask.row().await.map_err(down)? {
+        Some(row) => of_row(gate, &row).await,
+        None => ask.without_row().await,
+    }
+}
+
+/// Offers of a campaign that are looked at for an order without a row.
+const MAX_HINTS: usize = 16;
 
 fn unknown() -> Problem {
     Problem::new(Reason::UnknownOrder)
@@ -189,12 +272,12 @@ pub(crate) async fn by_id(gate: &Gate, who: &Admitted, id: &str, query: Option<&
     };
     let until = Instant::now() + wait;
     if let Some(row) = ask.row().await.map_err(down)? {
-        return of_row(&row);
+        return of_row(gate, &row).await;
     }
     if wait > Duration::ZERO {
         gate.waiters.row(order, until).await;
         if let Some(row) = ask.row().await.map_err(down)? {
-            return of_row(&row);
+            return of_row(gate, &row).await;
         }
         // Another buyer's row has come: not even the time may tell of it.
         gate.waiters.nothing(order, until).await;
@@ -249,7 +332,7 @@ impl OrderAsk<'_> {
         }
         // Decided between our look at the row and our look at the hold: the row is there now.
         match self.row().await {
-            Ok(Some(row)) => return of_row(&row),
+            Ok(Some(row)) => return of_row(self.gate, &row).await,
             Ok(None) => {}
             Err(Down) if receipt.is_some() => {}
             Err(e) => return Err(down(e)),
@@ -351,7 +434,7 @@ pub(crate) async fn by_key(gate: &Gate, who: &Admitted, query: Option<&str>) -> 
     let offer = offer.map_err(|_| Problem::new(Reason::BadId))?;
     let row = gate.ports.store.order_of_key(buyer, &key).await.map_err(failed::database);
     if let Some(row) = row.map_err(down)? {
-        return of_row(&row);
+        return of_row(gate, &row).await;
     }
     let offer = offer.ok_or_else(unknown)?;
     let order = under_key(gate, buyer, &key, &offer).await.map_err(down)?.ok_or_else(unknown)?;

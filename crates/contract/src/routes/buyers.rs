@@ -2,6 +2,10 @@
 
 use super::{Answers, Field, LIVES, NAME, SERVES, SERVES_NOT, Shape, Takes, Who, routes};
 use crate::buyers::{Offer, Order, Purchase, Taken};
+use crate::paying::{
+    History, ParcelTold, PaymentTold, ReceivedNews, RefundList, RefundTaken, RefundWanted,
+    SessionShown, SessionWanted,
+};
 use crate::reason::Reason;
 
 /// The key of a purchase.
@@ -16,6 +20,31 @@ const KEY: Field = Field {
 /// An offer's name.
 const OFFER: Field =
     Field::optional("offer", "The offer of the order; finds one that has no row yet.", NAME);
+
+/// Proves an order that has no row yet.
+const RECEIPT: Field = Field::optional(
+    "receipt",
+    "From `links.self` of an accepted order: proves that it was accepted.",
+    "",
+);
+
+/// What finds an order that has no row yet.
+const HINTS: &[Field] = &[OFFER, RECEIPT];
+
+/// What any call about an order of the buyer refuses.
+const OF_ORDER: &[Reason] = &[Reason::UnknownOrder, Reason::NotYet, Reason::IllegalTransition];
+
+const fn takes(most: usize, shape: Shape) -> Option<Takes> {
+    Some(Takes { most, is_required: true, shape })
+}
+
+/// The most bytes of a callback's body.
+const MOST_NEWS: usize = 256 * 1024;
+/// What a callback answers.
+const RECEIVED: &[Answers] = &[Answers::json::<ReceivedNews>(
+    200,
+    "It is durable, or of no concern; also when it came before, late, for nobody.",
+)];
 
 routes! {
     /// Calls of the buyers' listener.
@@ -45,6 +74,7 @@ routes! {
                 Reason::NotOpen,
                 Reason::Paused,
                 Reason::LimitReached,
+                Reason::PriceChanged,
                 Reason::Closed,
                 Reason::KeyConflict,
                 Reason::EarlyData,
@@ -67,10 +97,11 @@ routes! {
             who: Who::Buyer,
             query: &[
                 OFFER,
+                RECEIPT,
                 Field::optional(
-                    "receipt",
-                    "From `links.self` of an accepted order: proves that it was accepted.",
-                    "",
+                    "v",
+                    "From `links.self`: no older version than this is shown.",
+                    "^[0-9]{1,10}$",
                 ),
                 Field::optional(
                     "wait",
@@ -89,6 +120,88 @@ routes! {
             query: &[Field { name: "idempotency_key", ..KEY }, OFFER],
             answers: &[Answers::json::<Order<'static>>(200, "The order.")],
             refuses: &[Reason::BadId, Reason::UnknownOrder],
+        }
+        /// Opens a session at a payment provider.
+        ///
+        /// Once per order and provider, whoever asks and how often; again only when the one before
+        /// failed or was closed.
+        OpenPayment = POST "/v1/orders/{order}/payments" {
+            label: "pay",
+            who: Who::Buyer,
+            query: HINTS,
+            body: takes(4096, Shape::of::<SessionWanted<'static>>()),
+            answers: &[Answers::json::<SessionShown<'static>>(200, "There is one.")],
+            refuses: &[
+                Reason::UnknownOrder,
+                Reason::NotYet,
+                Reason::IllegalTransition,
+                Reason::UnknownProvider,
+            ],
+        }
+        /// Takes what a payment provider tells.
+        ///
+        /// Signed by the provider's own scheme; the body shown is that of `generic`. What is
+        /// authentic and durable is answered 200, whatever it is.
+        PaymentCallback = POST "/v1/payments/{provider}/callback" {
+            label: "callback",
+            who: Who::Signed,
+            body: takes(MOST_NEWS, Shape::of::<PaymentTold<'static>>()),
+            answers: RECEIVED,
+        }
+        /// Takes what a warehouse tells; signed as `generic`.
+        ParcelCallback = POST "/v1/fulfilments/{system}/callback" {
+            label: "callback",
+            who: Who::Signed,
+            body: takes(MOST_NEWS, Shape::of::<ParcelTold<'static>>()),
+            answers: RECEIVED,
+        }
+        /// Cancels an order.
+        ///
+        /// A paid one is refunded where its offer says so.
+        Cancel = POST "/v1/orders/{order}/cancel" {
+            label: "cancel",
+            who: Who::Buyer,
+            query: HINTS,
+            answers: &[
+                Answers::json::<Order<'static>>(200, "It is cancelled, now or before."),
+                Answers::json::<RefundTaken<'static>>(202, "It was paid: its money goes back."),
+            ],
+            refuses: OF_ORDER,
+        }
+        /// Asks for money of an order back: all of it, some lines, or an amount.
+        AskRefund = POST "/v1/orders/{order}/refund" {
+            label: "refund",
+            who: Who::Buyer,
+            query: HINTS,
+            body: takes(16 * 1024, Shape::of::<RefundWanted<'static>>()),
+            answers: &[Answers::json::<RefundTaken<'static>>(
+                202,
+                "It is under way; also when it was asked for before.",
+            )],
+            refuses: &[
+                Reason::UnknownOrder,
+                Reason::NotYet,
+                Reason::IllegalTransition,
+                Reason::RefundTooLarge,
+                Reason::RefundNotAllowed,
+                Reason::KeyConflict,
+            ],
+        }
+        /// Shows the refunds that were asked for of an order.
+        Refunds = GET "/v1/orders/{order}/refunds" {
+            label: "refunds",
+            who: Who::Buyer,
+            query: HINTS,
+            answers: &[Answers::json::<RefundList<'static>>(200, "All of them.")],
+            refuses: &[Reason::UnknownOrder, Reason::NotYet],
+        }
+        /// Shows what became of an order, version by version.
+        History = GET "/v1/orders/{order}/history" {
+            label: "history",
+            who: Who::Buyer,
+            query: HINTS,
+            answers: &[Answers::json::<History<'static>>(200, "From its second version on.")],
+            refuses: &[Reason::UnknownOrder, Reason::NotYet],
         }
         /// Tells whether the process lives.
         Live = GET "/livez" {

@@ -23,6 +23,9 @@ pub enum Who {
     Anyone,
     /// Who has a buyer's token.
     Buyer,
+    /// Who signs with a secret of the provider, or the warehouse, that the path names. Nothing is
+    /// counted in limits: providers send the oldest event first, and again until it is taken.
+    Signed,
     /// Who has an operator's token; a viewer may only read.
     Operator,
     /// An operator of the default tenant: it is about the whole deployment.
@@ -177,11 +180,12 @@ impl Spec {
             Who::Probe => &[Reason::Malformed, Reason::HeadersTooLarge][..],
             Who::Anyone => OF_ALL,
             Who::Buyer => &[OF_ALL, &[Reason::Unauthenticated]].concat(),
+            Who::Signed => OF_SIGNED,
             Who::Operator | Who::Deployment => OF_OPERATORS,
         };
         let with_body: &[Reason] = match (self.body, self.who) {
+            (_, Who::Signed) | (None, Who::Probe | Who::Anyone | Who::Buyer) => &[],
             (None, Who::Operator | Who::Deployment) | (Some(_), _) => OF_BODIES,
-            (None, Who::Probe | Who::Anyone | Who::Buyer) => &[],
         };
         let mut all = [kinds, with_body, self.refuses].concat();
         all.sort_unstable();
@@ -195,6 +199,21 @@ const OF_ALL: &[Reason] = &[
     Reason::Malformed,
     Reason::HeadersTooLarge,
     Reason::RateLimited,
+    Reason::Internal,
+    Reason::Overloaded,
+    Reason::DependencyDown,
+    Reason::Starting,
+    Reason::Draining,
+];
+
+/// What every callback may meet. Of what is authentic nothing is refused.
+const OF_SIGNED: &[Reason] = &[
+    Reason::Malformed,
+    Reason::HeadersTooLarge,
+    Reason::Unauthenticated,
+    Reason::UnknownProvider,
+    Reason::RequestTimeout,
+    Reason::BodyTooLarge,
     Reason::Internal,
     Reason::Overloaded,
     Reason::DependencyDown,

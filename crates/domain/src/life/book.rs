@@ -151,6 +151,17 @@ pub struct IllegalMove {
     pub cause: Cause,
 }
 
+/// A refund that was asked for, over all payments that it is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantedRefund {
+    /// Where its parts stand: the one that is least far.
+    pub state: RefundState,
+    /// How much, minor units.
+    pub amount: i64,
+    /// Units that go back with it.
+    pub lines: Vec<(CellId, u32)>,
+}
+
 /// An order and all of it that its database keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Life {
@@ -281,6 +292,16 @@ impl Life {
             out.entry(&key.refund).or_insert(refund);
         }
         out
+    }
+
+    /// Refunds that were asked for, each with all of its parts.
+    pub fn granted_refunds(&self) -> BTreeMap<&RefundId, GrantedRefund> {
+        let whole = |(id, first): (_, &Refund)| {
+            let states = self.parts(id).map(|(_, part)| part.state);
+            let state = states.min().unwrap_or(first.state);
+            (id, GrantedRefund { state, amount: first.asked, lines: first.lines.clone() })
+        };
+        self.granted().into_iter().map(whole).collect()
     }
 
     /// The parts of a refund that was asked for.

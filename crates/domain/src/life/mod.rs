@@ -27,7 +27,8 @@ mod subject;
 mod wish;
 
 pub use book::{
-    DueAt, DueWork, Follows, IllegalMove, Life, LifeLine, OrderState, TaskDraft, Version,
+    DueAt, DueWork, Follows, GrantedRefund, IllegalMove, Life, LifeLine, OrderState, TaskDraft,
+    Version,
 };
 pub use death::{CLOSE_TRIES, Cancelled, cancel, close_unknown, expire, reject};
 pub use join::{MatchState, join, match_order};

@@ -256,8 +256,10 @@ pub enum RefundAnswer {
     Succeeded,
     /// It will not, for good.
     Failed,
-    /// Not yet, or no answer: asked again after this many ms.
+    /// No answer: asked again after this many ms.
     Unknown(u64),
+    /// The provider has it and will tell: asked again after this many ms, as often as it takes.
+    Pending(u64),
 }
 
 /// After it was sent, or asked about.
@@ -272,6 +274,14 @@ pub fn answer_refund(life: &mut Life, cx: LifeContext<'_>, key: &RefundKey, is: 
         RefundAnswer::Unknown(pause_ms) => {
             if let Some(refund) = life.refunds.get_mut(key).filter(|r| r.state.is_to_send()) {
                 refund.state = RefundState::Unknown;
+                life.later(DueWork::Refund(key.clone()), cx.now_ms.saturating_add(pause_ms));
+            }
+        }
+        RefundAnswer::Pending(pause_ms) => {
+            if let Some(refund) = life.refunds.get_mut(key).filter(|r| r.state.is_to_send()) {
+                refund.state = RefundState::Unknown;
+                // It was answered: the tries begin anew.
+                refund.tries = 0;
                 life.later(DueWork::Refund(key.clone()), cx.now_ms.saturating_add(pause_ms));
             }
         }

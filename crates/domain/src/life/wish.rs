@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::book::Life;
+use super::book::{DueWork, Life};
 use super::death::{Cancelled, cancel, close_unknown, expire, reject};
 use super::join::{MatchState, join, match_order};
 use super::names::{PaymentKey, ProviderId, RefundId};
@@ -72,6 +72,15 @@ pub enum LifeWish {
     },
     /// There will be no successor.
     Forgo(OrderId, PaymentKey),
+    /// Work that waits for something else is due again after so many ms.
+    Later {
+        /// Whose.
+        order: OrderId,
+        /// What.
+        work: DueWork,
+        /// How many.
+        again_ms: u64,
+    },
     /// News of its goods.
     Parcel(OrderId, Parcel),
 }
@@ -98,6 +107,7 @@ impl LifeWish {
             LifeWish::Join(event) => event.order,
             LifeWish::Attach { old, .. } => *old,
             LifeWish::Match { order, .. }
+            | LifeWish::Later { order, .. }
             | LifeWish::Settle(order)
             | LifeWish::Expire(order)
             | LifeWish::CloseUnknown(order, ..)
@@ -171,10 +181,7 @@ pub fn carry_out(lives: &mut Lives, cx: LifeContext<'_>, wish: &LifeWish) -> Lif
         lives.insert(*successor, next);
         return LifeAnswer::Done;
     }
-    let order = match wish {
-        LifeWish::Join(event) => home(lives, event),
-        other => other.order(),
-    };
+    let order = if let LifeWish::Join(event) = wish { home(lives, event) } else { wish.order() };
     let life = lives.entry(order).or_insert_with(|| Life::new(order));
     let answer = one(life, cx, wish);
     share(lives, order);
@@ -204,6 +211,9 @@ fn one(life: &mut Life, cx: LifeContext<'_>, wish: &LifeWish) -> LifeAnswer {
         LifeWish::SendRefund(_, key, tries) => return found(send_refund(life, cx, key, *tries)),
         LifeWish::AnswerRefund(_, key, answer) => answer_refund(life, cx, key, *answer),
         LifeWish::Forgo(_, payment) => forgo(life, cx, payment),
+        LifeWish::Later { work, again_ms, .. } => {
+            life.later(work.clone(), cx.now_ms.saturating_add(*again_ms));
+        }
         LifeWish::Parcel(_, news) => return found(parcel(life, cx, news)),
         LifeWish::Join(event) => {
             let provider = Actor::Provider(event.provider.clone());

@@ -43,13 +43,14 @@ pub(crate) fn payload() -> impl Strategy<Value = Payload> {
         Payload {
             order,
             buyer: lines[0].cell.buyer(&buyer.chars().take(32).collect::<String>()).unwrap(),
-            key: key.parse().unwrap(),
+            key: Some(key.parse().unwrap()),
             lines,
             anchor,
             metadata,
             currency,
             campaign: CampaignNo(campaign),
             window_ms,
+            supersedes: None,
         }
     })
 }
@@ -60,13 +61,14 @@ pub(crate) fn golden_payload() -> Payload {
     Payload {
         order: OrderId::compose(CampaignNo(7), 0xabc, 0x1234_5678_9abc, 0xdead_beef),
         buyer: "ann".parse().unwrap(),
-        key: "k-1".parse().unwrap(),
+        key: Some("k-1".parse().unwrap()),
         lines: vec![line("shoe.0", 2, 1999), line("sock.3", 1, 499)],
         anchor: 1,
         metadata: r#"{"a":1}"#.to_owned(),
         currency: "EUR".to_owned(),
         campaign: CampaignNo(7),
         window_ms: 1_800_000,
+        supersedes: None,
     }
 }
 

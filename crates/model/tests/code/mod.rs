@@ -124,13 +124,14 @@ impl Code {
         Payload {
             order: id(order.into()),
             buyer: buyer(def.buyer).parse().unwrap(),
-            key: "k".parse().unwrap(),
+            key: Some("k".parse().unwrap()),
             lines: cells.iter().map(line).collect(),
             anchor: cells.iter().position(|c| *c == def.anchor()).unwrap(),
             metadata: String::new(),
             currency: "EUR".into(),
             campaign: CampaignNo(1),
             window_ms: 1000,
+            supersedes: None,
         }
     }
 

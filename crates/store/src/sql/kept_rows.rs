@@ -74,19 +74,22 @@ fn kept(db: &Db, m: orders::Model, more: Vec<order_line::Model>) -> StoreResult<
     let status = convert::status(db, m.status)?;
     let cells: Vec<CellId> = lines.iter().map(|l| l.cell.clone()).collect();
     let updated_ms = m.updated_at as u64;
-    let Some(key) = m.idem_key else {
+    let supersedes = convert::other_order(db, m.supersedes.as_deref())?;
+    let key = m.idem_key.map(|key| convert::parse(db, key, "orders.idem_key")).transpose()?;
+    if key.is_none() && supersedes.is_none() {
         return Ok(KeptRow { order, status, cells, updated_ms, sealed: None });
-    };
+    }
     let payload = Payload {
         order,
         buyer: convert::buyer(db, &m.buyer)?,
-        key: convert::parse(db, key, "orders.idem_key")?,
+        key,
         anchor: cells.iter().position(|c| *c == anchor.cell).unwrap_or(0),
         lines,
         metadata: m.metadata,
         currency: m.currency,
         campaign: order.campaign(),
         window_ms: m.window_ms.unwrap_or(m.expires_at.saturating_sub(m.created_at)) as u64,
+        supersedes,
     };
     let sealed = Sealed { t_ms: m.created_at as u64, payload: Bytes::from(payload.encode()) };
     Ok(KeptRow { order, status, cells, updated_ms, sealed: Some(sealed) })

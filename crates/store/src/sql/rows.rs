@@ -49,9 +49,11 @@ pub(super) async fn states(
 
 type BuyerKey = (Vec<u8>, Vec<u8>);
 
-fn buyer_key(ask: &RowAsk) -> BuyerKey {
+/// `None` for an order that no client asked for: it takes no key.
+fn buyer_key(ask: &RowAsk) -> Option<BuyerKey> {
     let p = &ask.payload;
-    (p.buyer.scoped().into_owned(), p.key.as_str().as_bytes().to_vec())
+    let key = p.key.as_ref()?.as_str().as_bytes().to_vec();
+    Some((p.buyer.scoped().into_owned(), key))
 }
 
 /// Which (buyer, key) pairs are taken, and by which order.
@@ -104,7 +106,8 @@ async fn within(
     let mut known = states(db, tx, if look { &ids } else { &[] }).await?;
     let absent: Vec<&RowAsk> =
         asks.iter().filter(|a| !known.contains_key(&a.payload.order)).collect();
-    let pairs: Vec<BuyerKey> = absent.iter().filter(|_| look).map(|a| buyer_key(a)).collect();
+    let pairs: Vec<BuyerKey> =
+        absent.iter().filter(|_| look).filter_map(|a| buyer_key(a)).collect();
     let mut taken = owners(db, tx, &pairs).await?;
     let found = !known.is_empty() || !taken.is_empty();
     let (mut rows, mut lines) = (Vec::new(), Vec::new());
@@ -115,7 +118,8 @@ async fn within(
         }
         // One that lost its key before, when its row was there, has lost it for ever.
         let lost = ask.rejected == Some(RejectReason::KeyConflict);
-        let owns = !lost && *taken.entry(buyer_key(ask)).or_insert(order) == order;
+        let owner = buyer_key(ask).map(|key| *taken.entry(key).or_insert(order));
+        let owns = !lost && owner.is_none_or(|owner| owner == order);
         let rejected = if owns { ask.rejected } else { Some(RejectReason::KeyConflict) };
         let state = RowState {
             order,
@@ -144,10 +148,11 @@ async fn within(
 fn row(ask: &RowAsk, s: &RowState, owns_key: bool, now_ms: i64) -> orders::ActiveModel {
     let p = &ask.payload;
     let anchor = p.anchor_line();
+    let key = p.key.as_ref().filter(|_| owns_key);
     orders::ActiveModel {
         order_id: Set(p.order.0.to_vec()),
         buyer: Set(p.buyer.scoped().into_owned()),
-        idem_key: Set(owns_key.then(|| p.key.as_str().as_bytes().to_vec())),
+        idem_key: Set(key.map(|key| key.as_str().as_bytes().to_vec())),
         status: Set(s.status as i8),
         reason: Set(s.reason.map(|r| r.as_str().to_owned())),
         version: Set(1),
@@ -161,10 +166,10 @@ fn row(ask: &RowAsk, s: &RowState, owns_key: bool, now_ms: i64) -> orders::Activ
         metadata: Set(p.metadata.clone()),
         created_at: Set(ask.t_ms as i64),
         updated_at: Set(now_ms),
-        expires_at: Set((ask.t_ms + p.window_ms) as i64),
+        expires_at: Set(p.expires_at(ask.t_ms) as i64),
         captured: Set(0),
         refunded: Set(0),
-        supersedes: Set(None),
+        supersedes: Set(p.supersedes.map(|old| old.0.to_vec())),
         superseded_by: Set(None),
         came_from: Set(None),
         window_ms: Set(Some(p.window_ms as i64)),

@@ -64,6 +64,6 @@ async fn the_first_versions_tables_grow() {
     let store = init().await;
     assert_eq!(shapes().await, now);
     let found = store.order(order.order).await.unwrap().unwrap();
-    assert_eq!((found.buyer, found.key), (order.buyer, Some(order.key)));
+    assert_eq!((found.buyer, found.key), (order.buyer, order.key));
     own.drop_all().await.unwrap();
 }

@@ -50,7 +50,7 @@ async fn all_of_unicode_on_a_latin1_database() {
     for p in &orders {
         let row = store.order(p.order).await.unwrap().unwrap();
         assert_eq!((&row.buyer, &row.metadata), (&p.buyer, &p.metadata));
-        let found = store.order_of_key(&p.buyer, &p.key).await.unwrap().unwrap();
+        let found = store.order_of_key(&p.buyer, p.key.as_ref().unwrap()).await.unwrap().unwrap();
         assert_eq!(found.order, p.order);
     }
     own.drop_all().await.unwrap();

@@ -26,7 +26,7 @@ fn row(ask: &RowAsk, rejected: Option<RejectReason>, owns_key: bool, now_ms: u64
     let row = OrderRow {
         order: p.order,
         buyer: p.buyer.clone(),
-        key: owns_key.then(|| p.key.clone()),
+        key: p.key.clone().filter(|_| owns_key),
         status: if rejected.is_some() { RowStatus::Rejected } else { RowStatus::Pending },
         reason: rejected,
         version: 1,
@@ -36,10 +36,10 @@ fn row(ask: &RowAsk, rejected: Option<RejectReason>, owns_key: bool, now_ms: u64
         metadata: p.metadata.clone(),
         created_at: ask.t_ms,
         updated_at: now_ms,
-        expires_at: ask.t_ms + p.window_ms,
+        expires_at: p.expires_at(ask.t_ms),
         captured: 0,
         refunded: 0,
-        supersedes: None,
+        supersedes: p.supersedes,
         superseded_by: None,
     };
     Row { row, anchor: p.anchor_line().cell.clone(), came_from: None }
@@ -53,16 +53,18 @@ fn kept(Row { row: r, anchor, .. }: &Row) -> KeptRow {
     };
     let lines: Vec<Line> = r.lines.iter().map(line).collect();
     let cells: Vec<_> = lines.iter().map(|l| l.cell.clone()).collect();
-    let payload = r.key.clone().map(|key| Payload {
+    let has_bytes = r.key.is_some() || r.supersedes.is_some();
+    let payload = has_bytes.then(|| Payload {
         order: r.order,
         buyer: r.buyer.clone(),
-        key,
+        key: r.key.clone(),
         anchor: cells.iter().position(|c| c == anchor).unwrap_or(0),
         lines,
         metadata: r.metadata.clone(),
         currency: r.currency.clone(),
         campaign: r.order.campaign(),
-        window_ms: r.expires_at - r.created_at,
+        window_ms: r.expires_at.saturating_sub(r.created_at),
+        supersedes: r.supersedes,
     });
     let sealed = payload.map(|p| Sealed { t_ms: r.created_at, payload: p.encode().into() });
     KeptRow { order: r.order, status: r.status, cells, updated_ms: r.updated_at, sealed }
@@ -70,9 +72,10 @@ fn kept(Row { row: r, anchor, .. }: &Row) -> KeptRow {
 
 fn insert(tx: &mut Tx<'_>, ask: &RowAsk) {
     let p = &ask.payload;
-    let key = (p.buyer.clone(), p.key.clone());
+    let key = p.key.clone().map(|key| (p.buyer.clone(), key));
     let gone = ask.rejected == Some(RejectReason::KeyConflict);
-    let is_owner = !gone && *tx.db.keys.entry(key).or_insert(p.order) == p.order;
+    let owner = key.map(|key| *tx.db.keys.entry(key).or_insert(p.order));
+    let is_owner = !gone && owner.is_none_or(|owner| owner == p.order);
     let owns_key = is_owner || tx.has(StoreMutant::NoKeyUnique);
     let lost = (!owns_key && !tx.has(StoreMutant::KeyConflictLeavesLive))
         .then_some(RejectReason::KeyConflict);

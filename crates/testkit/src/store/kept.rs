@@ -105,6 +105,6 @@ pub(super) async fn a_loser_takes_no_key(s: &Subject) -> Result<()> {
     let got = s.insert(&[lost, row(&winner)]).await?;
     same(got[0].reason, Some(RejectReason::KeyConflict))?;
     same(got[1].status, RowStatus::Pending)?;
-    let owner = s.store.order_of_key(&winner.buyer, &winner.key).await?;
+    let owner = s.by_key(&winner).await?;
     same(owner.map(|o| o.order), Some(winner.order))
 }

@@ -357,9 +357,11 @@ pub(super) async fn late(s: &Subject) -> Result<()> {
         same(s.store.order_db(successor), s.store.order_db(old))?;
         let attach = || LifeWish::Attach { old, successor, payment: payment.clone() };
         s.clerk(attach()).await?;
-        let key = format!("late-{n}").parse()?;
-        let payload = Payload { order: successor, key, ..order.clone() };
-        s.insert(&[row(&payload)]).await?;
+        let bought =
+            Payload { order: successor, key: None, supersedes: Some(old), ..order.clone() };
+        s.insert(&[row(&bought)]).await?;
+        let row = s.store.order(successor).await?.context("the row")?;
+        same((row.key, row.supersedes), (None, Some(old)))?;
         let forgo = LifeWish::Forgo(old, payment.clone());
         let both = if n == 0 { vec![attach(), forgo] } else { vec![forgo, attach()] };
         for _ in 0..2 {

@@ -1,10 +1,10 @@
 //! Offers, orders and asks for the checks.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use domain::frame::{Mode, Sealed};
 use domain::order::Line;
 use domain::{Buyer, CampaignNo, CellId, EntryId, IdempotencyKey, Identity, OfferId, Payload};
-use store::port::{Ask, CellAsks, RowAsk};
+use store::port::{Ask, CellAsks, OrderRow, RowAsk};
 
 use super::subject::Subject;
 
@@ -41,6 +41,12 @@ impl Subject {
         self.payload(buyer, key, cells)
     }
 
+    /// The row under an order's key.
+    pub(super) async fn by_key(&self, p: &Payload) -> Result<Option<OrderRow>> {
+        let key = p.key.as_ref().context("an order with a key")?;
+        Ok(self.store.order_of_key(&p.buyer, key).await?)
+    }
+
     pub(super) fn payload(&self, buyer: Buyer, key: IdempotencyKey, cells: &[CellId]) -> Payload {
         let campaign = CampaignNo(1);
         let line = |cell: &CellId| Line { cell: cell.clone(), qty: 1, unit_minor: 250 };
@@ -50,13 +56,14 @@ impl Subject {
         Payload {
             order: self.identity.order_id(campaign, &buyer, &key, content.as_bytes()),
             buyer,
-            key,
+            key: Some(key),
             anchor: lines.len() - 1,
             lines,
             metadata: r#"{"a":"ü"}"#.into(),
             currency: "EUR".into(),
             campaign,
             window_ms: 900_000,
+            supersedes: None,
         }
     }
 }
@@ -69,13 +76,14 @@ pub fn one_line(identity: &Identity, cell: &CellId, (buyer, key): (&str, &str)) 
     Payload {
         order: identity.order_id(campaign, &buyer, &key, b""),
         buyer,
-        key,
+        key: Some(key),
         anchor: 0,
         lines: vec![Line { cell: cell.clone(), qty: 1, unit_minor: 250 }],
         metadata: String::new(),
         currency: "EUR".into(),
         campaign,
         window_ms: 900_000,
+        supersedes: None,
     }
 }
 

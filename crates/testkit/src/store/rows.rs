@@ -45,7 +45,7 @@ pub(super) async fn inserted_once(s: &Subject) -> Result<()> {
 /// Every field comes back.
 async fn whole(s: &Subject, p: &Payload) -> Result<()> {
     let r = s.store.order(p.order).await?.context("the row")?;
-    same((r.order, &r.buyer, r.key.as_ref()), (p.order, &p.buyer, Some(&p.key)))?;
+    same((r.order, &r.buyer, r.key.as_ref()), (p.order, &p.buyer, p.key.as_ref()))?;
     same((r.status, r.reason, r.version), (RowStatus::Pending, None, 1))?;
     let lines = p.lines.iter().map(|l| (l.cell.offer.clone(), l.cell.bucket, l.qty, l.unit_minor));
     same(r.lines.clone(), lines.collect())?;
@@ -53,7 +53,7 @@ async fn whole(s: &Subject, p: &Payload) -> Result<()> {
     same((r.metadata.as_str(), r.created_at), (p.metadata.as_str(), T_MS))?;
     same(r.expires_at, T_MS + p.window_ms)?;
     ensure!(r.updated_at > T_MS, "{r:?}");
-    same(s.store.order_of_key(&p.buyer, &p.key).await?, Some(r))
+    same(s.by_key(&p).await?, Some(r))
 }
 
 pub(super) async fn key_conflict(s: &Subject) -> Result<()> {
@@ -70,7 +70,7 @@ pub(super) async fn key_conflict(s: &Subject) -> Result<()> {
     same(got, vec![lost(&third, true), lost(&second, false), known])?;
     let loser = s.store.order(second.order).await?.context("the loser's row")?;
     same((loser.key, loser.lines.len()), (None, 1))?;
-    let owner = s.store.order_of_key(&first.buyer, &first.key).await?;
+    let owner = s.by_key(&first).await?;
     same(owner.map(|o| o.order), Some(first.order))
 }
 
@@ -88,7 +88,7 @@ pub(super) async fn exact_bytes(s: &Subject) -> Result<()> {
         same(got, vec![state(p, RowStatus::Pending, None, true)])?;
     }
     for p in &orders {
-        let found = s.store.order_of_key(&p.buyer, &p.key).await?.context("by its key")?;
+        let found = s.by_key(&p).await?.context("by its key")?;
         same((found.order, found.buyer), (p.order, p.buyer.clone()))?;
     }
     let cell = &cells[0];

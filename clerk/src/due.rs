@@ -1,0 +1,350 @@
+//! Work that is due: payments that look for their orders, payments to close, refunds to send, late
+//! payments. It is taken by moving its time forward, so no lock is held over a provider's call, and
+//! whoever dies with it leaves it to others. A provider that is slow holds up its own work alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use domain::OrderId;
+use domain::life::{
+    Actor, DueWork, Life, LifeAnswer, LifeWish, MatchState, PaymentKey, PaymentNews, Provider,
+    ProviderEvent, ProviderId, RefundAnswer, RefundKey, RefundState, provider_key,
+};
+use futures::StreamExt;
+use futures::stream;
+use life::calls::{CallError, CloseAnswer, ProviderCalls, RefundCall, RefundTold};
+use runtime::unique::Unique;
+use store::port::DueRow;
+use store::{LifeRead, LifeWrite, ParkedRead, StoreResult};
+use view::{CatalogCache, Horizons};
+
+use crate::late::BuyAgain;
+use crate::metrics::{CallOf, METRICS};
+use crate::settings::ClerkSettings;
+
+/// Work that is taken at once.
+pub(crate) const TAKEN: u64 = 128;
+/// Calls of one group at once.
+const AT_ONCE: usize = 32;
+/// The longest pause between two looks for an order, ms.
+const LONGEST_MATCH: u64 = 60_000;
+/// The longest pause between two calls that close a payment, ms.
+const LONGEST_CLOSE: u64 = 3_600_000;
+/// A refund that a provider says is under way is asked about after this, ms.
+const PENDING: u64 = 60_000;
+
+/// Does work that is due.
+pub(crate) struct DoDue {
+    pub db: u16,
+    pub reads: Arc<dyn LifeRead>,
+    pub lives: Arc<dyn LifeWrite>,
+    pub parked: Arc<dyn ParkedRead>,
+    pub catalog: Arc<CatalogCache>,
+    pub calls: Arc<dyn ProviderCalls>,
+    pub horizons: Arc<Horizons>,
+    pub identity: domain::Identity,
+    pub unique: Arc<dyn Unique>,
+    pub again: BuyAgain,
+    pub settings: ClerkSettings,
+}
+
+/// Work of one sort with one provider, which is done together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum DueGroup {
+    /// Nobody is called.
+    Match,
+    /// Redis and the log are.
+    Reclaim,
+    /// Its provider is.
+    Close(ProviderId),
+    /// Its provider is.
+    Refund(ProviderId),
+}
+
+/// Rows by what they need.
+pub(crate) fn groups(rows: Vec<DueRow>) -> BTreeMap<DueGroup, Vec<DueRow>> {
+    let mut out = BTreeMap::<DueGroup, Vec<DueRow>>::new();
+    for row in rows {
+        let group = match &row.work {
+            DueWork::Match(_) => DueGroup::Match,
+            DueWork::Reclaim(_) => DueGroup::Reclaim,
+            DueWork::Close(key) => DueGroup::Close(key.provider.clone()),
+            DueWork::Refund(key) => DueGroup::Refund(key.payment.provider.clone()),
+        };
+        out.entry(group).or_default().push(row);
+    }
+    out
+}
+
+/// What a try to close a payment came to.
+fn closed(
+    key: &PaymentKey,
+    order: OrderId,
+    currency: &str,
+    told: Result<CloseAnswer, CallError>,
+    asked: u32,
+) -> Option<LifeWish> {
+    let news = match told {
+        Ok(CloseAnswer::Closed(0)) => PaymentNews::Closed,
+        Ok(CloseAnswer::Closed(minor) | CloseAnswer::Captured(minor)) => {
+            PaymentNews::Captured(minor)
+        }
+        Ok(CloseAnswer::Unknown) | Err(CallError::Unknown(_)) => {
+            let pause = 1000u64.saturating_mul(1 << asked.min(12)).min(LONGEST_CLOSE);
+            return Some(LifeWish::CloseUnknown(order, key.clone(), Some(pause)));
+        }
+        Err(CallError::Nobody) => {
+            return Some(LifeWish::CloseUnknown(order, key.clone(), None));
+        }
+        // Its lease brings it back.
+        Err(CallError::NotCalled(_)) => return None,
+    };
+    Some(LifeWish::Join(ProviderEvent {
+        event: None,
+        provider: key.provider.clone(),
+        payment: key.payment.clone(),
+        order,
+        currency: currency.to_owned(),
+        news,
+        is_final: true,
+    }))
+}
+
+impl DoDue {
+    /// Does all of a group.
+    pub(crate) async fn group(&self, group: DueGroup, rows: Vec<DueRow>) -> StoreResult<()> {
+        match group {
+            DueGroup::Match => self.matches(&rows).await,
+            DueGroup::Reclaim => self.reclaims(&rows).await,
+            DueGroup::Close(provider) => self.closes(&provider, &rows).await,
+            DueGroup::Refund(provider) => self.refunds(&provider, &rows).await,
+        }
+    }
+
+    async fn lives_of(&self, rows: &[DueRow]) -> StoreResult<BTreeMap<OrderId, Life>> {
+        let orders = life::ask::distinct(rows.iter().map(|row| row.order));
+        let lives = self.reads.lives(self.db, &orders).await?;
+        Ok(lives.into_iter().map(|life| (life.id, life)).collect())
+    }
+
+    /// One transaction; when that fails for ever, each by itself, so that poison holds up nobody.
+    async fn ask(&self, wishes: &[LifeWish]) -> StoreResult<Vec<LifeAnswer>> {
+        if wishes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let policies = self.catalog.policies();
+        let (lives, clerk) = (&*self.lives, Actor::Clerk);
+        match life::ask::many(lives, self.db, &clerk, &policies, wishes).await {
+            Err(e) if !e.is_transient() => {}
+            done => return done,
+        }
+        let mut answers = Vec::with_capacity(wishes.len());
+        for wish in wishes {
+            match life::ask::one(lives, clerk.clone(), policies.clone(), wish.clone()).await {
+                Ok(answer) => answers.push(answer),
+                Err(e) if e.is_transient() => return Err(e),
+                Err(e) => {
+                    tracing::error!(order = %wish.order(), error = %e, "its life stands still");
+                    answers.push(LifeAnswer::Nothing);
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Payments whose order had no row. There will be none once the log is finished past the news,
+    /// everywhere, and the order is not parked (LIFE 2).
+    async fn matches(&self, rows: &[DueRow]) -> StoreResult<()> {
+        let lives = self.lives_of(rows).await?;
+        let dbs: Vec<u16> = (0..self.lives.databases()).collect();
+        let finished = self.horizons.read().await.map_or(0, |h| h.of(&dbs));
+        let mut wishes = Vec::new();
+        for row in rows {
+            let DueWork::Match(payment) = &row.work else { continue };
+            let has_row = lives.get(&row.order).is_some_and(|l| l.order.is_some());
+            let again_ms = 1000u64.saturating_mul(1 << row.attempts.min(7)).min(LONGEST_MATCH);
+            let past = finished > row.started_ms.saturating_add(self.settings.grace_ms);
+            let state = if !has_row && past && self.parked.parked(row.order).await?.is_none() {
+                MatchState::Over { is_ours: false }
+            } else {
+                MatchState::Waits { again_ms }
+            };
+            wishes.push(LifeWish::Match { order: row.order, payment: payment.clone(), state });
+        }
+        self.ask(&wishes).await.map(drop)
+    }
+
+    async fn closes(&self, provider: &ProviderId, rows: &[DueRow]) -> StoreResult<()> {
+        let lives = self.lives_of(rows).await?;
+        let provider = self.catalog.provider(provider);
+        let call = |row: &DueRow| {
+            let DueWork::Close(key) = &row.work else { return None };
+            let payment = lives.get(&row.order)?.payments.get(key)?;
+            let (key, order, provider) = (key.clone(), row.order, provider.clone());
+            let (currency, asked) = (payment.currency.clone(), payment.asked);
+            Some(async move {
+                let told = match &provider {
+                    Some(p) => self.calls.close(p, &key.payment, order).await,
+                    None => Err(CallError::Nobody),
+                };
+                counted(CallOf::Close, matches!(told, Err(CallError::Unknown(_))));
+                closed(&key, order, &currency, told, asked)
+            })
+        };
+        let calls: Vec<_> = rows.iter().filter_map(call).collect();
+        let told = stream::iter(calls).buffer_unordered(AT_ONCE).filter_map(std::future::ready);
+        let wishes: Vec<LifeWish> = told.collect().await;
+        self.ask(&wishes).await.map(drop)
+    }
+
+    /// Each refund is noted as sent before it is; one that was sent before is asked about first.
+    async fn refunds(&self, provider: &ProviderId, rows: &[DueRow]) -> StoreResult<()> {
+        let known = self.catalog.provider(provider);
+        if known.as_ref().is_some_and(|p| p.base_url.is_some() && !self.calls.is_called(p)) {
+            return Ok(());
+        }
+        let lives = self.lives_of(rows).await?;
+        let tries = self.settings.refund_pauses_ms.len() as u32;
+        let wishes = rows.iter().filter_map(|row| {
+            let DueWork::Refund(key) = &row.work else { return None };
+            Some(LifeWish::SendRefund(row.order, key.clone(), tries))
+        });
+        let answers = self.ask(&wishes.collect::<Vec<_>>()).await?;
+        let sent = rows.iter().zip(answers).filter(|(_, a)| *a == LifeAnswer::Done);
+        let calls: Vec<_> = sent
+            .filter_map(|(row, _)| {
+                let DueWork::Refund(key) = &row.work else { return None };
+                let send = SendOne::of(&self.identity, lives.get(&row.order)?, key)?;
+                let provider = known.clone();
+                Some(async move { (row.order, key.clone(), self.send(provider, send).await) })
+            })
+            .collect();
+        let told = stream::iter(calls).buffer_unordered(AT_ONCE);
+        let wishes: Vec<LifeWish> = told
+            .map(|(order, key, answer)| LifeWish::AnswerRefund(order, key, answer))
+            .collect()
+            .await;
+        self.ask(&wishes).await.map(drop)
+    }
+
+    async fn send(&self, provider: Option<Arc<Provider>>, one: SendOne) -> RefundAnswer {
+        let told = match &provider {
+            Some(p) => self.tell(p, &one).await,
+            None => Err(CallError::Nobody),
+        };
+        match told {
+            Ok(Some(RefundTold::Succeeded)) => RefundAnswer::Succeeded,
+            Ok(Some(RefundTold::Failed)) => RefundAnswer::Failed,
+            Ok(Some(RefundTold::Pending)) => RefundAnswer::Pending(PENDING),
+            // Too old to be sent again under its key, or nobody can be called: a person's.
+            Ok(None) | Err(CallError::Nobody) => RefundAnswer::Failed,
+            Err(CallError::Unknown(_) | CallError::NotCalled(_)) => {
+                RefundAnswer::Unknown(self.pause(one.tries))
+            }
+        }
+    }
+
+    /// `None`: it never arrived, and may not be sent any more.
+    async fn tell(&self, p: &Provider, one: &SendOne) -> Result<Option<RefundTold>, CallError> {
+        if one.was_sent {
+            let told = self.calls.query(p, &one.ask.key).await;
+            counted(CallOf::Query, told.is_err());
+            if let Some(told) = told? {
+                return Ok(Some(told));
+            }
+            let now = self.horizons.clock.now_ms();
+            if now.saturating_sub(one.first_sent_ms) > self.settings.refund_key_ms {
+                return Ok(None);
+            }
+        }
+        let told = self.calls.refund(p, &one.ask).await;
+        counted(CallOf::Refund, told.is_err());
+        told.map(Some)
+    }
+
+    /// With up to a quarter more, so that what failed together does not come back together.
+    fn pause(&self, tries: u32) -> u64 {
+        let pauses = &self.settings.refund_pauses_ms;
+        let at = (tries as usize).min(pauses.len().saturating_sub(1));
+        let pause = pauses.get(at).copied().unwrap_or(1000);
+        pause + self.unique.next() % (pause / 4 + 1)
+    }
+
+    async fn reclaims(&self, rows: &[DueRow]) -> StoreResult<()> {
+        let lives = self.lives_of(rows).await?;
+        let mut wishes = Vec::new();
+        for row in rows {
+            let (DueWork::Reclaim(key), Some(old)) = (&row.work, lives.get(&row.order)) else {
+                continue;
+            };
+            wishes.extend(self.again.step(row, old, key).await?);
+        }
+        self.ask(&wishes).await.map(drop)
+    }
+}
+
+fn counted(call: CallOf, unclear: bool) {
+    METRICS.calls.of(call).increment(1);
+    if unclear {
+        METRICS.unclear.of(call).increment(1);
+    }
+}
+
+/// A part of a refund that is to be sent.
+struct SendOne {
+    ask: RefundCall,
+    was_sent: bool,
+    first_sent_ms: u64,
+    /// Before this try.
+    tries: u32,
+}
+
+impl SendOne {
+    /// From what was known before this try was noted.
+    fn of(identity: &domain::Identity, life: &Life, key: &RefundKey) -> Option<Self> {
+        let refund = life.refunds.get(key)?;
+        let payment = life.payments.get(&key.payment)?;
+        Some(Self {
+            ask: RefundCall {
+                key: provider_key(identity, life.id, key),
+                payment: key.payment.payment.clone(),
+                order: life.id,
+                amount: refund.amount,
+                currency: payment.currency.clone(),
+            },
+            was_sent: refund.state != RefundState::Requested || refund.first_sent_ms > 0,
+            first_sent_ms: refund.first_sent_ms,
+            tries: refund.tries,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_provider_says_of_a_payment_becomes_news_or_another_try() {
+        let key: PaymentKey = "card/p".parse().unwrap();
+        let order: OrderId = "00000104-d000-8000-8000-00160000000a".parse().unwrap();
+        let news = |told| match closed(&key, order, "EUR", told, 0) {
+            Some(LifeWish::Join(event)) => {
+                (event.is_final && event.event.is_none()).then_some(event.news)
+            }
+            _ => None,
+        };
+        assert_eq!(news(Ok(CloseAnswer::Closed(0))), Some(PaymentNews::Closed));
+        assert_eq!(news(Ok(CloseAnswer::Closed(5))), Some(PaymentNews::Captured(5)));
+        assert_eq!(news(Ok(CloseAnswer::Captured(9))), Some(PaymentNews::Captured(9)));
+        let again = |told, asked| match closed(&key, order, "EUR", told, asked) {
+            Some(LifeWish::CloseUnknown(_, _, pause)) => Some(pause),
+            _ => None,
+        };
+        let unknown = || Err(CallError::Unknown("no answer".to_owned()));
+        let pauses: Vec<_> = [0, 1, 4, 12, 99].map(|n| again(unknown(), n)).into();
+        assert_eq!(pauses, [1000, 2000, 16_000, 3_600_000, 3_600_000].map(|p| Some(Some(p))));
+        assert_eq!(again(Ok(CloseAnswer::Unknown), 0), Some(Some(1000)));
+        assert_eq!(again(Err(CallError::Nobody), 0), Some(None));
+        assert_eq!(closed(&key, order, "EUR", Err(CallError::NotCalled("x")), 0), None);
+    }
+}

@@ -1,0 +1,50 @@
+//! A buyer does not want an order any more.
+
+use contract::paying::{History, Transition};
+use contract::{Problem, Reason, show_time};
+use domain::life::{Cancelled, LifeAnswer, LifeWish};
+use view::failed;
+use web::answer;
+
+use super::{ask, down, refunds, unexpected};
+use crate::edge::answer::Handled;
+use crate::entry::admitted::Admitted;
+use crate::metrics::Outcome;
+use crate::show::orders;
+use crate::state::Gate;
+
+/// `POST /v1/orders/{id}/cancel`.
+pub(crate) async fn cancel(gate: &Gate, who: &Admitted, id: &str, query: Option<&str>) -> Handled {
+    let row = orders::row_of(gate, who, id, query).await?;
+    let wish = LifeWish::Cancel(row.order, life::ask::cancel_refund());
+    match ask(gate, wish).await? {
+        LifeAnswer::Cancelled(Cancelled::Done) => orders::again(gate, row.order).await,
+        LifeAnswer::Cancelled(Cancelled::Refunds(asked)) => {
+            refunds::answer(&row, life::ask::cancel_refund().as_str(), asked)
+        }
+        LifeAnswer::Cancelled(Cancelled::Illegal) => {
+            let text = format!("the order is {}", row.status.as_str());
+            Err(Problem::with(Reason::IllegalTransition, text).about(row.order))
+        }
+        LifeAnswer::Cancelled(Cancelled::NoRow) => {
+            Err(Problem::new(Reason::NotYet).about(row.order))
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// `GET /v1/orders/{id}/history`.
+pub(crate) async fn history(gate: &Gate, who: &Admitted, id: &str, query: Option<&str>) -> Handled {
+    let row = orders::row_of(gate, who, id, query).await?;
+    let all = gate.ports.store.history(row.order).await.map_err(failed::database).map_err(down)?;
+    let transition = |h: &store::port::HistoryRow| Transition {
+        version: h.version,
+        from: h.from.as_str().into(),
+        to: h.to.as_str().into(),
+        at: show_time(h.at_ms),
+        cause: h.cause.as_str().into(),
+        actor: h.actor.clone().into(),
+    };
+    let body = History { transitions: all.iter().map(transition).collect() };
+    Ok((answer::json(200, &body), Outcome::Answered))
+}
