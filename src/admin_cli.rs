@@ -37,7 +37,10 @@ fn token(config: &Config, args: &TokenArgs) -> Result<String, Exit> {
     let tokens = tokens.map_err(Exit::usage)?;
     let ttl = ttl_seconds(&args.ttl)?;
     let tenant: Tenant = args.tenant.parse().map_err(|e| Exit::usage(format!("--tenant: {e}")))?;
-    let operator = |role| tokens.mint_operator(&Operator { role, tenant: tenant.clone() }, ttl);
+    let operator = |role: Role| {
+        let (tenant, name) = (tenant.clone(), role.as_str().to_owned());
+        tokens.mint_operator(&Operator { role, tenant, name }, ttl)
+    };
     let minted = match (&args.buyer, args.role.as_deref()) {
         (Some(buyer), _) => {
             let buyer = Buyer::of(&tenant, buyer);

@@ -49,12 +49,15 @@ impl Cli {
 /// What to run.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Gate, writer and reconciler in one process, with a demo offer.
+    /// Gate, writer, clerk and reconciler in one process, with a demo offer and a demo provider.
     Dev,
     /// The HTTP edge and the admin listener.
     Gate,
     /// Consumes the order log and writes ledger and orders.
     Writer,
+    /// Moves orders through their lives: joins what payment providers tell, lets orders expire,
+    /// sends refunds, gives units back.
+    Clerk,
     /// Compares Redis with the ledger and repairs, on schedule or once.
     Reconciler(ReconcilerArgs),
     /// Buys like a crowd and verifies every answer against the stores.

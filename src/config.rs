@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use cells::{CellsBackend, CellsConfig};
+use clerk::ClerkConfig;
 use desk::AdminConfig;
 use gate::{GateConfig, LimitsConfig, PublishConfig, ReserveConfig};
 use orderlog::{LogBackend, LogConfig};
@@ -42,6 +43,7 @@ runtime::compose! {
         [log: LogConfig]
         [publish: PublishConfig]
         [writer: WriterConfig]
+        [clerk: ClerkConfig]
         [reconciler: ReconcilerConfig]
         [telemetry: TelemetryConfig]
     }
@@ -100,6 +102,23 @@ impl Config {
             data_dir: self.data_dir.clone(),
             cells: (!self.is_embedded()).then(|| self.cells.clone()),
             shown: runtime::config::print_redacted(self),
+        }
+    }
+
+    /// What a clerk is made of, besides what its process knows.
+    pub(crate) fn of_clerk(
+        &self,
+        catalog: std::sync::Arc<view::CatalogCache>,
+        clock: std::sync::Arc<dyn runtime::Clock>,
+    ) -> clerk::ClerkWith {
+        let timeout = std::time::Duration::from_millis(self.reserve.wait_timeout_ms);
+        let replicas = self.reserve.wait_replicas;
+        clerk::ClerkWith {
+            catalog,
+            calls: life::http::HttpProviders::new(clock),
+            publish: self.publish.times(),
+            wait: (replicas > 0).then_some(cells::port::Wait { replicas, timeout }),
+            settings: (&self.clerk).into(),
         }
     }
 

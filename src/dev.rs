@@ -10,15 +10,15 @@ use cells::CellsBackend;
 use domain::{Buyer, CampaignId, CellId, Offer, OfferId, Price, Tenant};
 use reconciler::Reconciler;
 use runtime::Tasks;
-use view::{Ports, Reconcile};
+use view::{CatalogCache, Ports, Reconcile};
 
 use crate::config::Config;
+use crate::demo::{self, DEMO, FIRST};
 use crate::exit::Exit;
 use crate::secrets;
 use crate::services::{GateWith, begin, bind, start_gate, until_end};
 use crate::wire::{self, RedisClient};
 
-const DEMO: &str = "demo";
 const DEMO_UNITS: i64 = 10_000;
 
 /// `sluicegate` and `sluicegate dev`.
@@ -39,15 +39,21 @@ pub(crate) async fn run(mut config: Config) -> Result<(), Exit> {
     let handle = begin(&config, &tasks)?;
     let ports = wire::ports(&config, &tasks, RedisClient::Hot).await?;
     writer::spawn(&tasks, &ports.writer(), &(&config.writer).into());
+    let catalog = CatalogCache::new(ports.store.clone());
+    catalog.refresh().await.map_err(|e| Exit::unavailable(e.to_string()))?;
+    catalog.spawn(&tasks);
+    clerk::spawn(&tasks, &ports.clerk(), &config.of_clerk(catalog, ports.clock.clone()));
     drain_log(&ports).await?;
     let settings = config.of_reconciler();
     let reconciler = Reconciler::new(&ports.reconciler(), &settings);
     load_cells(&ports, &reconciler).await?;
     demo_offer(&ports, &reconciler).await?;
+    demo::provider(&config, &ports, &tasks).await?;
+    let order = demo::first_order(&ports).await?;
     reconciler.spawn(&tasks);
     let with = GateWith { ports, buyers, operators, reconciler, handle };
     let gate = start_gate(&config, &tasks, with).await?;
-    print_block(&config, gate.tokens());
+    print_block(&config, gate.tokens(), &order);
     until_end(&config, &tasks, Some(&gate)).await?;
     runtime::say!("stopped; the data stays in {}", dir.display());
     Ok(())
@@ -114,11 +120,11 @@ async fn demo_offer(ports: &Ports, reconciler: &Reconciler) -> Result<(), Exit> 
     opened.map(drop).map_err(|e| Exit::unavailable(e.to_string()))
 }
 
-fn print_block(config: &Config, tokens: &web::Tokens) {
+fn print_block(config: &Config, tokens: &web::Tokens, order: &str) {
     let gate = &config.gate.listen;
     let admin = &config.admin.listen;
     let day = 86_400;
-    let buyer: Option<Buyer> = "alice".parse().ok();
+    let buyer: Option<Buyer> = demo::ALICE.parse().ok();
     let token = buyer.and_then(|b| tokens.mint_buyer(&b, 30 * day)).unwrap_or_default();
     runtime::say!("Sluicegate sells: {DEMO_UNITS} units of the offer `{DEMO}`.");
     runtime::say!("  buyers     http://{gate}");
@@ -129,7 +135,13 @@ fn print_block(config: &Config, tokens: &web::Tokens) {
     runtime::say!("Buy one:");
     runtime::say!(
         "  curl -i http://{gate}/v1/offers/{DEMO}/orders -X POST \
-         -H 'Authorization: Bearer {token}' -H 'Idempotency-Key: first'"
+         -H 'Authorization: Bearer {token}' -H 'Idempotency-Key: {FIRST}'"
+    );
+    runtime::say!("Pay it, at the built-in provider `{DEMO}`:");
+    runtime::say!(
+        "  curl -s http://{gate}/v1/orders/{order}/payments -d '{{\"provider\":\"{DEMO}\"}}' \
+         -H 'Content-Type: application/json' -H 'Authorization: Bearer {token}' && sleep 2 && \
+         curl -s http://{gate}/v1/orders/{order} -H 'Authorization: Bearer {token}'"
     );
     runtime::say!("Ctrl-C stops; the data stays.");
 }

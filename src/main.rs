@@ -3,6 +3,7 @@
 mod admin_cli;
 mod cli;
 mod config;
+mod demo;
 mod dev;
 mod exit;
 mod once;
@@ -65,6 +66,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
             Command::Dev => dev::run(config).await,
             Command::Gate => services::gate(config).await,
             Command::Writer => services::writer(config).await,
+            Command::Clerk => services::clerk(config).await,
             Command::Reconciler(args) => services::reconciler(config, &args).await,
             Command::Loadtest(args) => services::loadtest(config, args).await,
             Command::Admin(what) => admin_cli::run(config, what).await,

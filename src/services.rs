@@ -10,7 +10,7 @@ use reconciler::Reconciler;
 use runtime::probe::Ready;
 use runtime::{Phase, Tasks, tasks, telemetry};
 use tokio::net::TcpListener;
-use view::{Ports, Reconcile};
+use view::{CatalogCache, Ports, Reconcile};
 use web::Probes;
 
 use crate::cli::{ReconcilerArgs, ReconcilerCommand};
@@ -22,7 +22,8 @@ use crate::wire::{self, RedisClient};
 /// Logs and metrics; once per process.
 pub(crate) fn begin(config: &Config, tasks: &Tasks) -> Result<PrometheusHandle, Exit> {
     // Metrics first: lines of the log that are lost are counted.
-    let parts = [gate::METRICS, writer::METRICS, reconciler::METRICS, view::METRICS];
+    let parts =
+        [gate::METRICS, writer::METRICS, clerk::METRICS, reconciler::METRICS, view::METRICS];
     let metrics = telemetry::metrics(tasks, &parts).map_err(Exit::unavailable)?;
     telemetry::logs(&config.telemetry).map_err(Exit::usage)?;
     Ok(metrics)
@@ -158,6 +159,23 @@ pub(crate) async fn writer(config: Config) -> Result<(), Exit> {
     let ready = writer::spawn(&tasks, &ports.writer(), &(&config.writer).into());
     probes(&tasks, &ready, handle).spawn(listener);
     runtime::say!("writer, probes on {}", config.writer.listen);
+    until_end(&config, &tasks, None).await
+}
+
+/// `sluicegate clerk`.
+pub(crate) async fn clerk(config: Config) -> Result<(), Exit> {
+    not_embedded(&config, "clerk")?;
+    let listener = bind("clerk.listen", &config.clerk.listen).await?;
+    let tasks = Tasks::new();
+    let handle = begin(&config, &tasks)?;
+    let ports = wire::ports(&config, &tasks, RedisClient::Tools).await?;
+    let catalog = CatalogCache::new(ports.store.clone());
+    catalog.refresh().await.map_err(|e| Exit::unavailable(e.to_string()))?;
+    catalog.spawn(&tasks);
+    let with = config.of_clerk(catalog, ports.clock.clone());
+    let ready = clerk::spawn(&tasks, &ports.clerk(), &with);
+    probes(&tasks, &ready, handle).spawn(listener);
+    runtime::say!("clerk, probes on {}", config.clerk.listen);
     until_end(&config, &tasks, None).await
 }
 

@@ -51,13 +51,10 @@ impl NewsBatch {
 
     fn add(&mut self, item: Item) {
         match item {
-            Item::News(news) => match wish_of(&news) {
-                Some((actor, wish)) => self.news.push((actor, wish, news)),
-                None => {
-                    let why = "nobody can read it".to_owned();
-                    self.unreadable.push((frame::encode(&[Item::News(news)]), why));
-                }
-            },
+            Item::News(news) => {
+                let (actor, wish) = wish_of(&news);
+                self.news.push((actor, wish, news));
+            }
             Item::Tick(_) => {}
             order @ (Item::Order(..) | Item::Barrier(_)) => {
                 let why = "an order among news of lives".to_owned();
@@ -68,17 +65,19 @@ impl NewsBatch {
 }
 
 /// What news ask for, and who tells.
-fn wish_of(news: &LifeNews) -> Option<(Actor, LifeWish)> {
+fn wish_of(news: &LifeNews) -> (Actor, LifeWish) {
     match news {
         LifeNews::Payment { event, .. } => {
             let actor = Actor::Provider(event.provider.clone());
-            Some((actor, LifeWish::Join(event.clone())))
+            (actor, LifeWish::Join(event.clone()))
         }
         LifeNews::Parcel { system, order, parcel, .. } => {
             let actor = Actor::Fulfilment(system.clone());
-            Some((actor, LifeWish::Parcel(*order, parcel.clone())))
+            (actor, LifeWish::Parcel(*order, parcel.clone()))
         }
-        LifeNews::Unreadable { .. } => None,
+        LifeNews::Unreadable { from, why, .. } => {
+            (Actor::Clerk, LifeWish::Unreadable(from.clone(), why.clone()))
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Checked input of the admin calls; every bound has a clear detail.
 
-use contract::operators::{self, CampaignSettings, OfferSettings, Supply};
+use contract::operators::{self, CampaignSettings, CancelPaid, LimitCounts, OfferSettings, Supply};
 use contract::{Problem, Reason, parse_time};
+use domain::life::OfferPolicy;
 use domain::{CampaignId, CellId, OfferId, Price, Tenant};
 use view::failed;
 
@@ -26,8 +27,8 @@ pub(crate) fn campaign(wire: &CampaignSettings) -> Result<Window, Problem> {
     {
         return Err(malformed("opens_at is before closes_at"));
     }
-    if !(1..=2_592_000).contains(&wire.payment_window_s) {
-        return Err(malformed("payment_window_s is 1 to 2592000 (30 days)"));
+    if wire.payment_window_s > 2_592_000 {
+        return Err(malformed("payment_window_s is 1 to 2592000 (30 days), or 0 for never"));
     }
     Ok((opens, closes, wire.payment_window_s as u32))
 }
@@ -58,6 +59,19 @@ pub(crate) fn offer(wire: &OfferSettings<'_>, tenant: &Tenant) -> Result<Campaig
             Err(malformed("buckets above 1 need rebalancing, which this version does not have"))
         }
         Some(_) => Err(malformed("buckets is 1 to 64")),
+    }
+}
+
+/// What operators decided before, with what they decide now.
+pub(crate) fn policy(wire: &OfferSettings<'_>, old: OfferPolicy) -> OfferPolicy {
+    let refunds = |c| c == CancelPaid::Refund;
+    let ever = |c| c == LimitCounts::Ever;
+    OfferPolicy {
+        late: wire.late_payment.unwrap_or(old.late),
+        refund: wire.refund.unwrap_or(old.refund),
+        restock: wire.restock.unwrap_or(old.restock),
+        cancel_refunds: wire.cancel_paid.map_or(old.cancel_refunds, refunds),
+        limit_counts_ever: wire.limit_counts.map_or(old.limit_counts_ever, ever),
     }
 }
 

@@ -7,7 +7,10 @@ mod campaigns;
 mod config;
 mod input;
 mod offers;
+mod orders;
+mod providers;
 mod repair;
+mod resolve;
 mod serve;
 mod status;
 mod supply;
@@ -62,6 +65,8 @@ impl Desk {
 pub(crate) struct Shop<'a> {
     desk: &'a Desk,
     tenant: &'a Tenant,
+    /// Who it is, for history and tasks.
+    name: &'a str,
 }
 
 impl std::ops::Deref for Shop<'_> {

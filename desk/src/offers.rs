@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use contract::buyers::Money;
-use contract::operators::{CellStock, OfferSettings, OfferStock};
+use contract::operators::{CancelPaid, CellStock, LimitCounts, OfferSettings, OfferStock};
 use contract::{Problem, Reason};
 use domain::offer::Fixed;
 use domain::{Campaign, CellId, Flag, Offer, OfferId};
@@ -44,6 +44,7 @@ pub(super) async fn put(shop: &Shop<'_>, id: &str, bytes: &[u8]) -> Result<Answe
     }
     let old = store.offer(&id).await.map_err(input::down)?.map(|o| o.0);
     let buckets = wire.buckets.map(|b| b as u8);
+    let policy = input::policy(&wire, old.as_ref().map(|o| o.policy).unwrap_or_default());
     let offer = Offer {
         id,
         campaign,
@@ -53,7 +54,7 @@ pub(super) async fn put(shop: &Shop<'_>, id: &str, bytes: &[u8]) -> Result<Answe
         limit_per_buyer: wire.limit_per_buyer,
         // Left out, it is what it is.
         buckets: buckets.or(old.as_ref().map(|o| o.buckets)).unwrap_or(1),
-        policy: old.map(|o| o.policy).unwrap_or_default(),
+        policy,
     };
     let status = match store.put_offer(&offer).await.map_err(input::down)? {
         OfferPut::Created => 201,
@@ -155,6 +156,17 @@ pub(super) async fn show(shop: &Shop<'_>, id: &str, status: u16) -> Result<Answe
         price: Money::new(&offer.price.currency, offer.price.minor),
         limit_per_buyer: offer.limit_per_buyer,
         state: flag.unwrap_or_default(),
+        late_payment: offer.policy.late,
+        refund: offer.policy.refund,
+        restock: offer.policy.restock,
+        cancel_paid: match offer.policy.cancel_refunds {
+            true => CancelPaid::Refund,
+            false => CancelPaid::Refuse,
+        },
+        limit_counts: match offer.policy.limit_counts_ever {
+            true => LimitCounts::Ever,
+            false => LimitCounts::Live,
+        },
         supply: sum(|c| c.supply),
         net: sum(|c| c.net),
         held: sum(|c| c.held),

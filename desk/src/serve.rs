@@ -8,6 +8,7 @@ use bytes::Bytes;
 use contract::routes::{Found, Who};
 use contract::{Operators, Problem, Reason};
 use domain::Flag;
+use domain::life::Parcel;
 use hyper::Request;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -16,7 +17,9 @@ use web::answer::{self, Answer, Reply};
 use web::message::{Whole, authorization};
 use web::{Bounds, Listener, Operator, Role, Service, TokenRefused, body};
 
-use super::{Desk, Shop, campaigns, offers, repair, status, supply, tasks};
+use super::{
+    Desk, Shop, campaigns, offers, orders, providers, repair, resolve, status, supply, tasks,
+};
 
 /// The most bytes of a body that nobody takes.
 const MAX_BODY: usize = 64 * 1024;
@@ -115,7 +118,7 @@ where
     if spec.body.is_none() && !bytes.is_empty() {
         return Err(Problem::with(Reason::Malformed, "this call takes no body"));
     }
-    let shop = Shop { desk, tenant: &who.tenant };
+    let shop = Shop { desk, tenant: &who.tenant, name: &who.name };
     handle(&shop, route, name, parts.uri.query(), &bytes).await
 }
 
@@ -143,7 +146,14 @@ async fn handle(
         Operators::Rebuild => repair::rebuild(shop, name).await,
         Operators::Status => status::get(shop).await,
         Operators::ListTasks => tasks::list(shop, query).await,
-        Operators::RetryParked => tasks::retry(shop, name).await,
+        Operators::RetryParked | Operators::RetryTask => tasks::retry(shop, name).await,
+        Operators::ResolveTask => resolve::resolve(shop, name, bytes).await,
+        Operators::PutProvider => providers::put(shop, name, bytes).await,
+        Operators::GetProvider => providers::show(shop, name).await,
+        Operators::RefundOrder => orders::refund(shop, name, bytes).await,
+        Operators::CancelOrder => orders::cancel(shop, name, bytes).await,
+        Operators::ShipOrder => orders::goods(shop, name, bytes, Parcel::Shipped).await,
+        Operators::CompleteOrder => orders::goods(shop, name, bytes, Parcel::Delivered).await,
         // They were answered without a token.
         Operators::Live | Operators::Ready | Operators::Metrics | Operators::OpenApi => {
             Ok(probe(shop, route))

@@ -1,15 +1,17 @@
-//! What waits for a person: parked orders and frames, listed and given back to the log.
+//! What waits for a person: parked orders and frames, listed and given back to the log; what the
+//! lives of orders need a person for, listed, tried again and ended.
 
 use contract::operators::{Task, TaskPage};
 use contract::{Operators, Problem, Reason};
 use domain::frame::{self, Item};
+use domain::life::{TASK_KINDS, TaskDraft};
 use domain::{OrderId, Payload};
 use orderlog::port::Partition;
-use store::port::{Parked, ParkedFrame, ParkedOrder};
+use store::port::{Parked, ParkedFrame, ParkedOrder, TaskRow, TasksWanted};
 use web::answer::{self, Answer};
 use web::body;
 
-use super::{Desk, input};
+use super::{Desk, Shop, input, resolve};
 
 /// Tasks of one page unless told otherwise, and at most.
 const PAGE: u64 = 50;
@@ -18,34 +20,96 @@ const MOST: u64 = 100;
 const ORDER: &str = "parked_order";
 const FRAME: &str = "parked_frame";
 
+fn open(id: String, kind: &'static str, subject: String) -> Task<'static> {
+    Task {
+        id,
+        kind: kind.into(),
+        subject,
+        why: String::new(),
+        state: "open".into(),
+        times: 1,
+        resolved_by: None,
+        note: None,
+    }
+}
+
 fn of_order(ParkedOrder { order, reason: why, times }: ParkedOrder) -> Task<'static> {
     let id = order.to_string();
-    Task { subject: id.clone(), id, kind: ORDER.into(), why, state: "open".into(), times }
+    Task { why, times, ..open(id.clone(), ORDER, id) }
 }
 
 fn of_frame(f: ParkedFrame) -> Task<'static> {
-    let (id, subject) = (f.id, f.partition);
-    Task { id, subject, kind: FRAME.into(), why: f.reason, state: "open".into(), times: f.times }
+    Task { why: f.reason, times: f.times, ..open(f.id, FRAME, f.partition) }
+}
+
+/// A task of an order's life.
+pub(super) fn of_life(db: u16, row: TaskRow) -> Task<'static> {
+    let kind = TASK_KINDS.iter().find(|(n, _)| *n == row.kind).map_or("other", |k| k.1);
+    let why = TaskDraft::stored(row.kind, &row.subject).map_or("", |draft| draft.why());
+    let id = Id::Life { db, kind: row.kind, subject: row.subject.clone() }.to_string();
+    let told = |text: String| Some(text).filter(|t| !t.is_empty());
+    Task {
+        why: why.to_owned(),
+        state: if row.is_open { "open" } else { "resolved" }.into(),
+        times: row.times,
+        resolved_by: told(row.resolved_by),
+        note: told(row.note),
+        ..open(id, kind, row.subject)
+    }
 }
 
 /// What a list asks for, checked.
 struct Wanted {
     orders: bool,
     frames: bool,
+    lives: bool,
+    /// Of lives, only these.
+    kind: Option<i8>,
+    is_open: bool,
     limit: u64,
-    /// The last id of the page before; an order's or a frame's.
+    /// The last id of the page before.
     after: Option<Id>,
 }
 
+/// What names a task; in the order in which they are listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Id {
+pub(super) enum Id {
     Order(OrderId),
     Frame(String),
+    Life { db: u16, kind: i8, subject: String },
+}
+
+impl std::fmt::Display for Id {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Id::Order(order) => write!(f, "{order}"),
+            Id::Frame(hash) => f.write_str(hash),
+            Id::Life { db, kind, subject } => {
+                write!(f, "life-{db}-{kind}-")?;
+                subject.bytes().try_for_each(|b| write!(f, "{b:02x}"))
+            }
+        }
+    }
 }
 
 impl Id {
-    /// An order's id, or the hash of a frame.
-    fn parse(text: &str) -> Option<Self> {
+    /// A task of an order's life, as it is written.
+    fn life(text: &str) -> Option<Self> {
+        let mut parts = text.strip_prefix("life-")?.splitn(3, '-');
+        let (db, kind) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let hex = parts.next()?.as_bytes();
+        let digit = |b: u8| char::from(b).to_digit(16).map(|d| d as u8);
+        let byte = |pair: &[u8]| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?);
+        let subject = hex.chunks(2).map(byte).collect::<Option<Vec<u8>>>()?;
+        let id = Id::Life { db, kind, subject: String::from_utf8(subject).ok()? };
+        (id.to_string() == text).then_some(id)
+    }
+
+    /// An order's id, the hash of a frame, or the place of another task.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        if text.starts_with("life-") {
+            return Id::life(text);
+        }
         let is_hash = text.len() == 64
             && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         match text.parse() {
@@ -56,17 +120,20 @@ impl Id {
 }
 
 impl Wanted {
-    fn of(query: Option<&str>) -> Result<Option<Self>, Problem> {
+    fn of(query: Option<&str>) -> Result<Self, Problem> {
         let fields = body::query(query, Operators::ListTasks.spec().query)?;
         let get = |name| fields.get(name).map(|v| v.as_ref());
-        let (orders, frames) = match get("kind") {
-            None => (true, true),
-            Some(ORDER) => (true, false),
-            Some(FRAME) => (false, true),
-            Some(_) => return Err(input::malformed(format!("kind is {ORDER} or {FRAME}"))),
-        };
-        // What is given back, or decided by a person, is not kept: only open tasks are listed.
-        let is_kept = match get("state") {
+        let kind = get("kind").map(|name| {
+            let of_life = TASK_KINDS.iter().find(|k| k.1 == name).map(|k| k.0);
+            if of_life.is_some() || [ORDER, FRAME].contains(&name) {
+                return Ok((name.to_owned(), of_life));
+            }
+            Err(input::malformed("kind is none of those that there are"))
+        });
+        let kind = kind.transpose()?;
+        let only = |name: &str| kind.as_ref().is_none_or(|(only, _)| only == name);
+        let of_life = kind.as_ref().and_then(|k| k.1);
+        let is_open = match get("state") {
             None | Some("open") => true,
             Some("resolved" | "retried") => false,
             Some(_) => return Err(input::malformed("state is open, retried or resolved")),
@@ -82,33 +149,43 @@ impl Wanted {
                 Id::parse(text).ok_or_else(|| input::malformed("cursor: take it as it came"))?,
             ),
         };
-        Ok(is_kept.then_some(Self { orders, frames, limit, after }))
+        Ok(Self {
+            // What was parked and is given back is not kept.
+            orders: is_open && only(ORDER),
+            frames: is_open && only(FRAME),
+            lives: kind.is_none() || of_life.is_some(),
+            kind: of_life,
+            is_open,
+            limit,
+            after,
+        })
     }
 }
 
-/// `GET /admin/tasks`: orders by id, then frames by id.
+/// `GET /admin/tasks`: orders by id, then frames by id, then lives by database, kind and subject.
 pub(super) async fn list(desk: &Desk, query: Option<&str>) -> Result<Answer, Problem> {
     let mut page = TaskPage::default();
-    let Some(wanted) = Wanted::of(query)? else { return Ok(answer::json(200, &page)) };
+    let wanted = Wanted::of(query)?;
     let store = &desk.ports.store;
     let down = input::down;
-    let after_order = match &wanted.after {
-        Some(Id::Order(id)) => Some(*id),
-        _ => None,
+    let (after_order, after_frame, after_life) = match &wanted.after {
+        None => (None, None, None),
+        Some(Id::Order(id)) => (Some(*id), None, None),
+        Some(Id::Frame(id)) => (None, Some(id.as_str()), None),
+        Some(Id::Life { db, kind, subject }) => (None, None, Some((*db, *kind, subject.clone()))),
     };
-    // A cursor that is a frame's is beyond all orders.
-    if wanted.orders && !matches!(wanted.after, Some(Id::Frame(_))) {
+    // A cursor is beyond all of the sorts before its own.
+    if wanted.orders && after_frame.is_none() && after_life.is_none() {
         let found = store.parked_orders(after_order, wanted.limit).await.map_err(down)?;
         page.tasks.extend(found.into_iter().map(of_order));
     }
     let room = wanted.limit - page.tasks.len() as u64;
-    if wanted.frames && room > 0 {
-        let after = match &wanted.after {
-            Some(Id::Frame(id)) => Some(id.as_str()),
-            _ => None,
-        };
-        let found = store.parked_frames(after, room).await.map_err(down)?;
+    if wanted.frames && room > 0 && after_life.is_none() {
+        let found = store.parked_frames(after_frame, room).await.map_err(down)?;
         page.tasks.extend(found.into_iter().map(of_frame));
+    }
+    if wanted.lives {
+        lives(desk, &wanted, after_life, &mut page).await?;
     }
     if page.tasks.len() as u64 == wanted.limit {
         page.next_cursor = page.tasks.last().map(|t| t.id.clone());
@@ -116,14 +193,36 @@ pub(super) async fn list(desk: &Desk, query: Option<&str>) -> Result<Answer, Pro
     Ok(answer::json(200, &page))
 }
 
-/// `POST /admin/parked/{id}/retry`: its bytes go into the log once more, then it is forgotten. If
+async fn lives(
+    desk: &Desk,
+    wanted: &Wanted,
+    after: Option<(u16, i8, String)>,
+    page: &mut TaskPage<'static>,
+) -> Result<(), Problem> {
+    let store = &desk.ports.store;
+    let from = after.as_ref().map_or(0, |a| a.0);
+    for db in from..store.databases() {
+        let limit = wanted.limit.saturating_sub(page.tasks.len() as u64);
+        if limit == 0 {
+            return Ok(());
+        }
+        let behind = after.clone().filter(|a| a.0 == db).map(|a| (a.1, a.2));
+        let of = TasksWanted { is_open: wanted.is_open, kind: wanted.kind, after: behind, limit };
+        let found = store.tasks(db, &of).await.map_err(input::down)?;
+        page.tasks.extend(found.into_iter().map(|row| of_life(db, row)));
+    }
+    Ok(())
+}
+
+/// `POST /admin/parked/{id}/retry` and `/admin/tasks/{id}/retry`: of what is parked, its bytes go into the log once more, then it is forgotten. If
 /// the reason has not gone, the writer parks it again, and it stays.
-pub(super) async fn retry(desk: &Desk, id: &str) -> Result<Answer, Problem> {
+pub(super) async fn retry(shop: &Shop<'_>, id: &str) -> Result<Answer, Problem> {
     let task = match Id::parse(id).ok_or_else(|| Problem::new(Reason::UnknownTask))? {
-        Id::Order(order) => retry_order(desk, order).await?,
-        Id::Frame(id) => retry_frame(desk, &id).await?,
+        Id::Order(order) => retry_order(shop, order).await?,
+        Id::Frame(id) => retry_frame(shop, &id).await?,
+        Id::Life { db, kind, subject } => resolve::retry(shop, db, kind, &subject).await?,
     };
-    tracing::info!(id = task.id, kind = &*task.kind, "given back to the log");
+    tracing::info!(id = task.id, kind = &*task.kind, operator = shop.name, "tried again");
     Ok(answer::json(200, &Task { state: "retried".into(), ..task }))
 }
 
@@ -174,7 +273,26 @@ mod tests {
         assert_eq!(Id::parse(order), Some(Id::Order(order.parse().unwrap())));
         let hash = "0a".repeat(32);
         assert_eq!(Id::parse(&hash), Some(Id::Frame(hash)));
-        for bad in ["", "x", "0A", &"0A".repeat(32), &"0a".repeat(31), "0a/0b"] {
+        let subject = "card/p 1".to_owned();
+        let life = Id::Life { db: 3, kind: 5, subject };
+        assert_eq!(life.to_string(), "life-3-5-636172642f702031");
+        assert_eq!(Id::parse(&life.to_string()), Some(life));
+        for bad in [
+            "",
+            "x",
+            "0A",
+            &"0A".repeat(32),
+            &"0a".repeat(31),
+            "0a/0b",
+            "life-",
+            "life-3",
+            "life-3-5-6",
+            "life-3-5-6X",
+            "life-03-5-61",
+            "life-3-5-6A",
+            "life-70000-5-61",
+            "life-3-5-ff",
+        ] {
             assert_eq!(Id::parse(bad), None, "{bad}");
         }
     }
@@ -183,16 +301,20 @@ mod tests {
     fn a_list_is_asked_for_within_its_bounds() {
         let hash = "0a".repeat(32);
         let cursor = format!("cursor={hash}&limit=100&kind=parked_frame&state=open");
-        let wanted = Wanted::of(Some(&cursor)).unwrap().unwrap();
+        let wanted = Wanted::of(Some(&cursor)).unwrap();
         assert_eq!((wanted.orders, wanted.frames, wanted.limit), (false, true, 100));
+        assert!(!wanted.lives);
         assert_eq!(wanted.after, Some(Id::Frame(hash)));
-        assert!(Wanted::of(Some("state=resolved")).unwrap().is_none());
+        let ended = Wanted::of(Some("state=resolved")).unwrap();
+        assert!(!ended.orders && !ended.frames && ended.lives && !ended.is_open);
+        let refunds = Wanted::of(Some("kind=refund")).unwrap();
+        assert_eq!((refunds.orders, refunds.lives, refunds.kind), (false, true, Some(5)));
         for bad in [
             "state=retried&limit=",
             "limit=0",
             "limit=101",
             "limit=x",
-            "kind=refund",
+            "kind=refunds",
             "state=x",
             "cursor=1",
             "x=1",

@@ -95,6 +95,11 @@ impl Operators {
             allotment: offer.units.try_into().context("more units than an offer may have")?,
             limit_per_buyer: offer.limit_per_buyer,
             buckets: offer.buckets.map(u16::from),
+            late_payment: None,
+            refund: None,
+            restock: None,
+            cancel_paid: None,
+            limit_counts: None,
         };
         let path = format!("/admin/offers/{}", offer.id);
         self.call("PUT", &path, Some(&body)).await.map(drop)
@@ -138,6 +143,11 @@ mod tests {
             price: Money { currency: "EUR".into(), minor: 100 },
             limit_per_buyer: None,
             state: domain::Flag::Open,
+            late_payment: Default::default(),
+            refund: Default::default(),
+            restock: Default::default(),
+            cancel_paid: contract::operators::CancelPaid::Refuse,
+            limit_counts: contract::operators::LimitCounts::Live,
             supply: 0,
             net: 0,
             held: 0,

@@ -17,6 +17,7 @@ mod judge;
 mod live;
 mod plan;
 mod progress;
+pub mod provider;
 mod report;
 mod settle;
 mod setup;

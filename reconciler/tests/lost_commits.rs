@@ -184,7 +184,12 @@ async fn the_loser_of_a_key_stays_the_loser() {
         let done = rewind(&site, 1).await;
         assert_eq!((done.rows, done.claimed, done.refused), (2, 0, 0), "{done:?}");
         assert_eq!((site.row(&winner).await, site.row(&loser).await), before);
-        let of_key = site.store.order_of_key(&winner.buyer, winner.key.as_ref().unwrap()).await.unwrap().unwrap();
+        let of_key = site
+            .store
+            .order_of_key(&winner.buyer, winner.key.as_ref().unwrap())
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(of_key.order, winner.order);
         whole(&site, &[low.clone(), high.clone()]).await;
     }

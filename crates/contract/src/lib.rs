@@ -6,6 +6,7 @@
 //! Nothing here does IO or knows of a server.
 
 pub mod buyers;
+pub mod desk;
 mod openapi;
 pub mod operators;
 pub mod paying;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use domain::Flag;
 use domain::ledger::MAX_UNITS;
+use domain::life::{LatePolicy, RefundPolicy, Restock};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{
@@ -12,7 +13,7 @@ use utoipa::openapi::schema::{
 
 use crate::buyers::Money;
 use crate::strict::{integer, object, present_integer};
-use crate::words::{described, word};
+use crate::words::{described, word, word_or_null};
 
 /// When a campaign sells, and how long its orders may stay unpaid.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -26,9 +27,9 @@ pub struct CampaignSettings {
     #[serde(default)]
     #[schema(format = DateTime)]
     pub closes_at: Option<String>,
-    /// Seconds, 1 to 2,592,000 (30 days); 1,800 when left out.
+    /// Seconds, 1 to 2,592,000 (30 days), 0: never; 1,800 when left out.
     #[serde(default = "half_an_hour", deserialize_with = "integer")]
-    #[schema(required = false, minimum = 1, maximum = 2_592_000)]
+    #[schema(required = false, minimum = 0, maximum = 2_592_000)]
     pub payment_window_s: u64,
 }
 
@@ -97,6 +98,47 @@ pub struct OfferSettings<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u16, required = false, nullable = false, minimum = 1, maximum = 1)]
     pub buckets: Option<u16>,
+    /// What becomes of a payment after its order expired: it buys the order again if there are
+    /// units, or goes back. Left out, this and what follows stay as they are.
+    #[serde(default, with = "word_or_null", skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, schema_with = described::<LatePolicy>)]
+    pub late_payment: Option<LatePolicy>,
+    /// What becomes of a refund that a buyer asks for.
+    #[serde(default, with = "word_or_null", skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, schema_with = described::<RefundPolicy>)]
+    pub refund: Option<RefundPolicy>,
+    /// Whether the goods of a refund are sold again.
+    #[serde(default, with = "word_or_null", skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, schema_with = described::<Restock>)]
+    pub restock: Option<Restock>,
+    /// What becomes of the cancellation of a paid order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub cancel_paid: Option<CancelPaid>,
+    /// What the limit of a buyer counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub limit_counts: Option<LimitCounts>,
+}
+
+/// What becomes of the cancellation of a paid order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelPaid {
+    /// It is refused.
+    Refuse,
+    /// It asks for a refund.
+    Refund,
+}
+
+/// What the limit of a buyer counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitCounts {
+    /// Units that the buyer keeps.
+    Live,
+    /// Units that the buyer ever paid for.
+    Ever,
 }
 
 /// One cell of an offer: the first numbers as Redis has them, `ledger_*` from the database.
@@ -145,6 +187,22 @@ pub struct OfferStock<'a> {
     #[serde(with = "word")]
     #[schema(schema_with = described::<Flag>)]
     pub state: Flag,
+    /// What becomes of late payments.
+    #[serde(with = "word")]
+    #[schema(schema_with = described::<LatePolicy>)]
+    pub late_payment: LatePolicy,
+    /// What becomes of refunds that buyers ask for.
+    #[serde(with = "word")]
+    #[schema(schema_with = described::<RefundPolicy>)]
+    pub refund: RefundPolicy,
+    /// Whether the goods of refunds are sold again.
+    #[serde(with = "word")]
+    #[schema(schema_with = described::<Restock>)]
+    pub restock: Restock,
+    /// What becomes of the cancellation of a paid order.
+    pub cancel_paid: CancelPaid,
+    /// What the limit of a buyer counts.
+    pub limit_counts: LimitCounts,
     /// Units that were given to it.
     pub supply: i64,
     /// Units claimed and not given back.
@@ -266,25 +324,35 @@ pub struct Standing {
 /// Something that waits for a person.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Task<'a> {
-    /// What `retry` takes.
+    /// What `retry` and `resolve` take.
     pub id: String,
-    /// `parked_order` or `parked_frame`.
+    /// `parked_order`, `parked_frame`, or what an order's life needs a person for: `orphan`,
+    /// `other_order`, `other_currency`, `refund_asked`, `refund`, `bounced`, `taken_back`,
+    /// `parcel`, `restock`, `giveback`, `unreadable`.
     pub kind: Cow<'a, str>,
-    /// The order, or the partition of a frame.
+    /// The order, payment or refund; the partition of a frame.
     pub subject: String,
-    /// Why it was parked.
+    /// Why a person is needed.
     pub why: String,
-    /// `open`, or `retried` once it was given back to the log.
+    /// `open`, `resolved`, or `retried` once it was given back to the log.
     pub state: Cow<'a, str>,
-    /// How often it was parked.
+    /// How often it came up.
     pub times: u32,
+    /// Who ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub resolved_by: Option<String>,
+    /// What they wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub note: Option<String>,
 }
 
 /// A page of tasks.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[schema(as = Tasks)]
 pub struct TaskPage<'a> {
-    /// Orders by id, then frames by id.
+    /// Parked orders by id, parked frames by id, then the others by kind.
     pub tasks: Vec<Task<'a>>,
     /// `cursor` of the next page; `null` on the last.
     #[schema(required)]

@@ -36,6 +36,7 @@ words! {
     };
     RejectReason: RejectReason::ALL.to_vec();
     Flag: Flag::ALL.to_vec();
+    RowStatus: RowStatus::ALL.to_vec();
     Reason: Reason::ALL.to_vec();
     Retry: Retry::ALL.to_vec();
     PaymentState: PaymentState::ALL.to_vec();

@@ -62,6 +62,11 @@ impl fmt::Debug for Key {
 pub struct OrderId(pub [u8; 16]);
 
 impl OrderId {
+    /// The id that no order has: what is about none of them is kept under it.
+    pub fn nobodys() -> Self {
+        Self::compose(CampaignNo(0xff_ffff), 0, 0, 0)
+    }
+
     /// Puts the parts in place. `key_part` uses its low 54 bits.
     pub fn compose(campaign: CampaignNo, shard: u16, key_part: u64, content: u32) -> Self {
         let campaign = u128::from(campaign.0 & 0xff_ffff);

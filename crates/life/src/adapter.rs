@@ -90,3 +90,13 @@ fn heard(read: ReadNews, provider: &ProviderId) -> Heard {
     };
     event().map_or_else(Heard::Unreadable, Heard::Event)
 }
+
+/// True for a secret of the scheme `standard-webhooks`.
+pub fn is_standard_secret(secret: &str) -> bool {
+    standard::key(secret).is_some()
+}
+
+/// The header `Sluicegate-Signature` of the generic scheme.
+pub fn sign(secret: &str, at_s: u64, body: &[u8]) -> String {
+    crate::signature::sign(secret, at_s, body)
+}

@@ -145,7 +145,7 @@ macro_rules! values {
         }
     )*};
 }
-values!(u16, u32, u64, Key, EntryId, OrderId, Option<OrderId>, (EntryId, EntryId));
+values!(i8, u16, u32, u64, Key, EntryId, OrderId, Option<OrderId>, (EntryId, EntryId));
 
 impl<'a, T: ToOwned<Owned: Clone + Send + Sync + 'static> + ?Sized> Argument<'a> for &'a T {
     type Own = T::Owned;

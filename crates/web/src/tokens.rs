@@ -123,6 +123,16 @@ pub enum Role {
     Operator,
 }
 
+impl Role {
+    /// As a token has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Operator => "operator",
+            Role::Viewer => "viewer",
+        }
+    }
+}
+
 /// An operator whose token was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operator {
@@ -130,6 +140,8 @@ pub struct Operator {
     pub role: Role,
     /// In whose shop. What is about the whole deployment is for the default tenant's operators.
     pub tenant: Tenant,
+    /// Who it is: `sub` of a JWT, `admin` with the configured token.
+    pub name: String,
 }
 
 /// Why a token was refused on the admin listener.
@@ -210,7 +222,8 @@ impl Tokens {
     pub fn operator(&self, header: Option<&[u8]>) -> Result<Operator, TokenRefused> {
         let token = header.and_then(bearer).ok_or(TokenRefused::Unauthenticated)?;
         if !self.admin_token.is_empty() && same(token.as_bytes(), self.admin_token.as_bytes()) {
-            return Ok(Operator { role: Role::Operator, tenant: Tenant::default() });
+            let (tenant, name) = (Tenant::default(), "admin".to_owned());
+            return Ok(Operator { role: Role::Operator, tenant, name });
         }
         let now = self.clock.now_ms() / 1000;
         let claims = self.verify(token, now).ok_or(TokenRefused::Unauthenticated)?;
@@ -221,7 +234,9 @@ impl Tokens {
             _ => return Err(TokenRefused::Forbidden),
         };
         let tenant = claims.tenant().ok_or(TokenRefused::Unauthenticated)?;
-        Ok(Operator { role, tenant })
+        let shown = |c: &char| !c.is_control();
+        let name = claims.sub.chars().filter(shown).take(100).collect();
+        Ok(Operator { role, tenant, name })
     }
 
     /// A buyer's token.
@@ -232,11 +247,8 @@ impl Tokens {
 
     /// An operator's token.
     pub fn mint_operator(&self, who: &Operator, ttl_s: u64) -> Option<String> {
-        let role = match who.role {
-            Role::Operator => "operator",
-            Role::Viewer => "viewer",
-        };
-        let claims = self.claims(&who.tenant, role, ttl_s);
+        let role = who.role.as_str();
+        let claims = self.claims(&who.tenant, &who.name, ttl_s);
         let aud = Some(Audience::One(ADMIN_AUDIENCE.to_owned()));
         let role = Some(role.to_owned());
         self.mint(Claims { aud, role, ..claims })

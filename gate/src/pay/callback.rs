@@ -8,12 +8,12 @@ use bytes::Bytes;
 use contract::paying::ReceivedNews;
 use contract::routes::Spec;
 use contract::{Problem, Reason};
+use domain::OrderId;
 use domain::life::{LifeNews, Provider};
 use hyper::body::Body;
 use hyper::header::HeaderMap;
 use life::adapter::{self, Callback, Forged, Heard};
 use runtime::Phase;
-use store::port::CATALOG_DB;
 use web::{answer, body as read};
 
 use crate::edge::answer::Handled;
@@ -71,7 +71,7 @@ where
         }
     };
     METRICS.news.of(of).increment(1);
-    let db = news.order().map_or(CATALOG_DB, |order| gate.order_db(order));
+    let db = gate.order_db(news.order().unwrap_or(OrderId::nobodys()));
     gate.tell.tell(db, news).await.map_err(|untold| match untold {
         Untold::Full => Problem::with(Reason::Overloaded, "too many callbacks wait for the log"),
         Untold::NoReceipt => Problem::with(Reason::DependencyDown, "the log gave no receipt"),

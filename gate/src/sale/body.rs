@@ -48,10 +48,9 @@ pub(crate) fn buy(body: &[u8], max_quantity: u32) -> Result<BuyBody, BodyRefusal
     if metadata.len() > MAX_METADATA {
         return refuse(Reason::Malformed, format!("metadata is at most {MAX_METADATA} bytes"));
     }
-    let expected = wire.expected_amount.map(|amount| Price {
-        currency: amount.currency.into_owned(),
-        minor: amount.minor,
-    });
+    let expected = wire
+        .expected_amount
+        .map(|amount| Price { currency: amount.currency.into_owned(), minor: amount.minor });
     Ok(BuyBody { quantity, metadata, expected })
 }
 

@@ -221,12 +221,7 @@ pub(crate) async fn row_of(
 }
 
 /// What is known of an order of the buyer, as `GET` shows it.
-pub(crate) async fn known(
-    gate: &Gate,
-    buyer: &Buyer,
-    order: OrderId,
-    offer: &OfferId,
-) -> Handled {
+pub(crate) async fn known(gate: &Gate, buyer: &Buyer, order: OrderId, offer: &OfferId) -> Handled {
     let ask = OrderAsk { gate, buyer, order, offer: Some(offer.clone()), receipt: None };
     match ask.row().await.map_err(down)? {
         Some(row) => of_row(gate, &row).await,

@@ -181,7 +181,8 @@ impl Stand {
         path: &str,
         body: &str,
     ) -> Heard {
-        let who = Operator { role: Role::Operator, tenant: Tenant::default() };
+        let who =
+            Operator { role: Role::Operator, tenant: Tenant::default(), name: "olga".to_owned() };
         let token = self.gate.tokens().mint_operator(&who, 3600).unwrap();
         let request = Request::builder()
             .method(method)

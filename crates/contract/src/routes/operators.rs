@@ -1,10 +1,14 @@
 //! The operators' listener.
 
 use super::{Answers, Field, LIVES, SERVES, SERVES_NOT, Shape, TEXT, Takes, Who, routes};
+use crate::desk::{
+    OrderNote, OrderStanding, ProviderSettings, ProviderShown, RefundOrdered, TaskResolution,
+};
 use crate::operators::{
     Campaign, CampaignSettings, OfferSettings, OfferStock, Reconcile, Report, Standing, Supply,
     Task, TaskPage,
 };
+use crate::paying::RefundWanted;
 use crate::reason::Reason;
 
 /// The most bytes of a body.
@@ -21,9 +25,21 @@ const OBEYED: &[Answers] =
 /// What a change of an offer's flag refuses.
 const FLAG: &[Reason] = &[Reason::BadId, Reason::UnknownOffer, Reason::IllegalTransition];
 
-/// A frame's hash or an order's id.
-const ID: &str = "^([0-9a-f]{64}|\
-    [0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})$";
+/// A task: a parked frame's or order's id, or the place of another.
+const TASK: &str = "^([0-9a-f]{64}|\
+    [0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}|\
+    life-[0-9]{1,5}-[0-9]{1,2}-([0-9a-f]{2}){1,300})$";
+
+/// Kinds of tasks.
+const KIND: &str = "^(parked_order|parked_frame|orphan|other_order|other_currency|refund_asked|\
+    refund|bounced|taken_back|parcel|restock|giveback|unreadable)$";
+
+/// What a change of an order answers.
+const CHANGED: &[Answers] =
+    &[Answers::json::<OrderStanding<'static>>(200, "It is so, now or before.")];
+
+/// What a change of an order refuses.
+const OF_ORDER: &[Reason] = &[Reason::UnknownOrder, Reason::IllegalTransition];
 
 routes! {
     /// Calls of the operators' listener.
@@ -138,15 +154,90 @@ routes! {
             label: "tasks",
             who: Who::Deployment,
             query: &[
-                Field::optional("kind", "Only these.", "^(parked_order|parked_frame)$"),
-                Field::optional("state", "Only these; what is no longer open is not kept.",
-                    "^(open|retried|resolved)$"),
+                Field::optional("kind", "Only these.", KIND),
+                Field::optional("state", "Only these; open ones when left out. Of parked ones, \
+                     what is no longer open is not kept.", "^(open|retried|resolved)$"),
                 Field::optional("cursor", "`next_cursor` of the page before.",
-                    ID),
+                    TASK),
                 Field::optional("limit", "Tasks of a page, 1 to 100; 50 when left out.",
                     "^([1-9][0-9]?|100)$"),
             ],
             answers: &[Answers::json::<TaskPage<'static>>(200, "A page of them.")],
+        }
+        /// Does what a task waits for once more: a refund is sent again, a parked order or frame
+        /// goes back to the log.
+        RetryTask = POST "/admin/tasks/{id}/retry" {
+            label: "retry",
+            who: Who::Deployment,
+            answers: &[Answers::json::<Task<'static>>(200, "It is on its way.")],
+            refuses: &[Reason::UnknownTask, Reason::IllegalTransition],
+        }
+        /// Ends a task: a refund that was asked for is granted or refused, one that did not get
+        /// through moved or did not, goods may be sold again or not.
+        ResolveTask = POST "/admin/tasks/{id}/resolve" {
+            label: "resolve",
+            who: Who::Deployment,
+            body: takes(Shape::of::<TaskResolution<'static>>(), true),
+            answers: &[Answers::json::<Task<'static>>(200, "It is, now or before.")],
+            refuses: &[Reason::UnknownTask, Reason::IllegalTransition],
+        }
+        /// Makes or changes a payment provider.
+        PutProvider = PUT "/admin/providers/{provider}" {
+            label: "provider",
+            who: Who::Deployment,
+            body: takes(Shape::of::<ProviderSettings<'static>>(), true),
+            answers: &[
+                Answers::json::<ProviderShown<'static>>(201, "It is new."),
+                Answers::json::<ProviderShown<'static>>(200, "It was changed."),
+            ],
+            refuses: &[Reason::BadId],
+        }
+        /// Shows a payment provider, without its secrets.
+        GetProvider = GET "/admin/providers/{provider}" {
+            label: "provider",
+            who: Who::Deployment,
+            answers: &[Answers::json::<ProviderShown<'static>>(200, "The provider.")],
+            refuses: &[Reason::BadId, Reason::UnknownProvider],
+        }
+        /// Sends money of an order back.
+        RefundOrder = POST "/admin/orders/{order}/refund" {
+            label: "order",
+            who: Who::Operator,
+            body: takes(Shape::of::<RefundWanted<'static>>(), true),
+            answers: &[Answers::json::<RefundOrdered<'static>>(
+                202,
+                "It is under way; also when it was before.",
+            )],
+            refuses: &[
+                Reason::UnknownOrder,
+                Reason::IllegalTransition,
+                Reason::RefundTooLarge,
+                Reason::KeyConflict,
+            ],
+        }
+        /// Cancels an order; one that is paid is refunded.
+        CancelOrder = POST "/admin/orders/{order}/cancel" {
+            label: "order",
+            who: Who::Operator,
+            body: takes(Shape::of::<OrderNote<'static>>(), false),
+            answers: CHANGED,
+            refuses: OF_ORDER,
+        }
+        /// Says that an order left the warehouse.
+        ShipOrder = POST "/admin/orders/{order}/ship" {
+            label: "order",
+            who: Who::Operator,
+            body: takes(Shape::of::<OrderNote<'static>>(), false),
+            answers: CHANGED,
+            refuses: OF_ORDER,
+        }
+        /// Says that an order arrived.
+        CompleteOrder = POST "/admin/orders/{order}/complete" {
+            label: "order",
+            who: Who::Operator,
+            body: takes(Shape::of::<OrderNote<'static>>(), false),
+            answers: CHANGED,
+            refuses: OF_ORDER,
         }
         /// Gives a parked order or frame back to the log.
         RetryParked = POST "/admin/parked/{id}/retry" {

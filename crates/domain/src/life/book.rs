@@ -116,6 +116,8 @@ pub enum TaskDraft {
     Parcel(String),
     /// Goods of a refund are back, or will be: may they be sold again?
     Restock(RefundId),
+    /// Callbacks of a provider or a warehouse that nobody can read, for one reason.
+    Unreadable(String, String),
     /// A ledger refused units that were to go back to it: the cell, and the class of the entry.
     Giveback(CellId, i8),
 }

@@ -48,4 +48,5 @@ pub use refunding::{
 };
 pub use session::{PaySession, SessionAnswer, begin_session, session_key, session_opened};
 pub use settle::settle;
+pub use subject::TASK_KINDS;
 pub use wish::{LifeAnswer, LifeWish, Lives, carry_out};

@@ -2,7 +2,7 @@
 
 use super::book::{Life, TaskDraft};
 use super::names::RefundId;
-use super::policy::{LifeContext, Restock};
+use super::policy::{Actor, LifeContext, Restock};
 use super::refund::RefundState;
 use crate::moves::Cause;
 use crate::order::RowStatus;
@@ -59,7 +59,8 @@ pub fn parcel(life: &mut Life, cx: LifeContext<'_>, news: &Parcel) -> bool {
         ) => false,
         (Parcel::Returned(refund), _) => returned(life, cx, refund),
     };
-    if !done {
+    // An operator hears at once that it cannot be.
+    if !done && matches!(cx.actor, Actor::Fulfilment(_)) {
         life.task(TaskDraft::Parcel(news.as_str().to_owned()));
     }
     done

@@ -51,7 +51,39 @@ impl DueWork {
     }
 }
 
+/// What a task's kind is called in the API, by its number.
+pub const TASK_KINDS: [(i8, &str); 11] = [
+    (1, "orphan"),
+    (2, "other_order"),
+    (3, "other_currency"),
+    (4, "refund_asked"),
+    (5, "refund"),
+    (6, "bounced"),
+    (7, "taken_back"),
+    (8, "parcel"),
+    (9, "restock"),
+    (10, "giveback"),
+    (11, "unreadable"),
+];
+
 impl TaskDraft {
+    /// Why a person is needed.
+    pub fn why(&self) -> &'static str {
+        match self {
+            TaskDraft::Orphan(_) => "a payment whose order nobody knows",
+            TaskDraft::OtherOrder(..) => "a payment that was first told of another order",
+            TaskDraft::OtherCurrency(_) => "a payment that was first told in another currency",
+            TaskDraft::Asked(_) => "a buyer asks for a refund",
+            TaskDraft::Refund(_) => "a refund does not get through",
+            TaskDraft::Bounced(_) => "a refund that succeeded failed, or one given up succeeded",
+            TaskDraft::TakenBack(..) => "the provider took money back that nobody here sent",
+            TaskDraft::Parcel(_) => "news of goods that the order's state does not allow",
+            TaskDraft::Restock(_) => "goods of a refund: may they be sold again?",
+            TaskDraft::Giveback(..) => "a ledger refused units that were to go back to it",
+            TaskDraft::Unreadable(..) => "authentic callbacks that nobody can read",
+        }
+    }
+
     /// The number of its kind.
     pub fn kind(&self) -> i8 {
         match self {
@@ -65,23 +97,30 @@ impl TaskDraft {
             TaskDraft::Parcel(_) => 8,
             TaskDraft::Restock(_) => 9,
             TaskDraft::Giveback(..) => 10,
+            TaskDraft::Unreadable(..) => 11,
         }
     }
 
-    /// The name of its kind in the API.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            TaskDraft::Orphan(_) => "orphan",
-            TaskDraft::OtherOrder(..) => "other_order",
-            TaskDraft::OtherCurrency(_) => "other_currency",
-            TaskDraft::Asked(_) => "refund_asked",
-            TaskDraft::Refund(_) => "refund",
-            TaskDraft::Bounced(_) => "bounced",
-            TaskDraft::TakenBack(..) => "taken_back",
-            TaskDraft::Parcel(_) => "parcel",
-            TaskDraft::Restock(_) => "restock",
-            TaskDraft::Giveback(..) => "giveback",
-        }
+    /// The inverse of kind and subject; `None` for what is none.
+    pub fn stored(kind: i8, subject: &str) -> Option<TaskDraft> {
+        let two = || subject.split_once(' ');
+        Some(match kind {
+            1 => TaskDraft::Orphan(subject.parse().ok()?),
+            2 => TaskDraft::OtherOrder(two()?.0.parse().ok()?, two()?.1.parse().ok()?),
+            3 => TaskDraft::OtherCurrency(subject.parse().ok()?),
+            4 => TaskDraft::Asked(two()?.1.parse().ok()?),
+            5 => TaskDraft::Refund(two()?.1.parse().ok()?),
+            6 => TaskDraft::Bounced(two()?.1.parse().ok()?),
+            7 => TaskDraft::TakenBack(two()?.0.parse().ok()?, two()?.1.parse().ok()?),
+            8 => TaskDraft::Parcel(two()?.1.to_owned()),
+            9 => TaskDraft::Restock(two()?.1.parse().ok()?),
+            10 => {
+                let (cell, class) = two()?.1.split_once(' ')?;
+                TaskDraft::Giveback(cell.parse().ok()?, class.parse().ok()?)
+            }
+            11 => TaskDraft::Unreadable(two()?.0.to_owned(), two()?.1.to_owned()),
+            _ => return None,
+        })
     }
 
     /// What it is about.
@@ -94,6 +133,10 @@ impl TaskDraft {
             TaskDraft::TakenBack(payment, refund) => format!("{payment} {refund}"),
             TaskDraft::Parcel(news) => format!("{order} {news}"),
             TaskDraft::Giveback(cell, class) => format!("{order} {cell} {class}"),
+            TaskDraft::Unreadable(from, why) => {
+                let why: String = why.chars().take(60).collect();
+                format!("{from} {why}")
+            }
         }
     }
 }

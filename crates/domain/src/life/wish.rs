@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::book::{DueWork, Life};
+use super::book::{DueWork, Life, TaskDraft};
 use super::death::{Cancelled, cancel, close_unknown, expire, reject};
 use super::join::{MatchState, join, match_order};
 use super::names::{PaymentKey, ProviderId, RefundId};
@@ -83,6 +83,8 @@ pub enum LifeWish {
     },
     /// News of its goods.
     Parcel(OrderId, Parcel),
+    /// Who told something that nobody can read, and what is wrong with it.
+    Unreadable(String, String),
 }
 
 /// What is answered.
@@ -106,6 +108,7 @@ impl LifeWish {
         match self {
             LifeWish::Join(event) => event.order,
             LifeWish::Attach { old, .. } => *old,
+            LifeWish::Unreadable(..) => OrderId::nobodys(),
             LifeWish::Match { order, .. }
             | LifeWish::Later { order, .. }
             | LifeWish::Settle(order)
@@ -215,6 +218,9 @@ fn one(life: &mut Life, cx: LifeContext<'_>, wish: &LifeWish) -> LifeAnswer {
             life.later(work.clone(), cx.now_ms.saturating_add(*again_ms));
         }
         LifeWish::Parcel(_, news) => return found(parcel(life, cx, news)),
+        LifeWish::Unreadable(from, why) => {
+            life.task(TaskDraft::Unreadable(from.clone(), why.clone()));
+        }
         LifeWish::Join(event) => {
             let provider = Actor::Provider(event.provider.clone());
             // What a provider answers was asked for by the clerk.

@@ -85,6 +85,34 @@ pub struct TaskRow {
     pub times: u32,
     /// Since when, UTC ms.
     pub at_ms: u64,
+    /// False once it ended.
+    pub is_open: bool,
+    /// Who ended it; empty while open, and when it ended by itself.
+    pub resolved_by: String,
+    /// What they wrote.
+    pub note: String,
+}
+
+/// Which tasks of a database are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TasksWanted {
+    /// Open ones, or those that ended.
+    pub is_open: bool,
+    /// Only of this kind.
+    pub kind: Option<i8>,
+    /// Behind this one, by kind and subject.
+    pub after: Option<(i8, String)>,
+    /// At most so many.
+    pub limit: u64,
+}
+
+/// How a person ended a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskEnd {
+    /// Who.
+    pub by: String,
+    /// What they wrote.
+    pub note: String,
 }
 
 impl Placed for &LifeCall {
@@ -110,8 +138,10 @@ port! { $
         reads fn expiring(
             db: u16, before_ms: u64, after: Option<&ExpiringOrder>, limit: u64
         ) -> Vec<ExpiringOrder>, on db;
-        /// Open tasks after this one, by kind and subject.
-        reads fn open_tasks(db: u16, after: Option<&TaskRow>, limit: u64) -> Vec<TaskRow>, on db;
+        /// Tasks by kind and subject.
+        reads fn tasks(db: u16, wanted: &TasksWanted) -> Vec<TaskRow>, on db;
+        /// One of them.
+        reads fn task(db: u16, kind: i8, subject: &str) -> Option<TaskRow>, on db;
     }
 }
 
@@ -130,5 +160,7 @@ port! { $
         /// These are done; of those that were refused a person hears.
         writes fn end_givebacks(db: u16, done: &[GivebackRow], refused: &[GivebackRow]) -> (),
             on db;
+        /// A person ended a task; false when there is none.
+        writes fn end_task(db: u16, kind: i8, subject: &str, end: &TaskEnd) -> bool, on db;
     }
 }

@@ -26,7 +26,8 @@ pub use ledger::{
     MAX_STRETCH, Moved, Proven, Skipped, UnrowedRange, Verdict, Verdicts,
 };
 pub use life::{
-    DueRow, ExpiringOrder, GivebackRow, HistoryRow, LifeCall, LifeRead, LifeWrite, TaskRow,
+    DueRow, ExpiringOrder, GivebackRow, HistoryRow, LifeCall, LifeRead, LifeWrite, TaskEnd,
+    TaskRow, TasksWanted,
 };
 pub use marks::Marks;
 pub use orders::{KeptRow, KeptRows, OrderRow, OrdersRead, OrdersWrite, RowAsk, RowPage, RowState};
@@ -50,7 +51,8 @@ pub mod words {
         ExpiringOrder, GivebackRow, GivenBack, HistoryRow, Init, InitOutcome, KeptRows, LedgerPage,
         LedgerRead, LedgerWrite, LifeCall, LifeRead, LifeWrite, Marks, Moved, OfferPut, OrderRow,
         OrdersRead, OrdersWrite, Parked, ParkedFrame, ParkedOrder, ParkedRead, ParkedWrite, Placed,
-        Proven, RowAsk, RowPage, RowState, Shards, TaskRow, UnrowedRange, Verdict, Verdicts,
+        Proven, RowAsk, RowPage, RowState, Shards, TaskEnd, TaskRow, TasksWanted, UnrowedRange,
+        Verdict, Verdicts,
     };
 }
 

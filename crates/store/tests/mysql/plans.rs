@@ -12,7 +12,7 @@ use std::time::Duration;
 use domain::life::{Actor, LifeWish, PaymentNews, Policies, ProviderEvent};
 use domain::{CellId, EntryId, Giveback, Gives, OrderId, Ordinal};
 use sluicegate_store::fold::buyer_units;
-use sluicegate_store::port::{LifeCall, MAX_ORDERS, MAX_STRETCH};
+use sluicegate_store::port::{LifeCall, MAX_ORDERS, MAX_STRETCH, TasksWanted};
 use sluicegate_store::{
     Init, LedgerRead, LedgerWrite, LifeRead, LifeWrite, OrdersRead, OrdersWrite, ParkedRead,
     Shards, SqlStore, Verdicts,
@@ -357,8 +357,13 @@ async fn lived(store: &SqlStore, some: &[(usize, OrderId)]) {
     assert_eq!(back.len(), 512);
     store.end_givebacks(0, &back[..500], &back[500..]).await.unwrap();
     assert_eq!(store.expiring(0, 2_000_000_000, None, 512).await.unwrap().len(), 512);
-    let page = store.open_tasks(0, None, 100).await.unwrap();
-    store.open_tasks(0, page.last(), 100).await.unwrap();
+    for kind in [None, Some(5)] {
+        let wanted = TasksWanted { is_open: true, kind, after: None, limit: 100 };
+        let page = store.tasks(0, &wanted).await.unwrap();
+        let after = page.last().map(|t| (t.kind, t.subject.clone()));
+        store.tasks(0, &TasksWanted { after, ..wanted }).await.unwrap();
+    }
+    store.task(0, 5, "nobody").await.unwrap();
     let here = some[300].1;
     let life = store.life(here).await.unwrap();
     assert_eq!((life.payments.len(), life.refunds.len()), (1, 2));

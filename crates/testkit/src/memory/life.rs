@@ -11,7 +11,7 @@ use domain::order::RejectReason;
 use domain::{OfferId, OrderId, RowStatus};
 use store::port::{
     DueRow, ExpiringOrder, GivebackRow, HistoryRow, LifeCall, LifeRead, LifeWrite, MAX_ORDERS,
-    TaskRow,
+    TaskEnd, TaskRow, TasksWanted,
 };
 use store::{StoreError, StoreResult};
 
@@ -183,25 +183,23 @@ impl LifeRead for MemoryStore {
         })
         .await
     }
-    async fn open_tasks(
-        &self,
-        db: u16,
-        after: Option<&TaskRow>,
-        limit: u64,
-    ) -> StoreResult<Vec<TaskRow>> {
+    async fn tasks(&self, db: u16, wanted: &TasksWanted) -> StoreResult<Vec<TaskRow>> {
         self.read(db, |db| {
-            let open = db.life.tasks.iter().filter(|((kind, subject), t)| {
-                let later = |last: &TaskRow| (*kind, subject) > (last.kind, &last.subject);
-                t.is_open && after.is_none_or(later)
-            });
-            let row = |((kind, subject), t): (&(i8, String), &OpenTask)| TaskRow {
-                kind: *kind,
-                subject: subject.clone(),
-                order: t.order,
-                times: t.times,
-                at_ms: t.at_ms,
+            let is = |((kind, subject), t): &(&(i8, String), &OpenTask)| {
+                let later = |after: &(i8, String)| (*kind, subject) > (after.0, &after.1);
+                t.is_open == wanted.is_open
+                    && wanted.kind.is_none_or(|only| only == *kind)
+                    && wanted.after.as_ref().is_none_or(later)
             };
-            Ok(open.take(limit as usize).map(row).collect())
+            let found = db.life.tasks.iter().filter(is).map(|(key, t)| t.row(key));
+            Ok(found.take(wanted.limit as usize).collect())
+        })
+        .await
+    }
+    async fn task(&self, db: u16, kind: i8, subject: &str) -> StoreResult<Option<TaskRow>> {
+        self.read(db, |db| {
+            let key = (kind, subject.to_owned());
+            Ok(db.life.tasks.get(&key).map(|t| t.row(&key)))
         })
         .await
     }
@@ -268,6 +266,17 @@ impl LifeWrite for MemoryStore {
                 tx.db.life.open(&task, row.give.order, tx.at_ms);
             }
             Ok(())
+        })
+        .await
+    }
+    async fn end_task(&self, db: u16, kind: i8, subject: &str, end: &TaskEnd) -> StoreResult<bool> {
+        self.tx(db, |tx| {
+            let found = tx.db.life.tasks.get_mut(&(kind, subject.to_owned()));
+            let is_there = found.is_some();
+            if let Some(task) = found {
+                (task.is_open, task.end) = (false, Some(end.clone()));
+            }
+            Ok(is_there)
         })
         .await
     }

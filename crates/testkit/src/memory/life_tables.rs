@@ -6,7 +6,7 @@ use domain::life::{
     DueWork, PaySession, Payment, PaymentKey, ProviderId, Refund, RefundKey, TaskDraft, Version,
 };
 use domain::{CellId, Giveback, OrderId};
-use store::port::DueRow;
+use store::port::{DueRow, TaskEnd, TaskRow};
 
 /// All of it.
 #[derive(Clone, Default)]
@@ -41,13 +41,33 @@ pub(super) struct OpenTask {
     pub is_open: bool,
     pub times: u32,
     pub at_ms: u64,
+    pub end: Option<TaskEnd>,
+}
+
+impl OpenTask {
+    pub(super) fn row(&self, (kind, subject): &(i8, String)) -> TaskRow {
+        let (resolved_by, note) = match &self.end {
+            Some(end) => (end.by.clone(), end.note.clone()),
+            None => (String::new(), String::new()),
+        };
+        TaskRow {
+            kind: *kind,
+            subject: subject.clone(),
+            order: self.order,
+            times: self.times,
+            at_ms: self.at_ms,
+            is_open: self.is_open,
+            resolved_by,
+            note,
+        }
+    }
 }
 
 impl LifeTables {
     pub(super) fn open(&mut self, task: &TaskDraft, order: OrderId, at_ms: u64) {
         let key = (task.kind(), task.subject(order));
         let times = self.tasks.get(&key).map_or(1, |known| known.times + 1);
-        self.tasks.insert(key, OpenTask { order, is_open: true, times, at_ms });
+        self.tasks.insert(key, OpenTask { order, is_open: true, times, at_ms, end: None });
     }
 
     pub(super) fn take_due(&mut self, now: u64, limit: u64, lease_ms: u64) -> Vec<DueRow> {

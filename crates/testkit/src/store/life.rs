@@ -10,7 +10,7 @@ use domain::life::{
 };
 use domain::moves::Cause;
 use domain::{CellId, Giveback, OrderId, Payload, RowStatus};
-use store::port::{DueRow, ExpiringOrder, GivebackRow, LifeCall, RowAsk, TaskRow};
+use store::port::{DueRow, ExpiringOrder, GivebackRow, LifeCall, RowAsk, TaskRow, TasksWanted};
 use tokio::task::JoinSet;
 
 use super::make::row;
@@ -230,13 +230,14 @@ async fn times(s: &Subject, order: OrderId, task: &TaskDraft) -> Result<u32> {
     let (db, subject) = (s.store.order_db(order), task.subject(order));
     let mut after = None;
     loop {
-        let page = s.store.open_tasks(db, after.as_ref(), 50).await?;
+        let wanted = TasksWanted { is_open: true, kind: None, after: after.clone(), limit: 50 };
+        let page = s.store.tasks(db, &wanted).await?;
         let is = |t: &&TaskRow| (t.kind, &t.subject, t.order) == (task.kind(), &subject, order);
         if let Some(found) = page.iter().find(is) {
             return Ok(found.times);
         }
         match page.last() {
-            Some(last) if page.len() == 50 => after = Some(last.clone()),
+            Some(last) if page.len() == 50 => after = Some((last.kind, last.subject.clone())),
             _ => return Ok(0),
         }
     }

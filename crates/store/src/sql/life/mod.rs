@@ -3,6 +3,7 @@
 
 mod load;
 mod save;
+mod tasks;
 mod work;
 
 use std::collections::BTreeSet;
@@ -18,7 +19,7 @@ use super::{Db, SqlStore};
 use crate::error::StoreResult;
 use crate::port::{
     DueRow, ExpiringOrder, GivebackRow, HistoryRow, LifeCall, LifeRead, LifeWrite, MAX_ORDERS,
-    TaskRow,
+    TaskEnd, TaskRow, TasksWanted,
 };
 
 /// How often a transaction is begun again because a payment pays another order than it did when its
@@ -122,14 +123,13 @@ impl LifeRead for SqlStore {
         let db = self.db(db)?;
         db.run(|| work::expiring(db, before_ms, after, limit)).await
     }
-    async fn open_tasks(
-        &self,
-        db: u16,
-        after: Option<&TaskRow>,
-        limit: u64,
-    ) -> StoreResult<Vec<TaskRow>> {
+    async fn tasks(&self, db: u16, wanted: &TasksWanted) -> StoreResult<Vec<TaskRow>> {
         let db = self.db(db)?;
-        db.run(|| work::open_tasks(db, after, limit)).await
+        db.run(|| tasks::page(db, wanted)).await
+    }
+    async fn task(&self, db: u16, kind: i8, subject: &str) -> StoreResult<Option<TaskRow>> {
+        let db = self.db(db)?;
+        db.run(|| tasks::one(db, kind, subject)).await
     }
 }
 
@@ -157,6 +157,10 @@ impl LifeWrite for SqlStore {
     ) -> StoreResult<()> {
         let db = self.db(db)?;
         db.run(|| work::end_givebacks(db, done, refused)).await
+    }
+    async fn end_task(&self, db: u16, kind: i8, subject: &str, end: &TaskEnd) -> StoreResult<bool> {
+        let db = self.db(db)?;
+        db.run(|| tasks::end(db, kind, subject, end)).await
     }
     async fn live(&self, call: &LifeCall) -> StoreResult<Vec<LifeAnswer>> {
         let db = self.db(call.db)?;

@@ -12,9 +12,9 @@ use sea_orm::{
 use super::super::marks::db_now;
 use super::super::{Db, convert, insert};
 use super::save::{opened_again, task_row};
-use crate::entity::{due, giveback, order_history, orders, task};
+use crate::entity::{due, giveback, order_history, orders};
 use crate::error::StoreResult;
-use crate::port::{DueRow, ExpiringOrder, GivebackRow, HistoryRow, TaskRow};
+use crate::port::{DueRow, ExpiringOrder, GivebackRow, HistoryRow};
 
 /// Rows that somebody else has are left out: SQLite has one writer at a time anyway.
 fn skipping<E: EntityTrait>(db: &Db, find: Select<E>) -> Select<E> {
@@ -215,38 +215,6 @@ pub(super) async fn history(db: &Db, order: OrderId) -> StoreResult<Vec<HistoryR
             to: convert::status(db, m.to_status)?,
             cause: cause.ok_or_else(|| db.corrupt(format!("order_history.cause {:?}", m.cause)))?,
             actor: m.actor,
-            at_ms: m.at_ms as u64,
-        })
-    };
-    rows.into_iter().map(row).collect()
-}
-
-/// Open tasks by kind and subject.
-pub(super) async fn open_tasks(
-    db: &Db,
-    after: Option<&TaskRow>,
-    limit: u64,
-) -> StoreResult<Vec<TaskRow>> {
-    let conn = db.conn().await?;
-    let mut find = task::Entity::find().filter(task::Column::IsOpen.eq(1));
-    if let Some(last) = after {
-        let later = task::Column::Subject.gt(last.subject.as_bytes().to_vec());
-        let same = Condition::all().add(task::Column::Kind.eq(last.kind)).add(later);
-        find = find.filter(Condition::any().add(task::Column::Kind.gt(last.kind)).add(same));
-    }
-    let rows = find
-        .order_by_asc(task::Column::Kind)
-        .order_by_asc(task::Column::Subject)
-        .limit(limit)
-        .all(&*conn)
-        .await
-        .map_err(|e| db.err(e))?;
-    let row = |m: task::Model| {
-        Ok(TaskRow {
-            kind: m.kind,
-            subject: convert::text(db, m.subject, "task.subject")?,
-            order: convert::order_id(db, &m.order_id)?,
-            times: m.times as u32,
             at_ms: m.at_ms as u64,
         })
     };
