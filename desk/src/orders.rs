@@ -45,6 +45,11 @@ fn body_of<'a>(bytes: &'a [u8]) -> Result<OrderNote<'a>, Problem> {
     if bytes.is_empty() { Ok(OrderNote::default()) } else { Ok(web::body::json(bytes)?) }
 }
 
+/// An answer to another question: a bug.
+fn unexpected() -> Problem {
+    Problem::new(Reason::Internal)
+}
+
 fn illegal(row: &OrderRow) -> Problem {
     let text = format!("the order is {}", row.status.as_str());
     Problem::with(Reason::IllegalTransition, text).about(row.order)
@@ -77,10 +82,8 @@ pub(super) async fn refund(shop: &Shop<'_>, id: &str, bytes: &[u8]) -> Result<An
     let row = row_of(shop, id).await?;
     note(wanted.note.as_deref(), row.order, shop.name)?;
     let asked = life::refunds::ask(&wanted, &row).map_err(|p| p.about(row.order))?;
-    match ask(shop, LifeWish::AskRefund(row.order, asked)).await? {
-        LifeAnswer::Asked(asked) => ordered(&row, &wanted.refund_id, asked),
-        _ => Err(Problem::new(Reason::Internal)),
-    }
+    let told = ask(shop, LifeWish::AskRefund(row.order, asked)).await?;
+    ordered(&row, &wanted.refund_id, told.asked().ok_or_else(unexpected)?)
 }
 
 /// `POST /admin/orders/{id}/cancel`: a paid order is refunded, whatever its offer says to buyers.
@@ -89,17 +92,15 @@ pub(super) async fn cancel(shop: &Shop<'_>, id: &str, bytes: &[u8]) -> Result<An
     let row = row_of(shop, id).await?;
     note(wire.note.as_deref(), row.order, shop.name)?;
     let refund = life::ask::cancel_refund();
-    let asked = match ask(shop, LifeWish::Cancel(row.order, refund.clone())).await? {
-        LifeAnswer::Cancelled(Cancelled::Done) => return standing(shop, row.order).await,
-        LifeAnswer::Cancelled(Cancelled::Refunds(asked)) => asked,
-        LifeAnswer::Cancelled(Cancelled::Illegal | Cancelled::NoRow) => {
+    let told = ask(shop, LifeWish::Cancel(row.order, refund.clone())).await?;
+    let asked = match told.cancelled().ok_or_else(unexpected)? {
+        Cancelled::Done => return standing(shop, row.order).await,
+        Cancelled::Refunds(asked) => asked,
+        Cancelled::Illegal | Cancelled::NoRow => {
             let whole = RefundAsk { refund, portion: Portion::Whole };
-            match ask(shop, LifeWish::AskRefund(row.order, whole)).await? {
-                LifeAnswer::Asked(asked) => asked,
-                _ => return Err(Problem::new(Reason::Internal)),
-            }
+            let told = ask(shop, LifeWish::AskRefund(row.order, whole)).await?;
+            told.asked().ok_or_else(unexpected)?
         }
-        _ => return Err(Problem::new(Reason::Internal)),
     };
     life::refunds::answer(&row, asked)?;
     standing(shop, row.order).await
@@ -115,8 +116,8 @@ pub(super) async fn goods(
     let wire = body_of(bytes)?;
     let row = row_of(shop, id).await?;
     note(wire.note.as_deref(), row.order, shop.name)?;
-    match ask(shop, LifeWish::Parcel(row.order, news)).await? {
-        LifeAnswer::Done => standing(shop, row.order).await,
-        _ => Err(illegal(&row)),
+    if ask(shop, LifeWish::Parcel(row.order, news)).await? == LifeAnswer::Done {
+        return standing(shop, row.order).await;
     }
+    Err(illegal(&row))
 }

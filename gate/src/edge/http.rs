@@ -19,7 +19,7 @@ use web::client::{ForwardedFor, client};
 use web::message::authorization;
 
 use crate::edge::answer::{Handled, ended};
-use crate::entry::admitted::{Arrival, Stranger};
+use crate::entry::admitted::{Admitted, Arrival, Stranger};
 use crate::metrics::{self, Outcome};
 use crate::pay::callback::{self, Tells};
 use crate::pay::{cancel, refunds, session};
@@ -156,28 +156,13 @@ where
             let who = stranger.buyer(gate, authorization(&parts.headers))?;
             Box::pin(orders::by_key(gate, &who, query)).await
         }
-        Buyers::OpenPayment => {
+        Buyers::OpenPayment
+        | Buyers::Cancel
+        | Buyers::AskRefund
+        | Buyers::Refunds
+        | Buyers::History => {
             let who = stranger.buyer(gate, authorization(&parts.headers))?;
-            let body = Box::pin(body_of(gate, route, parts, incoming)).await?;
-            Box::pin(session::open(gate, &who, (name, query), &body)).await
-        }
-        Buyers::Cancel => {
-            let who = stranger.buyer(gate, authorization(&parts.headers))?;
-            Box::pin(body_of(gate, route, parts, incoming)).await?;
-            Box::pin(cancel::cancel(gate, &who, name, query)).await
-        }
-        Buyers::AskRefund => {
-            let who = stranger.buyer(gate, authorization(&parts.headers))?;
-            let body = Box::pin(body_of(gate, route, parts, incoming)).await?;
-            Box::pin(refunds::refund(gate, &who, (name, query), &body)).await
-        }
-        Buyers::Refunds => {
-            let who = stranger.buyer(gate, authorization(&parts.headers))?;
-            Box::pin(refunds::list(gate, &who, name, query)).await
-        }
-        Buyers::History => {
-            let who = stranger.buyer(gate, authorization(&parts.headers))?;
-            Box::pin(cancel::history(gate, &who, name, query)).await
+            Box::pin(of_order(gate, &who, route, (name, query), (parts, incoming))).await
         }
         // These went another way.
         Buyers::Buy
@@ -186,6 +171,33 @@ where
         | Buyers::Live
         | Buyers::Ready => Err(Problem::new(Reason::UnknownRoute)),
     }
+}
+
+/// A call about an order of a buyer, after its row.
+async fn of_order<B>(
+    gate: &Gate,
+    who: &Admitted,
+    route: Buyers,
+    (name, query): (&str, Option<&str>),
+    (parts, incoming): (&Parts, B),
+) -> Handled
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let body = body_of(gate, route, parts, incoming).await?;
+    if route == Buyers::OpenPayment {
+        return session::open(gate, who, (name, query), &body).await;
+    }
+    if route == Buyers::AskRefund {
+        return refunds::refund(gate, who, (name, query), &body).await;
+    }
+    if route == Buyers::Cancel {
+        return cancel::cancel(gate, who, name, query).await;
+    }
+    if route == Buyers::Refunds {
+        return refunds::list(gate, who, name, query).await;
+    }
+    cancel::history(gate, who, name, query).await
 }
 
 /// The body of a call about an order, JSON where the route takes one; any other is refused.

@@ -2,7 +2,7 @@
 
 use contract::paying::{History, Transition};
 use contract::{Problem, Reason, show_time};
-use domain::life::{Cancelled, LifeAnswer, LifeWish};
+use domain::life::{Cancelled, LifeWish};
 use view::failed;
 use web::answer;
 
@@ -17,19 +17,16 @@ use crate::state::Gate;
 pub(crate) async fn cancel(gate: &Gate, who: &Admitted, id: &str, query: Option<&str>) -> Handled {
     let row = orders::row_of(gate, who, id, query).await?;
     let wish = LifeWish::Cancel(row.order, life::ask::cancel_refund());
-    match ask(gate, wish).await? {
-        LifeAnswer::Cancelled(Cancelled::Done) => orders::again(gate, row.order).await,
-        LifeAnswer::Cancelled(Cancelled::Refunds(asked)) => {
+    match ask(gate, wish).await?.cancelled().ok_or_else(unexpected)? {
+        Cancelled::Done => orders::again(gate, row.order).await,
+        Cancelled::Refunds(asked) => {
             refunds::answer(&row, life::ask::cancel_refund().as_str(), asked)
         }
-        LifeAnswer::Cancelled(Cancelled::Illegal) => {
+        Cancelled::Illegal => {
             let text = format!("the order is {}", row.status.as_str());
             Err(Problem::with(Reason::IllegalTransition, text).about(row.order))
         }
-        LifeAnswer::Cancelled(Cancelled::NoRow) => {
-            Err(Problem::new(Reason::NotYet).about(row.order))
-        }
-        other => Err(unexpected(&other)),
+        Cancelled::NoRow => Err(Problem::new(Reason::NotYet).about(row.order)),
     }
 }
 

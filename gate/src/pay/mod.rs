@@ -21,8 +21,8 @@ async fn ask(gate: &Gate, wish: LifeWish) -> Result<LifeAnswer, Problem> {
 }
 
 /// An answer to something that is not its question: a bug.
-fn unexpected(answer: &LifeAnswer) -> Problem {
-    tracing::error!(?answer, "an answer to another question");
+fn unexpected() -> Problem {
+    tracing::error!("an answer to another question");
     Problem::new(Reason::Internal)
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use contract::buyers::Money;
 use contract::paying::{RefundLine, RefundList, RefundShown, RefundTaken, RefundWanted};
 use contract::{Problem, Reason};
-use domain::life::{AskedRefund, LifeAnswer, LifeWish};
+use domain::life::{AskedRefund, LifeWish};
 use store::port::OrderRow;
 use view::failed;
 use web::{answer as answers, body as read};
@@ -29,10 +29,8 @@ pub(crate) async fn refund(
     }
     let row = orders::row_of(gate, who, id, query).await?;
     let asked = life::refunds::ask(&wanted, &row).map_err(|p| p.about(row.order))?;
-    match ask(gate, LifeWish::AskRefund(row.order, asked)).await? {
-        LifeAnswer::Asked(asked) => answer(&row, &wanted.refund_id, asked),
-        other => Err(unexpected(&other)),
-    }
+    let told = ask(gate, LifeWish::AskRefund(row.order, asked)).await?;
+    answer(&row, &wanted.refund_id, told.asked().ok_or_else(unexpected)?)
 }
 
 /// What a refund that was asked for comes to.

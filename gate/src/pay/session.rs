@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use contract::paying::{SessionShown, SessionWanted};
 use contract::{Problem, Reason};
-use domain::life::{LifeAnswer, LifeWish, PaySession, PaymentKey, ProviderId, SessionAnswer};
+use domain::life::{LifeWish, PaySession, PaymentKey, ProviderId, SessionAnswer};
 use life::calls::{CallError, OpenedSession, SessionAsk};
 use store::port::OrderRow;
 use web::{answer, body as read};
@@ -28,12 +28,11 @@ pub(crate) async fn open(
     let known = provider.and_then(|id| gate.catalog.provider(&id));
     let provider = known.ok_or_else(|| Problem::new(Reason::UnknownProvider).about(row.order))?;
     let begin = LifeWish::BeginSession(row.order, provider.id.clone());
-    let wants = match session(ask(gate, begin).await?)? {
-        SessionAnswer::Ask { attempt, amount, currency, expires_at } => {
-            SessionAsk { order: row.order, attempt, amount, currency, expires_at }
-        }
-        told => return shown(&row, &provider.id, told),
+    let told = ask(gate, begin).await?.session().ok_or_else(unexpected)?;
+    let SessionAnswer::Ask { attempt, amount, currency, expires_at } = told else {
+        return shown(&row, &provider.id, told);
     };
+    let wants = SessionAsk { order: row.order, attempt, amount, currency, expires_at };
     let opened = gate.calls.open(&provider, &wants).await.map_err(|e| {
         tracing::warn!(provider = %provider.id, order = %row.order, error = %e, "no session");
         not_opened(&e).about(row.order)
@@ -41,15 +40,8 @@ pub(crate) async fn open(
     let OpenedSession { payment, redirect } = opened;
     let key = PaymentKey { provider: provider.id.clone(), payment };
     let opened = PaySession { attempt: wants.attempt, payment: None, redirect };
-    let told = session(ask(gate, LifeWish::SessionOpened(row.order, key, opened)).await?)?;
-    shown(&row, &provider.id, told)
-}
-
-fn session(answer: LifeAnswer) -> Result<SessionAnswer, Problem> {
-    match answer {
-        LifeAnswer::Session(told) => Ok(told),
-        other => Err(unexpected(&other)),
-    }
+    let told = ask(gate, LifeWish::SessionOpened(row.order, key, opened)).await?;
+    shown(&row, &provider.id, told.session().ok_or_else(unexpected)?)
 }
 
 /// The same call again asks under the same key.

@@ -102,6 +102,23 @@ pub enum LifeAnswer {
     Session(SessionAnswer),
 }
 
+impl LifeAnswer {
+    /// Of a cancellation.
+    pub fn cancelled(self) -> Option<Cancelled> {
+        if let LifeAnswer::Cancelled(told) = self { Some(told) } else { None }
+    }
+
+    /// Of a refund that was asked for.
+    pub fn asked(self) -> Option<AskedRefund> {
+        if let LifeAnswer::Asked(told) = self { Some(told) } else { None }
+    }
+
+    /// Of a session.
+    pub fn session(self) -> Option<SessionAnswer> {
+        if let LifeAnswer::Session(told) = self { Some(told) } else { None }
+    }
+}
+
 impl LifeWish {
     /// The order that it names; of two, the older one.
     pub fn order(&self) -> OrderId {

@@ -124,7 +124,7 @@ pub(super) async fn names_of_tenants(s: &Subject) -> Result<()> {
         same(entries[2].buyer.as_str(), &sub)?;
     }
     for order in &orders {
-        let found = s.by_key(&order).await?.context("the row")?;
+        let found = s.by_key(order).await?.context("the row")?;
         same((found.order, &found.buyer), (order.order, &order.buyer))?;
         same(&found.lines[0].0, &order.lines[0].cell.offer)?;
     }

@@ -415,7 +415,7 @@ pub(super) async fn batches(s: &Subject) -> Result<()> {
     // Their payments are closed first, or cannot be.
     let close = |n: &usize| {
         let payment = s.payment(&format!("many-{n}"));
-        LifeWish::CloseUnknown(ids[*n], payment, (n % 20 == 0).then_some(1000))
+        LifeWish::CloseUnknown(ids[*n], payment, n.is_multiple_of(20).then_some(1000))
     };
     let close: Vec<LifeWish> = (0..200).step_by(10).collect::<Vec<_>>().iter().map(close).collect();
     for wants in [0, 10] {

@@ -143,7 +143,7 @@ pub(super) async fn rows(s: &Subject) -> Result<()> {
     for (a, b) in both[0].iter().zip(&both[1]) {
         let alive = [a, b].map(|p| states.get(&p.order) == Some(&RowStatus::Pending));
         ensure!(alive[0] != alive[1], "{:?}: both or none live", a.key);
-        let owner = s.by_key(&a).await?.map(|o| o.order);
+        let owner = s.by_key(a).await?.map(|o| o.order);
         same(owner, Some(if alive[0] { a.order } else { b.order }))?;
     }
     Ok(())

@@ -53,7 +53,7 @@ async fn whole(s: &Subject, p: &Payload) -> Result<()> {
     same((r.metadata.as_str(), r.created_at), (p.metadata.as_str(), T_MS))?;
     same(r.expires_at, T_MS + p.window_ms)?;
     ensure!(r.updated_at > T_MS, "{r:?}");
-    same(s.by_key(&p).await?, Some(r))
+    same(s.by_key(p).await?, Some(r))
 }
 
 pub(super) async fn key_conflict(s: &Subject) -> Result<()> {
@@ -88,7 +88,7 @@ pub(super) async fn exact_bytes(s: &Subject) -> Result<()> {
         same(got, vec![state(p, RowStatus::Pending, None, true)])?;
     }
     for p in &orders {
-        let found = s.by_key(&p).await?.context("by its key")?;
+        let found = s.by_key(p).await?.context("by its key")?;
         same((found.order, found.buyer), (p.order, p.buyer.clone()))?;
     }
     let cell = &cells[0];
