@@ -131,29 +131,38 @@ fn urls_name_nobodys_server() {
 
 /// Every member and what it may use, without the common first part of their names. What a test
 /// uses is no arrow of the product.
-const ARROWS: [(&str, &[&str]); 22] = [
+const ARROWS: [(&str, &[&str]); 23] = [
     ("domain", &[]),
     ("runtime", &[]),
     ("mutants", &[]),
     ("contract", &["domain"]),
     ("web", &["contract", "domain", "runtime"]),
-    ("life", &["domain"]),
+    ("life", &["contract", "domain", "runtime", "store", "web"]),
     ("log", &["runtime", "web"]),
     ("lua", &["domain", "runtime"]),
     ("store", &["domain", "runtime"]),
-    ("view", &["domain", "log", "lua", "runtime", "store"]),
-    ("gate", &["contract", "domain", "log", "lua", "mutants", "runtime", "store", "view", "web"]),
-    ("desk", &["contract", "domain", "log", "lua", "mutants", "runtime", "store", "view", "web"]),
+    ("view", &["domain", "log", "lua", "mutants", "runtime", "store"]),
+    (
+        "gate",
+        &["contract", "domain", "life", "log", "lua", "mutants", "runtime", "store", "view", "web"],
+    ),
+    (
+        "desk",
+        &["contract", "domain", "life", "log", "lua", "mutants", "runtime", "store", "view", "web"],
+    ),
     ("writer", &["domain", "log", "lua", "mutants", "runtime", "store", "view"]),
     ("reconciler", &["domain", "log", "lua", "mutants", "runtime", "store", "view"]),
-    ("loadtest", &["contract", "domain", "lua", "runtime", "store", "web"]),
+    ("clerk", &["domain", "life", "log", "lua", "runtime", "store", "view"]),
+    ("loadtest", &["contract", "domain", "life", "lua", "runtime", "store", "web"]),
     (
         "sluicegate",
         &[
+            "clerk",
             "contract",
             "desk",
             "domain",
             "gate",
+            "life",
             "loadtest",
             "log",
             "lua",
@@ -219,6 +228,7 @@ fn metadata() -> serde_json::Value {
 
 /// Dependencies that no source names: what `runtime::section!` makes of a section is serde's.
 const UNNAMED: [(&str, &str); 4] = [
+    ("sluicegate-clerk", "serde"),
     ("sluicegate-desk", "serde"),
     ("sluicegate-reconciler", "serde"),
     ("sluicegate-store", "serde"),
@@ -295,17 +305,23 @@ fn dependencies_point_one_way() {
 
 /// Who reaches what of the databases. Whoever adds a port to a service says why in a review of this
 /// line: the gate has no write to the ledger, the writer none to the catalog.
-const REACH: [(&str, &str); 4] = [
-    ("GateStore", "LedgerRead + OrdersRead + CatalogRead + ParkedRead"),
+const REACH: [(&str, &str); 5] = [
+    ("GateStore", "LedgerRead + OrdersRead + CatalogRead + ParkedRead + LifeRead + LifeWrite"),
     (
         "DeskStore",
-        "LedgerRead + LedgerWrite + CatalogRead + CatalogWrite + Marks + ParkedRead + ParkedWrite",
+        "LedgerRead + LedgerWrite + CatalogRead + CatalogWrite + Marks + ParkedRead + ParkedWrite \
+         + OrdersRead + LifeRead + LifeWrite",
     ),
     (
         "WriterStore",
         "LedgerRead + LedgerWrite + Verdicts + OrdersRead + OrdersWrite + Marks + ParkedWrite",
     ),
     ("ReconcilerStore", "LedgerRead + LedgerWrite + OrdersRead + CatalogRead + Marks + ParkedRead"),
+    (
+        "ClerkStore",
+        "LedgerRead + LedgerWrite + LifeRead + LifeWrite + OrdersRead + CatalogRead + Marks \
+         + ParkedRead + ParkedWrite",
+    ),
 ];
 
 #[test]

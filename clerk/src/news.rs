@@ -115,12 +115,12 @@ impl FrameWork for JoinNews {
     }
 }
 
-type Told = (Actor, LifeWish, LifeNews);
+type ToldNews = (Actor, LifeWish, LifeNews);
 
 /// News whose transactions may be one: who tells is the same, or does not matter.
-fn runs(news: &[Told]) -> impl Iterator<Item = &[Told]> {
-    let one = |a: &Told, b: &Told| {
-        let joins = |t: &Told| matches!(t.1, LifeWish::Join(_));
+fn runs(news: &[ToldNews]) -> impl Iterator<Item = &[ToldNews]> {
+    let one = |a: &ToldNews, b: &ToldNews| {
+        let joins = |t: &ToldNews| matches!(t.1, LifeWish::Join(_));
         a.0 == b.0 || (joins(a) && joins(b))
     };
     news.chunk_by(one).flat_map(|run| run.chunks(MAX_ORDERS))
@@ -132,7 +132,7 @@ impl JoinNews {
     fn join<'a>(
         &'a self,
         db: u16,
-        run: &'a [Told],
+        run: &'a [ToldNews],
     ) -> BoxFuture<'a, StoreResult<Vec<(Bytes, String)>>> {
         Box::pin(async move {
             let Some((actor, _, news)) = run.first() else { return Ok(Vec::new()) };

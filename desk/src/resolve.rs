@@ -8,8 +8,8 @@ use domain::life::{LifeAnswer, LifeWish, Parcel, RefundAnswer, RefundKey, TaskDr
 use store::port::{TaskEnd, TaskRow};
 use web::answer::{self, Answer};
 
+use super::named::{Id, of_life};
 use super::orders::{self, MAX_NOTE};
-use super::tasks::{self, Id};
 use super::{Shop, input};
 
 async fn known(
@@ -56,7 +56,7 @@ pub(super) async fn retry(
         let text = "it does not wait for a person any more";
         return Err(Problem::with(Reason::IllegalTransition, text));
     }
-    Ok(tasks::of_life(db, row))
+    Ok(of_life(db, row))
 }
 
 /// `POST /admin/tasks/{id}/resolve`.
@@ -89,7 +89,7 @@ pub(super) async fn resolve(shop: &Shop<'_>, id: &str, bytes: &[u8]) -> Result<A
         tracing::info!(id, operator = shop.name, note = end.note, "a task was resolved");
     }
     let (row, _) = known(shop, db, kind, &subject).await?;
-    Ok(answer::json(200, &tasks::of_life(db, row)))
+    Ok(answer::json(200, &of_life(db, row)))
 }
 
 /// What follows from the outcome.

@@ -3,8 +3,8 @@
 //! Admission by path, address and buyer comes before the body is read; then one reserve in the
 //! cell, one frame in the log, one answer. The gate is stateless: everything it remembers (flags,
 //! filters, catalog) may be lost at any moment. It never removes a hold, and it says "no" only
-//! under the rules of PROTOCOL 6.3. A purchase writes to no database; what is asked of an order that
-//! has its row (pay, cancel, refund) is one transaction there.
+//! under the rules of PROTOCOL 6.3. A purchase writes to no database; what is asked of an order
+//! that has its row (pay, cancel, refund) is one transaction there.
 
 mod config;
 mod edge;

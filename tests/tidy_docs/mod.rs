@@ -45,8 +45,14 @@ fn least_rights_are_documented() {
 
 #[test]
 fn metrics_are_documented() {
-    let parts =
-        [runtime::METRICS, gate::METRICS, writer::METRICS, reconciler::METRICS, view::METRICS];
+    let parts = [
+        runtime::METRICS,
+        gate::METRICS,
+        writer::METRICS,
+        clerk::METRICS,
+        reconciler::METRICS,
+        view::METRICS,
+    ];
     let calls = |text: &str| text.matches("runtime::metrics! {").count();
     let sources = rust_sources();
     let declared = sources.iter().filter(|s| !s.is_test && s.path != "crates/runtime/src/meter.rs");

@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::paying::WantedMoney;
-use crate::strict::{present, present_object};
+use crate::strict::{integer, present, present_object};
 use crate::words::{described, described_or_null, text, text_or_none, word, word_or_null};
 
 /// An amount of money.
@@ -31,6 +30,19 @@ impl<'a> Money<'a> {
     pub fn new(currency: &'a str, minor: i64) -> Self {
         Self { currency: currency.into(), minor }
     }
+}
+
+/// An amount that a client sends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MoneySent<'a> {
+    /// ISO 4217.
+    #[schema(pattern = "^[A-Z]{3}$")]
+    pub currency: Cow<'a, str>,
+    /// In minor units.
+    #[serde(deserialize_with = "integer")]
+    #[schema(minimum = 0)]
+    pub minor: i64,
 }
 
 /// Where to go on.
@@ -61,7 +73,7 @@ pub struct Purchase<'a> {
     #[serde(borrow, default, deserialize_with = "present_object")]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Money<'static>, required = false, nullable = false)]
-    pub expected_amount: Option<WantedMoney<'a>>,
+    pub expected_amount: Option<MoneySent<'a>>,
 }
 
 /// A purchase that is taken: an order that is, or may be, in the log.

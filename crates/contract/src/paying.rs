@@ -6,7 +6,7 @@ use domain::life::{PaymentState, RefundState};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::buyers::Money;
+use crate::buyers::{Money, MoneySent};
 use crate::strict::{integer, present, present_object};
 use crate::words::{described, word};
 
@@ -64,25 +64,11 @@ pub struct RefundWanted<'a> {
     #[serde(borrow, default, deserialize_with = "present_object")]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Money<'static>, required = false, nullable = false)]
-    pub amount: Option<WantedMoney<'a>>,
+    pub amount: Option<MoneySent<'a>>,
     /// Why, at most 500 characters; operators only.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false, nullable = false, max_length = 500)]
     pub note: Option<Cow<'a, str>>,
-}
-
-/// An amount that a client sends.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = AmountSent)]
-pub struct WantedMoney<'a> {
-    /// ISO 4217.
-    #[schema(pattern = "^[A-Z]{3}$")]
-    pub currency: Cow<'a, str>,
-    /// In minor units.
-    #[serde(deserialize_with = "integer")]
-    #[schema(minimum = 0)]
-    pub minor: i64,
 }
 
 /// A refund that was asked for.
@@ -140,7 +126,7 @@ pub struct Transition<'a> {
 
 /// The versions of an order.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct History<'a> {
+pub struct OrderHistory<'a> {
     /// Ascending.
     pub transitions: Vec<Transition<'a>>,
 }

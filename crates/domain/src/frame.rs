@@ -4,7 +4,8 @@
 //! body. Magic, version, checksum and length stay where they are in every version, so that a frame
 //! of a newer one is told from garbage. A reader takes its own version and the one before. Entries
 //! are an order (mode `full` publishes a held order, `abort` asks for its rejection), a barrier, a
-//! tick, or news of a life, which have partitions of their own. Golden bytes in the tests hold the form still. INV-14 speaks about `full` entries.
+//! tick, or news of a life, which have partitions of their own. Golden bytes in the tests hold the
+//! form still. INV-14 speaks about `full` entries.
 
 use bytes::Bytes;
 use prost::Message;

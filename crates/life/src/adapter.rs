@@ -1,32 +1,11 @@
 //! Payment providers behind one interface: whose callback is it, and what does it tell.
 
-use domain::OrderId;
-use domain::life::{AdapterKind, Parcel, Provider, ProviderEvent, ProviderId};
+use domain::life::{AdapterKind, Provider, ProviderEvent, ProviderId};
 
 use crate::callback::ReadNews;
-pub use crate::callback::{Callback, MAX_BODY, MAX_MINOR, WINDOW_S};
+pub use crate::callback::{Callback, Heard, MAX_BODY, MAX_MINOR, WINDOW_S};
 use crate::signature::Signed;
 use crate::{generic, standard, stripe};
-
-/// What an authentic callback tells.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
-    /// News of a payment.
-    Event(ProviderEvent),
-    /// News of the goods of an order.
-    Parcel {
-        /// Whose.
-        order: OrderId,
-        /// What.
-        parcel: Parcel,
-        /// Where it can be followed; empty for nowhere.
-        tracking: String,
-    },
-    /// Something that is of no concern: counted, and answered as received.
-    Nothing,
-    /// It cannot be read: put aside for a person, and answered as received.
-    Unreadable(String),
-}
 
 /// A callback that is not the provider's, or is older than [`WINDOW_S`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! A callback of a provider, and what its adapter reads from it.
 
-use domain::life::PaymentNews;
+use domain::OrderId;
+use domain::life::{Parcel, PaymentNews, ProviderEvent};
 use serde::Deserialize;
 
 /// The most bytes of a callback's body.
@@ -19,6 +20,26 @@ pub struct Callback<'a> {
     pub body: &'a [u8],
     /// Our clock, unix seconds.
     pub now_s: u64,
+}
+
+/// What an authentic callback tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// News of a payment.
+    Event(ProviderEvent),
+    /// News of the goods of an order.
+    Parcel {
+        /// Whose.
+        order: OrderId,
+        /// What.
+        parcel: Parcel,
+        /// Where it can be followed; empty for nowhere.
+        tracking: String,
+    },
+    /// Something that is of no concern: counted, and answered as received.
+    Nothing,
+    /// It cannot be read: put aside for a person, and answered as received.
+    Unreadable(String),
 }
 
 /// An amount as providers write it.

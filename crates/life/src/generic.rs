@@ -3,8 +3,7 @@
 use domain::life::{Parcel, PaymentNews};
 use serde::Deserialize;
 
-use crate::adapter::Heard;
-use crate::callback::{Amount, Callback, ReadNews};
+use crate::callback::{Amount, Callback, Heard, ReadNews};
 use crate::signature::{Signed, timed};
 
 pub(crate) fn signed<'a>(callback: &Callback<'a>) -> Option<Signed<'a>> {

@@ -77,7 +77,7 @@ impl HttpProviders {
     }
 
     /// One call; `None` for 404.
-    async fn call(&self, p: &Provider, ask: Ask<'_>) -> Result<Option<Bytes>, CallError> {
+    async fn call(&self, p: &Provider, ask: ProviderAsk<'_>) -> Result<Option<Bytes>, CallError> {
         let line = self.line(p)?;
         let full = "too many calls are under way";
         let _room = line.room.try_acquire().map_err(|_| CallError::NotCalled(full))?;
@@ -93,7 +93,7 @@ impl HttpProviders {
         &self,
         p: &Provider,
         line: &ProviderLine,
-        ask: Ask<'_>,
+        ask: ProviderAsk<'_>,
     ) -> Result<Option<Bytes>, String> {
         let body = ask.body.map(|b| b.to_string()).unwrap_or_default();
         let secret = p.secrets.last().map_or("", String::as_str);
@@ -118,14 +118,14 @@ impl HttpProviders {
 }
 
 /// A call.
-struct Ask<'a> {
+struct ProviderAsk<'a> {
     method: &'static str,
     path: String,
     key: Option<&'a str>,
     body: Option<Value>,
 }
 
-impl<'a> Ask<'a> {
+impl<'a> ProviderAsk<'a> {
     fn post(path: String, key: Option<&'a str>, body: Value) -> Self {
         Self { method: "POST", path, key, body: Some(body) }
     }
@@ -214,7 +214,8 @@ impl ProviderCalls for HttpProviders {
             "amount": money(&ask.currency, ask.amount),
             "expires_at": ask.expires_at.map(show_time),
         });
-        let answer = self.call(p, Ask::post("/payments".to_owned(), Some(&key), body)).await?;
+        let answer =
+            self.call(p, ProviderAsk::post("/payments".to_owned(), Some(&key), body)).await?;
         let told: SessionBody = read(&answer)?;
         let redirect = told.redirect.unwrap_or_default();
         if redirect.len() > MAX_REDIRECT {
@@ -233,7 +234,7 @@ impl ProviderCalls for HttpProviders {
     ) -> Result<CloseAnswer, CallError> {
         let path = format!("/payments/{}/close", web::segment(payment.as_str()));
         let body = json!({"order_id": order.to_string()});
-        let answer = self.call(p, Ask::post(path, None, body)).await?;
+        let answer = self.call(p, ProviderAsk::post(path, None, body)).await?;
         let told: ResultBody = read(&answer)?;
         match told.result.as_str() {
             "closed" => told.captured().map(CloseAnswer::Closed),
@@ -250,13 +251,14 @@ impl ProviderCalls for HttpProviders {
             "order_id": ask.order.to_string(),
             "amount": money(&ask.currency, ask.amount),
         });
-        let answer = self.call(p, Ask::post("/refunds".to_owned(), Some(&ask.key), body)).await?;
+        let answer =
+            self.call(p, ProviderAsk::post("/refunds".to_owned(), Some(&ask.key), body)).await?;
         read::<ResultBody>(&answer)?.refund()
     }
 
     async fn query(&self, p: &Provider, key: &str) -> Result<Option<RefundTold>, CallError> {
         let path = format!("/refunds/{}", web::segment(key));
-        let ask = Ask { method: "GET", path, key: None, body: None };
+        let ask = ProviderAsk { method: "GET", path, key: None, body: None };
         let answer = self.call(p, ask).await?;
         if answer.is_none() {
             return Ok(None);

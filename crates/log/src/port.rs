@@ -2,9 +2,10 @@
 //!
 //! Main partitions carry first deliveries of orders (`Partition::Main`), and each database has one
 //! retry partition (`Partition::Retry`) and one for news of the lives of its orders
-//! (`Partition::Life`): those of a database that is down wait, and hold up nobody else's. A receipt means durable. Any error of a publish means
-//! *unknown*: the hold stays and the relay publishes again. A delivery stays outstanding until
-//! its ack; a new consumer gets everything unacked again. Acks are per delivery, in any order.
+//! (`Partition::Life`): those of a database that is down wait, and hold up nobody else's. A receipt
+//! means durable. Any error of a publish means *unknown*: the hold stays and the relay publishes
+//! again. A delivery stays outstanding until its ack; a new consumer gets everything unacked again.
+//! Acks are per delivery, in any order.
 
 use async_trait::async_trait;
 use bytes::Bytes;

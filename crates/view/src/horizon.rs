@@ -98,8 +98,8 @@ impl Horizons {
         }
     }
 
-    /// Puts a tick into each of these partitions whose progress is older than a second. Its time is that
-    /// of database 0, read before it is published: what the tick finds finished was published
+    /// Puts a tick into each of these partitions whose progress is older than a second. Its time is
+    /// that of database 0, read before it is published: what the tick finds finished was published
     /// before it.
     pub async fn tick_idle(&self, partitions: impl Iterator<Item = Partition>) {
         if mutants::on(Mutant::NoTicks) {

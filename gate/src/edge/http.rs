@@ -21,8 +21,8 @@ use web::message::authorization;
 use crate::edge::answer::{Handled, ended};
 use crate::entry::admitted::{Admitted, Arrival, Stranger};
 use crate::metrics::{self, Outcome};
-use crate::pay::callback::{self, Tells};
-use crate::pay::{cancel, refunds, session};
+use crate::pay::callback;
+use crate::pay::{OrderPath, cancel, refunds, session};
 use crate::sale::{body, buy};
 use crate::show::{offers, orders};
 use crate::state::Gate;
@@ -110,27 +110,12 @@ where
 {
     // Only the way of a purchase has its state in here: this future is moved with each request.
     if let Found::Route(Buyers::Buy, [offer, _]) = found {
-        let limit = Duration::from_millis(gate.cfg.body_timeout_ms);
-        let keys = parts.headers.get_all("idempotency-key").iter().take(2);
-        let keys: Vec<&[u8]> = keys.map(HeaderValue::as_bytes).collect();
-        let head = Head {
-            offer,
-            authorization: authorization(&parts.headers),
-            content_type: parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes),
-            keys: &keys,
-            has_query: parts.uri.query().is_some(),
-        };
-        let most = Buyers::Buy.spec().body.map_or(0, |b| b.most);
-        let body = read::read(incoming, &parts.headers, most, limit);
-        return Box::pin(purchase(gate, arrival, &head, body)).await;
+        return Box::pin(bought(gate, arrival, offer, parts, incoming)).await;
     }
     if let Found::Route(route @ (Buyers::PaymentCallback | Buyers::ParcelCallback), [name, _]) =
         found
     {
-        let parcels = route == Buyers::ParcelCallback;
-        let tells = if parcels { Tells::Parcels } else { Tells::Payments };
-        let place = (name, route.spec());
-        return Box::pin(callback::take(gate, tells, place, &parts.headers, incoming)).await;
+        return Box::pin(callback::take(gate, route, name, &parts.headers, incoming)).await;
     }
     let stranger = Stranger::new(gate, arrival)?;
     let (route, parameters) = match found {
@@ -162,7 +147,9 @@ where
         | Buyers::Refunds
         | Buyers::History => {
             let who = stranger.buyer(gate, authorization(&parts.headers))?;
-            Box::pin(of_order(gate, &who, route, (name, query), (parts, incoming))).await
+            let body = Box::pin(body_of(gate, route, parts, incoming)).await?;
+            let call = OrderCall { route, at: OrderPath { id: name, query }, body };
+            Box::pin(of_order(gate, &who, call)).await
         }
         // These went another way.
         Buyers::Buy
@@ -173,31 +160,54 @@ where
     }
 }
 
-/// A call about an order of a buyer, after its row.
-async fn of_order<B>(
+/// A purchase, over a body that is still to come.
+async fn bought<B>(
     gate: &Gate,
-    who: &Admitted,
-    route: Buyers,
-    (name, query): (&str, Option<&str>),
-    (parts, incoming): (&Parts, B),
+    arrival: Arrival,
+    offer: &str,
+    parts: &Parts,
+    incoming: B,
 ) -> Handled
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let body = body_of(gate, route, parts, incoming).await?;
+    let limit = Duration::from_millis(gate.cfg.body_timeout_ms);
+    let keys = parts.headers.get_all("idempotency-key").iter().take(2);
+    let keys: Vec<&[u8]> = keys.map(HeaderValue::as_bytes).collect();
+    let head = Head {
+        offer,
+        authorization: authorization(&parts.headers),
+        content_type: parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes),
+        keys: &keys,
+        has_query: parts.uri.query().is_some(),
+    };
+    let most = Buyers::Buy.spec().body.map_or(0, |b| b.most);
+    let body = read::read(incoming, &parts.headers, most, limit);
+    purchase(gate, arrival, &head, body).await
+}
+
+/// A call about an order of a buyer, after its row.
+struct OrderCall<'a> {
+    route: Buyers,
+    at: OrderPath<'a>,
+    body: Bytes,
+}
+
+async fn of_order(gate: &Gate, who: &Admitted, call: OrderCall<'_>) -> Handled {
+    let OrderCall { route, at, body } = call;
     if route == Buyers::OpenPayment {
-        return session::open(gate, who, (name, query), &body).await;
+        return session::open(gate, who, at, &body).await;
     }
     if route == Buyers::AskRefund {
-        return refunds::refund(gate, who, (name, query), &body).await;
+        return refunds::refund(gate, who, at, &body).await;
     }
     if route == Buyers::Cancel {
-        return cancel::cancel(gate, who, name, query).await;
+        return cancel::cancel(gate, who, at).await;
     }
     if route == Buyers::Refunds {
-        return refunds::list(gate, who, name, query).await;
+        return refunds::list(gate, who, at).await;
     }
-    cancel::history(gate, who, name, query).await
+    cancel::history(gate, who, at).await
 }
 
 /// The body of a call about an order, JSON where the route takes one; any other is refused.

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use contract::paying::ReceivedNews;
-use contract::routes::Spec;
-use contract::{Problem, Reason};
+use contract::{Buyers, Problem, Reason};
 use domain::OrderId;
 use domain::life::{LifeNews, Provider};
 use hyper::body::Body;
@@ -21,20 +20,11 @@ use crate::metrics::{METRICS, NewsOf, Outcome};
 use crate::pay::tell::Untold;
 use crate::state::Gate;
 
-/// Which kind of callback a path is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tells {
-    /// Payments.
-    Payments,
-    /// Goods.
-    Parcels,
-}
-
 /// `POST /v1/payments/{provider}/callback` and `/v1/fulfilments/{system}/callback`.
 pub(crate) async fn take<B>(
     gate: &Gate,
-    tells: Tells,
-    (name, spec): (&str, &Spec),
+    route: Buyers,
+    name: &str,
     headers: &HeaderMap,
     incoming: B,
 ) -> Handled
@@ -46,10 +36,10 @@ where
     }
     let known = name.parse().ok().and_then(|id| gate.catalog.provider(&id));
     let provider = known.ok_or_else(|| Problem::new(Reason::UnknownProvider))?;
-    let most = spec.body.map_or(0, |b| b.most);
+    let most = route.spec().body.map_or(0, |b| b.most);
     let limit = Duration::from_millis(gate.cfg.body_timeout_ms);
     let body = read::read(incoming, headers, most, limit).await?;
-    let heard = heard(gate, tells, &provider, headers, &body);
+    let heard = heard(gate, route, &provider, headers, &body);
     let told = heard.map_err(|Forged| {
         METRICS.news.of(NewsOf::Forged).increment(1);
         Problem::with(Reason::Unauthenticated, "no signature of today by a secret of this provider")
@@ -85,7 +75,7 @@ fn received() -> Handled {
 
 fn heard(
     gate: &Gate,
-    tells: Tells,
+    route: Buyers,
     provider: &Provider,
     headers: &HeaderMap,
     body: &[u8],
@@ -96,8 +86,8 @@ fn heard(
         all.next().is_none().then_some(one)
     };
     let callback = Callback { header: &header, body, now_s: gate.ports.clock.now_ms() / 1000 };
-    match tells {
-        Tells::Payments => adapter::read(provider, &callback),
-        Tells::Parcels => adapter::read_parcel(provider, &callback),
+    if route == Buyers::ParcelCallback {
+        return adapter::read_parcel(provider, &callback);
     }
+    adapter::read(provider, &callback)
 }

@@ -1,12 +1,12 @@
 //! A buyer does not want an order any more.
 
-use contract::paying::{History, Transition};
+use contract::paying::{OrderHistory, Transition};
 use contract::{Problem, Reason, show_time};
 use domain::life::{Cancelled, LifeWish};
 use view::failed;
 use web::answer;
 
-use super::{ask, down, refunds, unexpected};
+use super::{OrderPath, ask, down, refunds, unexpected};
 use crate::edge::answer::Handled;
 use crate::entry::admitted::Admitted;
 use crate::metrics::Outcome;
@@ -14,8 +14,8 @@ use crate::show::orders;
 use crate::state::Gate;
 
 /// `POST /v1/orders/{id}/cancel`.
-pub(crate) async fn cancel(gate: &Gate, who: &Admitted, id: &str, query: Option<&str>) -> Handled {
-    let row = orders::row_of(gate, who, id, query).await?;
+pub(crate) async fn cancel(gate: &Gate, who: &Admitted, at: OrderPath<'_>) -> Handled {
+    let row = orders::row_of(gate, who, at).await?;
     let wish = LifeWish::Cancel(row.order, life::ask::cancel_refund());
     match ask(gate, wish).await?.cancelled().ok_or_else(unexpected)? {
         Cancelled::Done => orders::again(gate, row.order).await,
@@ -31,8 +31,8 @@ pub(crate) async fn cancel(gate: &Gate, who: &Admitted, id: &str, query: Option<
 }
 
 /// `GET /v1/orders/{id}/history`.
-pub(crate) async fn history(gate: &Gate, who: &Admitted, id: &str, query: Option<&str>) -> Handled {
-    let row = orders::row_of(gate, who, id, query).await?;
+pub(crate) async fn history(gate: &Gate, who: &Admitted, at: OrderPath<'_>) -> Handled {
+    let row = orders::row_of(gate, who, at).await?;
     let all = gate.ports.store.history(row.order).await.map_err(failed::database).map_err(down)?;
     let transition = |h: &store::port::HistoryRow| Transition {
         version: h.version,
@@ -42,6 +42,6 @@ pub(crate) async fn history(gate: &Gate, who: &Admitted, id: &str, query: Option
         cause: h.cause.as_str().into(),
         actor: h.actor.clone().into(),
     };
-    let body = History { transitions: all.iter().map(transition).collect() };
+    let body = OrderHistory { transitions: all.iter().map(transition).collect() };
     Ok((answer::json(200, &body), Outcome::Answered))
 }

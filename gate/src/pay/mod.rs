@@ -13,6 +13,15 @@ use view::failed::{self, Down};
 
 use crate::state::Gate;
 
+/// Which order a call is about.
+#[derive(Clone, Copy)]
+pub(crate) struct OrderPath<'a> {
+    /// As the path has it.
+    pub id: &'a str,
+    /// Of the URL.
+    pub query: Option<&'a str>,
+}
+
 /// Asks for something in the buyer's name.
 async fn ask(gate: &Gate, wish: LifeWish) -> Result<LifeAnswer, Problem> {
     let policies = gate.catalog.policies();

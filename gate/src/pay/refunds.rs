@@ -9,7 +9,7 @@ use store::port::OrderRow;
 use view::failed;
 use web::{answer as answers, body as read};
 
-use super::{ask, down, unexpected};
+use super::{OrderPath, ask, down, unexpected};
 use crate::edge::answer::Handled;
 use crate::entry::admitted::Admitted;
 use crate::metrics::Outcome;
@@ -20,14 +20,14 @@ use crate::state::Gate;
 pub(crate) async fn refund(
     gate: &Gate,
     who: &Admitted,
-    (id, query): (&str, Option<&str>),
+    at: OrderPath<'_>,
     body: &Bytes,
 ) -> Handled {
     let wanted: RefundWanted<'_> = read::json(body)?;
     if wanted.note.is_some() {
         return Err(Problem::with(Reason::Malformed, "note is for operators"));
     }
-    let row = orders::row_of(gate, who, id, query).await?;
+    let row = orders::row_of(gate, who, at).await?;
     let asked = life::refunds::ask(&wanted, &row).map_err(|p| p.about(row.order))?;
     let told = ask(gate, LifeWish::AskRefund(row.order, asked)).await?;
     answer(&row, &wanted.refund_id, told.asked().ok_or_else(unexpected)?)
@@ -42,8 +42,8 @@ pub(super) fn answer(row: &OrderRow, refund: &str, asked: AskedRefund) -> Handle
 }
 
 /// `GET /v1/orders/{id}/refunds`: those that somebody asked for.
-pub(crate) async fn list(gate: &Gate, who: &Admitted, id: &str, query: Option<&str>) -> Handled {
-    let row = orders::row_of(gate, who, id, query).await?;
+pub(crate) async fn list(gate: &Gate, who: &Admitted, at: OrderPath<'_>) -> Handled {
+    let row = orders::row_of(gate, who, at).await?;
     let life = gate.ports.store.life(row.order).await.map_err(failed::database).map_err(down)?;
     let shown = |(id, refund): (&domain::life::RefundId, domain::life::GrantedRefund)| {
         let lines = refund.lines.iter().map(|(cell, quantity)| RefundLine {

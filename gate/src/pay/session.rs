@@ -8,7 +8,7 @@ use life::calls::{CallError, OpenedSession, SessionAsk};
 use store::port::OrderRow;
 use web::{answer, body as read};
 
-use super::{ask, unexpected};
+use super::{OrderPath, ask, unexpected};
 use crate::edge::answer::Handled;
 use crate::entry::admitted::Admitted;
 use crate::metrics::Outcome;
@@ -16,15 +16,10 @@ use crate::show::orders;
 use crate::state::Gate;
 
 /// `POST /v1/orders/{id}/payments`.
-pub(crate) async fn open(
-    gate: &Gate,
-    who: &Admitted,
-    (id, query): (&str, Option<&str>),
-    body: &Bytes,
-) -> Handled {
+pub(crate) async fn open(gate: &Gate, who: &Admitted, at: OrderPath<'_>, body: &Bytes) -> Handled {
     let wanted: SessionWanted<'_> = read::json(body)?;
     let provider: Option<ProviderId> = wanted.provider.parse().ok();
-    let row = orders::row_of(gate, who, id, query).await?;
+    let row = orders::row_of(gate, who, at).await?;
     let known = provider.and_then(|id| gate.catalog.provider(&id));
     let provider = known.ok_or_else(|| Problem::new(Reason::UnknownProvider).about(row.order))?;
     let begin = LifeWish::BeginSession(row.order, provider.id.clone());

@@ -23,6 +23,7 @@ use web::{answer, body as read};
 use crate::edge::answer::Handled;
 use crate::entry::admitted::Admitted;
 use crate::metrics::{METRICS, Outcome};
+use crate::pay::OrderPath;
 use crate::sale::body;
 use crate::state::Gate;
 
@@ -190,12 +191,11 @@ pub(crate) async fn again(gate: &Gate, order: OrderId) -> Handled {
 pub(crate) async fn row_of(
     gate: &Gate,
     who: &Admitted,
-    id: &str,
-    query: Option<&str>,
+    at: OrderPath<'_>,
 ) -> Result<OrderRow, Problem> {
     let buyer = who.buyer();
-    let fields = read::query(query, Buyers::Cancel.spec().query)?;
-    let order: OrderId = id.parse().map_err(|_| unknown())?;
+    let fields = read::query(at.query, Buyers::Cancel.spec().query)?;
+    let order: OrderId = at.id.parse().map_err(|_| unknown())?;
     let offer = fields.get("offer").and_then(|o| OfferId::of(buyer.tenant(), o).ok());
     let receipt = fields.get("receipt").map(|r| &**r);
     let from = Instant::now();

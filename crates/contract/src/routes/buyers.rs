@@ -3,7 +3,7 @@
 use super::{Answers, Field, LIVES, NAME, SERVES, SERVES_NOT, Shape, Takes, Who, routes};
 use crate::buyers::{Offer, Order, Purchase, Taken};
 use crate::paying::{
-    History, ParcelTold, PaymentTold, ReceivedNews, RefundList, RefundTaken, RefundWanted,
+    OrderHistory, ParcelTold, PaymentTold, ReceivedNews, RefundList, RefundTaken, RefundWanted,
     SessionShown, SessionWanted,
 };
 use crate::reason::Reason;
@@ -200,7 +200,7 @@ routes! {
             label: "history",
             who: Who::Buyer,
             query: HINTS,
-            answers: &[Answers::json::<History<'static>>(200, "From its second version on.")],
+            answers: &[Answers::json::<OrderHistory<'static>>(200, "From its second version on.")],
             refuses: &[Reason::UnknownOrder, Reason::NotYet],
         }
         /// Tells whether the process lives.

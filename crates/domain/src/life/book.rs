@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use super::keys::automatic_refund;
 use super::names::{PaymentKey, ProviderId, RefundId};
-use super::payment::{Payment, PaymentFate};
+use super::payment::{PaySession, Payment, PaymentFate};
 use super::policy::{Actor, LifeContext, OfferPolicy, Policies};
 use super::refund::{Refund, RefundKey, RefundSort, RefundState};
-use super::session::PaySession;
 use crate::cell::CellId;
 use crate::giveback::{Giveback, Gives};
 use crate::ids::OrderId;

@@ -37,7 +37,7 @@ pub use names::{PaymentId, PaymentKey, ProviderId, RefundId};
 pub use news::LifeNews;
 pub(crate) use news::{NewsError, UNREADABLE};
 pub use parcel::{Parcel, parcel};
-pub use payment::{Payment, PaymentFate, PaymentNews, PaymentState, ProviderEvent};
+pub use payment::{PaySession, Payment, PaymentFate, PaymentNews, PaymentState, ProviderEvent};
 pub use policy::{Actor, LatePolicy, LifeContext, OfferPolicy, Policies, RefundPolicy, Restock};
 pub use provider::{AdapterKind, Provider};
 pub use reclaim::{attach, forgo};
@@ -46,7 +46,7 @@ pub use refunding::{
     AskedRefund, Portion, RefundAnswer, RefundAsk, answer_refund, ask_refund, give_up, grant,
     retry_refund, send_refund,
 };
-pub use session::{PaySession, SessionAnswer, begin_session, session_key, session_opened};
+pub use session::{SessionAnswer, begin_session, session_key, session_opened};
 pub use settle::settle;
 pub use subject::TASK_KINDS;
 pub use wish::{LifeAnswer, LifeWish, Lives, carry_out};

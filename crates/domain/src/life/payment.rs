@@ -89,6 +89,17 @@ impl Payment {
     }
 }
 
+/// A session of an order at a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaySession {
+    /// Which try, from 1: part of the key that the provider is given.
+    pub attempt: u32,
+    /// What the provider calls it; `None` until it has answered.
+    pub payment: Option<PaymentId>,
+    /// Where the provider sends the buyer; empty for nowhere.
+    pub redirect: String,
+}
+
 /// What is told of a payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PaymentNews {

@@ -3,22 +3,11 @@
 
 use super::book::{Life, TaskDraft, sum};
 use super::names::{PaymentId, PaymentKey, ProviderId};
-use super::payment::{Payment, PaymentState};
+use super::payment::{PaySession, Payment, PaymentState};
 use super::policy::LifeContext;
 use super::settle::settle;
 use crate::ids::OrderId;
 use crate::order::RowStatus;
-
-/// A session of an order at a provider.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PaySession {
-    /// Which try, from 1: part of the key that the provider is given.
-    pub attempt: u32,
-    /// What the provider calls it; `None` until it has answered.
-    pub payment: Option<PaymentId>,
-    /// Where the provider sends the buyer; empty for nowhere.
-    pub redirect: String,
-}
 
 /// What is to be done about a session.
 #[derive(Debug, Clone, PartialEq, Eq)]

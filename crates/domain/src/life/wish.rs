@@ -8,7 +8,7 @@ use super::death::{Cancelled, cancel, close_unknown, expire, reject};
 use super::join::{MatchState, join, match_order};
 use super::names::{PaymentKey, ProviderId, RefundId};
 use super::parcel::{Parcel, parcel};
-use super::payment::{PaymentFate, ProviderEvent};
+use super::payment::{PaySession, PaymentFate, ProviderEvent};
 use super::policy::{Actor, LifeContext};
 use super::reclaim::{attach, forgo};
 use super::refund::RefundKey;
@@ -16,7 +16,7 @@ use super::refunding::{
     AskedRefund, RefundAnswer, RefundAsk, answer_refund, ask_refund, give_up, grant, retry_refund,
     send_refund,
 };
-use super::session::{PaySession, SessionAnswer, begin_session, session_opened};
+use super::session::{SessionAnswer, begin_session, session_opened};
 use super::settle::settle;
 use crate::ids::OrderId;
 

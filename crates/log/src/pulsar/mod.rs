@@ -3,10 +3,11 @@
 //! The main partitions are the partitions of one topic, `<prefix>-main`, so that a Failover
 //! subscription spreads them over the writers; each database's retry partition is a topic of its
 //! own, `<prefix>-retry-<n>`, and so is that of its orders' lives, `<prefix>-life-<n>`. Topics and
-//! their durable subscriptions (`writer`, `clerk`) are made by `init` before anything is published: a topic without a subscription deletes its messages at once.
-//! `init` also tells the broker for how long acked frames are kept, which is what a rewind reads.
-//! What is deliberately absent: client batching (an ack of one message would ack its whole
-//! batch), broker deduplication, delayed delivery, schemas, dead letters, nacks.
+//! their durable subscriptions (`writer`, `clerk`) are made by `init` before anything is published:
+//! a topic without a subscription deletes its messages at once. `init` also tells the broker for
+//! how long acked frames are kept, which is what a rewind reads. What is deliberately absent:
+//! client batching (an ack of one message would ack its whole batch), broker deduplication, delayed
+//! delivery, schemas, dead letters, nacks.
 
 mod admin;
 mod client;

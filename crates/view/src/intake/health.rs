@@ -12,7 +12,16 @@ use orderlog::port::Partition;
 use parking_lot::Mutex;
 use runtime::probe::Ready;
 
-use super::IntakeCount;
+/// What is worth counting of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum IntakeCount {
+    /// Seconds from the publish of a frame to its ack.
+    Lag(f64),
+    /// A consumer was given up after rounds without progress.
+    GaveUp,
+    /// So many partitions wait for a newer program.
+    Newer(usize),
+}
 
 /// The longest term is this many times the first.
 const LONGEST: u32 = 16;

@@ -20,6 +20,7 @@ use runtime::{Clock, Phase, Tasks};
 use tokio::time::Instant;
 
 use health::Health;
+pub use health::IntakeCount;
 pub use mark::Marking;
 use pipe::{Pipe, pipe};
 
@@ -56,17 +57,6 @@ pub enum Processed {
     Again,
     /// This many frames are finished: ack them. The next one is of a newer version or has an entry
     /// of an unknown kind; it and what follows wait for a program that reads it.
-    Newer(usize),
-}
-
-/// What is worth counting of it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum IntakeCount {
-    /// Seconds from the publish of a frame to its ack.
-    Lag(f64),
-    /// A consumer was given up after rounds without progress.
-    GaveUp,
-    /// So many partitions wait for a newer program.
     Newer(usize),
 }
 
