@@ -227,7 +227,7 @@ fn metadata() -> serde_json::Value {
 }
 
 /// Dependencies that no source names: what `runtime::section!` makes of a section is serde's.
-const UNNAMED: [(&str, &str); 4] = [
+const UNNAMED: [(&str, &str); 5] = [
     ("sluicegate-clerk", "serde"),
     ("sluicegate-desk", "serde"),
     ("sluicegate-reconciler", "serde"),

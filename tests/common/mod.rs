@@ -5,6 +5,7 @@
 //! audit and shows the log instead. Everything has a deadline; nothing touches a shared server.
 #![allow(dead_code, clippy::print_stderr, reason = "each test binary uses its part")]
 
+pub(crate) mod bank;
 mod contract_check;
 pub(crate) mod h2;
 pub(crate) mod http;

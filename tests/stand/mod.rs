@@ -92,6 +92,26 @@ impl Stand {
         self.service(name).start(command).unwrap();
     }
 
+    /// Runs one more service, with these keys set.
+    pub(crate) fn add_service(&mut self, name: &'static str, sets: &[&str]) {
+        self.sets.push(format!("{name}.listen=127.0.0.1:{}", port()));
+        self.sets.extend(sets.iter().map(|s| (*s).to_owned()));
+        let log = self.dir.path().join(format!("{name}.log"));
+        self.services.push(Service::new(name, log));
+        self.start_service(name);
+    }
+
+    /// Where the gate listens.
+    pub(crate) fn gate(&self) -> std::net::SocketAddr {
+        self.gate.parse().unwrap()
+    }
+
+    /// A call of the operator.
+    pub(crate) fn operate(&self, method: &str, path: &str, body: &Value) -> Value {
+        let url = format!("http://{}{path}", self.admin);
+        self.curl(TOKEN, &["-X", method, &url, "-d", &body.to_string()])
+    }
+
     /// Everything that a service said.
     pub(crate) fn said(&self, name: &str) -> String {
         self.services.iter().find(|s| s.name == name).expect("a service").said()
