@@ -290,6 +290,29 @@ fn what_does_not_get_through_is_a_persons() {
     dev.operate("POST", "/admin/tasks/life-9-5-61/retry", None).problem(Reason::UnknownTask);
 }
 
+/// What is owed goes back all the same: a person ends a try, and the next one has a key of its own.
+#[test]
+fn a_payment_that_bought_nothing_is_owed() {
+    let (dev, bank) = sale(json!({}));
+    let order = order(&dev, "shoe", "k");
+    // A refusal is an answer: it opens no breaker, and is no clear word either.
+    bank.says(|_| (422, json!({"error": "not today"})));
+    tell(&dev, &captured(&order, "p", "USD", 700));
+    let open = task(&dev, "refund");
+    let first = bank.asked("POST /v9/refunds")[0].clone();
+    bank.says(succeeds);
+    resolve(&dev, &open, "failed");
+    let next = until("another refund", || {
+        bank.asked("POST /v9/refunds").into_iter().find(|a| a.key != first.key)
+    });
+    assert_eq!(
+        (&next.body["amount"], &next.body["payment_id"]),
+        (&json!({"currency": "USD", "minor": 700}), &json!("p"),)
+    );
+    until("no task is left", || tasks(&dev, "").is_empty().then_some(()));
+    assert_eq!(show(&dev, &order)["status"], "pending");
+}
+
 #[test]
 fn buyers_ask_and_a_person_grants() {
     let (dev, bank) = sale(json!({"allotment": 9}));
@@ -422,11 +445,21 @@ fn nobody_expires_who_was_told_in_time_and_payments_are_closed_first() {
     for order in &orders[..2] {
         assert_eq!(show(&dev, order)["status"], "pending");
     }
+    // Whose time is over begins no new session, or it would live for as long as it asks.
+    ask(&dev, &orders[2], "payments", Some(&json!({"provider": "bank"})))
+        .problem(Reason::IllegalTransition);
     let first = orders[0].clone();
+    let mut closes = 0;
     bank.says(move |asked| {
         let paid = asked.body["order_id"] == first.as_str();
+        closes += u32::from(paid);
         match asked.call.ends_with("/close") {
-            true if paid => (200, json!({"result": "captured", "captured": 1999})),
+            // How much was captured nobody knows: it is asked again.
+            true if paid && closes == 1 => (200, json!({"result": "captured"})),
+            true if paid => {
+                let captured = json!({"currency": "EUR", "minor": 1999});
+                (200, json!({"result": "captured", "captured": captured}))
+            }
             true => (200, json!({"result": "closed"})),
             false => (200, json!({"result": "succeeded"})),
         }
@@ -568,7 +601,10 @@ fn warehouses_tell_what_became_of_goods() {
         let reply = post(dev.gate, path, Some(&signed(body.as_bytes())), body.as_bytes());
         assert_eq!(reply.status, 200, "{reply:?}");
     };
-    let news = |id: &str, result: &str| json!({"event_id": id, "order_id": order, "result": result, "tracking": "T 1"});
+    let news = |id: &str, result: &str| {
+        let tracking = "T 1";
+        json!({"event_id": id, "order_id": order, "result": result, "tracking": tracking})
+    };
     parcel(news("e1", "shipped"));
     assert_eq!(task(&dev, "parcel")["state"], "open", "it is not paid");
     tell(&dev, &captured(&order, "p", "EUR", 1999));
@@ -583,10 +619,17 @@ fn warehouses_tell_what_became_of_goods() {
     );
     becomes(&dev, &order, "refunded");
     assert_eq!(dev.stock("shoe")["available"], 4);
-    let back = json!({
-        "event_id": "e3", "order_id": order, "result": "returned", "refund_id": "r",
+    let back = |lines: Value| {
+        let (id, result) = ("e3", "returned");
+        json!({"event_id": id, "order_id": order, "result": result, "lines": lines})
+    };
+    parcel(back(json!([{"offer": "shoe", "quantity": 2}])));
+    until("a person to hear of goods of no refund", || {
+        (tasks(&dev, "?kind=parcel").len() == 2).then_some(())
     });
-    parcel(back);
+    for _ in 0..2 {
+        parcel(back(json!([{"offer": "shoe", "quantity": 1}])));
+    }
     until("the unit to be back", || (dev.stock("shoe")["available"] == 5).then_some(()));
     let unsigned = post(dev.gate, "/v1/fulfilments/bank/callback", None, b"{}");
     unsigned.problem(Reason::Unauthenticated);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use domain::OrderId;
 use domain::life::{
     Actor, DueWork, Life, LifeAnswer, LifeWish, MatchState, PaymentKey, PaymentNews, Provider,
-    ProviderEvent, ProviderId, RefundAnswer, RefundKey, RefundState, provider_key,
+    ProviderEvent, ProviderId, RefundAnswer, RefundKey, provider_key,
 };
 use futures::StreamExt;
 use futures::stream;
@@ -30,6 +30,8 @@ const AT_ONCE: usize = 32;
 const LONGEST_MATCH: u64 = 60_000;
 /// The longest pause between two calls that close a payment, ms.
 const LONGEST_CLOSE: u64 = 3_600_000;
+/// Work that found no room is due again after this, ms.
+const NO_ROOM: u64 = 500;
 /// A refund that a provider says is under way is asked about after this, ms.
 const PENDING: u64 = 60_000;
 
@@ -83,31 +85,29 @@ fn closed(
     currency: &str,
     told: Result<CloseAnswer, CallError>,
     asked: u32,
-) -> Option<LifeWish> {
-    let news = match told {
-        Ok(CloseAnswer::Closed(0)) => PaymentNews::Closed,
-        Ok(CloseAnswer::Closed(minor) | CloseAnswer::Captured(minor)) => {
-            PaymentNews::Captured(minor)
-        }
-        Ok(CloseAnswer::Unknown) | Err(CallError::Unknown(_)) => {
+) -> LifeWish {
+    let so_far = match told {
+        Ok(CloseAnswer::Closed(so_far) | CloseAnswer::Captured(so_far)) => so_far,
+        // One that is left alone counts as well: orders must not wait for it for ever.
+        Ok(CloseAnswer::Unknown) | Err(CallError::Unknown(_) | CallError::NotCalled(_)) => {
             let pause = 1000u64.saturating_mul(1 << asked.min(12)).min(LONGEST_CLOSE);
-            return Some(LifeWish::CloseUnknown(order, key.clone(), Some(pause)));
+            return LifeWish::CloseUnknown(order, key.clone(), Some(pause));
         }
-        Err(CallError::Nobody) => {
-            return Some(LifeWish::CloseUnknown(order, key.clone(), None));
-        }
-        // Its lease brings it back.
-        Err(CallError::NotCalled(_)) => return None,
+        Err(CallError::Nobody) => return LifeWish::CloseUnknown(order, key.clone(), None),
     };
-    Some(LifeWish::Join(ProviderEvent {
+    let news = match so_far.minor {
+        0 => PaymentNews::Closed,
+        minor => PaymentNews::Captured(minor),
+    };
+    LifeWish::Join(ProviderEvent {
         event: None,
         provider: key.provider.clone(),
         payment: key.payment.clone(),
         order,
-        currency: currency.to_owned(),
+        currency: so_far.currency.unwrap_or_else(|| currency.to_owned()),
         news,
         is_final: true,
-    }))
+    })
 }
 
 impl DoDue {
@@ -119,6 +119,14 @@ impl DoDue {
             DueGroup::Close(provider) => self.closes(&provider, &rows).await,
             DueGroup::Refund(provider) => self.refunds(&provider, &rows).await,
         }
+    }
+
+    /// Work that finds no room now is due again soon: others have theirs meanwhile.
+    pub(crate) async fn put_back(&self, rows: Vec<DueRow>) -> StoreResult<()> {
+        let later =
+            |row: DueRow| LifeWish::Later { order: row.order, work: row.work, again_ms: NO_ROOM };
+        let wishes: Vec<LifeWish> = rows.into_iter().map(later).collect();
+        self.ask(&wishes).await.map(drop)
     }
 
     async fn lives_of(&self, rows: &[DueRow]) -> StoreResult<BTreeMap<OrderId, Life>> {
@@ -158,11 +166,13 @@ impl DoDue {
         let lives = self.lives_of(rows).await?;
         let dbs: Vec<u16> = (0..self.lives.databases()).collect();
         let finished = self.horizons.read().await.map_or(0, |h| h.of(&dbs));
+        let now = self.horizons.clock.now_ms();
         let mut wishes = Vec::new();
         for row in rows {
             let DueWork::Match(payment) = &row.work else { continue };
             let has_row = lives.get(&row.order).is_some_and(|l| l.order.is_some());
-            let again_ms = 1000u64.saturating_mul(1 << row.attempts.min(7)).min(LONGEST_MATCH);
+            let age = now.saturating_sub(row.started_ms);
+            let again_ms = age.clamp(1000, LONGEST_MATCH);
             let past = finished > row.started_ms.saturating_add(self.settings.grace_ms);
             let state = if !has_row && past && self.parked.parked(row.order).await?.is_none() {
                 MatchState::Over { is_ours: false }
@@ -179,9 +189,12 @@ impl DoDue {
         let provider = self.catalog.provider(provider);
         let call = |row: &DueRow| {
             let DueWork::Close(key) = &row.work else { return None };
-            let payment = lives.get(&row.order)?.payments.get(key)?;
+            let life = lives.get(&row.order)?;
+            let payment = life.payments.get(key)?;
             let (key, order, provider) = (key.clone(), row.order, provider.clone());
-            let (currency, asked) = (payment.currency.clone(), payment.asked);
+            // Of a payment without a capture, the order's is meant.
+            let own = life.order.as_ref().filter(|_| payment.captured == 0).map(|o| &o.currency);
+            let (currency, asked) = (own.unwrap_or(&payment.currency).clone(), payment.asked);
             Some(async move {
                 let told = match &provider {
                     Some(p) => self.calls.close(p, &key.payment, order).await,
@@ -192,9 +205,19 @@ impl DoDue {
             })
         };
         let calls: Vec<_> = rows.iter().filter_map(call).collect();
-        let told = stream::iter(calls).buffer_unordered(AT_ONCE).filter_map(std::future::ready);
-        let wishes: Vec<LifeWish> = told.collect().await;
-        self.ask(&wishes).await.map(drop)
+        self.tell_all(calls).await
+    }
+
+    /// Makes calls, and keeps what they come to as they come.
+    async fn tell_all<F>(&self, calls: Vec<F>) -> StoreResult<()>
+    where
+        F: Future<Output = LifeWish>,
+    {
+        let mut told = stream::iter(calls).buffer_unordered(AT_ONCE).ready_chunks(AT_ONCE);
+        while let Some(wishes) = told.next().await {
+            self.ask(&wishes).await?;
+        }
+        Ok(())
     }
 
     /// Each refund is noted as sent before it is; one that was sent before is asked about first.
@@ -203,7 +226,6 @@ impl DoDue {
         if known.as_ref().is_some_and(|p| p.base_url.is_some() && !self.calls.is_called(p)) {
             return Ok(());
         }
-        let lives = self.lives_of(rows).await?;
         let tries = self.settings.refund_pauses_ms.len() as u32;
         let wishes = rows.iter().filter_map(|row| {
             let DueWork::Refund(key) = &row.work else { return None };
@@ -211,20 +233,20 @@ impl DoDue {
         });
         let answers = self.ask(&wishes.collect::<Vec<_>>()).await?;
         let sent = rows.iter().zip(answers).filter(|(_, a)| *a == LifeAnswer::Done);
+        // Read after it was noted: from here on its amount does not change.
+        let lives = self.lives_of(rows).await?;
         let calls: Vec<_> = sent
             .filter_map(|(row, _)| {
                 let DueWork::Refund(key) = &row.work else { return None };
                 let send = SendOne::of(&self.identity, lives.get(&row.order)?, key)?;
                 let provider = known.clone();
-                Some(async move { (row.order, key.clone(), self.send(provider, send).await) })
+                Some(async move {
+                    let answer = self.send(provider, send).await;
+                    LifeWish::AnswerRefund(row.order, key.clone(), answer)
+                })
             })
             .collect();
-        let told = stream::iter(calls).buffer_unordered(AT_ONCE);
-        let wishes: Vec<LifeWish> = told
-            .map(|(order, key, answer)| LifeWish::AnswerRefund(order, key, answer))
-            .collect()
-            .await;
-        self.ask(&wishes).await.map(drop)
+        self.tell_all(calls).await
     }
 
     async fn send(&self, provider: Option<Arc<Provider>>, one: SendOne) -> RefundAnswer {
@@ -238,9 +260,8 @@ impl DoDue {
             Ok(Some(RefundTold::Pending)) => RefundAnswer::Pending(PENDING),
             // Too old to be sent again under its key, or nobody can be called: a person's.
             Ok(None) | Err(CallError::Nobody) => RefundAnswer::Failed,
-            Err(CallError::Unknown(_) | CallError::NotCalled(_)) => {
-                RefundAnswer::Unknown(self.pause(one.tries))
-            }
+            Err(CallError::Unknown(_)) => RefundAnswer::Unknown(self.pause(one.tries)),
+            Err(CallError::NotCalled(_)) => RefundAnswer::NotSent(self.pause(one.tries)),
         }
     }
 
@@ -277,7 +298,13 @@ impl DoDue {
             let (DueWork::Reclaim(key), Some(old)) = (&row.work, lives.get(&row.order)) else {
                 continue;
             };
-            wishes.extend(self.again.step(row, old, key).await?);
+            match self.again.step(row, old, key).await {
+                Ok(wish) => wishes.push(wish),
+                // One whose database or cell does not answer holds up no other.
+                Err(e) => {
+                    view::failed::database(e);
+                }
+            }
         }
         self.ask(&wishes).await.map(drop)
     }
@@ -300,7 +327,7 @@ struct SendOne {
 }
 
 impl SendOne {
-    /// From what was known before this try was noted.
+    /// After this try was noted.
     fn of(identity: &domain::Identity, life: &Life, key: &RefundKey) -> Option<Self> {
         let refund = life.refunds.get(key)?;
         let payment = life.payments.get(&key.payment)?;
@@ -312,39 +339,41 @@ impl SendOne {
                 amount: refund.amount,
                 currency: payment.currency.clone(),
             },
-            was_sent: refund.state != RefundState::Requested || refund.first_sent_ms > 0,
+            was_sent: refund.tries > 1,
             first_sent_ms: refund.first_sent_ms,
-            tries: refund.tries,
+            tries: refund.tries.saturating_sub(1),
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use life::calls::CapturedSoFar;
+
     use super::*;
 
     #[test]
     fn what_a_provider_says_of_a_payment_becomes_news_or_another_try() {
         let key: PaymentKey = "card/p".parse().unwrap();
         let order: OrderId = "00000104-d000-8000-8000-00160000000a".parse().unwrap();
-        let news = |told| match closed(&key, order, "EUR", told, 0) {
-            Some(LifeWish::Join(event)) => {
-                (event.is_final && event.event.is_none()).then_some(event.news)
-            }
-            _ => None,
+        let news = |told| {
+            let LifeWish::Join(event) = closed(&key, order, "EUR", told, 0) else { return None };
+            assert!(event.is_final && event.event.is_none() && event.currency == "EUR");
+            Some(event.news)
         };
-        assert_eq!(news(Ok(CloseAnswer::Closed(0))), Some(PaymentNews::Closed));
-        assert_eq!(news(Ok(CloseAnswer::Closed(5))), Some(PaymentNews::Captured(5)));
-        assert_eq!(news(Ok(CloseAnswer::Captured(9))), Some(PaymentNews::Captured(9)));
-        let again = |told, asked| match closed(&key, order, "EUR", told, asked) {
-            Some(LifeWish::CloseUnknown(_, _, pause)) => Some(pause),
-            _ => None,
+        let so_far = |minor| CapturedSoFar { minor, currency: None };
+        assert_eq!(news(Ok(CloseAnswer::Closed(so_far(0)))), Some(PaymentNews::Closed));
+        assert_eq!(news(Ok(CloseAnswer::Closed(so_far(5)))), Some(PaymentNews::Captured(5)));
+        assert_eq!(news(Ok(CloseAnswer::Captured(so_far(9)))), Some(PaymentNews::Captured(9)));
+        let again = |told, asked| {
+            let wish = closed(&key, order, "EUR", told, asked);
+            if let LifeWish::CloseUnknown(_, _, pause) = wish { Some(pause) } else { None }
         };
         let unknown = || Err(CallError::Unknown("no answer".to_owned()));
         let pauses: Vec<_> = [0, 1, 4, 12, 99].map(|n| again(unknown(), n)).into();
         assert_eq!(pauses, [1000, 2000, 16_000, 3_600_000, 3_600_000].map(|p| Some(Some(p))));
         assert_eq!(again(Ok(CloseAnswer::Unknown), 0), Some(Some(1000)));
         assert_eq!(again(Err(CallError::Nobody), 0), Some(None));
-        assert_eq!(closed(&key, order, "EUR", Err(CallError::NotCalled("x")), 0), None);
+        assert_eq!(again(Err(CallError::NotCalled("x")), 1), Some(Some(2000)));
     }
 }

@@ -42,7 +42,9 @@ impl GiveUnits {
         }
         let mut page = GivenPage::default();
         for (cell, rows) in cells {
-            self.cell(&cell, rows, &mut page).await;
+            if !self.cell(&cell, rows, &mut page).await {
+                break;
+            }
         }
         if !page.done.is_empty() || !page.refused.is_empty() {
             self.lives.end_givebacks(db, &page.done, &page.refused).await?;
@@ -54,8 +56,9 @@ impl GiveUnits {
         Ok(more)
     }
 
-    /// What fails waits for its lease: a cell that is busy or broken holds up no other.
-    async fn cell(&self, cell: &CellId, rows: Vec<GivebackRow>, page: &mut GivenPage) {
+    /// What fails waits for its lease: a cell that is busy or broken holds up no other. False when
+    /// its database is away.
+    async fn cell(&self, cell: &CellId, rows: Vec<GivebackRow>, page: &mut GivenPage) -> bool {
         let gives: Vec<Giveback> = rows.iter().map(|row| row.give).collect();
         match self.ledger.give_back(cell, &gives).await {
             Ok(given) => {
@@ -68,8 +71,12 @@ impl GiveUnits {
                 page.done.extend(done);
                 page.refused.extend(refused);
                 page.appended.push(given.appended);
+                true
             }
-            Err(e) => tracing::warn!(%cell, error = %e, "units wait for their ledger"),
+            Err(e) => {
+                tracing::warn!(%cell, error = %e, "units wait for their ledger");
+                e.is_answer()
+            }
         }
     }
 

@@ -53,35 +53,35 @@ enum Successor {
 }
 
 impl BuyAgain {
-    /// The next step of a late payment of an expired order; `None`: its lease brings it back.
+    /// The next step of a late payment of an expired order.
     pub(crate) async fn step(
         &self,
         row: &DueRow,
         old: &Life,
         key: &PaymentKey,
-    ) -> StoreResult<Option<LifeWish>> {
+    ) -> StoreResult<LifeWish> {
         let payment = key.clone();
         let is_late = old.payments.get(key).is_some_and(|p| p.fate == Some(PaymentFate::Late));
         let state = old.order.as_ref().filter(|_| is_late);
         let Some(successor) = state.and_then(|o| o.superseded_by) else {
-            return Ok(Some(LifeWish::Forgo(row.order, payment)));
+            return Ok(LifeWish::Forgo(row.order, payment));
         };
         let next = self.reads.life(successor).await?;
         if next.order.is_some() {
-            return Ok(Some(LifeWish::Attach { old: row.order, successor, payment }));
+            return Ok(LifeWish::Attach { old: row.order, successor, payment });
         }
         let now = self.clock.now_ms();
         let over = now > row.started_ms.saturating_add(self.settings.late_deadline_ms);
         if over {
-            return Ok(Some(LifeWish::Forgo(row.order, payment)));
+            return Ok(LifeWish::Forgo(row.order, payment));
         }
         let again_ms = match self.buy(old, successor).await? {
-            Successor::Refused => return Ok(Some(LifeWish::Forgo(row.order, payment))),
+            Successor::Refused => return Ok(LifeWish::Forgo(row.order, payment)),
             Successor::UnderWay => SOON,
             Successor::Waits => LATER,
         };
         let work = DueWork::Reclaim(payment);
-        Ok(Some(LifeWish::Later { order: row.order, work, again_ms }))
+        Ok(LifeWish::Later { order: row.order, work, again_ms })
     }
 
     async fn buy(&self, old: &Life, successor: OrderId) -> StoreResult<Successor> {

@@ -55,8 +55,8 @@ impl NewsBatch {
                 let (actor, wish) = wish_of(&news);
                 self.news.push((actor, wish, news));
             }
-            Item::Tick(_) => {}
-            order @ (Item::Order(..) | Item::Barrier(_)) => {
+            Item::Tick(_) | Item::Barrier(_) => {}
+            order @ Item::Order(..) => {
                 let why = "an order among news of lives".to_owned();
                 self.unreadable.push((frame::encode(&[order]), why));
             }

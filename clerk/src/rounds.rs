@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use orderlog::port::Partition;
 use runtime::{Phase, Tasks};
 use store::{LifeWrite, StoreResult};
@@ -78,10 +79,10 @@ impl DatabaseRounds {
     }
 
     async fn goods_round(&self) -> StoreResult<bool> {
-        let mut more = false;
-        for to in 0..self.lives.databases() {
-            more |= self.goods.page(self.db, to).await?;
-        }
+        // One database that is away holds up none of the others.
+        let pages = (0..self.lives.databases()).map(|to| self.goods.page(self.db, to));
+        let done = join_all(pages).await;
+        let more = done.into_iter().filter_map(|page| self.told(page)).any(|more| more);
         Ok(more)
     }
 
@@ -110,8 +111,10 @@ impl DatabaseRounds {
             for (group, rows) in groups(rows) {
                 let room = rooms.entry(group.clone());
                 let room = room.or_insert_with(|| Arc::new(Semaphore::new(GROUPS))).clone();
-                // What finds no room is due again after its lease.
-                let Ok(permit) = room.try_acquire_owned() else { continue };
+                let Ok(permit) = room.try_acquire_owned() else {
+                    self.told(self.due.put_back(rows).await);
+                    continue;
+                };
                 let work = self.clone().group(permit, group, rows);
                 tasks.spawn_replaceable("clerk work", work);
             }

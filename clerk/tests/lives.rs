@@ -1,7 +1,7 @@
 //! Clerks over real backends while calls of the databases fail before they ran and after: whatever
 //! comes first, each order ends as its money says, each unit is sold or back, and the provider's
 //! books add up.
-#![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a step that fails fails the test")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use domain::life::{
 };
 use domain::{CellId, OrderId, Payload, RowStatus};
 use life::calls::{
-    CallError, CloseAnswer, OpenedSession, ProviderCalls, RefundCall, RefundTold, SessionAsk,
+    CallError, CapturedSoFar, CloseAnswer, OpenedSession, ProviderCalls, RefundCall, RefundTold,
+    SessionAsk,
 };
 use orderlog::port::{OrderLog, Partition};
 use parking_lot::Mutex;
@@ -65,7 +66,7 @@ impl ProviderCalls for LossyBank {
         _: &PaymentId,
         _: OrderId,
     ) -> Result<CloseAnswer, CallError> {
-        self.answer(CloseAnswer::Closed(0))
+        self.answer(CloseAnswer::Closed(CapturedSoFar { minor: 0, currency: None }))
     }
     async fn refund(&self, _: &Provider, ask: &RefundCall) -> Result<RefundTold, CallError> {
         let now = (ask.payment.to_string(), ask.amount);
@@ -179,6 +180,32 @@ impl LifeStand {
         .await;
     }
 
+    /// Each expired order is bought again, once, and paid.
+    async fn bought_again(&self, late: &[Payload]) {
+        let successors = async || {
+            let mut out = Vec::new();
+            for order in late {
+                let life = self.site.store.life(order.order).await.unwrap();
+                out.push(life.order.unwrap().superseded_by);
+            }
+            out
+        };
+        until("successors", || async { successors().await.iter().all(Option::is_some) }).await;
+        let bought: Vec<OrderId> = successors().await.into_iter().flatten().collect();
+        until("successors that are paid", || async {
+            self.site.clock.advance(50);
+            let mut all = true;
+            for order in &bought {
+                all &= self.status(*order).await == Some(RowStatus::Paid);
+            }
+            all
+        })
+        .await;
+        // Each is the old order's, bought once.
+        let row = self.site.store.order(bought[0]).await.unwrap().unwrap();
+        assert_eq!((row.supersedes, row.key), (Some(late[0].order), None));
+    }
+
     async fn orders(&self, name: &str, n: usize, cell: &CellId) -> Vec<Payload> {
         let mut out = Vec::new();
         for i in 0..n {
@@ -254,28 +281,7 @@ async fn whatever_fails_each_order_ends_as_its_money_says() {
     for order in &late {
         stand.captured(order.order, &format!("l-{}", order.order), PRICE + 10).await;
     }
-    let successors = async || {
-        let mut out = Vec::new();
-        for order in &late {
-            let life = stand.site.store.life(order.order).await.unwrap();
-            out.push(life.order.unwrap().superseded_by);
-        }
-        out
-    };
-    until("successors", || async { successors().await.iter().all(Option::is_some) }).await;
-    let bought: Vec<OrderId> = successors().await.into_iter().flatten().collect();
-    until("successors that are paid", || async {
-        stand.site.clock.advance(50);
-        let mut all = true;
-        for order in &bought {
-            all &= stand.status(*order).await == Some(RowStatus::Paid);
-        }
-        all
-    })
-    .await;
-    // Each is the old order's, bought once.
-    let row = stand.site.store.order(bought[0]).await.unwrap().unwrap();
-    assert_eq!((row.supersedes, row.key), (Some(late[0].order), None));
+    stand.bought_again(&late).await;
     // The books: what came in is kept by paid orders or went back, to the last unit of it.
     let n = paid.len() as i64;
     let taken = n * (3 * PRICE + 2 * (PRICE - 1) + PRICE + 10);

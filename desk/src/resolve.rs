@@ -4,7 +4,9 @@ use contract::desk::{TaskOutcome, TaskResolution};
 use contract::operators::Task;
 use contract::{Problem, Reason};
 use domain::OrderId;
-use domain::life::{LifeAnswer, LifeWish, Parcel, RefundAnswer, RefundKey, TaskDraft};
+use domain::life::{
+    LifeAnswer, LifeWish, Parcel, Refund, RefundAnswer, RefundKey, RefundState, TaskDraft,
+};
 use store::port::{TaskEnd, TaskRow};
 use web::answer::{self, Answer};
 
@@ -77,7 +79,7 @@ pub(super) async fn resolve(shop: &Shop<'_>, id: &str, bytes: &[u8]) -> Result<A
     if row.is_open {
         for wish in follows(shop, row.order, &draft, wire.outcome).await? {
             if orders::ask(shop, wish).await? == LifeAnswer::Nothing {
-                let text = "it is not as the task says any more, or is owed: retry it";
+                let text = "it is not as the task says any more";
                 return Err(Problem::with(Reason::IllegalTransition, text));
             }
         }
@@ -105,8 +107,11 @@ async fn follows(
         }
         (TaskDraft::Asked(refund), TaskOutcome::Failed | TaskOutcome::Ignored) => {
             let life = shop.ports.store.life(order).await.map_err(input::down)?;
-            let parts = life.refunds.keys().filter(|key| key.refund == *refund);
-            parts.map(|key: &RefundKey| LifeWish::GiveUp(order, key.clone())).collect()
+            let asked = |(key, part): &(&RefundKey, &Refund)| {
+                key.refund == *refund && part.state == RefundState::Asked
+            };
+            let parts = life.refunds.iter().filter(asked);
+            parts.map(|(key, _)| LifeWish::GiveUp(order, key.clone())).collect()
         }
         (TaskDraft::Refund(key), TaskOutcome::Done) => {
             vec![LifeWish::AnswerRefund(order, key.clone(), RefundAnswer::Succeeded)]

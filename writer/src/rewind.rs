@@ -111,7 +111,8 @@ impl Rewind {
         let mut told = Telling { sums: Rewound::default(), tell };
         let mark = format!("rewind-{:016x}", self.ports.unique.next());
         let databases = self.ports.store.databases();
-        let all: Vec<Partition> = Partition::all(self.ports.log.partitions(), databases).collect();
+        let all: Vec<Partition> =
+            Partition::of_orders(self.ports.log.partitions(), databases).collect();
         for p in &all {
             self.ports.log.publish(*p, frame::encode(&[Item::Barrier(mark.clone())])).await?;
         }

@@ -79,8 +79,17 @@ impl WriteRows {
     }
 }
 
+/// How long an order may be paid at least once it has its row: one that waited for its writer until
+/// its window was over is not dead at once.
+const LEAST_MS: u64 = 60_000;
+
 fn ask(flow: &Flow) -> RowAsk {
-    RowAsk { payload: flow.payload.clone(), t_ms: flow.sealed.t_ms, rejected: reject_reason(flow) }
+    RowAsk {
+        payload: flow.payload.clone(),
+        t_ms: flow.sealed.t_ms,
+        rejected: reject_reason(flow),
+        least_ms: LEAST_MS,
+    }
 }
 
 /// INV-6: what a dead row had claimed goes back.

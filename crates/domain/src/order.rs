@@ -133,6 +133,17 @@ impl Payload {
         })
     }
 
+    /// When its row, written at `now_ms`, says that it expires: it may be paid for `least_ms` at
+    /// least (0: no matter), or for its whole window where that is shorter. A writer that lags
+    /// makes no dead rows.
+    pub fn expires_in_row(&self, t_ms: u64, now_ms: u64, least_ms: u64) -> u64 {
+        match self.expires_at(t_ms) {
+            0 => 0,
+            at if least_ms == 0 => at,
+            at => at.max(now_ms.saturating_add(least_ms.min(self.window_ms))),
+        }
+    }
+
     /// When it expires if it was first reserved at `t_ms` and is not paid, UTC ms; 0 for never.
     pub fn expires_at(&self, t_ms: u64) -> u64 {
         if self.window_ms == 0 { 0 } else { t_ms.saturating_add(self.window_ms) }

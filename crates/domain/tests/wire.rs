@@ -63,6 +63,7 @@ fn news() -> impl Strategy<Value = LifeNews> {
         Just(Parcel::Shipped),
         Just(Parcel::Delivered),
         "[!-~]{1,64}".prop_map(|refund| Parcel::Returned(refund.parse().unwrap())),
+        prop::collection::vec(("[a-z0-9-]{1,64}", 1u32..), 0..20).prop_map(Parcel::ReturnedLines),
     ];
     let parcel = ("[a-z0-9-]{1,32}", order_id(), parcel, ".{0,200}");
     let parcel = parcel.prop_map(|(system, order, parcel, tracking)| LifeNews::Parcel {

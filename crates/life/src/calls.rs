@@ -43,13 +43,22 @@ pub struct RefundCall {
     pub currency: String,
 }
 
+/// All that was captured of a payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CapturedSoFar {
+    /// Minor units.
+    pub minor: i64,
+    /// ISO 4217, where the provider says it.
+    pub currency: Option<String>,
+}
+
 /// What a provider says after it was asked to close a payment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CloseAnswer {
-    /// Nothing more will be captured than this, minor units.
-    Closed(i64),
-    /// It was captured before: so much, minor units.
-    Captured(i64),
+    /// Nothing more will be captured than this.
+    Closed(CapturedSoFar),
+    /// It was captured before: so much.
+    Captured(CapturedSoFar),
     /// The provider does not know yet.
     Unknown,
 }

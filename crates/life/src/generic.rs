@@ -1,6 +1,6 @@
 //! The provider's side of our own API: see `POST /v1/payments/{provider}/callback`.
 
-use domain::life::{Parcel, PaymentNews};
+use domain::life::{NO_CURRENCY, Parcel, PaymentNews};
 use serde::Deserialize;
 
 use crate::callback::{Amount, Callback, Heard, ReadNews};
@@ -29,8 +29,17 @@ struct ParcelBody {
     result: String,
     tracking: Option<String>,
     refund_id: Option<String>,
+    lines: Option<Vec<ParcelLine>>,
 }
 
+#[derive(Deserialize)]
+struct ParcelLine {
+    offer: String,
+    quantity: u32,
+}
+
+/// An order has no more lines.
+const MAX_LINES: usize = 20;
 /// The longest way to follow a parcel that is kept, bytes.
 const MAX_TRACKING: usize = 200;
 
@@ -48,13 +57,26 @@ pub(crate) fn parcel(body: &[u8]) -> Result<Heard, String> {
     let parcel = match body.result.as_str() {
         "shipped" => Parcel::Shipped,
         "delivered" => Parcel::Delivered,
-        "returned" => {
-            let refund = body.refund_id.ok_or("returned, without the refund_id of its refund")?;
-            Parcel::Returned(refund.parse().map_err(|e| format!("refund_id: {e}"))?)
-        }
+        "returned" => match body.refund_id {
+            Some(refund) => {
+                Parcel::Returned(refund.parse().map_err(|e| format!("refund_id: {e}"))?)
+            }
+            None => Parcel::ReturnedLines(lines(body.lines.unwrap_or_default())?),
+        },
         _ => return Ok(Heard::Nothing),
     };
     Ok(Heard::Parcel { order, parcel, tracking })
+}
+
+fn lines(all: Vec<ParcelLine>) -> Result<Vec<(String, u32)>, String> {
+    if all.len() > MAX_LINES {
+        return Err(format!("{} lines", all.len()));
+    }
+    let name = |s: &str| (1..=64).contains(&s.len()) && !s.contains([' ', ',']);
+    if all.iter().any(|l| l.quantity == 0 || !name(&l.offer)) {
+        return Err("lines: an offer and at least one unit".to_owned());
+    }
+    Ok(all.into_iter().map(|l| (l.offer, l.quantity)).collect())
 }
 
 /// Reads it; `event` where the scheme has the event's id elsewhere.
@@ -79,7 +101,7 @@ pub(crate) fn read_value(
 fn told(body: GenericBody, event: Option<&str>) -> Result<Option<ReadNews>, String> {
     let event = event.map(str::to_owned).or(body.event_id).ok_or("no event_id")?;
     let amount = body.amount.map(Amount::checked).transpose()?;
-    let currency = amount.as_ref().map_or_else(|| "XXX".to_owned(), |a| a.currency.clone());
+    let currency = amount.as_ref().map_or_else(|| NO_CURRENCY.to_owned(), |a| a.currency.clone());
     let minor = || amount.as_ref().map(|a| a.minor).ok_or("no amount");
     let refund = || body.refund_id.clone().ok_or("no refund_id");
     let news = match body.result.as_str() {

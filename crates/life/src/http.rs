@@ -24,7 +24,8 @@ use web::Client;
 use crate::breaker::Breaker;
 use crate::callback::MAX_MINOR;
 use crate::calls::{
-    CallError, CloseAnswer, OpenedSession, ProviderCalls, RefundCall, RefundTold, SessionAsk,
+    CallError, CapturedSoFar, CloseAnswer, OpenedSession, ProviderCalls, RefundCall, RefundTold,
+    SessionAsk,
 };
 use crate::signature;
 
@@ -79,14 +80,18 @@ impl HttpProviders {
     /// One call; `None` for 404.
     async fn call(&self, p: &Provider, ask: ProviderAsk<'_>) -> Result<Option<Bytes>, CallError> {
         let line = self.line(p)?;
-        let full = "too many calls are under way";
-        let _room = line.room.try_acquire().map_err(|_| CallError::NotCalled(full))?;
+        let full = || CallError::NotCalled("too many calls are under way");
+        let limit = Duration::from_millis(p.timeout_ms.into());
+        let room = tokio::time::timeout(limit, line.room.acquire()).await;
+        let _room = room.map_err(|_| full())?.map_err(|_| full())?;
         if !line.breaker.lock().enter(Instant::now()) {
             return Err(CallError::NotCalled("the last calls had no answer"));
         }
         let told = self.sent(p, &line, ask).await;
-        line.breaker.lock().ended(told.is_ok(), Instant::now());
-        told.map_err(CallError::Unknown)
+        // One that refuses answers: its calls are wrong, not it.
+        let answered = !matches!(told, Err(Unsaid::Silence(_)));
+        line.breaker.lock().ended(answered, Instant::now());
+        told.map_err(|(Unsaid::Silence(what) | Unsaid::Refused(what))| CallError::Unknown(what))
     }
 
     async fn sent(
@@ -94,7 +99,7 @@ impl HttpProviders {
         p: &Provider,
         line: &ProviderLine,
         ask: ProviderAsk<'_>,
-    ) -> Result<Option<Bytes>, String> {
+    ) -> Result<Option<Bytes>, Unsaid> {
         let body = ask.body.map(|b| b.to_string()).unwrap_or_default();
         let secret = p.secrets.last().map_or("", String::as_str);
         let signed = signature::sign(secret, self.clock.now_ms() / 1000, body.as_bytes());
@@ -106,15 +111,26 @@ impl HttpProviders {
         if !body.is_empty() {
             request = request.header("content-type", "application/json");
         }
-        let request = request.body(Full::new(body.into())).map_err(|e| e.to_string())?;
+        let request = request.body(Full::new(body.into()));
+        let request = request.map_err(|e| Unsaid::Refused(e.to_string()))?;
         let limit = Duration::from_millis(p.timeout_ms.into());
-        let answer = line.client.send(request, limit).await.map_err(|e| e.to_string())?;
+        let answer = line.client.send(request, limit).await;
+        let answer = answer.map_err(|e| Unsaid::Silence(e.to_string()))?;
         match answer.status.as_u16() {
             200..300 => Ok(Some(answer.body)),
             404 => Ok(None),
-            status => Err(format!("it answered {status}")),
+            status @ 400..500 => Err(Unsaid::Refused(format!("it answered {status}"))),
+            status => Err(Unsaid::Silence(format!("it answered {status}"))),
         }
     }
+}
+
+/// What is no clear answer.
+enum Unsaid {
+    /// None, or that of a server in trouble.
+    Silence(String),
+    /// The call is not to its liking; whatever was asked may have been done before.
+    Refused(String),
 }
 
 /// A call.
@@ -177,17 +193,19 @@ struct ResultBody {
 #[serde(untagged)]
 enum CapturedBody {
     Minor(i64),
-    Amount { minor: i64 },
+    Amount { currency: String, minor: i64 },
 }
 
 impl ResultBody {
-    fn captured(&self) -> Result<i64, CallError> {
-        let minor = match self.captured {
-            Some(CapturedBody::Minor(minor) | CapturedBody::Amount { minor }) => minor,
-            None => 0,
+    fn captured(&self) -> Result<CapturedSoFar, CallError> {
+        let (minor, currency) = match &self.captured {
+            Some(CapturedBody::Minor(minor)) => (*minor, None),
+            Some(CapturedBody::Amount { minor, currency }) => (*minor, Some(currency.clone())),
+            None => (0, None),
         };
         let wrong = || CallError::Unknown(format!("its answer: captured {minor}"));
-        (0..=MAX_MINOR).contains(&minor).then_some(minor).ok_or_else(wrong)
+        let so_far = CapturedSoFar { minor, currency };
+        (0..=MAX_MINOR).contains(&minor).then_some(so_far).ok_or_else(wrong)
     }
 
     fn refund(&self) -> Result<RefundTold, CallError> {
@@ -237,8 +255,12 @@ impl ProviderCalls for HttpProviders {
         let answer = self.call(p, ProviderAsk::post(path, None, body)).await?;
         let told: ResultBody = read(&answer)?;
         match told.result.as_str() {
-            "closed" => told.captured().map(CloseAnswer::Closed),
-            "captured" => told.captured().map(CloseAnswer::Captured),
+            "closed" => Ok(CloseAnswer::Closed(told.captured()?)),
+            // How much nobody knows is no answer: the payment would be closed at nothing.
+            "captured" => match told.captured()? {
+                CapturedSoFar { minor: 0, .. } => Ok(CloseAnswer::Unknown),
+                so_far => Ok(CloseAnswer::Captured(so_far)),
+            },
             "unknown" => Ok(CloseAnswer::Unknown),
             other => Err(CallError::Unknown(format!("its answer: result {other:?}"))),
         }
@@ -291,10 +313,13 @@ mod tests {
     #[test]
     fn what_is_captured_is_a_number_or_an_amount() {
         let read = |text: &str| serde_json::from_str::<ResultBody>(text).ok()?.captured().ok();
-        assert_eq!(read(r#"{"result":"closed"}"#), Some(0));
-        assert_eq!(read(r#"{"result":"closed","captured":5}"#), Some(5));
+        let so_far = |minor, currency: Option<&str>| {
+            Some(CapturedSoFar { minor, currency: currency.map(str::to_owned) })
+        };
+        assert_eq!(read(r#"{"result":"closed"}"#), so_far(0, None));
+        assert_eq!(read(r#"{"result":"closed","captured":5}"#), so_far(5, None));
         let amount = r#"{"result":"closed","captured":{"currency":"EUR","minor":7}}"#;
-        assert_eq!(read(amount), Some(7));
+        assert_eq!(read(amount), so_far(7, Some("EUR")));
         for bad in ["-1", "1.5", "\"1\"", "99999999999999999999", "10000000000000001"] {
             assert_eq!(read(&format!(r#"{{"result":"closed","captured":{bad}}}"#)), None, "{bad}");
         }

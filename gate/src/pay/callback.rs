@@ -56,6 +56,7 @@ where
             (LifeNews::Parcel { system, order, parcel, tracking }, NewsOf::Parcel)
         }
         Heard::Unreadable(why) => {
+            let why = reason(&why);
             tracing::warn!(provider = %provider.id, why, "an authentic callback is not understood");
             (LifeNews::Unreadable { from: provider.id.to_string(), why, hash }, NewsOf::Unreadable)
         }
@@ -67,6 +68,12 @@ where
         Untold::NoReceipt => Problem::with(Reason::DependencyDown, "the log gave no receipt"),
     })?;
     received()
+}
+
+/// What is wrong with a body, without where in it: the same for all that are wrong in one way.
+fn reason(why: &str) -> String {
+    let text = why.split(" at line ").next().unwrap_or(why);
+    text.chars().filter(|c| !c.is_control()).take(120).collect()
 }
 
 fn received() -> Handled {

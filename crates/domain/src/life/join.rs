@@ -3,7 +3,7 @@
 use super::book::{DueWork, Life, TaskDraft};
 use super::keys::provider_key;
 use super::names::{PaymentKey, RefundId};
-use super::payment::{Payment, PaymentFate, PaymentNews, PaymentState, ProviderEvent};
+use super::payment::{NO_CURRENCY, Payment, PaymentFate, PaymentNews, PaymentState, ProviderEvent};
 use super::policy::LifeContext;
 use super::refund::{Refund, RefundKey, RefundSort, RefundState};
 use super::refunding::{bounced, succeeded};
@@ -59,10 +59,11 @@ fn take(life: &mut Life, event: &ProviderEvent, key: &PaymentKey) {
         | PaymentNews::RefundSucceeded { .. }
         | PaymentNews::RefundFailed { .. } => (payment.state, 0),
     };
+    let is_told = event.currency != NO_CURRENCY;
     if captured > 0 && payment.captured > 0 && payment.currency != event.currency {
         tasks.push(TaskDraft::OtherCurrency(key.clone()));
     } else {
-        if captured > 0 && payment.captured == 0 {
+        if payment.captured == 0 && (captured > 0 || is_told) {
             payment.currency.clone_from(&event.currency);
         }
         payment.captured = payment.captured.max(captured);

@@ -37,7 +37,9 @@ pub use names::{PaymentId, PaymentKey, ProviderId, RefundId};
 pub use news::LifeNews;
 pub(crate) use news::{NewsError, UNREADABLE};
 pub use parcel::{Parcel, parcel};
-pub use payment::{PaySession, Payment, PaymentFate, PaymentNews, PaymentState, ProviderEvent};
+pub use payment::{
+    NO_CURRENCY, PaySession, Payment, PaymentFate, PaymentNews, PaymentState, ProviderEvent,
+};
 pub use policy::{Actor, LatePolicy, LifeContext, OfferPolicy, Policies, RefundPolicy, Restock};
 pub use provider::{AdapterKind, Provider};
 pub use reclaim::{attach, forgo};

@@ -68,6 +68,7 @@ impl LifeNews {
                     Parcel::Shipped => (1, String::new()),
                     Parcel::Delivered => (2, String::new()),
                     Parcel::Returned(refund) => (3, refund.to_string()),
+                    Parcel::ReturnedLines(lines) => (4, written(lines)),
                 };
                 NewsWire {
                     from: system.clone(),
@@ -101,6 +102,7 @@ impl LifeNews {
                     1 => Parcel::Shipped,
                     2 => Parcel::Delivered,
                     3 => Parcel::Returned(wire.key.parse().map_err(garbage)?),
+                    4 => Parcel::ReturnedLines(read(&wire.key).ok_or_else(|| garbage("lines"))?),
                     n => return Err(NewsError::Newer(n)),
                 },
                 system: wire.from,
@@ -110,6 +112,20 @@ impl LifeNews {
             n => return Err(NewsError::Newer(n)),
         })
     }
+}
+
+/// `offer units` of each line, by commas: no name has one.
+fn written(lines: &[(String, u32)]) -> String {
+    let all: Vec<String> = lines.iter().map(|(offer, units)| format!("{offer} {units}")).collect();
+    all.join(",")
+}
+
+fn read(text: &str) -> Option<Vec<(String, u32)>> {
+    let line = |part: &str| {
+        let (offer, units) = part.split_once(' ')?;
+        Some((offer.to_owned(), units.parse().ok()?))
+    };
+    text.split(',').filter(|part| !part.is_empty()).map(line).collect()
 }
 
 /// Why an entry is no news.

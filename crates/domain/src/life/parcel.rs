@@ -3,7 +3,7 @@
 use super::book::{Life, TaskDraft};
 use super::names::RefundId;
 use super::policy::{Actor, LifeContext, Restock};
-use super::refund::RefundState;
+use super::refund::{Refund, RefundState};
 use crate::moves::Cause;
 use crate::order::RowStatus;
 
@@ -16,6 +16,9 @@ pub enum Parcel {
     Delivered,
     /// What this refund names is back in the warehouse.
     Returned(RefundId),
+    /// Units of these offers are back, as the warehouse calls them: of the refund that names just
+    /// these. None: of the only one whose goods are not back.
+    ReturnedLines(Vec<(String, u32)>),
 }
 
 impl Parcel {
@@ -23,7 +26,7 @@ impl Parcel {
         match self {
             Parcel::Shipped => "shipped",
             Parcel::Delivered => "delivered",
-            Parcel::Returned(_) => "returned",
+            Parcel::Returned(_) | Parcel::ReturnedLines(_) => "returned",
         }
     }
 }
@@ -31,7 +34,12 @@ impl Parcel {
 /// Takes news of a parcel in; false when the order is not in a state for it, which a person has to
 /// look at then. A repetition changes nothing.
 pub fn parcel(life: &mut Life, cx: LifeContext<'_>, news: &Parcel) -> bool {
-    let Some(status) = life.status() else { return false };
+    let Some(status) = life.status() else {
+        if matches!(cx.actor, Actor::Fulfilment(_)) {
+            life.task(TaskDraft::Parcel(news.as_str().to_owned()));
+        }
+        return false;
+    };
     let done = match (news, status) {
         (Parcel::Shipped, RowStatus::Paid) => {
             ship(life, cx);
@@ -58,6 +66,9 @@ pub fn parcel(life: &mut Life, cx: LifeContext<'_>, news: &Parcel) -> bool {
             | RowStatus::Refunded,
         ) => false,
         (Parcel::Returned(refund), _) => returned(life, cx, refund),
+        (Parcel::ReturnedLines(lines), _) => {
+            meant(life, lines).is_some_and(|refund| returned(life, cx, &refund))
+        }
     };
     // An operator hears at once that it cannot be.
     if !done && matches!(cx.actor, Actor::Fulfilment(_)) {
@@ -76,6 +87,29 @@ fn ship(life: &mut Life, cx: LifeContext<'_>) {
         refund.restocks &= !open.contains(&key.refund);
     }
     life.change(cx, RowStatus::Shipped, Cause::Shipped);
+}
+
+/// The refund that a warehouse means; of several with the same goods, one whose are not back yet.
+fn meant(life: &Life, lines: &[(String, u32)]) -> Option<RefundId> {
+    let mut told: Vec<(&str, u32)> = lines.iter().map(|(offer, n)| (offer.as_str(), *n)).collect();
+    told.sort_unstable();
+    let is_meant = |r: &Refund| {
+        let mut own: Vec<(&str, u32)> =
+            r.lines.iter().map(|(cell, n)| (cell.offer.name(), *n)).collect();
+        own.sort_unstable();
+        !own.is_empty() && !r.state.is_failed() && (told.is_empty() || own == told)
+    };
+    let all: Vec<(&RefundId, &Refund)> =
+        life.granted().into_iter().filter(|(_, r)| is_meant(r)).collect();
+    let waits = all.iter().filter(|(_, r)| !r.restocks);
+    let open: Vec<&RefundId> = waits.map(|(id, _)| *id).collect();
+    match (open.as_slice(), all.as_slice()) {
+        ([one], _) => Some((*one).clone()),
+        ([first, ..], _) if !told.is_empty() => Some((*first).clone()),
+        // Told a second time.
+        ([], [(one, _), ..]) => Some((*one).clone()),
+        _ => None,
+    }
 }
 
 /// The goods of a refund are back: they go on sale again as soon as its money has moved. False when

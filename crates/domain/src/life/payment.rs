@@ -100,6 +100,9 @@ pub struct PaySession {
     pub redirect: String,
 }
 
+/// The currency of news that have none.
+pub const NO_CURRENCY: &str = "XXX";
+
 /// What is told of a payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PaymentNews {

@@ -258,6 +258,8 @@ pub enum RefundAnswer {
     Failed,
     /// No answer: asked again after this many ms.
     Unknown(u64),
+    /// Nothing was sent: it is as it was before the try, for this many ms.
+    NotSent(u64),
     /// The provider has it and will tell: asked again after this many ms, as often as it takes.
     Pending(u64),
 }
@@ -277,11 +279,20 @@ pub fn answer_refund(life: &mut Life, cx: LifeContext<'_>, key: &RefundKey, is: 
                 life.later(DueWork::Refund(key.clone()), cx.now_ms.saturating_add(pause_ms));
             }
         }
+        RefundAnswer::NotSent(pause_ms) => {
+            if let Some(refund) = life.refunds.get_mut(key).filter(|r| r.state.is_to_send()) {
+                refund.tries = refund.tries.saturating_sub(1);
+                if refund.tries == 0 && refund.state == RefundState::Sending {
+                    (refund.state, refund.first_sent_ms) = (RefundState::Requested, 0);
+                }
+                life.later(DueWork::Refund(key.clone()), cx.now_ms.saturating_add(pause_ms));
+            }
+        }
         RefundAnswer::Pending(pause_ms) => {
             if let Some(refund) = life.refunds.get_mut(key).filter(|r| r.state.is_to_send()) {
                 refund.state = RefundState::Unknown;
                 // It was answered: the tries begin anew.
-                refund.tries = 0;
+                refund.tries = 1;
                 life.later(DueWork::Refund(key.clone()), cx.now_ms.saturating_add(pause_ms));
             }
         }
@@ -301,23 +312,27 @@ pub fn retry_refund(life: &mut Life, cx: LifeContext<'_>, key: &RefundKey) -> bo
     let waits = life.refunds.get_mut(key).filter(|r| r.state == RefundState::Manual);
     let Some(refund) = waits else { return false };
     refund.state = RefundState::Unknown;
-    refund.tries = 0;
+    // One that was sent before is asked about first.
+    refund.tries = u32::from(refund.first_sent_ms > 0);
     life.end_task(TaskDraft::Refund(key.clone()));
     life.due(DueWork::Refund(key.clone()), cx.now_ms);
     true
 }
 
-/// A person found that the money of a refund that was asked for will not move, or does not grant
-/// it. False when it does not wait for one; what goes back by itself is owed, and stays a task.
+/// A person found that the money of a refund will not move, or does not grant it. False when it
+/// does not wait for one. What is owed goes back all the same: by a new refund, under a new key.
 pub fn give_up(life: &mut Life, cx: LifeContext<'_>, key: &RefundKey) -> bool {
-    let waits = |r: &&mut Refund| {
-        r.sort == RefundSort::Granted && matches!(r.state, RefundState::Manual | RefundState::Asked)
-    };
+    let waits = |r: &&mut Refund| matches!(r.state, RefundState::Manual | RefundState::Asked);
     let Some(refund) = life.refunds.get_mut(key).filter(waits) else { return false };
+    let sort = refund.sort;
     refund.state = RefundState::Failed;
     life.end_task(TaskDraft::Refund(key.clone()));
     if life.parts(&key.refund).all(|(_, r)| r.state != RefundState::Asked) {
         life.end_task(TaskDraft::Asked(key.refund.clone()));
+    }
+    if sort == RefundSort::Automatic {
+        life.refund_rest(cx, &key.payment);
+        return true;
     }
     end_refunding(life, cx);
     true

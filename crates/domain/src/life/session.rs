@@ -50,7 +50,9 @@ pub fn begin_session(life: &mut Life, cx: LifeContext<'_>, provider: &ProviderId
     let free = life.payments.iter().filter(|(_, p)| p.is_free()).map(|(key, _)| life.net(key));
     let free = sum(free);
     let Some(order) = &life.order else { return SessionAnswer::NoRow };
-    if order.status != RowStatus::Pending {
+    let over = order.expires_at.is_some_and(|at| at <= cx.now_ms);
+    // One whose time is over waits for its payments to be closed: no new one may begin.
+    if order.status != RowStatus::Pending || over {
         return SessionAnswer::Illegal;
     }
     let known = life.sessions.get(provider).cloned();
@@ -103,6 +105,9 @@ pub fn session_opened(
     }
     if payment.attempt == 0 {
         payment.attempt = opened.attempt;
+    }
+    if payment.captured == 0 {
+        payment.currency = currency;
     }
     let known = life.sessions.get(&key.provider);
     if known.is_none_or(|s| s.attempt < opened.attempt || s.payment.is_none()) {

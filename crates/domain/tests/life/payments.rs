@@ -130,13 +130,16 @@ fn a_payment_whose_provider_cannot_be_asked_keeps_no_order_alive() {
 fn a_session_is_opened_once_and_again_when_it_failed() {
     let desk = Desk::new(OfferPolicy::default());
     let mut life = pending();
+    let in_time =
+        |life: &mut life::Life| life.order.as_mut().unwrap().expires_at = Some(NOW + 1000);
+    in_time(&mut life);
     let provider = "card".parse().unwrap();
     let begin = |life: &mut life::Life| life::begin_session(life, desk.buyer().cx(), &provider);
     let asks = |attempt, amount| SessionAnswer::Ask {
         attempt,
         amount,
         currency: "EUR".into(),
-        expires_at: Some(NOW),
+        expires_at: Some(NOW + 1000),
     };
     let opened = |attempt| PaySession { attempt, payment: None, redirect: "/pay".into() };
     let open = |payment: &str, state| SessionAnswer::Open {
@@ -170,6 +173,10 @@ fn a_session_is_opened_once_and_again_when_it_failed() {
     assert_eq!((told, closing(&dead)), (SessionAnswer::Illegal, vec!["a", "b", "c"]));
     let mut none = life::Life::new(id());
     assert_eq!(begin(&mut none), SessionAnswer::NoRow);
+    // One whose time is over waits for its payments to be closed: asking again keeps it alive no
+    // longer.
+    let mut over = pending();
+    assert_eq!(begin(&mut over), SessionAnswer::Illegal);
 }
 
 #[test]

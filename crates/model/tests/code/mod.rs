@@ -200,7 +200,7 @@ impl Code {
             Op::Verdict(c, o, full, anchor) => self.verdict((c, o), full, anchor).await,
             Op::Row(o, rejected) => {
                 let rejected = rejected.then_some(RejectReason::SoldOut);
-                let ask = RowAsk { payload: self.payload(o), t_ms: NOW, rejected };
+                let ask = RowAsk { payload: self.payload(o), t_ms: NOW, rejected, least_ms: 0 };
                 let row = self.store.rows(0, &[ask]).await.unwrap().remove(0);
                 Reply::Row(row.status == RowStatus::Pending, row.fresh)
             }

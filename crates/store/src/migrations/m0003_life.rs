@@ -22,6 +22,7 @@ const INDEXES: &[NewIndex] = &[
     several("giveback", "giveback_next", &["db", "next_at"]),
     several("due", "due_at", &["at_ms", "kind"]),
     several("fact", "fact_place", &["place"]),
+    several("task", "task_open", &["is_open", "kind", "subject"]),
 ];
 
 /// The longest text form of a cell: see `m0002_tenants`.

@@ -18,6 +18,8 @@ pub struct RowAsk {
     pub t_ms: u64,
     /// `Some` when a line was rejected.
     pub rejected: Option<RejectReason>,
+    /// How long from now on it may be paid at least, ms; its window where that is shorter.
+    pub least_ms: u64,
 }
 
 /// The row as it stands after the call.

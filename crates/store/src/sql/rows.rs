@@ -118,8 +118,8 @@ async fn within(
         }
         // One that lost its key before, when its row was there, has lost it for ever.
         let lost = ask.rejected == Some(RejectReason::KeyConflict);
-        let owner = buyer_key(ask).map(|key| *taken.entry(key).or_insert(order));
-        let owns = !lost && owner.is_none_or(|owner| owner == order);
+        let mut is_owner = |key| *taken.entry(key).or_insert(order) == order;
+        let owns = !lost && buyer_key(ask).is_none_or(&mut is_owner);
         let rejected = if owns { ask.rejected } else { Some(RejectReason::KeyConflict) };
         let state = RowState {
             order,
@@ -149,6 +149,7 @@ fn row(ask: &RowAsk, s: &RowState, owns_key: bool, now_ms: i64) -> orders::Activ
     let p = &ask.payload;
     let anchor = p.anchor_line();
     let key = p.key.as_ref().filter(|_| owns_key);
+    let expires_at = p.expires_in_row(ask.t_ms, now_ms as u64, ask.least_ms);
     orders::ActiveModel {
         order_id: Set(p.order.0.to_vec()),
         buyer: Set(p.buyer.scoped().into_owned()),
@@ -166,7 +167,7 @@ fn row(ask: &RowAsk, s: &RowState, owns_key: bool, now_ms: i64) -> orders::Activ
         metadata: Set(p.metadata.clone()),
         created_at: Set(ask.t_ms as i64),
         updated_at: Set(now_ms),
-        expires_at: Set(p.expires_at(ask.t_ms) as i64),
+        expires_at: Set(expires_at as i64),
         captured: Set(0),
         refunded: Set(0),
         supersedes: Set(p.supersedes.map(|old| old.0.to_vec())),

@@ -213,3 +213,4 @@ CREATE INDEX `payment_fate` ON `payment` (`fate_order`);
 CREATE INDEX `giveback_next` ON `giveback` (`db`, `next_at`);
 CREATE INDEX `due_at` ON `due` (`at_ms`, `kind`);
 CREATE INDEX `fact_place` ON `fact` (`place`);
+CREATE INDEX `task_open` ON `task` (`is_open`, `kind`, `subject`);

@@ -27,7 +27,7 @@ fn homes<'a>(payments: impl Iterator<Item = &'a Payment>) -> BTreeSet<OrderId> {
     payments.flat_map(of).collect()
 }
 
-fn order_state(Row { row: r, anchor, came_from }: &Row) -> OrderState {
+fn order_state(Row { row: r, anchor, came_from, .. }: &Row) -> OrderState {
     let line = |(offer, bucket, qty, unit): &(OfferId, u8, u32, i64)| LifeLine {
         cell: offer.cell(*bucket),
         qty: *qty,

@@ -36,16 +36,17 @@ fn row(ask: &RowAsk, rejected: Option<RejectReason>, owns_key: bool, now_ms: u64
         metadata: p.metadata.clone(),
         created_at: ask.t_ms,
         updated_at: now_ms,
-        expires_at: p.expires_at(ask.t_ms),
+        expires_at: p.expires_in_row(ask.t_ms, now_ms, ask.least_ms),
         captured: 0,
         refunded: 0,
         supersedes: p.supersedes,
         superseded_by: None,
     };
-    Row { row, anchor: p.anchor_line().cell.clone(), came_from: None }
+    let (anchor, window_ms) = (p.anchor_line().cell.clone(), p.window_ms);
+    Row { row, anchor, came_from: None, window_ms }
 }
 
-fn kept(Row { row: r, anchor, .. }: &Row) -> KeptRow {
+fn kept(Row { row: r, anchor, window_ms, .. }: &Row) -> KeptRow {
     let line = |(offer, bucket, qty, unit): &(OfferId, u8, u32, i64)| Line {
         cell: offer.cell(*bucket),
         qty: *qty,
@@ -63,7 +64,7 @@ fn kept(Row { row: r, anchor, .. }: &Row) -> KeptRow {
         metadata: r.metadata.clone(),
         currency: r.currency.clone(),
         campaign: r.order.campaign(),
-        window_ms: r.expires_at.saturating_sub(r.created_at),
+        window_ms: *window_ms,
         supersedes: r.supersedes,
     });
     let sealed = payload.map(|p| Sealed { t_ms: r.created_at, payload: p.encode().into() });
@@ -74,8 +75,8 @@ fn insert(tx: &mut Tx<'_>, ask: &RowAsk) {
     let p = &ask.payload;
     let key = p.key.clone().map(|key| (p.buyer.clone(), key));
     let gone = ask.rejected == Some(RejectReason::KeyConflict);
-    let owner = key.map(|key| *tx.db.keys.entry(key).or_insert(p.order));
-    let is_owner = !gone && owner.is_none_or(|owner| owner == p.order);
+    let is_owner =
+        !gone && key.is_none_or(|key| *tx.db.keys.entry(key).or_insert(p.order) == p.order);
     let owns_key = is_owner || tx.has(StoreMutant::NoKeyUnique);
     let lost = (!owns_key && !tx.has(StoreMutant::KeyConflictLeavesLive))
         .then_some(RejectReason::KeyConflict);

@@ -82,6 +82,8 @@ pub(super) struct Row {
     pub anchor: CellId,
     /// Where a refund of all of it turned it around.
     pub came_from: Option<RowStatus>,
+    /// Of its payload.
+    pub window_ms: u64,
 }
 
 /// A cell row with its ledger; `entries[n]` has position n + 1.

@@ -5,7 +5,7 @@ use domain::life::{
     AdapterKind, DueWork, LifeAnswer, LifeWish, MatchState, PaySession, PaymentNews, Provider,
     SessionAnswer,
 };
-use domain::{OrderId, RowStatus};
+use domain::{OrderId, Payload, RowStatus};
 use store::port::{DueRow, ExpiringOrder, RowAsk};
 
 use super::life::LEASE_MS;
@@ -15,7 +15,9 @@ use super::subject::{Subject, same};
 /// A session is opened once per attempt, whoever asks, and is read back as it was written.
 pub(super) async fn sessions(s: &Subject) -> Result<()> {
     let cell = &s.offer("life-session", &[9]).await?[0];
-    let order = s.rows_of("session", 1, cell).await?[0].order;
+    let order = Payload { window_ms: 0, ..s.orders("session", 1, cell)[0].clone() };
+    s.insert(&[row(&order)]).await?;
+    let order = order.order;
     let key = s.payment("session");
     let begin = LifeWish::BeginSession(order, key.provider.clone());
     for _ in 0..2 {

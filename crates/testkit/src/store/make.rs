@@ -106,5 +106,5 @@ pub fn asks(cell: &CellId, orders: &[Payload]) -> CellAsks {
 
 /// The row of an order that was not rejected.
 pub fn row(p: &Payload) -> RowAsk {
-    RowAsk { payload: p.clone(), t_ms: T_MS, rejected: None }
+    RowAsk { payload: p.clone(), t_ms: T_MS, rejected: None, least_ms: 0 }
 }
