@@ -271,11 +271,19 @@ impl CatalogRead for SqlStore {
     }
     async fn providers(&self) -> StoreResult<Vec<Provider>> {
         let db = self.db(0)?;
-        let rows = db.run(|| async {
-            let conn = db.conn().await?;
-            provider::Entity::find().all(&*conn).await.map_err(|e| db.err(e))
-        });
-        rows.await?.into_iter().map(|m| to_provider(db, m)).collect()
+        let mut all: Vec<Provider> = Vec::new();
+        loop {
+            let after = all.last().map_or("", |p| p.id.as_str());
+            let page = db.run(|| page_of::<provider::Entity>(db, provider::Column::Id, after));
+            let page = page.await?;
+            let end = (page.len() as u64) < PAGE;
+            for m in page {
+                all.push(to_provider(db, m)?);
+            }
+            if end {
+                return Ok(all);
+            }
+        }
     }
 }
 

@@ -157,6 +157,7 @@ async fn keep_statistics(own: &Own) {
         "offer",
         "campaign",
         "payment",
+        "pay_session",
         "refund",
         "order_history",
         "due",
@@ -226,13 +227,14 @@ async fn large(own: &Own, store: &SqlStore) -> CellId {
 }
 
 /// A payment, a refund, history, work and a giveback for each of many orders; tasks for some.
-fn lives(id: &str) -> [String; 6] {
+fn lives(id: &str) -> [String; 7] {
     let from = format!("FROM seq_1_to_{LIVES}");
     [
         format!(
             "INSERT INTO payment SELECT 'card', CONCAT('p-', seq), UNHEX({id}), 3, 100, 'EUR', 3, \
-             NULL, 0, 0, 0, 1 {from}"
+             NULL, 0, 0, 0, 0, 1 {from}"
         ),
+        format!("INSERT INTO pay_session SELECT UNHEX({id}), 'card', 1, NULL, '', 1 {from}"),
         format!(
             "INSERT INTO refund SELECT UNHEX({id}), 'r', 'card', CONCAT('p-', seq), 1, 100, 100, \
              '', 0, 0, NULL, 5, 1, 1, 1 {from}"
@@ -346,7 +348,8 @@ async fn lived(store: &SqlStore, some: &[(usize, OrderId)]) {
     let told: Vec<LifeWish> = some.iter().map(news).collect();
     let half =
         |wish: fn(OrderId) -> LifeWish| some[..256].iter().map(move |(_, id)| wish(*id)).collect();
-    for wishes in [told, half(LifeWish::Expire), half(LifeWish::Settle)] {
+    let begin = half(|order| LifeWish::BeginSession(order, "card".parse().unwrap()));
+    for wishes in [told, half(LifeWish::Expire), half(LifeWish::Settle), begin] {
         let (actor, policies) = (Actor::Clerk, Policies::default());
         let call = LifeCall { db: 0, actor, policies, wishes };
         store.live(&call).await.unwrap();
@@ -356,7 +359,11 @@ async fn lived(store: &SqlStore, some: &[(usize, OrderId)]) {
     let back = store.take_givebacks(0, 7, 512, 60_000).await.unwrap();
     assert_eq!(back.len(), 512);
     store.end_givebacks(0, &back[..500], &back[500..]).await.unwrap();
-    assert_eq!(store.expiring(0, 2_000_000_000, None, 512).await.unwrap().len(), 512);
+    let page = store.expiring(0, 2_000_000_000, None, 512).await.unwrap();
+    let next = store.expiring(0, 2_000_000_000, page.last(), 512).await.unwrap();
+    assert_eq!((page.len(), next.len()), (512, 512));
+    let orders: Vec<OrderId> = some.iter().map(|(_, id)| *id).collect();
+    assert_eq!(store.lives(0, &orders).await.unwrap().len(), orders.len());
     for kind in [None, Some(5)] {
         let wanted = TasksWanted { is_open: true, kind, after: None, limit: 100 };
         let page = store.tasks(0, &wanted).await.unwrap();
