@@ -146,17 +146,19 @@ pub struct Order<'a> {
     #[schema(required, format = DateTime)]
     pub expires_at: Option<String>,
     /// What was paid for it; `null` while it has no row.
+    #[serde(default)]
     #[schema(required)]
     pub captured: Option<Money<'a>>,
     /// What of that went back because somebody asked; `null` while it has no row.
+    #[serde(default)]
     #[schema(required)]
     pub refunded: Option<Money<'a>>,
     /// The expired order that its late payment bought again with this one.
-    #[serde(with = "text_or_none")]
+    #[serde(default, with = "text_or_none")]
     #[schema(required, value_type = Option<String>, format = "uuid")]
     pub supersedes: Option<OrderId>,
     /// The order that its late payment bought.
-    #[serde(with = "text_or_none")]
+    #[serde(default, with = "text_or_none")]
     #[schema(required, value_type = Option<String>, format = "uuid")]
     pub superseded_by: Option<OrderId>,
     /// Where to ask again.
