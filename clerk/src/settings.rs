@@ -20,7 +20,7 @@ runtime::section! {
         /// How long a provider knows the key of a refund: later it is only asked, never sent again.
         refund_key_hours: u64 = 24, range(1..=8760);
         /// How long a late payment may take to buy its order again before it goes back.
-        late_deadline_ms: u64 = 60_000, range(1000..=3_600_000);
+        late_deadline_ms: u64 = 60_000, range(1..=3_600_000);
         /// Work that a clerk has taken is free for others after this.
         lease_ms: u64 = 10_000, range(100..=3_600_000);
         /// A database that does not answer for this long makes its news wait.

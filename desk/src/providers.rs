@@ -45,8 +45,8 @@ fn checked(id: ProviderId, wire: &ProviderSettings<'_>) -> Result<Provider, Prob
         return Err(malformed(format!("secrets: 1 to {MAX_SECRETS}")));
     }
     let visible = |s: &str| s.bytes().all(|b| (0x21..=0x7e).contains(&b));
-    if wire.secrets.iter().any(|s| !(16..=256).contains(&s.len()) || !visible(s)) {
-        return Err(malformed("secrets: each 16 to 256 visible ASCII characters".to_owned()));
+    if wire.secrets.iter().any(|s| !(1..=256).contains(&s.len()) || !visible(s)) {
+        return Err(malformed("secrets: each 1 to 256 visible ASCII characters".to_owned()));
     }
     let standard = wire.adapter == AdapterKind::StandardWebhooks;
     if standard && wire.secrets.iter().any(|s| !life::adapter::is_standard_secret(s)) {

@@ -19,7 +19,8 @@ pub struct ProviderSettings<'a> {
     #[serde(with = "word")]
     #[schema(schema_with = described::<AdapterKind>)]
     pub adapter: AdapterKind,
-    /// 1 to 8 of 16 to 256 visible ASCII characters. All of them verify, the last one signs.
+    /// 1 to 8 of 1 to 256 visible ASCII characters, as the provider gave them. All of them verify,
+    /// the last one signs.
     #[schema(min_items = 1, max_items = 8)]
     pub secrets: Vec<Cow<'a, str>>,
     /// Where it is called, `http://host[:port][/path]`; left out: it only calls us.

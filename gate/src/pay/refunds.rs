@@ -4,7 +4,7 @@ use bytes::Bytes;
 use contract::buyers::Money;
 use contract::paying::{RefundLine, RefundList, RefundShown, RefundTaken, RefundWanted};
 use contract::{Problem, Reason};
-use domain::life::{AskedRefund, LifeWish};
+use domain::life::{AskedRefund, LifeWish, RefundSort};
 use store::port::OrderRow;
 use view::failed;
 use web::{answer as answers, body as read};
@@ -41,7 +41,7 @@ pub(super) fn answer(row: &OrderRow, refund: &str, asked: AskedRefund) -> Handle
     Ok((answers::json(202, &body), Outcome::Answered))
 }
 
-/// `GET /v1/orders/{id}/refunds`: those that somebody asked for.
+/// `GET /v1/orders/{id}/refunds`: those that somebody asked for, then what went back by itself.
 pub(crate) async fn list(gate: &Gate, who: &Admitted, at: OrderPath<'_>) -> Handled {
     let row = orders::row_of(gate, who, at).await?;
     let life = gate.ports.store.life(row.order).await.map_err(failed::database).map_err(down)?;
@@ -57,6 +57,16 @@ pub(crate) async fn list(gate: &Gate, who: &Admitted, at: OrderPath<'_>) -> Hand
             lines: lines.collect(),
         }
     };
-    let refunds = life.granted_refunds().into_iter().map(shown).collect();
+    let by_itself = life.refunds.iter().filter(|(_, r)| r.sort != RefundSort::Granted);
+    let by_itself = by_itself.map(|(key, refund)| {
+        let currency = life.payments.get(&key.payment).map_or(&row.currency, |p| &p.currency);
+        RefundShown {
+            refund_id: key.refund.as_str().to_owned().into(),
+            state: refund.state,
+            amount: Money::new(currency, refund.amount),
+            lines: Vec::new(),
+        }
+    });
+    let refunds = life.granted_refunds().into_iter().map(shown).chain(by_itself).collect();
     Ok((answers::json(200, &RefundList { refunds }), Outcome::Answered))
 }

@@ -187,7 +187,7 @@ routes! {
                 Reason::KeyConflict,
             ],
         }
-        /// Shows the refunds that were asked for of an order.
+        /// Shows the refunds of an order: those that were asked for, and what went back by itself.
         Refunds = GET "/v1/orders/{order}/refunds" {
             label: "refunds",
             who: Who::Buyer,
