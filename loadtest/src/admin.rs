@@ -105,6 +105,49 @@ impl Operators {
         self.call("PUT", &path, Some(&body)).await.map(drop)
     }
 
+    /// Makes the run's payment provider.
+    pub(crate) async fn put_provider(
+        &self,
+        name: &str,
+        secret: &str,
+        base_url: &str,
+    ) -> anyhow::Result<()> {
+        let body = ProviderSettings {
+            adapter: AdapterKind::Generic,
+            secrets: vec![secret.into()],
+            base_url: Some(base_url.into()),
+            timeout_ms: Some(2000),
+        };
+        self.call("PUT", &format!("/admin/providers/{name}"), Some(&body)).await.map(drop)
+    }
+
+    /// Makes a campaign whose orders may stay unpaid for so long.
+    pub(crate) async fn put_campaign(&self, name: &str, window_s: u64) -> anyhow::Result<()> {
+        let body = CampaignSettings { opens_at: None, closes_at: None, payment_window_s: window_s };
+        self.call("PUT", &format!("/admin/campaigns/{name}"), Some(&body)).await.map(drop)
+    }
+
+    /// Makes an offer of it, with units enough for everybody.
+    pub(crate) async fn put_life_offer(
+        &self,
+        id: &str,
+        campaign: &str,
+        (minor, currency): (i64, &'static str),
+        units: u32,
+    ) -> anyhow::Result<()> {
+        let body = OfferSettings {
+            campaign: campaign.into(),
+            price: Price { currency: currency.into(), minor },
+            ..settings(i64::from(units) + 1000)
+        };
+        self.call("PUT", &format!("/admin/offers/{id}"), Some(&body)).await.map(drop)
+    }
+
+    /// Wants money of an order back.
+    pub(crate) async fn refund(&self, order: OrderId, body: &Value) -> anyhow::Result<()> {
+        self.call("POST", &format!("/admin/orders/{order}/refund"), Some(body)).await.map(drop)
+    }
+
     /// The offer now.
     pub(crate) async fn view(&self, offer: &str) -> anyhow::Result<OfferView> {
         self.get(&format!("/admin/offers/{offer}")).await

@@ -103,11 +103,11 @@ impl LifeRole {
     /// What the provider does with it: news come late, twice, out of order and contradict each
     /// other, and answers are lost, as `number` has it.
     pub(crate) fn deed(self, seed: u64, number: u32) -> ProviderDeed {
-        let captured = |currency, minor| PlannedNews {
+        let captured = |currency: &str, minor| PlannedNews {
             after: Duration::from_millis(mix(seed, number, 2) % 400),
             other: None,
             result: "captured",
-            currency,
+            currency: currency.to_owned(),
             minor,
             times: 1 + (mix(seed, number, 3).is_multiple_of(10)) as u32,
         };

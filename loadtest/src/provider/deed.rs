@@ -13,7 +13,7 @@ pub struct PlannedNews {
     /// `captured`, `authorised`, `failed`.
     pub result: &'static str,
     /// ISO 4217.
-    pub currency: &'static str,
+    pub currency: String,
     /// Captured so far, minor units.
     pub minor: i64,
     /// How often it is sent.
@@ -46,12 +46,12 @@ pub struct ProviderDeed {
 
 impl ProviderDeed {
     /// Captured at once, once, and nothing goes wrong.
-    pub fn plain(currency: &'static str, minor: i64) -> Self {
+    pub fn at_once(currency: &str, minor: i64) -> Self {
         let news = PlannedNews {
             after: Duration::ZERO,
             other: None,
             result: "captured",
-            currency,
+            currency: currency.to_owned(),
             minor,
             times: 1,
         };

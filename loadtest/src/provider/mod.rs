@@ -1,15 +1,19 @@
 //! A payment provider over HTTP, in both directions: sessions, closes and refunds as this product
 //! asks for them, callbacks as a provider sends them. It keeps books of its own.
 //!
-//! `dev` has one that captures every session at once.
+//! What it does with an order's payments is told in advance ([`deed`]); by itself, as in `dev`, it
+//! captures every session at once.
 
-use std::collections::BTreeMap;
+pub mod deed;
+
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use contract::{Problem, Reason};
+use domain::OrderId;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Method, Request};
@@ -21,6 +25,8 @@ use tokio::net::TcpListener;
 use web::answer::{self, Answer, Reply};
 use web::message::Whole;
 use web::{Bounds, Client, Listener, Service};
+
+use deed::{PlannedNews, ProviderDeed, RefundDeed};
 
 /// The most connections of it.
 const MAX_CONNECTIONS: usize = 1024;
@@ -51,6 +57,10 @@ pub struct ProviderBooks {
     pub payments: BTreeMap<String, BookedPayment>,
     /// Minor units by refund key, with the payment.
     pub refunds: BTreeMap<String, (String, i64)>,
+    /// What it does, by order.
+    deeds: HashMap<String, ProviderDeed>,
+    /// Calls of each refund, and of each payment to close it.
+    calls: HashMap<String, u32>,
 }
 
 /// Where and how it calls back.
@@ -119,57 +129,153 @@ impl ProviderServer {
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match (method, parts.as_slice()) {
             (Method::POST, ["payments"]) => self.open(&key, &body),
-            (Method::POST, ["payments", id, "close"]) => Ok(self.close(id)),
+            (Method::POST, ["payments", id, "close"]) => self.close(id),
             (Method::POST, ["refunds"]) => self.refund(&body),
             (Method::GET, ["refunds", id]) => self.query(id),
             _ => Err(Problem::new(Reason::UnknownRoute)),
         }
     }
 
-    /// The same key is the same payment. It is captured at once.
+    /// Its name at the gate.
+    pub fn name(&self) -> &str {
+        &self.place.name
+    }
+
+    /// What it will do with the payments of an order.
+    pub fn will(&self, order: OrderId, deed: ProviderDeed) {
+        self.books.lock().deeds.insert(order.to_string(), deed);
+    }
+
+    /// Looks into its books.
+    pub fn books<T>(&self, look: impl FnOnce(&ProviderBooks) -> T) -> T {
+        look(&self.books.lock())
+    }
+
+    /// A buyer pays an order without a session of ours.
+    pub fn capture(self: &Arc<Self>, order: OrderId) {
+        let order = order.to_string();
+        let deed = self.books.lock().deeds.get(&order).cloned();
+        let id = format!("{}-{order}-direct", self.place.name);
+        deed.into_iter().for_each(|deed| self.tell_all(&id, &order, &deed));
+    }
+
+    /// The same key is the same payment.
     fn open(self: &Arc<Self>, key: &str, body: &[u8]) -> Result<Answer, Problem> {
         let wanted: OpenBody = read(body)?;
         let id = format!("{}-{key}", self.place.name);
-        let fresh = {
+        let deed = {
             let mut books = self.books.lock();
-            let fresh = !books.payments.contains_key(&id);
-            let (order, minor) = (wanted.order_id.clone(), wanted.amount.minor);
-            let currency = wanted.amount.currency.clone();
-            let paid = BookedPayment { order, captured: minor, currency, closed: true };
-            books.payments.entry(id.clone()).or_insert(paid);
-            fresh
+            let known = books.payments.contains_key(&id);
+            let fresh = booked(&wanted.order_id, &wanted.amount.currency);
+            books.payments.entry(id.clone()).or_insert(fresh);
+            let deed = books.deeds.get(&wanted.order_id).cloned();
+            (!known).then(|| {
+                let plain = || ProviderDeed::at_once(&wanted.amount.currency, wanted.amount.minor);
+                deed.unwrap_or_else(plain)
+            })
         };
-        if fresh {
-            let news = json!({
-                "event_id": format!("{id}-captured"),
-                "payment_id": id,
-                "order_id": wanted.order_id,
-                "result": "captured",
-                "amount": {"currency": wanted.amount.currency, "minor": wanted.amount.minor},
-            });
-            let me = self.clone();
-            self.tasks.spawn_replaceable("provider callback", async move { me.call(news).await });
-        }
+        deed.into_iter().for_each(|deed| self.tell_all(&id, &wanted.order_id, &deed));
         Ok(answer::json(200, &json!({"payment_id": id})))
     }
 
-    fn close(&self, id: &str) -> Answer {
-        let mut books = self.books.lock();
-        let captured = books.payments.get_mut(id).map_or(0, |payment| {
-            payment.closed = true;
-            payment.captured
-        });
-        let result = if captured > 0 { "captured" } else { "closed" };
-        answer::json(200, &json!({"result": result, "captured": captured}))
+    /// Each of its news at its time: the money moves then, unless the payment was closed before.
+    fn tell_all(self: &Arc<Self>, id: &str, order: &str, deed: &ProviderDeed) {
+        for news in &deed.news {
+            let (me, news) = (self.clone(), news.clone());
+            let id = news.other.map_or_else(|| id.to_owned(), |other| format!("{id}-{other}"));
+            let order = order.to_owned();
+            self.tasks.spawn_replaceable("provider callback", async move {
+                tokio::time::sleep(news.after).await;
+                if !me.moves(&id, &order, &news) {
+                    return;
+                }
+                let event = format!("{id}-{}-{}", news.result, news.minor);
+                let body = json!({
+                    "event_id": event,
+                    "payment_id": id,
+                    "order_id": order,
+                    "result": news.result,
+                    "amount": {"currency": news.currency, "minor": news.minor},
+                });
+                for _ in 0..news.times {
+                    me.call(&body).await;
+                }
+            });
+        }
     }
 
-    fn refund(&self, body: &[u8]) -> Result<Answer, Problem> {
-        let wanted: RefundBody = read(body)?;
+    /// Books what news tell; false for a capture of a payment that is closed.
+    fn moves(&self, id: &str, order: &str, news: &PlannedNews) -> bool {
         let mut books = self.books.lock();
-        let moved = (wanted.payment_id, wanted.amount.minor);
-        tracing::debug!(refund = wanted.refund_id, currency = wanted.amount.currency, "refunded");
-        books.refunds.entry(wanted.refund_id).or_insert(moved);
-        Ok(answer::json(200, &json!({"result": "succeeded"})))
+        let fresh = booked(order, &news.currency);
+        let payment = books.payments.entry(id.to_owned()).or_insert(fresh);
+        if news.result != "captured" {
+            return true;
+        }
+        if payment.closed && payment.captured == 0 {
+            return false;
+        }
+        payment.currency.clone_from(&news.currency);
+        payment.captured = payment.captured.max(news.minor);
+        true
+    }
+
+    fn close(&self, id: &str) -> Result<Answer, Problem> {
+        let mut books = self.books.lock();
+        let calls = books.calls.entry(format!("close {id}")).or_default();
+        *calls += 1;
+        let calls = *calls;
+        let order = books.payments.get(id).map(|p| p.order.clone()).unwrap_or_default();
+        if books.deeds.get(&order).is_some_and(|deed| calls <= deed.deaf) {
+            return Err(Problem::new(Reason::DependencyDown));
+        }
+        let Some(payment) = books.payments.get_mut(id) else {
+            return Ok(answer::json(200, &json!({"result": "closed"})));
+        };
+        payment.closed = true;
+        let result = if payment.captured > 0 { "captured" } else { "closed" };
+        let captured = json!({"currency": payment.currency, "minor": payment.captured});
+        Ok(answer::json(200, &json!({"result": result, "captured": captured})))
+    }
+
+    /// Once per key, whatever is said of it.
+    fn refund(self: &Arc<Self>, body: &[u8]) -> Result<Answer, Problem> {
+        let wanted: RefundBody = read(body)?;
+        let (deed, order) = {
+            let mut books = self.books.lock();
+            let calls = books.calls.entry(format!("refund {}", wanted.refund_id)).or_default();
+            *calls += 1;
+            let is_first = *calls == 1;
+            let order = books.payments.get(&wanted.payment_id).map(|p| p.order.clone());
+            let order = order.unwrap_or_default();
+            let deed = books.deeds.get(&order).filter(|_| is_first).map(|deed| deed.refund);
+            let deed = deed.unwrap_or(RefundDeed::AtOnce);
+            if deed != RefundDeed::Dropped {
+                let moved = (wanted.payment_id.clone(), wanted.amount.minor);
+                books.refunds.entry(wanted.refund_id.clone()).or_insert(moved);
+            }
+            (deed, order)
+        };
+        match deed {
+            RefundDeed::AtOnce => Ok(answer::json(200, &json!({"result": "succeeded"}))),
+            RefundDeed::Lost | RefundDeed::Dropped => Err(Problem::new(Reason::DependencyDown)),
+            RefundDeed::Told => {
+                let body = json!({
+                    "event_id": format!("{}-moved", wanted.refund_id),
+                    "payment_id": wanted.payment_id,
+                    "order_id": order,
+                    "result": "refund_succeeded",
+                    "refund_id": wanted.refund_id,
+                    "amount": {"currency": wanted.amount.currency, "minor": wanted.amount.minor},
+                });
+                let me = self.clone();
+                self.tasks.spawn_replaceable("provider callback", async move {
+                    tokio::time::sleep(AGAIN).await;
+                    me.call(&body).await;
+                });
+                Ok(answer::json(200, &json!({"result": "pending"})))
+            }
+        }
     }
 
     fn query(&self, id: &str) -> Result<Answer, Problem> {
@@ -180,7 +286,7 @@ impl ProviderServer {
     }
 
     /// Tells the gate, until it is taken.
-    async fn call(&self, news: Value) {
+    async fn call(&self, news: &Value) {
         let path = format!("/v1/payments/{}/callback", self.place.name);
         let body = news.to_string();
         let client = match Client::new(&self.place.gate, &Default::default()) {
@@ -202,6 +308,11 @@ impl ProviderServer {
         }
         tracing::warn!("a callback was given up");
     }
+}
+
+fn booked(order: &str, currency: &str) -> BookedPayment {
+    let (order, currency) = (order.to_owned(), currency.to_owned());
+    BookedPayment { order, captured: 0, currency, closed: false }
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
