@@ -7,10 +7,14 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use contract::ProblemBody;
-use contract::operators::{OfferSettings, OfferStock, Price, Standing};
+use contract::desk::ProviderSettings;
+use contract::operators::{CampaignSettings, OfferSettings, OfferStock, Price, Standing};
+use domain::OrderId;
+use domain::life::AdapterKind;
 use http_body_util::Full;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use web::Client;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -89,17 +93,10 @@ impl Operators {
     /// Makes the offer; open at once.
     pub(crate) async fn create(&self, offer: &NewOffer<'_>) -> anyhow::Result<()> {
         let body = OfferSettings {
-            campaign: "evergreen".into(),
-            sku: "LOADTEST".into(),
-            price: Price { currency: "EUR".into(), minor: 100 },
             allotment: offer.units.try_into().context("more units than an offer may have")?,
             limit_per_buyer: offer.limit_per_buyer,
             buckets: offer.buckets.map(u16::from),
-            late_payment: None,
-            refund: None,
-            restock: None,
-            cancel_paid: None,
-            limit_counts: None,
+            ..plain()
         };
         let path = format!("/admin/offers/{}", offer.id);
         self.call("PUT", &path, Some(&body)).await.map(drop)
@@ -132,13 +129,14 @@ impl Operators {
         &self,
         id: &str,
         campaign: &str,
-        (minor, currency): (i64, &'static str),
+        price: Price<'_>,
         units: u32,
     ) -> anyhow::Result<()> {
         let body = OfferSettings {
             campaign: campaign.into(),
-            price: Price { currency: currency.into(), minor },
-            ..settings(i64::from(units) + 1000)
+            price,
+            allotment: i64::from(units) * 2,
+            ..plain()
         };
         self.call("PUT", &format!("/admin/offers/{id}"), Some(&body)).await.map(drop)
     }
@@ -156,6 +154,23 @@ impl Operators {
     /// Frames that no writer has finished.
     pub(crate) async fn backlog(&self) -> anyhow::Result<u64> {
         self.get("/admin/status").await.map(|status: Standing| status.backlog_frames)
+    }
+}
+
+/// An offer as it is when nothing is said about it.
+fn plain() -> OfferSettings<'static> {
+    OfferSettings {
+        campaign: "evergreen".into(),
+        sku: "LOADTEST".into(),
+        price: Price { currency: "EUR".into(), minor: 100 },
+        allotment: 0,
+        limit_per_buyer: None,
+        buckets: None,
+        late_payment: None,
+        refund: None,
+        restock: None,
+        cancel_paid: None,
+        limit_counts: None,
     }
 }
 

@@ -1,33 +1,15 @@
 //! Reads what is stored and what the provider has, and lets `money` judge.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 use anyhow::Context;
 use domain::life::Life;
-use domain::{CellId, Identity, OfferId, OrderId, Totals};
-use store::port::{MAX_ORDERS, TasksWanted};
-use store::{LedgerRead, LifeRead, Shards, SqlStore, StoreConfig};
+use domain::{CellId, OfferId, OrderId, Totals};
+use store::SqlStore;
+use store::port::{LedgerRead, LifeRead, MAX_ORDERS, Shards, TasksWanted};
 
-use super::money::{self, LifeFacts};
-pub(super) use super::money::LifeVerdict;
+use super::money::{self, LifeFacts, LifeVerdict};
 use super::steps::LifeCrowd;
-use crate::deployment::Deployment;
-
-/// The databases of the deployment.
-pub(super) fn open(to: &Deployment, crowd: &LifeCrowd) -> Result<SqlStore, String> {
-    let mut cfg = StoreConfig::of(&to.store, Duration::from_secs(20));
-    cfg.connections = cfg.connections.min(4);
-    if cfg.databases.is_empty() {
-        let file = to.data_dir.join("db-0.sqlite");
-        if !file.is_file() {
-            return Err(format!("{} is not here", file.display()));
-        }
-        cfg.databases.push(format!("sqlite://{}", file.display()));
-    }
-    let identity = Identity::new(to.identity_secret.as_bytes());
-    SqlStore::new(&cfg, identity, crowd.ground.clock.clone()).map_err(|e| e.to_string())
-}
 
 /// One look at everything.
 pub(super) async fn judge(store: &SqlStore, crowd: &LifeCrowd) -> anyhow::Result<LifeVerdict> {
@@ -49,7 +31,7 @@ pub(super) async fn judge(store: &SqlStore, crowd: &LifeCrowd) -> anyhow::Result
         tasks += store.tasks(db, &wanted).await?.len();
     }
     let facts = LifeFacts { known, lives, cells, tasks };
-    Ok(crowd.provider.books(|books| money::judge(crowd.ground.seed, &facts, books)))
+    Ok(crowd.provider.books(|books| money::judge(crowd.to.seed, &facts, books)))
 }
 
 async fn lives(

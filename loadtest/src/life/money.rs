@@ -69,7 +69,8 @@ pub(super) fn judge(seed: u64, facts: &LifeFacts, books: &ProviderBooks) -> Life
         }
     }
     for life in facts.lives.values() {
-        v.violations.extend(audit::when_quiet(life).into_iter().map(|b| format!("{} {}", b.id, b.what)));
+        v.violations
+            .extend(audit::when_quiet(life).into_iter().map(|b| format!("{} {}", b.id, b.detail)));
     }
     units(&mut v, facts);
     both_books(&mut v, facts, books);
@@ -100,23 +101,23 @@ fn order_ends(v: &mut LifeVerdict, role: LifeRole, life: &Life, facts: &LifeFact
 
 /// INV-11: net is the claims of living orders, less what refunds brought back.
 fn units(v: &mut LifeVerdict, facts: &LifeFacts) {
-    let mut net = BTreeMap::<&CellId, i64>::new();
+    let mut net = BTreeMap::<CellId, i64>::new();
     for order in facts.lives.values().filter_map(|l| l.order.as_ref()) {
         for line in order.lines.iter().filter(|_| order.status.is_live()) {
-            *net.entry(&line.cell).or_default() += i64::from(line.qty);
+            *net.entry(line.cell.clone()).or_default() += i64::from(line.qty);
         }
     }
-    for life in facts.lives.values() {
-        for refund in life.granted_refunds().values() {
-            for (cell, units) in refund.lines.iter().filter(|_| refund.state == RefundState::Succeeded) {
-                *net.entry(cell).or_default() -= i64::from(*units);
+    for refund in facts.lives.values().flat_map(|l| l.granted_refunds().into_values()) {
+        if refund.state == RefundState::Succeeded {
+            for (cell, units) in refund.lines {
+                *net.entry(cell).or_default() -= i64::from(units);
             }
         }
     }
     for (cell, totals) in &facts.cells {
-        let want = net.get(cell).copied().unwrap_or(0);
-        if totals.net != want {
-            v.violations.push(format!("INV-11 {cell}: net {}, living orders have {want}", totals.net));
+        let (is, want) = (totals.net, net.get(cell).copied().unwrap_or(0));
+        if is != want {
+            v.violations.push(format!("INV-11 {cell}: net {is}, living orders have {want}"));
         }
     }
 }
@@ -125,10 +126,13 @@ fn units(v: &mut LifeVerdict, facts: &LifeFacts) {
 fn both_books(v: &mut LifeVerdict, facts: &LifeFacts, books: &ProviderBooks) {
     let mut ours = BTreeMap::<String, (i64, i64)>::new();
     for life in facts.lives.values() {
-        for (key, payment) in life.payments.iter().filter(|(_, p)| p.state == PaymentState::Captured) {
+        for (key, payment) in
+            life.payments.iter().filter(|(_, p)| p.state == PaymentState::Captured)
+        {
             ours.entry(key.payment.to_string()).or_default().0 = payment.captured;
         }
-        for (key, refund) in life.refunds.iter().filter(|(_, r)| r.state == RefundState::Succeeded) {
+        for (key, refund) in life.refunds.iter().filter(|(_, r)| r.state == RefundState::Succeeded)
+        {
             ours.entry(key.payment.payment.to_string()).or_default().1 += refund.amount;
         }
     }

@@ -38,8 +38,8 @@ pub(crate) enum LifeRole {
 }
 
 impl LifeRole {
-    /// All of them.
-    pub(crate) const ALL: [LifeRole; 10] = [
+    #[cfg(test)]
+    const ALL: [LifeRole; 10] = [
         LifeRole::Paid,
         LifeRole::Twice,
         LifeRole::More,
@@ -173,10 +173,10 @@ mod tests {
         for number in 0..100_000 {
             *counts.entry(LifeRole::of(7, number)).or_default() += 1;
         }
-        let percent = |roles: &[LifeRole]| {
-            roles.iter().map(|r| counts[r]).sum::<u32>().div_ceil(1000)
-        };
-        let paid = [LifeRole::Paid, LifeRole::Whole, LifeRole::Part, LifeRole::Twice, LifeRole::More];
+        let percent =
+            |roles: &[LifeRole]| roles.iter().map(|r| counts[r]).sum::<u32>().div_ceil(1000);
+        let paid =
+            [LifeRole::Paid, LifeRole::Whole, LifeRole::Part, LifeRole::Twice, LifeRole::More];
         assert!((78..=81).contains(&percent(&paid)), "{counts:?}");
         assert!((4..=6).contains(&percent(&[LifeRole::Late])), "{counts:?}");
         assert_eq!(counts.len(), LifeRole::ALL.len());

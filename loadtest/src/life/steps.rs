@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::role::{CURRENCY, LifeRole, PRICE};
 use crate::args::LoadtestArgs;
 use crate::provider::ProviderServer;
-use crate::setup::Ground;
+use crate::setup::Reached;
 
 /// Between two tries.
 const AGAIN: Duration = Duration::from_millis(250);
@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// All buyers of a run.
 pub(crate) struct LifeCrowd {
-    pub ground: Ground,
+    pub to: Reached,
     pub offers: Vec<String>,
     pub provider: Arc<ProviderServer>,
     /// By the order's number.
@@ -38,20 +38,33 @@ pub(crate) struct LifeCrowd {
 /// An answer: its status and its body.
 type Told = (u16, Value);
 
+/// What is asked of the gate.
+struct Call<'a> {
+    method: &'static str,
+    path: &'a str,
+    body: Option<Value>,
+}
+
+impl<'a> Call<'a> {
+    fn post(path: &'a str) -> Self {
+        Self { method: "POST", path, body: None }
+    }
+}
+
 impl LifeCrowd {
     pub(crate) fn new(
-        ground: Ground,
+        to: Reached,
         args: &LoadtestArgs,
         offers: Vec<String>,
         provider: Arc<ProviderServer>,
     ) -> Self {
         let orders = (0..args.requests).map(|_| Mutex::new(None)).collect();
         let (connections, give_up) = (args.connections as usize, args.give_up);
-        Self { ground, offers, provider, orders, connections, give_up, lost: AtomicU32::new(0) }
+        Self { to, offers, provider, orders, connections, give_up, lost: AtomicU32::new(0) }
     }
 
     pub(crate) fn role(&self, number: u32) -> LifeRole {
-        LifeRole::of(self.ground.seed, number)
+        LifeRole::of(self.to.seed, number)
     }
 
     pub(crate) fn offer(&self, number: u32) -> &str {
@@ -66,22 +79,22 @@ impl LifeCrowd {
     {
         let numbers = 0..self.orders.len() as u32;
         let steps = futures::stream::iter(numbers).map(|n| step(self.clone(), n));
-        let lost = steps.buffer_unordered(self.connections).filter(|done| {
-            std::future::ready(done.is_none())
-        });
+        let lost = steps
+            .buffer_unordered(self.connections)
+            .filter(|done| std::future::ready(done.is_none()));
         self.lost.fetch_add(lost.count().await as u32, Ordering::Relaxed);
     }
 
-    async fn send(&self, number: u32, (method, path): (&str, &str), body: Option<&Value>) -> Option<Told> {
-        let token = self.ground.minter.mint(&self.ground.names.buyer(number));
-        let mut request = self.ground.gate.request_as(&token, method, path);
-        request = request.header("idempotency-key", self.ground.names.key(number));
-        let body = body.map(Value::to_string).unwrap_or_default();
+    async fn send(&self, number: u32, call: &Call<'_>) -> Option<Told> {
+        let token = self.to.minter.mint(&self.to.names.buyer(number));
+        let mut request = self.to.gate.request_as(&token, call.method, call.path);
+        request = request.header("idempotency-key", self.to.names.key(number));
+        let body = call.body.as_ref().map(Value::to_string).unwrap_or_default();
         if !body.is_empty() {
             request = request.header("content-type", "application/json");
         }
         let request = request.body(Full::new(Bytes::from(body))).ok()?;
-        let answer = self.ground.gate.send(request, LIMIT).await.ok()?;
+        let answer = self.to.gate.send(request, LIMIT).await.ok()?;
         Some((answer.status.as_u16(), serde_json::from_slice(&answer.body).unwrap_or(Value::Null)))
     }
 
@@ -89,13 +102,12 @@ impl LifeCrowd {
     async fn until(
         &self,
         number: u32,
-        call: (&str, &str),
-        body: Option<&Value>,
+        call: &Call<'_>,
         fine: impl Fn(&Told) -> bool,
     ) -> Option<Told> {
         let end = tokio::time::Instant::now() + self.give_up;
         loop {
-            if let Some(told) = self.send(number, call, body).await
+            if let Some(told) = self.send(number, call).await
                 && fine(&told)
             {
                 return Some(told);
@@ -111,11 +123,11 @@ impl LifeCrowd {
     pub(crate) async fn buy(self: Arc<Self>, number: u32) -> Option<()> {
         let path = format!("/v1/offers/{}/orders", self.offer(number));
         let fine = |told: &Told| matches!(told.0, 200 | 202);
-        let (_, told) = self.until(number, ("POST", &path), None, fine).await?;
+        let (_, told) = self.until(number, &Call::post(&path), fine).await?;
         let order: OrderId = told["order_id"].as_str()?.parse().ok()?;
         *self.orders[number as usize].lock() = Some(order);
         let role = self.role(number);
-        self.provider.will(order, role.deed(self.ground.seed, number));
+        self.provider.will(order, role.deed(self.to.seed, number));
         let path = format!("/v1/orders/{order}");
         if role.opens() {
             let body = json!({"provider": self.provider.name()});
@@ -123,12 +135,13 @@ impl LifeCrowd {
                 // Its time was over before it was opened: it expires, as an unpaid one.
                 told.0 == 200 || told.1["reason"] == Reason::IllegalTransition.as_str()
             };
-            let call = format!("{path}/payments");
-            self.until(number, ("POST", &call), Some(&body), over).await?;
+            let path = format!("{path}/payments");
+            let call = Call { body: Some(body), ..Call::post(&path) };
+            self.until(number, &call, over).await?;
         }
         if role == LifeRole::Cancelled {
-            let call = format!("{path}/cancel");
-            self.until(number, ("POST", &call), None, |told| told.0 == 200).await?;
+            let path = format!("{path}/cancel");
+            self.until(number, &Call::post(&path), |told| told.0 == 200).await?;
             self.provider.capture(order);
         }
         Some(())
@@ -138,7 +151,8 @@ impl LifeCrowd {
         let order = (*self.orders[number as usize].lock())?;
         let path = format!("/v1/orders/{order}");
         let fine = |told: &Told| told.1["status"] == status;
-        self.until(number, ("GET", &path), None, fine).await.map(drop)
+        let call = Call { method: "GET", ..Call::post(&path) };
+        self.until(number, &call, fine).await.map(drop)
     }
 
     /// Wants money back, as an operator.
@@ -161,7 +175,7 @@ impl LifeCrowd {
         let order = (*self.orders[number as usize].lock())?;
         let end = tokio::time::Instant::now() + self.give_up;
         while tokio::time::Instant::now() < end {
-            if self.ground.admin.refund(order, &body).await.is_ok() {
+            if self.to.admin.refund(order, &body).await.is_ok() {
                 return Some(());
             }
             tokio::time::sleep(AGAIN).await;

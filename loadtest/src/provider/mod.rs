@@ -68,8 +68,8 @@ pub struct ProviderBooks {
 pub struct ProviderPlace {
     /// Its name at the gate.
     pub name: String,
-    /// The gate, `http://host:port`.
-    pub gate: String,
+    /// The gate.
+    pub gate: Client,
     /// Signs callbacks.
     pub secret: String,
 }
@@ -289,17 +289,14 @@ impl ProviderServer {
     async fn call(&self, news: &Value) {
         let path = format!("/v1/payments/{}/callback", self.place.name);
         let body = news.to_string();
-        let client = match Client::new(&self.place.gate, &Default::default()) {
-            Ok(client) => client,
-            Err(e) => return tracing::error!(error = e, "the provider cannot call the gate"),
-        };
         for _ in 0..TRIES {
             let now_s = self.clock.now_ms() / 1000;
             let signed = life::adapter::sign(&self.place.secret, now_s, body.as_bytes());
-            let request = client.request("POST", &path).header("sluicegate-signature", signed);
+            let request =
+                self.place.gate.request("POST", &path).header("sluicegate-signature", signed);
             let request = request.header("content-type", "application/json");
             let Ok(request) = request.body(Full::new(Bytes::from(body.clone()))) else { return };
-            match client.send(request, LIMIT).await {
+            match self.place.gate.send(request, LIMIT).await {
                 Ok(answer) if answer.status.is_success() => return,
                 Ok(answer) => tracing::debug!(status = %answer.status, "a callback was not taken"),
                 Err(e) => tracing::debug!(error = %e, "a callback was not taken"),

@@ -9,8 +9,8 @@ use super::refund::{Refund, RefundSort, RefundState};
 use crate::invariant::Violation;
 use crate::order::RowStatus;
 
-fn bad(id: &'static str, what: String) -> Violation {
-    Violation { id, what }
+fn bad(id: &'static str, detail: String) -> Violation {
+    Violation { id, detail }
 }
 
 /// What must hold of it after every commit.
@@ -28,7 +28,10 @@ pub fn at_any_time(life: &Life) -> Vec<Violation> {
             out.push(bad("INV-16", format!("{key}: {back} of {captured} goes back")));
         }
         if !(0..=payment.captured).contains(&payment.keep) {
-            out.push(bad("INV-16", format!("{key}: keeps {} of {}", payment.keep, payment.captured)));
+            out.push(bad(
+                "INV-16",
+                format!("{key}: keeps {} of {}", payment.keep, payment.captured),
+            ));
         }
     }
     if let Some(order) = &life.order {
@@ -59,7 +62,8 @@ pub fn when_quiet(life: &Life) -> Vec<Violation> {
     }
     let Some(order) = &life.order else { return out };
     let moved = |(_, r): &(_, &Refund)| {
-        r.sort == RefundSort::Granted && matches!(r.state, RefundState::Succeeded | RefundState::Bounced)
+        r.sort == RefundSort::Granted
+            && matches!(r.state, RefundState::Succeeded | RefundState::Bounced)
     };
     let moved = sum(life.refunds.iter().filter(moved).map(|(_, r)| r.amount));
     if is_paid(order.status) && order.refunded != moved {
