@@ -1,6 +1,7 @@
 //! Reads what is stored and what the provider has, and lets `money` judge.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
 
 use anyhow::Context;
 use domain::life::Life;
@@ -30,7 +31,8 @@ pub(super) async fn judge(store: &SqlStore, crowd: &LifeCrowd) -> anyhow::Result
         let wanted = TasksWanted { is_open: true, kind: None, after: None, limit: 1000 };
         tasks += store.tasks(db, &wanted).await?.len();
     }
-    let facts = LifeFacts { known, lives, cells, tasks };
+    let (untold, given_up) = (crowd.provider.untold(), crowd.lost.load(Ordering::Relaxed));
+    let facts = LifeFacts { known, lives, cells, tasks, untold, given_up };
     Ok(crowd.provider.books(|books| money::judge(crowd.to.seed, &facts, books)))
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
-use domain::life::{Life, PaymentState, RefundState, audit};
+use domain::life::{Life, Payment, PaymentFate, PaymentState, RefundState, audit};
 use domain::{CellId, OrderId, RowStatus, Totals};
 
 use super::role::LifeRole;
@@ -19,6 +19,10 @@ pub(super) struct LifeFacts {
     pub cells: BTreeMap<CellId, Totals>,
     /// Open tasks of the deployment.
     pub tasks: usize,
+    /// News that the provider has still to tell.
+    pub untold: usize,
+    /// Steps of buyers that were given up: the crowd did not do what the roles say.
+    pub given_up: u32,
 }
 
 /// What it comes to.
@@ -42,7 +46,8 @@ impl LifeVerdict {
     pub(crate) fn text(&self) -> String {
         let mut out = String::new();
         for ((role, status), n) in &self.table {
-            let _ = writeln!(out, "  {role:<10?} {status:<10} {n:>8}");
+            let role = format!("{role:?}").to_lowercase();
+            let _ = writeln!(out, "  {role:<10} {status:<10} {n:>8}");
         }
         let (came, kept, back) = self.money;
         let _ = writeln!(out, "  bought again        {:>8}", self.bought_again);
@@ -74,6 +79,12 @@ pub(super) fn judge(seed: u64, facts: &LifeFacts, books: &ProviderBooks) -> Life
     }
     units(&mut v, facts);
     both_books(&mut v, facts, books);
+    if facts.given_up > 0 {
+        v.violations.push(format!("{} steps had no answer in time", facts.given_up));
+    }
+    if facts.untold > 0 {
+        v.violations.push(format!("the provider has {} news to tell", facts.untold));
+    }
     v
 }
 
@@ -88,6 +99,10 @@ fn order_ends(v: &mut LifeVerdict, role: LifeRole, life: &Life, facts: &LifeFact
         let paid = next.and_then(|l| l.order.as_ref()).filter(|o| o.status == RowStatus::Paid);
         v.bought_again += u32::from(paid.is_some());
         kept += paid.map_or(0, |o| o.captured - o.refunded);
+        let waits = |(_, p): &(_, &Payment)| matches!(p.fate, None | Some(PaymentFate::Late));
+        if life.payments.is_empty() || life.payments.iter().any(|one| waits(&one)) {
+            v.violations.push(format!("{} ({role:?}): its payment waits", life.id));
+        }
     }
     v.money.1 += kept;
     if order.status != role.ends() {

@@ -35,6 +35,9 @@ pub(crate) struct LifeCrowd {
     pub lost: AtomicU32,
 }
 
+/// Until an order that nobody pays has expired, at most.
+const EXPIRY: Duration = Duration::from_secs(180);
+
 /// An answer: its status and its body.
 type Told = (u16, Value);
 
@@ -43,11 +46,13 @@ struct Call<'a> {
     method: &'static str,
     path: &'a str,
     body: Option<Value>,
+    /// Given up after this; as the run has it when left out.
+    at_most: Option<Duration>,
 }
 
 impl<'a> Call<'a> {
     fn post(path: &'a str) -> Self {
-        Self { method: "POST", path, body: None }
+        Self { method: "POST", path, body: None, at_most: None }
     }
 }
 
@@ -105,7 +110,7 @@ impl LifeCrowd {
         call: &Call<'_>,
         fine: impl Fn(&Told) -> bool,
     ) -> Option<Told> {
-        let end = tokio::time::Instant::now() + self.give_up;
+        let end = tokio::time::Instant::now() + call.at_most.unwrap_or(self.give_up);
         loop {
             if let Some(told) = self.send(number, call).await
                 && fine(&told)
@@ -147,11 +152,11 @@ impl LifeCrowd {
         Some(())
     }
 
-    async fn is(&self, number: u32, status: &str) -> Option<()> {
+    async fn is(&self, number: u32, status: &str, at_most: Option<Duration>) -> Option<()> {
         let order = (*self.orders[number as usize].lock())?;
         let path = format!("/v1/orders/{order}");
         let fine = |told: &Told| told.1["status"] == status;
-        let call = Call { method: "GET", ..Call::post(&path) };
+        let call = Call { method: "GET", at_most, ..Call::post(&path) };
         self.until(number, &call, fine).await.map(drop)
     }
 
@@ -171,7 +176,7 @@ impl LifeCrowd {
             | LifeRole::Cancelled
             | LifeRole::Unpaid => return Some(()),
         };
-        self.is(number, "paid").await?;
+        self.is(number, "paid", None).await?;
         let order = (*self.orders[number as usize].lock())?;
         let end = tokio::time::Instant::now() + self.give_up;
         while tokio::time::Instant::now() < end {
@@ -188,7 +193,7 @@ impl LifeCrowd {
         if self.role(number) != LifeRole::Late {
             return Some(());
         }
-        self.is(number, "expired").await?;
+        self.is(number, "expired", Some(self.give_up + EXPIRY)).await?;
         let order = (*self.orders[number as usize].lock())?;
         self.provider.capture(order);
         Some(())

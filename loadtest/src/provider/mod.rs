@@ -9,6 +9,7 @@ pub mod deed;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -80,6 +81,8 @@ pub struct ProviderServer {
     clock: Arc<dyn Clock>,
     tasks: Tasks,
     books: Mutex<ProviderBooks>,
+    /// News that were not told yet.
+    untold: AtomicUsize,
 }
 
 #[derive(Deserialize)]
@@ -110,7 +113,13 @@ impl ProviderServer {
         tasks: &Tasks,
     ) -> Arc<Self> {
         let books = Mutex::default();
-        let server = Arc::new(Self { place, clock, tasks: tasks.clone(), books });
+        let server = Arc::new(Self {
+            place,
+            clock,
+            tasks: tasks.clone(),
+            books,
+            untold: AtomicUsize::new(0),
+        });
         let bounds = Bounds::of_operators(MAX_CONNECTIONS);
         Listener::spawn("provider listener", listener, bounds, server.clone(), tasks);
         server
@@ -144,6 +153,11 @@ impl ProviderServer {
     /// What it will do with the payments of an order.
     pub fn will(&self, order: OrderId, deed: ProviderDeed) {
         self.books.lock().deeds.insert(order.to_string(), deed);
+    }
+
+    /// News that it has still to tell.
+    pub fn untold(&self) -> usize {
+        self.untold.load(Ordering::SeqCst)
     }
 
     /// Looks into its books.
@@ -184,8 +198,7 @@ impl ProviderServer {
             let (me, news) = (self.clone(), news.clone());
             let id = news.other.map_or_else(|| id.to_owned(), |other| format!("{id}-{other}"));
             let order = order.to_owned();
-            self.tasks.spawn_replaceable("provider callback", async move {
-                tokio::time::sleep(news.after).await;
+            self.tell(news.after, async move {
                 if !me.moves(&id, &order, &news) {
                     return;
                 }
@@ -202,6 +215,17 @@ impl ProviderServer {
                 }
             });
         }
+    }
+
+    /// Does it so much later.
+    fn tell(self: &Arc<Self>, after: Duration, what: impl Future<Output = ()> + Send + 'static) {
+        let me = self.clone();
+        me.untold.fetch_add(1, Ordering::SeqCst);
+        self.tasks.spawn_replaceable("provider callback", async move {
+            tokio::time::sleep(after).await;
+            what.await;
+            me.untold.fetch_sub(1, Ordering::SeqCst);
+        });
     }
 
     /// Books what news tell; false for a capture of a payment that is closed.
@@ -269,10 +293,7 @@ impl ProviderServer {
                     "amount": {"currency": wanted.amount.currency, "minor": wanted.amount.minor},
                 });
                 let me = self.clone();
-                self.tasks.spawn_replaceable("provider callback", async move {
-                    tokio::time::sleep(AGAIN).await;
-                    me.call(&body).await;
-                });
+                self.tell(AGAIN, async move { me.call(&body).await });
                 Ok(answer::json(200, &json!({"result": "pending"})))
             }
         }
