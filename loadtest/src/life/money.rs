@@ -99,8 +99,12 @@ fn order_ends(v: &mut LifeVerdict, role: LifeRole, life: &Life, facts: &LifeFact
         let paid = next.and_then(|l| l.order.as_ref()).filter(|o| o.status == RowStatus::Paid);
         v.bought_again += u32::from(paid.is_some());
         kept += paid.map_or(0, |o| o.captured - o.refunded);
-        let waits = |(_, p): &(_, &Payment)| matches!(p.fate, None | Some(PaymentFate::Late));
-        if life.payments.is_empty() || life.payments.iter().any(|one| waits(&one)) {
+        // One that was authorised first may have been closed before its capture: nothing came.
+        let waits = |p: &Payment| match p.fate {
+            None | Some(PaymentFate::Late) => p.captured > 0 || !p.closed,
+            Some(PaymentFate::Order(_) | PaymentFate::Back) => false,
+        };
+        if life.payments.is_empty() || life.payments.values().any(waits) {
             v.violations.push(format!("{} ({role:?}): its payment waits", life.id));
         }
     }
