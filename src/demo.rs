@@ -5,7 +5,9 @@ use domain::life::{AdapterKind, Provider};
 use domain::{Buyer, OfferId};
 use loadtest::provider::{ProviderPlace, ProviderServer};
 use runtime::Tasks;
+use runtime::tls::Files;
 use view::Ports;
+use web::Client;
 
 use crate::config::Config;
 use crate::exit::Exit;
@@ -23,6 +25,7 @@ pub(crate) async fn provider(config: &Config, ports: &Ports, tasks: &Tasks) -> R
     let listener = bind("the demo provider", "127.0.0.1:0").await?;
     let address = listener.local_addr().map_err(|e| Exit::unavailable(e.to_string()))?;
     let gate = format!("http://{}", config.gate.listen.replace("0.0.0.0", "127.0.0.1"));
+    let gate = Client::new(&gate, &Files::default()).map_err(Exit::usage)?;
     let secret = config.admin.token.clone();
     let (name, clock) = (DEMO.to_owned(), ports.clock.clone());
     let place = ProviderPlace { name, gate, secret: secret.clone() };

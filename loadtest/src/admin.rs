@@ -7,10 +7,14 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use contract::ProblemBody;
-use contract::operators::{OfferSettings, OfferStock, Price, Standing};
+use contract::desk::ProviderSettings;
+use contract::operators::{CampaignSettings, OfferSettings, OfferStock, Price, Standing};
+use domain::OrderId;
+use domain::life::AdapterKind;
 use http_body_util::Full;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use web::Client;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -89,20 +93,57 @@ impl Operators {
     /// Makes the offer; open at once.
     pub(crate) async fn create(&self, offer: &NewOffer<'_>) -> anyhow::Result<()> {
         let body = OfferSettings {
-            campaign: "evergreen".into(),
-            sku: "LOADTEST".into(),
-            price: Price { currency: "EUR".into(), minor: 100 },
             allotment: offer.units.try_into().context("more units than an offer may have")?,
             limit_per_buyer: offer.limit_per_buyer,
             buckets: offer.buckets.map(u16::from),
-            late_payment: None,
-            refund: None,
-            restock: None,
-            cancel_paid: None,
-            limit_counts: None,
+            ..plain()
         };
         let path = format!("/admin/offers/{}", offer.id);
         self.call("PUT", &path, Some(&body)).await.map(drop)
+    }
+
+    /// Makes the run's payment provider.
+    pub(crate) async fn put_provider(
+        &self,
+        name: &str,
+        secret: &str,
+        base_url: &str,
+    ) -> anyhow::Result<()> {
+        let body = ProviderSettings {
+            adapter: AdapterKind::Generic,
+            secrets: vec![secret.into()],
+            base_url: Some(base_url.into()),
+            timeout_ms: Some(2000),
+        };
+        self.call("PUT", &format!("/admin/providers/{name}"), Some(&body)).await.map(drop)
+    }
+
+    /// Makes a campaign whose orders may stay unpaid for so long.
+    pub(crate) async fn put_campaign(&self, name: &str, window_s: u64) -> anyhow::Result<()> {
+        let body = CampaignSettings { opens_at: None, closes_at: None, payment_window_s: window_s };
+        self.call("PUT", &format!("/admin/campaigns/{name}"), Some(&body)).await.map(drop)
+    }
+
+    /// Makes an offer of it, with units enough for everybody.
+    pub(crate) async fn put_life_offer(
+        &self,
+        id: &str,
+        campaign: &str,
+        price: Price<'_>,
+        units: u32,
+    ) -> anyhow::Result<()> {
+        let body = OfferSettings {
+            campaign: campaign.into(),
+            price,
+            allotment: i64::from(units) * 2,
+            ..plain()
+        };
+        self.call("PUT", &format!("/admin/offers/{id}"), Some(&body)).await.map(drop)
+    }
+
+    /// Wants money of an order back.
+    pub(crate) async fn refund(&self, order: OrderId, body: &Value) -> anyhow::Result<()> {
+        self.call("POST", &format!("/admin/orders/{order}/refund"), Some(body)).await.map(drop)
     }
 
     /// The offer now.
@@ -113,6 +154,23 @@ impl Operators {
     /// Frames that no writer has finished.
     pub(crate) async fn backlog(&self) -> anyhow::Result<u64> {
         self.get("/admin/status").await.map(|status: Standing| status.backlog_frames)
+    }
+}
+
+/// An offer as it is when nothing is said about it.
+fn plain() -> OfferSettings<'static> {
+    OfferSettings {
+        campaign: "evergreen".into(),
+        sku: "LOADTEST".into(),
+        price: Price { currency: "EUR".into(), minor: 100 },
+        allotment: 0,
+        limit_per_buyer: None,
+        buckets: None,
+        late_payment: None,
+        refund: None,
+        restock: None,
+        cancel_paid: None,
+        limit_counts: None,
     }
 }
 

@@ -47,10 +47,23 @@ pub enum VerifySource {
     Api,
 }
 
+/// What a run is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LoadScenario {
+    /// Buys, and proves that no order was lost or doubled.
+    Buy,
+    /// Buys, pays, pays wrongly or late, cancels, wants money back, with a payment provider of its
+    /// own; proves that units and money add up. Reads the databases directly.
+    Life,
+}
+
 /// `sluicegate loadtest`: buys like a crowd, then proves that nothing was lost or doubled.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = AFTER)]
 pub struct LoadtestArgs {
+    /// What the crowd does.
+    #[arg(long, value_name = "NAME", default_value = "buy")]
+    pub scenario: LoadScenario,
     /// Distinct requests, each with its own idempotency key.
     #[arg(long, default_value_t = 20_000,
           value_parser = clap::value_parser!(u32).range(1..=10_000_000))]

@@ -77,8 +77,8 @@ impl Crowd {
     }
 
     fn request(&self, gate: &Client, job: &PlannedRequest) -> Option<Request<Full<Bytes>>> {
-        let names = &self.ground.names;
-        let token = self.ground.minter.mint(&names.buyer(job.track));
+        let names = &self.ground.to.names;
+        let token = self.ground.to.minter.mint(&names.buyer(job.track));
         let request = gate
             .request_as(&token, "POST", &self.path)
             .header("idempotency-key", names.key(job.track))
@@ -108,7 +108,7 @@ impl Crowd {
         let at_us = self.now_us();
         self.stats.sent(at_us, at_us.saturating_sub(job.due_us), job.attempt > 0);
         if self.history.is_on() {
-            let names = &self.ground.names;
+            let names = &self.ground.to.names;
             let (buyer, key) = (&names.buyer(job.track), &names.key(job.track));
             let (copy, attempt) = (job.copy, job.attempt);
             self.history.write(&HistoryEvent::Call { at_us, buyer, key, copy, attempt });
@@ -122,7 +122,7 @@ impl Crowd {
         let span = Span { intended_us: job.intended_us, end_us: at_us };
         self.stats.ended(answer.outcome, span, !again);
         if self.history.is_on() {
-            let names = &self.ground.names;
+            let names = &self.ground.to.names;
             self.history.write(&HistoryEvent::Answer {
                 at_us,
                 buyer: &names.buyer(job.track),
@@ -141,7 +141,7 @@ impl Crowd {
     }
 
     async fn connection(&self) {
-        let gate = self.ground.gate.alone();
+        let gate = self.ground.to.gate.alone();
         while let Some(job) = self.jobs.take() {
             // Made before it is due, so that signing does not count as latency.
             let Some(request) = self.request(&gate, &job) else {

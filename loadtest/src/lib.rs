@@ -14,6 +14,7 @@ mod deployment;
 mod evidence;
 mod history;
 mod judge;
+mod life;
 mod live;
 mod plan;
 mod progress;
@@ -37,7 +38,7 @@ use anyhow::Context;
 use runtime::Tasks;
 use tokio::time::Instant;
 
-pub use args::{LoadtestArgs, VerifySource};
+pub use args::{LoadScenario, LoadtestArgs, VerifySource};
 pub use deployment::Deployment;
 
 pub use setup::Misuse;
@@ -53,11 +54,18 @@ use summary::Summary;
 /// that the run could not be made or checked, not that a check failed; a [`Misuse`] among its
 /// causes, that it was asked for wrongly.
 pub async fn run(to: &Deployment, args: LoadtestArgs) -> anyhow::Result<bool> {
+    match args.scenario {
+        LoadScenario::Buy => buy(to, args).await,
+        LoadScenario::Life => life::run(to, &args).await,
+    }
+}
+
+async fn buy(to: &Deployment, args: LoadtestArgs) -> anyhow::Result<bool> {
     for path in [&args.report, &args.json, &args.history].into_iter().flatten() {
         writable(path)?;
     }
     let ground = setup::prepare(to, &args).await?;
-    let started_ms = ground.clock.now_ms();
+    let started_ms = ground.to.clock.now_ms();
     let crowd = Arc::new(gather(ground, &args)?);
     let background = Tasks::new();
     interrupts(&background, &crowd);
@@ -69,11 +77,11 @@ pub async fn run(to: &Deployment, args: LoadtestArgs) -> anyhow::Result<bool> {
     crowd.history.flush();
     let (facts, checked) = verify::gather(to, &crowd, &settled, args.verify).await?;
     let tracks: Vec<_> = crowd.tracks.iter().map(|t| t.lock().clone()).collect();
-    let verdict = judge::judge(&tracks, &crowd.ground.names, &facts);
+    let verdict = judge::judge(&tracks, &crowd.ground.to.names, &facts);
     let summary = Summary {
-        run: crowd.ground.names.run.clone(),
+        run: crowd.ground.to.names.run.clone(),
         offer: crowd.ground.offer.clone(),
-        gate: crowd.ground.gate.to_string(),
+        gate: crowd.ground.to.gate.to_string(),
         started_ms,
         seconds,
         requests: args.requests,
@@ -110,15 +118,15 @@ fn writable(path: &Path) -> anyhow::Result<()> {
 
 fn gather(ground: setup::Ground, args: &LoadtestArgs) -> anyhow::Result<Crowd> {
     let history = History::open(args.history.as_deref())?;
-    let jobs = plan::arrivals(args.requests, args.rate, args.duplicates, ground.seed);
+    let jobs = plan::arrivals(args.requests, args.rate, args.duplicates, ground.to.seed);
     history.write(&HistoryEvent::Start {
-        run: &ground.names.run,
+        run: &ground.to.names.run,
         offer: &ground.offer,
-        unix_ms: ground.clock.now_ms(),
+        unix_ms: ground.to.clock.now_ms(),
         quantity: args.quantity,
         requests: args.requests,
         duplicates: jobs.iter().filter(|j| j.copy == 1).count() as u32,
-        seed: ground.seed,
+        seed: ground.to.seed,
     });
     let bounds = CrowdBounds {
         quantity: args.quantity,
@@ -154,10 +162,10 @@ async fn send_and_settle(crowd: &Arc<Crowd>, args: &LoadtestArgs) -> (f64, settl
         "{} requests at {}/s to {}, offer {} ({} units available), seed {}",
         args.requests,
         args.rate,
-        crowd.ground.gate,
+        crowd.ground.to.gate,
         crowd.ground.offer,
         crowd.ground.before.available,
-        crowd.ground.seed,
+        crowd.ground.to.seed,
     ));
     let quiet = args.quiet;
     let show = async {

@@ -99,7 +99,7 @@ pub(crate) async fn sample(crowd: Arc<Crowd>) -> Infallible {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Ok(view) = crowd.ground.admin.view(&crowd.ground.offer).await {
+        if let Ok(view) = crowd.ground.to.admin.view(&crowd.ground.offer).await {
             let net = ledger_net(&view) - ledger_net(&crowd.ground.before);
             crowd.stats.persisted(crowd.now_us(), net);
         }

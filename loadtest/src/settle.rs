@@ -62,7 +62,7 @@ pub(crate) async fn quiet(crowd: &Crowd, until: Instant) -> Settled {
 
 /// The offer, and what is still on its way (empty = nothing).
 async fn look(crowd: &Crowd) -> anyhow::Result<(OfferView, String)> {
-    let admin = &crowd.ground.admin;
+    let admin = &crowd.ground.to.admin;
     let view = admin.view(&crowd.ground.offer).await?;
     let backlog = admin.backlog().await?;
     let mut why = Vec::new();
@@ -116,7 +116,7 @@ struct OpenFates {
 
 impl OpenFates {
     async fn reader(&self) {
-        let gate = self.crowd.ground.gate.alone();
+        let gate = self.crowd.ground.to.gate.alone();
         while let Some(&track) = self.ask.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             let fate = self.fate(&gate, track).await;
             self.write(track, &fate);
@@ -135,7 +135,7 @@ impl OpenFates {
             (None, Some(order)) => format!("/v1/orders/{order}?offer={offer}"),
             // Nobody ever named the order: the key finds it.
             (None, None) => {
-                let key = self.crowd.ground.names.key(track);
+                let key = self.crowd.ground.to.names.key(track);
                 return (format!("/v1/orders?idempotency_key={key}&offer={offer}"), false);
             }
         };
@@ -144,8 +144,8 @@ impl OpenFates {
     }
 
     async fn fate(&self, gate: &Client, track: u32) -> Fate {
-        let names = &self.crowd.ground.names;
-        let token = self.crowd.ground.minter.mint(&names.buyer(track));
+        let names = &self.crowd.ground.to.names;
+        let token = self.crowd.ground.to.minter.mint(&names.buyer(track));
         let (path, promised) = self.path(track);
         let mut fate = Fate::Unknown;
         loop {
@@ -181,7 +181,7 @@ impl OpenFates {
         if !self.crowd.history.is_on() {
             return;
         }
-        let names = &self.crowd.ground.names;
+        let names = &self.crowd.ground.to.names;
         let (order_id, reason) = match fate {
             Fate::Order(id, _, reason) => (Some(id.to_string()), reason.map(RejectReason::as_str)),
             Fate::None | Fate::Unknown => (None, None),

@@ -93,23 +93,28 @@ impl Names {
     }
 }
 
-/// Everything a run needs to know before the first request.
-pub(crate) struct Ground {
+/// Where a run goes, and as whom.
+pub(crate) struct Reached {
     pub gate: Client,
     pub admin: Operators,
     pub minter: Minter,
     pub names: Names,
     pub seed: u64,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Everything a run needs to know before the first request.
+pub(crate) struct Ground {
+    pub to: Reached,
     pub offer: String,
     /// True when this run made the offer, so that every order in it is ours.
     pub own_offer: bool,
     /// The offer before the first request.
     pub before: OfferView,
-    pub clock: Arc<dyn Clock>,
 }
 
-/// Finds the gate, makes the offer.
-pub(crate) async fn prepare(to: &Deployment, args: &LoadtestArgs) -> anyhow::Result<Ground> {
+/// Finds the gate and the admin listener.
+pub(crate) async fn find(to: &Deployment, args: &LoadtestArgs) -> anyhow::Result<Reached> {
     let clock = runtime::clock::system_clock();
     let files = Files { ca: args.ca_file.clone().unwrap_or_default(), ..Files::default() };
     files.client().map_err(|e| Misuse(format!("--ca-file {e}")))?;
@@ -135,7 +140,14 @@ pub(crate) async fn prepare(to: &Deployment, args: &LoadtestArgs) -> anyhow::Res
     let seed = args.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
     // The run's name is fresh also with a seed: a key may be used once in a deployment's life.
     let run = format!("{:08x}", rand::rng().random::<u32>());
-    let offer = args.offer.clone().unwrap_or_else(|| format!("load-{run}"));
+    let names = Names { run, buyers: args.buyers.unwrap_or(args.requests) };
+    Ok(Reached { gate, admin, minter, names, seed, clock })
+}
+
+/// Finds the gate, makes the offer.
+pub(crate) async fn prepare(to: &Deployment, args: &LoadtestArgs) -> anyhow::Result<Ground> {
+    let to = find(to, args).await?;
+    let offer = args.offer.clone().unwrap_or_else(|| format!("load-{}", to.names.run));
     if args.offer.is_none() {
         let new = NewOffer {
             id: &offer,
@@ -143,12 +155,11 @@ pub(crate) async fn prepare(to: &Deployment, args: &LoadtestArgs) -> anyhow::Res
             buckets: args.buckets,
             limit_per_buyer: args.limit_per_buyer,
         };
-        admin.create(&new).await?;
+        to.admin.create(&new).await?;
     }
-    let before = admin.view(&offer).await?;
-    let names = Names { run, buyers: args.buyers.unwrap_or(args.requests) };
+    let before = to.admin.view(&offer).await?;
     let own_offer = args.offer.is_none();
-    Ok(Ground { gate, admin, minter, names, seed, offer, own_offer, before, clock })
+    Ok(Ground { to, offer, own_offer, before })
 }
 
 /// Fails with a hint when no gate is there.

@@ -31,8 +31,8 @@ pub(crate) struct Stores {
     limited: bool,
 }
 
-/// Opens them; `Err` says why not.
-pub(crate) async fn open(to: &Deployment, crowd: &Crowd) -> Result<Stores, String> {
+/// Opens the databases; `Err` says why not.
+pub(crate) fn databases(to: &Deployment) -> Result<SqlStore, String> {
     if to.identity_secret.is_empty() {
         return Err("identity.secret is not known".to_owned());
     }
@@ -46,8 +46,13 @@ pub(crate) async fn open(to: &Deployment, crowd: &Crowd) -> Result<Stores, Strin
         cfg.databases.push(format!("sqlite://{}", file.display()));
     }
     let identity = Identity::new(to.identity_secret.as_bytes());
-    let store = SqlStore::new(&cfg, identity, crowd.ground.clock.clone());
-    let store = store.map_err(|e| e.to_string())?;
+    let clock = runtime::clock::system_clock();
+    SqlStore::new(&cfg, identity, clock).map_err(|e| e.to_string())
+}
+
+/// Opens them; `Err` says why not.
+pub(crate) async fn open(to: &Deployment, crowd: &Crowd) -> Result<Stores, String> {
+    let store = databases(to)?;
     let offer: OfferId = crowd.ground.offer.parse().map_err(|e| format!("offer: {e}"))?;
     let known = store.offer(&offer).await.map_err(|e| e.to_string())?;
     let Some((known, _)) = known else {
@@ -89,7 +94,7 @@ impl Stores {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
-            view = crowd.ground.admin.view(&crowd.ground.offer).await?;
+            view = crowd.ground.to.admin.view(&crowd.ground.offer).await?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 //! what was done is found done. What an order comes to depends on what became known of it, never on
 //! which news came last: see [`settle()`].
 
+pub mod audit;
 mod book;
 mod death;
 mod join;
