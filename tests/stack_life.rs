@@ -45,15 +45,47 @@ fn forgetful(bank: &Bank) {
     });
 }
 
+/// Loses no time.
+const QUICK: [&str; 4] = [
+    "clerk.pass_ms=50",
+    "clerk.lease_ms=1000",
+    "clerk.expire_grace_ms=1000",
+    "clerk.refund_pauses_ms=[200,400,800,800,800,800,800]",
+];
+
+#[test]
+fn money_adds_up_through_kills_of_everything() {
+    let mut stand = Stand::start("money");
+    stand.add_service("clerk", &QUICK);
+    let flags = ["--scenario", "life", "--requests", "1500", "--connections", "24"];
+    let sale = stand.loadtest(&[&flags[..], &["--give-up", "180s"]].concat());
+    let pause = |s| std::thread::sleep(Duration::from_secs(s));
+    for service in ["clerk", "gate", "writer", "clerk", "reconciler"] {
+        pause(2);
+        stand.kill_and_restart(service);
+    }
+    let primary = stand.a_primary();
+    for server in [primary.as_str(), "mariadb-1", "pulsar"] {
+        stand.servers.kill(server).unwrap();
+        pause(3);
+        stand.servers.heal(server).unwrap();
+    }
+    pause(15);
+    stand.kill_and_restart("clerk");
+    let out = stand.finish(sale);
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{text}\n{}", String::from_utf8_lossy(&out.stderr));
+    let told = stand::last_json(&text);
+    assert_eq!(told["verdict"], "conserved", "{told}");
+    assert!(told["bought_again"].as_i64() > Some(0), "{told}");
+    assert!(told["orders"]["whole"]["refunded"].as_i64() > Some(0), "{told}");
+    stand.no_drift();
+}
+
 #[test]
 fn lives_survive_kills_of_the_clerk_and_a_database_that_is_away() {
     let mut stand = Stand::start("life");
-    let quick = [
-        "clerk.pass_ms=50",
-        "clerk.lease_ms=1000",
-        "clerk.refund_pauses_ms=[200,400,800,800,800,800,800]",
-    ];
-    stand.add_service("clerk", &quick);
+    stand.add_service("clerk", &QUICK);
     let bank = Bank::start();
     forgetful(&bank);
     let put = stand.operate("PUT", "/admin/providers/bank", &bank.settings());

@@ -25,6 +25,19 @@ Examples:
   sluicegate loadtest --duplicates 0.3 --retries 50 --history run.jsonl --json run.json
 Kill and restart the server while it runs: the verdict must stay the same.
 
+--scenario life follows orders through their money. Beside the crowd runs a payment provider that \
+tells late, twice, out of order or not at all, and keeps books of its own: 80 % of the orders are \
+paid (of them 10 % are refunded whole and 5 % in part), 5 % late, 2 % twice, 2 % with a wrong \
+amount, 1 % in another currency, 5 % are cancelled and paid all the same, the rest expires. \
+Conserved means: each order is where that puts it, each cell has the units of living orders, each \
+payment and refund stands in both books with the same sum, and money in = money kept + money back. \
+It reads the databases directly (--config, or --data-dir of `dev`), takes two to three minutes at \
+least, since an unpaid order has its minute, and needs the provider, at a port of this machine, to \
+be reached by the clerk. --connections buyers go on at once, as fast as they are answered; of the \
+other flags --requests, --timeout, --give-up, --settle, --seed, --gate, --admin, --ca-file, --json \
+and --quiet matter.
+  sluicegate loadtest --scenario life --requests 2000 --settle 3m
+
 Exit code: 0 conserved, 1 broken, 64 asked for wrongly, 69 the gate or the admin listener is not \
 there.
 
@@ -34,7 +47,9 @@ accepted, refused, late_start: {count, mean, p50, p90, p99, p999, max}}, table {
 released (both null = not read), net, held, available, rows_pending, \
 rows_live, rows_rejected, rows_dead, rows_foreign, accepted, lost, doubled, oversold}, \
 accepted_rejected {reason: count}, fates {fate: count}, \
-quiet, checked, verdict (conserved|broken), violations [text].";
+quiet, checked, verdict (conserved|broken), violations [text]. Of --scenario life: run, seconds, \
+interrupted, orders {role: {status: count}}, bought_again, money {in, kept, back} (minor units), \
+tasks, verdict, violations.";
 
 /// Where the verdict takes its facts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

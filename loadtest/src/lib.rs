@@ -26,11 +26,11 @@ mod stats;
 mod stores;
 mod summary;
 mod svg;
+mod terminal;
 mod track;
 mod verdict;
 mod verify;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +47,7 @@ use crowd::{Crowd, CrowdBounds};
 use history::{History, HistoryEvent};
 use report::Origin;
 use summary::Summary;
+use terminal::{interrupts, writable, write_json};
 
 /// Runs a load test; true when everything was conserved.
 ///
@@ -68,7 +69,7 @@ async fn buy(to: &Deployment, args: LoadtestArgs) -> anyhow::Result<bool> {
     let started_ms = ground.to.clock.now_ms();
     let crowd = Arc::new(gather(ground, &args)?);
     let background = Tasks::new();
-    interrupts(&background, &crowd);
+    interrupts(&background, crowd.stop.clone());
     let (seconds, settled) = tokio::select! {
         done = send_and_settle(&crowd, &args) => done,
         // Never ends: it only samples what the report draws.
@@ -98,8 +99,7 @@ async fn buy(to: &Deployment, args: LoadtestArgs) -> anyhow::Result<bool> {
 
 fn write_files(to: &Deployment, args: &LoadtestArgs, summary: &Summary) -> anyhow::Result<()> {
     if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&summary.json())?;
-        std::fs::write(path, text + "\n").with_context(|| format!("--json {}", path.display()))?;
+        write_json(path, &summary.json())?;
     }
     if let Some(path) = &args.report {
         let command: Vec<String> = std::env::args().collect();
@@ -108,12 +108,6 @@ fn write_files(to: &Deployment, args: &LoadtestArgs, summary: &Summary) -> anyho
         std::fs::write(path, page).with_context(|| format!("--report {}", path.display()))?;
     }
     Ok(())
-}
-
-/// Fails before the run rather than after it.
-fn writable(path: &Path) -> anyhow::Result<()> {
-    let file = std::fs::File::options().create(true).append(true).open(path);
-    file.map(|_| ()).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn gather(ground: setup::Ground, args: &LoadtestArgs) -> anyhow::Result<Crowd> {
@@ -136,20 +130,6 @@ fn gather(ground: setup::Ground, args: &LoadtestArgs) -> anyhow::Result<Crowd> {
         give_up: args.give_up,
     };
     Ok(Crowd::new(ground, bounds, jobs, history))
-}
-
-/// Ctrl-C ends the sending, a second one the process.
-fn interrupts(tasks: &Tasks, crowd: &Arc<Crowd>) {
-    let crowd = crowd.clone();
-    tasks.spawn_replaceable("loadtest", async move {
-        let _ = tokio::signal::ctrl_c().await;
-        runtime::note!(
-            "\nno more requests; settling, then the verdict (Ctrl-C again: exit at once)"
-        );
-        crowd.stop.cancel();
-        let _ = tokio::signal::ctrl_c().await;
-        std::process::exit(130);
-    });
 }
 
 async fn send_and_settle(crowd: &Arc<Crowd>, args: &LoadtestArgs) -> (f64, settle::Settled) {

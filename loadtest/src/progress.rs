@@ -66,7 +66,6 @@ fn line(c: &Counts, second: u64, before: Before) -> String {
 
 /// Prints until dropped.
 pub(crate) async fn show(crowd: Arc<Crowd>) {
-    let terminal = std::io::stderr().is_terminal();
     let all = crowd.tracks.len() as u64;
     let mut before = Before::default();
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
@@ -78,11 +77,31 @@ pub(crate) async fn show(crowd: Arc<Crowd>) {
             before = totals(c);
             (text, c.sends.saturating_sub(c.retries))
         });
-        if terminal {
-            runtime::tell::err(format_args!("\r\x1b[2K{} {text}", bar(sent, all)));
-        } else {
-            runtime::note!("{text}");
-        }
+        print(sent, all, &text);
+    }
+}
+
+/// A bar with a text on a terminal, a line of text elsewhere.
+fn print(done: u64, all: u64, text: &str) {
+    if std::io::stderr().is_terminal() {
+        runtime::tell::err(format_args!("\r\x1b[2K{} {text}", bar(done, all)));
+    } else {
+        runtime::note!("{text}");
+    }
+}
+
+/// Prints how many of a step are done, until dropped: each second on a terminal, each ten seconds
+/// elsewhere.
+pub(crate) async fn show_step(step: &str, all: u64, done: impl Fn() -> u64) -> Infallible {
+    let every = if std::io::stderr().is_terminal() { 1 } else { 10 };
+    let mut ticks = tokio::time::interval(Duration::from_secs(every));
+    ticks.tick().await;
+    let mut before = 0;
+    loop {
+        ticks.tick().await;
+        let now = done();
+        print(now, all, &format!("{step}: {now} of {all}, {}/s", (now - before) / every));
+        before = now;
     }
 }
 

@@ -29,6 +29,7 @@ pub(crate) struct Setup {
     dir: Option<Arc<tempfile::TempDir>>,
     sets: Vec<String>,
     handles: Option<u32>,
+    at: Option<[SocketAddr; 2]>,
 }
 
 /// A running `sluicegate dev`.
@@ -108,7 +109,7 @@ pub(crate) fn sign(secret: &str, algorithm: jsonwebtoken::Algorithm, claims: &Va
 impl Setup {
     /// On a new folder.
     pub(crate) fn new() -> Self {
-        Self { dir: None, sets: Vec::new(), handles: None }
+        Self { dir: None, sets: Vec::new(), handles: None, at: None }
     }
 
     /// `--set key=value`.
@@ -121,6 +122,12 @@ impl Setup {
     pub(crate) fn dir(mut self, dir: &Arc<tempfile::TempDir>) -> Self {
         self.dir = Some(dir.clone());
         self
+    }
+
+    /// Where one that ended was: its folder and its ports.
+    pub(crate) fn instead_of(mut self, dev: &Dev) -> Self {
+        self.at = Some([dev.gate, dev.admin]);
+        self.dir(&dev.dir)
     }
 
     /// With at least this many file handles, when the system allows it.
@@ -142,7 +149,7 @@ impl Setup {
 
     fn try_start(&self, dir: &Arc<tempfile::TempDir>) -> Option<Dev> {
         let address = || SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let (gate, admin) = (address(), address());
+        let [gate, admin] = self.at.unwrap_or_else(|| [address(), address()]);
         let mut args: Vec<String> = vec!["dev".into(), "--data-dir".into()];
         args.push(dir.path().display().to_string());
         let ports = [format!("gate.listen={gate}"), format!("admin.listen={admin}")];
@@ -185,7 +192,7 @@ impl Setup {
 }
 
 /// Gathers a stream, so that the child never blocks on it.
-fn collect(mut from: impl Read + Send + 'static, to: &Arc<Mutex<String>>) {
+pub(crate) fn collect(mut from: impl Read + Send + 'static, to: &Arc<Mutex<String>>) {
     let to = to.clone();
     std::thread::spawn(move || {
         let mut piece = [0; 4096];

@@ -9,16 +9,28 @@ use domain::{CellId, OfferId, OrderId, Totals};
 use store::SqlStore;
 use store::port::{LedgerRead, LifeRead, MAX_ORDERS, Shards, TasksWanted};
 
-use super::money::{self, LifeFacts, LifeVerdict};
-use super::steps::LifeCrowd;
+use super::money::{Judging, LifeFacts, LifeVerdict};
+use super::steps::{BoughtOrder, LifeCrowd};
 
 /// One look at everything.
 pub(super) async fn judge(store: &SqlStore, crowd: &LifeCrowd) -> anyhow::Result<LifeVerdict> {
-    let known: Vec<Option<OrderId>> = crowd.orders.iter().map(|o| *o.lock()).collect();
-    let mut lives = lives(store, known.iter().flatten().copied()).await?;
-    let next: Vec<OrderId> =
-        lives.values().filter_map(|l| l.order.as_ref()?.superseded_by).collect();
-    lives.extend(self::lives(store, next.into_iter()).await?);
+    let mut judging = Judging::default();
+    let begun = (0u32..).zip(&crowd.orders).filter_map(|(n, order)| match *order.lock() {
+        BoughtOrder::Unasked => None,
+        BoughtOrder::Unheard => Some((n, None)),
+        BoughtOrder::Known(order) => Some((n, Some(order))),
+    });
+    let begun: Vec<(u32, Option<OrderId>)> = begun.collect();
+    for piece in begun.chunks(MAX_ORDERS) {
+        let lives = lives(store, piece.iter().filter_map(|(_, order)| *order)).await?;
+        let after = |life: &Life| life.order.as_ref()?.superseded_by;
+        let next = self::lives(store, lives.values().filter_map(after)).await?;
+        for (number, order) in piece {
+            let life = order.and_then(|id| lives.get(&id));
+            let both = life.map(|life| (life, after(life).and_then(|id| next.get(&id))));
+            judging.order(crowd.to.seed, *number, both);
+        }
+    }
     let mut cells = BTreeMap::<CellId, Totals>::new();
     for offer in &crowd.offers {
         let offer: OfferId = offer.parse().map_err(|e| anyhow::anyhow!("{offer}: {e}"))?;
@@ -32,8 +44,8 @@ pub(super) async fn judge(store: &SqlStore, crowd: &LifeCrowd) -> anyhow::Result
         tasks += store.tasks(db, &wanted).await?.len();
     }
     let (untold, given_up) = (crowd.provider.untold(), crowd.lost.load(Ordering::Relaxed));
-    let facts = LifeFacts { known, lives, cells, tasks, untold, given_up };
-    Ok(crowd.provider.books(|books| money::judge(crowd.to.seed, &facts, books)))
+    let facts = LifeFacts { cells, tasks, untold, given_up };
+    Ok(crowd.provider.books(|books| judging.end(&facts, books)))
 }
 
 async fn lives(
@@ -46,10 +58,8 @@ async fn lives(
     }
     let mut out = HashMap::new();
     for (db, orders) in by_db {
-        for piece in orders.chunks(MAX_ORDERS) {
-            let found = store.lives(db, piece).await?;
-            out.extend(found.into_iter().map(|life| (life.id, life)));
-        }
+        let found = store.lives(db, &orders).await?;
+        out.extend(found.into_iter().map(|life| (life.id, life)));
     }
     Ok(out)
 }

@@ -1,6 +1,6 @@
-//! `--scenario life`: orders that are bought, paid, paid wrongly or late, cancelled, refunded or left
-//! alone, with a provider of its own that tells late, twice, out of order, or loses what it said;
-//! then a verdict on units and on money, to the last one, from both sides' books.
+//! `--scenario life`: orders that are bought, paid, paid wrongly or late, cancelled, refunded or
+//! left alone, with a provider of its own that tells late, twice, out of order, or loses what it
+//! said; then a verdict on units and on money, to the last one, from both sides' books.
 
 mod check;
 mod money;
@@ -8,18 +8,21 @@ mod role;
 mod steps;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use contract::operators::Price;
 use runtime::Tasks;
 use tokio::time::Instant;
 
-use crate::args::LoadtestArgs;
+use crate::args::{LoadtestArgs, VerifySource};
 use crate::deployment::Deployment;
+use crate::progress;
 use crate::provider::{ProviderPlace, ProviderServer};
 use crate::setup::{self, Misuse, Reached};
 use crate::stores;
+use crate::terminal::{interrupts, writable, write_json};
 use role::{CURRENCY, PRICE};
 use steps::LifeCrowd;
 
@@ -33,11 +36,12 @@ const LOOK: Duration = Duration::from_secs(1);
 const SECRET: &str = "a_secret_of_the_load_test";
 
 /// Runs it; true when units and money add up.
-pub(crate) async fn run(deployment: &Deployment, args: &LoadtestArgs) -> anyhow::Result<bool> {
-    let store = stores::databases(deployment).map_err(|e| Misuse(format!("--scenario: {e}")))?;
-    let to = setup::find(deployment, args).await?;
+pub(crate) async fn run(to: &Deployment, args: &LoadtestArgs) -> anyhow::Result<bool> {
+    suits(args)?;
+    let store = stores::databases(to).map_err(|e| Misuse(format!("--scenario: {e}")))?;
     let tasks = Tasks::new();
-    let crowd = Arc::new(gather(to, args, &tasks).await?);
+    let crowd = Arc::new(gather(setup::find(to, args).await?, args, &tasks).await?);
+    interrupts(&tasks, crowd.stop.clone());
     let say = |text: &str| {
         if !args.quiet {
             runtime::note!("{text}");
@@ -45,26 +49,72 @@ pub(crate) async fn run(deployment: &Deployment, args: &LoadtestArgs) -> anyhow:
     };
     say(&format!("{} orders over {OFFERS} offers, seed {}", args.requests, crowd.to.seed));
     let began = Instant::now();
-    crowd.all(LifeCrowd::buy).await;
-    say(&format!("bought in {:.0} s; now some want their money back", since(began)));
-    crowd.all(LifeCrowd::refund).await;
-    say(&format!("{:.0} s; now some pay what expired", since(began)));
-    crowd.all(LifeCrowd::pay_late).await;
-    say(&format!("{:.0} s; settling: until every order is where its money says", since(began)));
+    step(&crowd, args, "bought", LifeCrowd::buy).await;
+    let seconds = began.elapsed().as_secs_f64();
+    step(&crowd, args, "refunds asked for", LifeCrowd::refund).await;
+    step(&crowd, args, "paid late", LifeCrowd::pay_late).await;
+    let taken = began.elapsed().as_secs_f64();
+    say(&format!("{taken:.0} s; settling: until every order is where its money says"));
     let until = Instant::now() + args.settle;
     let verdict = loop {
+        let look = Instant::now();
         let verdict = check::judge(&store, &crowd).await?;
         if verdict.is_conserved() || Instant::now() > until {
             break verdict;
         }
-        tokio::time::sleep(LOOK).await;
+        // Looking costs the databases work: at most half of the time is spent on it.
+        tokio::time::sleep(look.elapsed().max(LOOK)).await;
     };
     runtime::say!("{}", verdict.text());
+    if let Some(path) = &args.json {
+        let mut json = verdict.json();
+        json["run"] = crowd.to.names.run.clone().into();
+        json["seconds"] = seconds.into();
+        json["interrupted"] = crowd.stop.is_cancelled().into();
+        write_json(path, &json)?;
+    }
     Ok(verdict.is_conserved())
 }
 
-fn since(began: Instant) -> f64 {
-    began.elapsed().as_secs_f64()
+/// One step of all orders, with its progress.
+async fn step<F, Fut>(crowd: &Arc<LifeCrowd>, args: &LoadtestArgs, name: &str, step: F)
+where
+    F: Fn(Arc<LifeCrowd>, u32) -> Fut,
+    Fut: Future<Output = Option<()>>,
+{
+    let done = || u64::from(crowd.done.load(Ordering::Relaxed));
+    let show = async {
+        match args.quiet {
+            true => std::future::pending().await,
+            false => progress::show_step(name, args.requests.into(), done).await,
+        }
+    };
+    tokio::select! {
+        () = crowd.all(step) => {}
+        never = show => match never {},
+    }
+    if !args.quiet {
+        progress::end_line();
+    }
+}
+
+/// Flags that mean nothing here are refused rather than passed over.
+fn suits(args: &LoadtestArgs) -> anyhow::Result<()> {
+    let given = [
+        ("--offer", args.offer.is_some()),
+        ("--buckets", args.buckets.is_some()),
+        ("--limit-per-buyer", args.limit_per_buyer.is_some()),
+        ("--buyers", args.buyers.is_some()),
+        ("--settle-after", args.settle_after.is_some()),
+        ("--report", args.report.is_some()),
+        ("--history", args.history.is_some()),
+        ("--quantity", args.quantity != 1),
+        ("--verify=api", args.verify == VerifySource::Api),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        Some((flag, _)) => bail!(Misuse(format!("{flag} does not go with --scenario life"))),
+        None => args.json.as_deref().map_or(Ok(()), writable),
+    }
 }
 
 /// The provider, the campaign and the offers of a run.

@@ -37,9 +37,16 @@ pub(crate) enum LifeRole {
     Part,
 }
 
+impl std::fmt::Display for LifeRole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&format!("{self:?}").to_lowercase())
+    }
+}
+
 impl LifeRole {
+    /// All of them.
     #[cfg(test)]
-    const ALL: [LifeRole; 10] = [
+    pub(super) const ALL: [LifeRole; 10] = [
         LifeRole::Paid,
         LifeRole::Twice,
         LifeRole::More,

@@ -11,6 +11,7 @@ use futures::StreamExt;
 use http_body_util::Full;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::role::{CURRENCY, LifeRole, PRICE};
 use crate::args::LoadtestArgs;
@@ -19,8 +20,6 @@ use crate::setup::Reached;
 
 /// Between two tries.
 const AGAIN: Duration = Duration::from_millis(250);
-/// How long one may take.
-const LIMIT: Duration = Duration::from_secs(10);
 
 /// All buyers of a run.
 pub(crate) struct LifeCrowd {
@@ -28,9 +27,14 @@ pub(crate) struct LifeCrowd {
     pub offers: Vec<String>,
     pub provider: Arc<ProviderServer>,
     /// By the order's number.
-    pub orders: Vec<Mutex<Option<OrderId>>>,
+    pub orders: Vec<Mutex<BoughtOrder>>,
+    /// Ctrl-C: nobody begins a purchase any more.
+    pub stop: CancellationToken,
     connections: usize,
+    timeout: Duration,
     give_up: Duration,
+    /// Orders that are through with the step that goes on.
+    pub done: AtomicU32,
     /// Steps that were given up.
     pub lost: AtomicU32,
 }
@@ -38,11 +42,22 @@ pub(crate) struct LifeCrowd {
 /// Until an order that nobody pays has expired, at most.
 const EXPIRY: Duration = Duration::from_secs(180);
 
+/// What became of a buyer's purchase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BoughtOrder {
+    /// Not begun.
+    Unasked,
+    /// Begun; its buyer has not heard of an order.
+    Unheard,
+    /// Its buyer knows the order.
+    Known(OrderId),
+}
+
 /// An answer: its status and its body.
-type Told = (u16, Value);
+type StepAnswer = (u16, Value);
 
 /// What is asked of the gate.
-struct Call<'a> {
+struct Step<'a> {
     method: &'static str,
     path: &'a str,
     body: Option<Value>,
@@ -50,7 +65,7 @@ struct Call<'a> {
     at_most: Option<Duration>,
 }
 
-impl<'a> Call<'a> {
+impl<'a> Step<'a> {
     fn post(path: &'a str) -> Self {
         Self { method: "POST", path, body: None, at_most: None }
     }
@@ -63,9 +78,13 @@ impl LifeCrowd {
         offers: Vec<String>,
         provider: Arc<ProviderServer>,
     ) -> Self {
-        let orders = (0..args.requests).map(|_| Mutex::new(None)).collect();
-        let (connections, give_up) = (args.connections as usize, args.give_up);
-        Self { to, offers, provider, orders, connections, give_up, lost: AtomicU32::new(0) }
+        let fresh = || Mutex::new(BoughtOrder::Unasked);
+        let orders = std::iter::repeat_with(fresh).take(args.requests as usize).collect();
+        let (connections, timeout) = (args.connections as usize, args.timeout);
+        let give_up = args.give_up;
+        let stop = CancellationToken::new();
+        let (done, lost) = (AtomicU32::new(0), AtomicU32::new(0));
+        Self { to, offers, provider, orders, stop, connections, timeout, give_up, done, lost }
     }
 
     pub(crate) fn role(&self, number: u32) -> LifeRole {
@@ -84,13 +103,26 @@ impl LifeCrowd {
     {
         let numbers = 0..self.orders.len() as u32;
         let steps = futures::stream::iter(numbers).map(|n| step(self.clone(), n));
-        let lost = steps
-            .buffer_unordered(self.connections)
-            .filter(|done| std::future::ready(done.is_none()));
-        self.lost.fetch_add(lost.count().await as u32, Ordering::Relaxed);
+        self.done.store(0, Ordering::Relaxed);
+        let mut steps = std::pin::pin!(steps.buffer_unordered(self.connections));
+        while let Some(done) = steps.next().await {
+            self.lost.fetch_add(u32::from(done.is_none()), Ordering::Relaxed);
+            self.done.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    async fn send(&self, number: u32, call: &Call<'_>) -> Option<Told> {
+    fn is_unasked(&self, number: u32) -> bool {
+        *self.orders[number as usize].lock() == BoughtOrder::Unasked
+    }
+
+    fn order(&self, number: u32) -> Option<OrderId> {
+        match *self.orders[number as usize].lock() {
+            BoughtOrder::Known(order) => Some(order),
+            BoughtOrder::Unasked | BoughtOrder::Unheard => None,
+        }
+    }
+
+    async fn send(&self, number: u32, call: &Step<'_>) -> Option<StepAnswer> {
         let token = self.to.minter.mint(&self.to.names.buyer(number));
         let mut request = self.to.gate.request_as(&token, call.method, call.path);
         request = request.header("idempotency-key", self.to.names.key(number));
@@ -99,7 +131,7 @@ impl LifeCrowd {
             request = request.header("content-type", "application/json");
         }
         let request = request.body(Full::new(Bytes::from(body))).ok()?;
-        let answer = self.to.gate.send(request, LIMIT).await.ok()?;
+        let answer = self.to.gate.send(request, self.timeout).await.ok()?;
         Some((answer.status.as_u16(), serde_json::from_slice(&answer.body).unwrap_or(Value::Null)))
     }
 
@@ -107,9 +139,9 @@ impl LifeCrowd {
     async fn until(
         &self,
         number: u32,
-        call: &Call<'_>,
-        fine: impl Fn(&Told) -> bool,
-    ) -> Option<Told> {
+        call: &Step<'_>,
+        fine: impl Fn(&StepAnswer) -> bool,
+    ) -> Option<StepAnswer> {
         let end = tokio::time::Instant::now() + call.at_most.unwrap_or(self.give_up);
         loop {
             if let Some(told) = self.send(number, call).await
@@ -126,37 +158,41 @@ impl LifeCrowd {
 
     /// Buys; opens a session, or cancels and is paid all the same.
     pub(crate) async fn buy(self: Arc<Self>, number: u32) -> Option<()> {
+        if self.stop.is_cancelled() {
+            return Some(());
+        }
+        *self.orders[number as usize].lock() = BoughtOrder::Unheard;
         let path = format!("/v1/offers/{}/orders", self.offer(number));
-        let fine = |told: &Told| matches!(told.0, 200 | 202);
-        let (_, told) = self.until(number, &Call::post(&path), fine).await?;
+        let fine = |told: &StepAnswer| matches!(told.0, 200 | 202);
+        let (_, told) = self.until(number, &Step::post(&path), fine).await?;
         let order: OrderId = told["order_id"].as_str()?.parse().ok()?;
-        *self.orders[number as usize].lock() = Some(order);
+        *self.orders[number as usize].lock() = BoughtOrder::Known(order);
         let role = self.role(number);
         self.provider.will(order, role.deed(self.to.seed, number));
         let path = format!("/v1/orders/{order}");
         if role.opens() {
             let body = json!({"provider": self.provider.name()});
-            let over = |told: &Told| {
+            let over = |told: &StepAnswer| {
                 // Its time was over before it was opened: it expires, as an unpaid one.
                 told.0 == 200 || told.1["reason"] == Reason::IllegalTransition.as_str()
             };
             let path = format!("{path}/payments");
-            let call = Call { body: Some(body), ..Call::post(&path) };
+            let call = Step { body: Some(body), ..Step::post(&path) };
             self.until(number, &call, over).await?;
         }
         if role == LifeRole::Cancelled {
             let path = format!("{path}/cancel");
-            self.until(number, &Call::post(&path), |told| told.0 == 200).await?;
+            self.until(number, &Step::post(&path), |told| told.0 == 200).await?;
             self.provider.capture(order);
         }
         Some(())
     }
 
     async fn is(&self, number: u32, status: &str, at_most: Option<Duration>) -> Option<()> {
-        let order = (*self.orders[number as usize].lock())?;
+        let order = self.order(number)?;
         let path = format!("/v1/orders/{order}");
-        let fine = |told: &Told| told.1["status"] == status;
-        let call = Call { method: "GET", at_most, ..Call::post(&path) };
+        let fine = |told: &StepAnswer| told.1["status"] == status;
+        let call = Step { method: "GET", at_most, ..Step::post(&path) };
         self.until(number, &call, fine).await.map(drop)
     }
 
@@ -176,8 +212,11 @@ impl LifeCrowd {
             | LifeRole::Cancelled
             | LifeRole::Unpaid => return Some(()),
         };
+        if self.is_unasked(number) {
+            return Some(());
+        }
         self.is(number, "paid", None).await?;
-        let order = (*self.orders[number as usize].lock())?;
+        let order = self.order(number)?;
         let end = tokio::time::Instant::now() + self.give_up;
         while tokio::time::Instant::now() < end {
             if self.to.admin.refund(order, &body).await.is_ok() {
@@ -190,11 +229,11 @@ impl LifeCrowd {
 
     /// Pays after it expired.
     pub(crate) async fn pay_late(self: Arc<Self>, number: u32) -> Option<()> {
-        if self.role(number) != LifeRole::Late {
+        if self.role(number) != LifeRole::Late || self.is_unasked(number) {
             return Some(());
         }
         self.is(number, "expired", Some(self.give_up + EXPIRY)).await?;
-        let order = (*self.orders[number as usize].lock())?;
+        let order = self.order(number)?;
         self.provider.capture(order);
         Some(())
     }

@@ -2,6 +2,7 @@
 //! of news, and the books (INV-15 to INV-18).
 #![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
+mod audits;
 mod books;
 mod payments;
 mod refunds;

@@ -62,6 +62,7 @@ proptest! {
         prop_assert_eq!(joined(&first), joined(&second));
         prop_assert_eq!(first.status(), second.status());
         prop_assert_eq!(money(&first), money(&second));
+        prop_assert_eq!(audit::when_quiet(&first), []);
         // INV-17: every captured cent is kept, or goes back, once the order is decided.
         let captured: i64 = first.payments.values().map(|p| p.captured).sum();
         let (kept, back) = money(&first);

@@ -7,7 +7,7 @@ pub(crate) use domain::life::{
     self, Actor, AskedRefund, Cancelled, DueWork, LatePolicy, Life, LifeContext, LifeLine,
     MatchState, OfferPolicy, OrderState, Parcel, PaySession, Payment, PaymentFate, PaymentKey,
     PaymentNews, PaymentState, Policies, Portion, ProviderEvent, RefundAnswer, RefundAsk,
-    RefundKey, RefundPolicy, RefundSort, RefundState, Restock, SessionAnswer, TaskDraft,
+    RefundKey, RefundPolicy, RefundSort, RefundState, Restock, SessionAnswer, TaskDraft, audit,
 };
 pub(crate) use domain::moves::Cause;
 pub(crate) use domain::{CampaignNo, CellId, Gives, Identity, OrderId, RowStatus};
@@ -133,10 +133,7 @@ pub(crate) fn fate(life: &Life, payment: &str) -> Option<PaymentFate> {
 /// What holds after every step: INV-9, INV-16, one version after the other.
 pub(crate) fn sound(life: &Life) {
     assert_eq!(life.illegal, None);
-    for (key, p) in &life.payments {
-        assert!(life.going_back(key) <= p.captured, "INV-16 {key}: {life:?}");
-        assert!((0..=p.captured).contains(&p.keep), "{p:?}");
-    }
+    assert_eq!(audit::at_any_time(life), [], "{life:?}");
     let versions: Vec<u32> = life.follows.versions.iter().map(|v| v.version).collect();
     assert!(versions.windows(2).all(|w| w[0] + 1 == w[1]), "INV-19 {versions:?}");
     if let (Some(last), Some(order)) = (life.follows.versions.last(), &life.order) {
