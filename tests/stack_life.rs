@@ -57,8 +57,12 @@ const QUICK: [&str; 4] = [
 fn money_adds_up_through_kills_of_everything() {
     let mut stand = Stand::start("money");
     stand.add_service("clerk", &QUICK);
-    let flags = ["--scenario", "life", "--requests", "1500", "--connections", "24"];
+    let flags = ["--scenario", "life", "--requests", "800", "--connections", "24"];
     let sale = stand.loadtest(&[&flags[..], &["--give-up", "180s"]].concat());
+    until("it to buy", || {
+        let bought = "sluicegate_requests_total{route=\"buy\",outcome=\"accepted\"}";
+        (stand.counted(bought) > 0.0).then_some(())
+    });
     let pause = |s| std::thread::sleep(Duration::from_secs(s));
     for service in ["clerk", "gate", "writer", "clerk", "reconciler"] {
         pause(2);

@@ -149,7 +149,9 @@ impl Stand {
 
     pub(crate) fn finish(&self, sale: Child) -> Output {
         let mut out = sale.wait_with_output().unwrap();
-        if let Ok(json) = std::fs::read_to_string(self.dir.path().join("summary.json")) {
+        let json = std::fs::read_to_string(self.dir.path().join("summary.json"));
+        // It is empty when the run came to no verdict.
+        if let Some(json) = json.ok().filter(|json| !json.is_empty()) {
             let one: Value = serde_json::from_str(&json).unwrap();
             out.stdout.extend_from_slice(format!("\njson: {one}\n").as_bytes());
         }

@@ -58,9 +58,12 @@ pub(crate) async fn run(to: &Deployment, args: &LoadtestArgs) -> anyhow::Result<
     let until = Instant::now() + args.settle;
     let verdict = loop {
         let look = Instant::now();
-        let verdict = check::judge(&store, &crowd).await?;
-        if verdict.is_conserved() || Instant::now() > until {
-            break verdict;
+        let is_last = Instant::now() > until;
+        match check::judge(&store, &crowd).await {
+            Ok(verdict) if verdict.is_conserved() || is_last => break verdict,
+            Err(e) if is_last => return Err(e),
+            // A database may be away while it looks.
+            Ok(_) | Err(_) => {}
         }
         // Looking costs the databases work: at most half of the time is spent on it.
         tokio::time::sleep(look.elapsed().max(LOOK)).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use contract::Reason;
-use domain::OrderId;
+use domain::{OrderId, Status};
 use futures::StreamExt;
 use http_body_util::Full;
 use parking_lot::Mutex;
@@ -163,7 +163,10 @@ impl LifeCrowd {
         }
         *self.orders[number as usize].lock() = BoughtOrder::Unheard;
         let path = format!("/v1/offers/{}/orders", self.offer(number));
-        let fine = |told: &StepAnswer| matches!(told.0, 200 | 202);
+        // Of one that is not confirmed nothing need ever come.
+        let fine = |told: &StepAnswer| {
+            told.0 == 200 || told.0 == 202 && told.1["status"] == Status::Accepted.as_str()
+        };
         let (_, told) = self.until(number, &Step::post(&path), fine).await?;
         let order: OrderId = told["order_id"].as_str()?.parse().ok()?;
         *self.orders[number as usize].lock() = BoughtOrder::Known(order);
