@@ -96,6 +96,52 @@ pub(crate) enum ReconcilerCommand {
     /// everything else, may be stopped anywhere and begun again, and tells what it did.
     #[command(after_long_help = REWIND)]
     Rewind(RewindArgs),
+    /// Compares a payment provider's statement with the payments and refunds here, both ways, and
+    /// prints what differs.
+    #[command(after_long_help = MONEY)]
+    Money(MoneyArgs),
+}
+
+const MONEY: &str = "\
+FILE is CSV with a header line; columns may stand in any order, and others are ignored:
+  type        payment or refund; lines of other types, such as fees, are passed over
+  payment_id  as the provider calls the payment
+  refund_id   of a refund, the key that the provider got with it; empty for a payment
+  currency    ISO 4217
+  minor       what moved, minor units, not negative; several lines of one payment are added up
+  at          RFC 3339
+
+Every line is looked up, whatever its time. What is booked here from --from on and before --to must
+be in the file. Clocks disagree at the edges of a day: let the file reach some minutes beyond the
+period on both sides. Left out, the period begins five minutes after the first line and ends five
+minutes before the last one. A payment that is captured in parts is compared with the sum of its
+lines, so the file must have them all.
+
+The answer is JSON: matched, missing_here (only in the file), missing_there (only here), different;
+each list ends after 1,000, and unlisted counts the rest.
+
+Examples:
+  sluicegate reconciler money --provider bank --statement 2026-11-27.csv
+  sluicegate reconciler money --provider bank --statement - < 2026-11-27.csv
+
+Exit codes: 0 both say the same, 1 something differs, 64 the file or a flag is wrong, 69 a database
+did not answer.";
+
+/// `sluicegate reconciler money`.
+#[derive(Args)]
+pub(crate) struct MoneyArgs {
+    /// The statement; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub statement: std::path::PathBuf,
+    /// Whose it is.
+    #[arg(long, value_name = "ID")]
+    pub provider: String,
+    /// What is booked here from this time on must be in it, RFC 3339.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// And before this time, RFC 3339.
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
 }
 
 const REWIND: &str = "\

@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod dev;
 mod exit;
+mod money;
 mod once;
 mod rewind;
 mod secrets;

@@ -184,6 +184,9 @@ pub(crate) async fn reconciler(mut config: Config, args: &ReconcilerArgs) -> Res
     if let Some(ReconcilerCommand::Rewind(args)) = &args.what {
         return crate::rewind::run(config, args).await;
     }
+    if let Some(ReconcilerCommand::Money(args)) = &args.what {
+        return crate::money::run(config, args).await;
+    }
     if args.once && config.is_embedded() {
         secrets::fill(&mut config)?;
         return crate::once::over_http(&config, args).await;

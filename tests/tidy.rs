@@ -310,13 +310,17 @@ const REACH: [(&str, &str); 5] = [
     (
         "DeskStore",
         "LedgerRead + LedgerWrite + CatalogRead + CatalogWrite + Marks + ParkedRead + ParkedWrite \
-         + OrdersRead + LifeRead + LifeWrite",
+         + OrdersRead + LifeRead + LifeWrite + MoneyRead",
     ),
     (
         "WriterStore",
         "LedgerRead + LedgerWrite + Verdicts + OrdersRead + OrdersWrite + Marks + ParkedWrite",
     ),
-    ("ReconcilerStore", "LedgerRead + LedgerWrite + OrdersRead + CatalogRead + Marks + ParkedRead"),
+    (
+        "ReconcilerStore",
+        "LedgerRead + LedgerWrite + OrdersRead + CatalogRead + Marks + ParkedRead + LifeRead \
+         + MoneyRead + MoneyWrite",
+    ),
     (
         "ClerkStore",
         "LedgerRead + LedgerWrite + LifeRead + LifeWrite + OrdersRead + CatalogRead + Marks \

@@ -6,6 +6,7 @@
 mod campaigns;
 mod config;
 mod input;
+mod money;
 mod named;
 mod offers;
 mod orders;

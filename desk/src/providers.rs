@@ -32,11 +32,15 @@ pub(super) async fn put(shop: &Shop<'_>, name: &str, bytes: &[u8]) -> Result<Ans
 
 /// `GET /admin/providers/{id}`.
 pub(super) async fn show(shop: &Shop<'_>, name: &str) -> Result<Answer, Problem> {
+    Ok(answer::json(200, &shown(&known(shop, name).await?)))
+}
+
+/// The provider of this name.
+pub(super) async fn known(shop: &Shop<'_>, name: &str) -> Result<Provider, Problem> {
     let id = id(name)?;
     let found = shop.ports.store.providers().await.map_err(input::down)?;
     let provider = found.into_iter().find(|p| p.id == id);
-    let provider = provider.ok_or_else(|| Problem::new(Reason::UnknownProvider))?;
-    Ok(answer::json(200, &shown(&provider)))
+    provider.ok_or_else(|| Problem::new(Reason::UnknownProvider))
 }
 
 fn checked(id: ProviderId, wire: &ProviderSettings<'_>) -> Result<Provider, Problem> {

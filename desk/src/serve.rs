@@ -18,7 +18,7 @@ use web::message::{Whole, authorization};
 use web::{Bounds, Listener, Operator, Role, Service, TokenRefused, body};
 
 use super::{
-    Desk, Shop, campaigns, offers, orders, providers, repair, resolve, status, supply, tasks,
+    Desk, Shop, campaigns, money, offers, orders, providers, repair, resolve, status, supply, tasks,
 };
 
 /// The most bytes of a body that nobody takes.
@@ -112,7 +112,8 @@ where
     let most = spec.body.map_or(MAX_BODY, |b| b.most);
     let bytes = body::read(incoming, &parts.headers, most, limit).await?;
     let content_type = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    body::check_json(content_type, &bytes)?;
+    let media = spec.body.map_or("application/json", |b| b.content.media());
+    body::check_media(content_type, &bytes, media)?;
     // What a call would not look at is refused: a `?dry_run=true` that nobody reads is a real run.
     body::query(parts.uri.query(), spec.query)?;
     if spec.body.is_none() && !bytes.is_empty() {
@@ -150,6 +151,7 @@ async fn handle(
         Operators::ResolveTask => resolve::resolve(shop, name, bytes).await,
         Operators::PutProvider => providers::put(shop, name, bytes).await,
         Operators::GetProvider => providers::show(shop, name).await,
+        Operators::CompareMoney => money::compare(shop, query, bytes).await,
         Operators::RefundOrder => orders::refund(shop, name, bytes).await,
         Operators::CancelOrder => orders::cancel(shop, name, bytes).await,
         Operators::ShipOrder => orders::goods(shop, name, bytes, Parcel::Shipped).await,

@@ -2,7 +2,10 @@
 //! answers.
 
 use contract::Problem;
-use contract::operators::{Shard, Standing};
+use std::collections::BTreeMap;
+
+use contract::operators::{MoneyStanding, Shard, Standing};
+use domain::life::MoneyTotals;
 use view::failed;
 use web::answer::{self, Answer};
 
@@ -28,8 +31,33 @@ pub(super) async fn get(desk: &Desk) -> Result<Answer, Problem> {
         apply_without_hold: view::without_hold(),
         cells_diverged: holds.diverged,
         shards,
+        money: money(desk).await,
     };
     Ok(answer::json(200, &body))
+}
+
+/// The sums of all databases that answer.
+async fn money(desk: &Desk) -> Vec<MoneyStanding> {
+    let mut all = BTreeMap::<String, (MoneyTotals, u64)>::new();
+    for db in 0..desk.ports.store.databases() {
+        let rows = desk.ports.store.money(db).await.map_err(failed::database).unwrap_or_default();
+        for row in rows {
+            let (totals, as_of) =
+                all.entry(row.currency).or_insert((MoneyTotals::default(), row.at_ms));
+            totals.add(&row.totals);
+            *as_of = row.at_ms.min(*as_of);
+        }
+    }
+    let shown = |(currency, (totals, as_of)): (String, (MoneyTotals, u64))| MoneyStanding {
+        currency,
+        captured: totals.captured,
+        refunded: totals.refunded,
+        under_way: totals.under_way,
+        manual: totals.manual,
+        broken: totals.broken,
+        as_of: contract::show_time(as_of),
+    };
+    all.into_iter().map(shown).collect()
 }
 
 /// How long ago the slowest main partition was finished.

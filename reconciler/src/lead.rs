@@ -143,6 +143,12 @@ impl Lead {
         }
     }
 
+    /// True when this process has, or gets, a lease that another one may have too.
+    pub(crate) async fn try_lease(&self, name: &str) -> bool {
+        let got = self.marks.lease(name, &self.holder, self.lease_ms()).await;
+        got.inspect_err(|e| tracing::debug!(error = %e, "no lease")).unwrap_or(false)
+    }
+
     /// True when this process reaches what work on a database needs.
     pub(crate) async fn is_able(&self, db: u16) -> bool {
         self.cells.ping().await && self.marks.ping(db).await

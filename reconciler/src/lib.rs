@@ -12,6 +12,7 @@ mod demand;
 mod down;
 mod lead;
 mod metrics;
+mod money;
 mod pass;
 mod publish;
 mod quiet;
@@ -39,6 +40,7 @@ use view::{HoldStatus, OperateError, Reconcile, ReconcilerPorts, Report};
 
 use demand::Demand;
 use down::down;
+use lead::KeptClaim;
 use pass::Passes;
 use steps::Steps;
 
@@ -53,6 +55,7 @@ pub struct Reconciler {
     passes: Passes,
     unique: Arc<dyn Unique>,
     interval: Duration,
+    money_interval: Duration,
 }
 
 impl Reconciler {
@@ -64,6 +67,7 @@ impl Reconciler {
             steps,
             unique: ports.unique.clone(),
             interval: settings.interval,
+            money_interval: settings.money_interval,
         })
     }
 
@@ -85,6 +89,38 @@ impl Reconciler {
             let (me, t) = (me.clone(), t.clone());
             async move { me.rounds(&t).await }
         });
+        let (me, t) = (self.clone(), tasks.clone());
+        tasks.spawn_loop("money", move || {
+            let (me, t) = (me.clone(), t.clone());
+            async move { me.looks_at_money(&t).await }
+        });
+    }
+
+    /// Adds up the money of the databases whose turn this process gets.
+    pub async fn add_up(&self) {
+        for db in 0..self.steps.ledger.databases() {
+            let lease = format!("money:{db}");
+            let mine = self.steps.lead.try_lease(&lease).await;
+            if !mine {
+                continue;
+            }
+            let work = self.steps.money.run(db);
+            if let Err(e) = self.steps.lead.holding(KeptClaim::Lease(&lease), work).await {
+                tracing::warn!(db, error = %e, "its money is added up the next time");
+            }
+        }
+    }
+
+    async fn looks_at_money(&self, t: &Tasks) {
+        loop {
+            if t.unless(Phase::FlushLog, self.add_up()).await.is_none() {
+                return;
+            }
+            let pause = tokio::time::sleep(self.money_interval);
+            if t.unless(Phase::FlushLog, pause).await.is_none() {
+                return;
+            }
+        }
     }
 
     async fn rounds(&self, t: &Tasks) {

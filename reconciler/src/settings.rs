@@ -15,6 +15,8 @@ runtime::section! {
         relay_after_ms: u64 = 5000, range(10..=3_600_000);
         /// Y: a verdict without a row for this long is published again.
         sweep_after_ms: u64 = 10_000, range(10..=3_600_000);
+        /// Between two looks at all money; each reads every payment once, page by page.
+        money_interval_ms: u64 = 300_000, range(100..=86_400_000);
         /// Cells worked on at once.
         parallel: usize = 8, range(1..=64);
         /// How long a lease on a database's cells lasts, and a ticket of a rebuild is respected.
@@ -34,6 +36,8 @@ runtime::section! {
 pub struct ReconcilerSettings {
     /// Between two passes.
     pub interval: Duration,
+    /// Between two looks at all money.
+    pub money_interval: Duration,
     /// X.
     pub relay_after: Duration,
     /// Y.
@@ -57,6 +61,7 @@ impl ReconcilerSettings {
     pub fn new(c: &ReconcilerConfig, publish: PublishTimes) -> Self {
         Self {
             interval: Duration::from_millis(c.interval_ms),
+            money_interval: Duration::from_millis(c.money_interval_ms),
             relay_after: Duration::from_millis(c.relay_after_ms),
             sweep_after: Duration::from_millis(c.sweep_after_ms),
             parallel: c.parallel,

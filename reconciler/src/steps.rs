@@ -10,6 +10,7 @@ use view::{Follow, Horizons, ReconcilerPorts};
 use crate::cell::LookAt;
 use crate::check::Compare;
 use crate::lead::{Lead, LeaseStanding};
+use crate::money::AddUp;
 use crate::publish::Republish;
 use crate::quiet::Quiet;
 use crate::rebuild::Build;
@@ -35,6 +36,7 @@ pub(crate) struct Steps {
     pub sweep: Sweep,
     pub rows: Rows,
     pub build: Build,
+    pub money: AddUp,
 }
 
 impl Steps {
@@ -59,6 +61,7 @@ impl Steps {
             horizons: make.horizons(),
             look: make.look(&compare, &quiet, &repair),
             sweep: make.sweep(&publish),
+            money: make.money(),
             rows: make.rows(publish),
             build: make.build(Below { compare, quiet, repair, relay: relay.clone() }, &lead),
             lead,
@@ -186,6 +189,14 @@ impl Make<'_> {
             publish: publish.clone(),
             after: self.s.sweep_after,
             ahead: Mutex::default(),
+        }
+    }
+
+    fn money(&self) -> AddUp {
+        AddUp {
+            payments: self.p.store.clone(),
+            lives: self.p.store.clone(),
+            totals: self.p.store.clone(),
         }
     }
 

@@ -124,3 +124,72 @@ pub struct TaskResolution<'a> {
     /// How it ended.
     pub outcome: TaskOutcome,
 }
+
+/// What money did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MoneySort {
+    /// It came in.
+    Payment,
+    /// It went back.
+    Refund,
+}
+
+/// Money that stands otherwise in a provider's statement than here, or in one of both only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MoneyDifference<'a> {
+    /// What it did.
+    #[serde(rename = "type")]
+    pub sort: MoneySort,
+    /// The provider's payment.
+    pub payment_id: String,
+    /// The provider's key of the refund.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub refund_id: Option<String>,
+    /// The order that the payment named first, where it is known here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false, format = "uuid")]
+    pub order_id: Option<String>,
+    /// What is booked here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub here: Option<Money<'a>>,
+    /// What the statement says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub there: Option<Money<'a>>,
+    /// Where a refund stands here that has not moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub state: Option<String>,
+}
+
+/// A provider's statement compared with what is booked here, both ways.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MoneyReport<'a> {
+    /// Payments and refunds that stand in both with the same sum.
+    pub matched: u64,
+    /// Only in the statement; at most 1,000 are listed.
+    pub missing_here: Vec<MoneyDifference<'a>>,
+    /// Only here; at most 1,000 are listed.
+    pub missing_there: Vec<MoneyDifference<'a>>,
+    /// In both, and not alike; at most 1,000 are listed.
+    pub different: Vec<MoneyDifference<'a>>,
+    /// Differences that are not listed.
+    pub unlisted: u64,
+    /// Lines of other types, such as fees and payouts.
+    pub passed_over: u64,
+    /// What is booked here from this time on must be in the statement, UTC.
+    pub from: String,
+    /// And before this time, UTC.
+    pub to: String,
+}
+
+impl MoneyReport<'_> {
+    /// True when both books say the same.
+    pub fn is_same(&self) -> bool {
+        let lists = [&self.missing_here, &self.missing_there, &self.different];
+        self.unlisted == 0 && lists.iter().all(|l| l.is_empty())
+    }
+}

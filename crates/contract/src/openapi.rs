@@ -129,11 +129,13 @@ fn operation(
         out = out.parameter(parameter(ParameterIn::Header, field));
     }
     if let Some(body) = spec.body {
-        (body.shape.collect)(schemas);
-        let content = json_content(body.shape);
+        if let routes::Content::Json(shape) = body.content {
+            (shape.collect)(schemas);
+        }
+        let (media, content) = content_of(body.content);
         let required = if body.is_required { Required::True } else { Required::False };
         let about = format!("At most {} bytes.", body.most);
-        let body = RequestBodyBuilder::new().content("application/json", content);
+        let body = RequestBodyBuilder::new().content(media, content);
         out =
             out.request_body(Some(body.required(Some(required)).description(Some(about)).build()));
     }
@@ -194,21 +196,26 @@ fn parameter(place: ParameterIn, field: &Field) -> Parameter {
         .build()
 }
 
-fn json_content(shape: Shape) -> Content {
-    ContentBuilder::new().schema(Some(Ref::from_schema_name((shape.name)()))).build()
-}
-
-fn answered(answer: &Answers) -> Response {
-    let out = ResponseBuilder::new().description(answer.when);
-    let out = match answer.content {
-        routes::Content::Json(shape) => out.content("application/json", json_content(shape)),
+/// A body's media type, and what it is.
+fn content_of(content: routes::Content) -> (&'static str, Content) {
+    match content {
+        routes::Content::Json(shape) => {
+            let schema = Ref::from_schema_name((shape.name)());
+            ("application/json", ContentBuilder::new().schema(Some(schema)).build())
+        }
         routes::Content::Text(media) => {
             let kind = if media == "application/json" { Type::Object } else { Type::String };
             let schema = ObjectBuilder::new().schema_type(kind);
             let media = media.split(';').next().unwrap_or(media);
-            out.content(media, ContentBuilder::new().schema(Some(schema)).build())
+            (media, ContentBuilder::new().schema(Some(schema)).build())
         }
-    };
+    }
+}
+
+fn answered(answer: &Answers) -> Response {
+    let out = ResponseBuilder::new().description(answer.when);
+    let (media, content) = content_of(answer.content);
+    let out = out.content(media, content);
     match answer.status {
         202 => out.header("Location", header("Where to ask what became of it.")).build(),
         _ => out.build(),
@@ -229,7 +236,7 @@ fn by_status(reasons: &[Reason]) -> BTreeMap<u16, BTreeSet<Reason>> {
 }
 
 fn problem(about: String) -> ResponseBuilder {
-    let content = json_content(Shape::of::<ProblemBody<'static>>());
+    let (_, content) = content_of(routes::Content::Json(Shape::of::<ProblemBody<'static>>()));
     ResponseBuilder::new().description(about).content("application/problem+json", content)
 }
 

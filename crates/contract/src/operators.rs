@@ -319,6 +319,28 @@ pub struct Standing {
     pub cells_diverged: u64,
     /// All databases.
     pub shards: Vec<Shard>,
+    /// All money, currency by currency, as the reconciler last added it up.
+    pub money: Vec<MoneyStanding>,
+}
+
+/// Where the money of one currency is, minor units.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MoneyStanding {
+    /// ISO 4217.
+    #[schema(pattern = "^[A-Z]{3}$")]
+    pub currency: String,
+    /// All that came in.
+    pub captured: i64,
+    /// What of it went back.
+    pub refunded: i64,
+    /// What is on its way back.
+    pub under_way: i64,
+    /// What waits for a person, such as refunds that were asked for or do not get through.
+    pub manual: i64,
+    /// Payments and orders whose money does not add up: an alarm (INV-16 to INV-18).
+    pub broken: u64,
+    /// When the oldest of these sums was made, UTC.
+    pub as_of: String,
 }
 
 /// Something that waits for a person.

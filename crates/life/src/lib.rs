@@ -16,6 +16,7 @@ pub mod http;
 pub mod refunds;
 mod signature;
 mod standard;
+pub mod statement;
 mod stripe;
 
 use sha2::{Digest, Sha256};

@@ -19,6 +19,7 @@ pub use config::StoreSection;
 pub use error::{StoreError, StoreResult};
 pub use port::{
     CatalogRead, CatalogWrite, Init, LedgerRead, LedgerWrite, LifeRead, LifeWrite, Marks,
-    OrdersRead, OrdersWrite, ParkedRead, ParkedWrite, Shards, Store, Verdicts,
+    MoneyRead, MoneyWrite, OrdersRead, OrdersWrite, ParkedRead, ParkedWrite, Shards, Store,
+    Verdicts,
 };
 pub use sql::{SqlStore, StoreConfig};

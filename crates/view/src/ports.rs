@@ -8,8 +8,8 @@ use orderlog::port::OrderLog;
 use runtime::Clock;
 use runtime::unique::Unique;
 use store::{
-    CatalogRead, CatalogWrite, LedgerRead, LedgerWrite, LifeRead, LifeWrite, Marks, OrdersRead,
-    OrdersWrite, ParkedRead, ParkedWrite, Store, Verdicts,
+    CatalogRead, CatalogWrite, LedgerRead, LedgerWrite, LifeRead, LifeWrite, Marks, MoneyRead,
+    MoneyWrite, OrdersRead, OrdersWrite, ParkedRead, ParkedWrite, Store, Verdicts,
 };
 
 use crate::follow::Follow;
@@ -108,15 +108,17 @@ reach! {
     /// The desk changes the catalog, supply and flags, and what is parked.
     DeskStore (
         LedgerRead + LedgerWrite + CatalogRead + CatalogWrite + Marks + ParkedRead + ParkedWrite
-            + OrdersRead + LifeRead + LifeWrite
+            + OrdersRead + LifeRead + LifeWrite + MoneyRead
     ), DeskPorts by desk;
     /// The writer decides orders and writes their rows.
     WriterStore (
         LedgerRead + LedgerWrite + Verdicts + OrdersRead + OrdersWrite + Marks + ParkedWrite
     ), WriterPorts by writer;
     /// The reconciler reads everything and ends what others left.
-    ReconcilerStore (LedgerRead + LedgerWrite + OrdersRead + CatalogRead + Marks + ParkedRead),
-        ReconcilerPorts by reconciler;
+    ReconcilerStore (
+        LedgerRead + LedgerWrite + OrdersRead + CatalogRead + Marks + ParkedRead + LifeRead
+            + MoneyRead + MoneyWrite
+    ), ReconcilerPorts by reconciler;
     /// The clerk moves orders through their lives, and gives units back to their ledgers.
     ClerkStore (
         LedgerRead + LedgerWrite + LifeRead + LifeWrite + OrdersRead + CatalogRead + Marks

@@ -59,15 +59,24 @@ pub async fn read<B: Body<Data = Bytes> + Unpin>(
 
 /// A non-empty body must say that it is JSON.
 pub fn check_json(content_type: Option<&[u8]>, body: &[u8]) -> Result<(), BodyRefusal> {
+    check_media(content_type, body, "application/json")
+}
+
+/// A non-empty body must say that it is of this media type.
+pub fn check_media(
+    content_type: Option<&[u8]>,
+    body: &[u8],
+    wanted: &str,
+) -> Result<(), BodyRefusal> {
     if body.is_empty() {
         return Ok(());
     }
     let value = content_type.and_then(|v| std::str::from_utf8(v).ok()).unwrap_or("");
     let media = value.split(';').next().unwrap_or("").trim();
-    if media.eq_ignore_ascii_case("application/json") {
+    if media.eq_ignore_ascii_case(wanted) {
         Ok(())
     } else {
-        refuse(Reason::UnsupportedMediaType, "a body needs Content-Type: application/json")
+        refuse(Reason::UnsupportedMediaType, format!("a body needs Content-Type: {wanted}"))
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) fn reconciler_with(
 ) -> Arc<Reconciler> {
     let mut settings = ReconcilerSettings {
         interval: Duration::from_millis(50),
+        money_interval: Duration::from_secs(60),
         relay_after: Duration::from_millis(X),
         sweep_after: Duration::from_millis(2 * X),
         parallel: 4,

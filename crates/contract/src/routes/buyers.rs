@@ -1,6 +1,6 @@
 //! The buyers' listener.
 
-use super::{Answers, Field, LIVES, NAME, SERVES, SERVES_NOT, Shape, Takes, Who, routes};
+use super::{Answers, Content, Field, LIVES, NAME, SERVES, SERVES_NOT, Shape, Takes, Who, routes};
 use crate::buyers::{Offer, Order, Purchase, Taken};
 use crate::paying::{
     OrderHistory, ParcelTold, PaymentTold, ReceivedNews, RefundList, RefundTaken, RefundWanted,
@@ -35,7 +35,7 @@ const HINTS: &[Field] = &[OFFER, RECEIPT];
 const OF_ORDER: &[Reason] = &[Reason::UnknownOrder, Reason::NotYet, Reason::IllegalTransition];
 
 const fn takes(most: usize, shape: Shape) -> Option<Takes> {
-    Some(Takes { most, is_required: true, shape })
+    Some(Takes { most, is_required: true, content: Content::Json(shape) })
 }
 
 /// The most bytes of a callback's body.
@@ -60,7 +60,7 @@ routes! {
             body: Some(Takes {
                 most: 4096,
                 is_required: false,
-                shape: Shape::of::<Purchase<'static>>(),
+                content: Content::Json(Shape::of::<Purchase<'static>>()),
             }),
             answers: &[
                 Answers::json::<Taken<'static>>(202, "It is in the log, or may be."),

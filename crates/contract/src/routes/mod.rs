@@ -54,7 +54,7 @@ impl Shape {
     }
 }
 
-/// The body that a route takes; it is JSON.
+/// The body that a route takes.
 #[derive(Clone, Copy)]
 pub struct Takes {
     /// The most bytes.
@@ -62,16 +62,26 @@ pub struct Takes {
     /// True when it may not be left out.
     pub is_required: bool,
     /// What it is.
-    pub shape: Shape,
+    pub content: Content,
 }
 
-/// What an answer has as its body.
+/// What a body is.
 #[derive(Clone, Copy)]
 pub enum Content {
     /// JSON of this type.
     Json(Shape),
     /// Text of this media type.
     Text(&'static str),
+}
+
+impl Content {
+    /// Its media type.
+    pub const fn media(&self) -> &'static str {
+        match self {
+            Content::Json(_) => "application/json",
+            Content::Text(media) => media,
+        }
+    }
 }
 
 /// An answer that is no problem.

@@ -1,8 +1,9 @@
 //! The operators' listener.
 
-use super::{Answers, Field, LIVES, SERVES, SERVES_NOT, Shape, TEXT, Takes, Who, routes};
+use super::{Answers, Content, Field, LIVES, SERVES, SERVES_NOT, Shape, TEXT, Takes, Who, routes};
 use crate::desk::{
-    OrderNote, OrderStanding, ProviderSettings, ProviderShown, RefundOrdered, TaskResolution,
+    MoneyReport, OrderNote, OrderStanding, ProviderSettings, ProviderShown, RefundOrdered,
+    TaskResolution,
 };
 use crate::operators::{
     Campaign, CampaignSettings, OfferSettings, OfferStock, Reconcile, Report, Standing, Supply,
@@ -15,7 +16,7 @@ use crate::reason::Reason;
 const MOST: usize = 64 * 1024;
 
 const fn takes(shape: Shape, is_required: bool) -> Option<Takes> {
-    Some(Takes { most: MOST, is_required, shape })
+    Some(Takes { most: MOST, is_required, content: Content::Json(shape) })
 }
 
 /// What a change of an offer's flag answers.
@@ -29,6 +30,9 @@ const FLAG: &[Reason] = &[Reason::BadId, Reason::UnknownOffer, Reason::IllegalTr
 const TASK: &str = "^([0-9a-f]{64}|\
     [0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}|\
     life-[0-9]{1,5}-[0-9]{1,2}-([0-9a-f]{2}){1,300})$";
+
+/// A time.
+const TIME: &str = "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]+([Zz]|[+-][0-9]{2}:[0-9]{2})$";
 
 /// Kinds of tasks.
 const KIND: &str = "^(parked_order|parked_frame|orphan|other_order|other_currency|refund_asked|\
@@ -199,6 +203,34 @@ routes! {
             answers: &[Answers::json::<ProviderShown<'static>>(200, "The provider.")],
             refuses: &[Reason::BadId, Reason::UnknownProvider],
         }
+        /// Compares a provider's statement with the payments and refunds here, both ways.
+        ///
+        /// CSV with a header: `type` (`payment` or `refund`; other lines are passed over),
+        /// `payment_id`, `refund_id` (the key that the provider got with it), `currency`, `minor`
+        /// and `at` (RFC 3339); other columns are ignored.
+        CompareMoney = POST "/admin/money" {
+            label: "money",
+            who: Who::Deployment,
+            query: &[
+                Field {
+                    name: "provider",
+                    about: "Whose statement it is.",
+                    pattern: "^[a-z0-9-]{1,32}$",
+                    is_required: true,
+                },
+                Field::optional("from", "What is booked here from this time on must be in it, RFC \
+                     3339; five minutes after its first line when left out.", TIME),
+                Field::optional("to", "And before this time; five minutes before its last line \
+                     when left out.", TIME),
+            ],
+            body: Some(Takes {
+                most: 16 * 1024 * 1024,
+                is_required: true,
+                content: Content::Text("text/csv"),
+            }),
+            answers: &[Answers::json::<MoneyReport<'static>>(200, "What differs, if anything.")],
+            refuses: &[Reason::BadId, Reason::UnknownProvider],
+        }
         /// Sends money of an order back.
         RefundOrder = POST "/admin/orders/{order}/refund" {
             label: "order",
@@ -272,7 +304,7 @@ routes! {
             answers: &[Answers {
                 status: 200,
                 when: "OpenAPI 3.1.",
-                content: super::Content::Text("application/json"),
+                content: Content::Text("application/json"),
             }],
         }
     }

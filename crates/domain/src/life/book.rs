@@ -379,6 +379,7 @@ impl Refund {
             state: RefundState::Requested,
             tries: 0,
             first_sent_ms: 0,
+            moved_ms: 0,
         }
     }
 }

@@ -20,7 +20,7 @@ pub fn join(life: &mut Life, cx: LifeContext<'_>, event: &ProviderEvent) {
         PaymentNews::RefundSucceeded { key: given, amount } => {
             match known_refund(life, cx, &key, given) {
                 Some(known) => succeeded(life, cx, &known),
-                None => taken_back(life, &key, foreign_refund(given), *amount),
+                None => taken_back(life, &key, (foreign_refund(given), *amount), cx.now_ms),
             }
         }
         PaymentNews::RefundFailed { key: given } => {
@@ -33,6 +33,12 @@ pub fn join(life: &mut Life, cx: LifeContext<'_>, event: &ProviderEvent) {
         | PaymentNews::Captured(_)
         | PaymentNews::Failed
         | PaymentNews::Closed => {}
+    }
+    if let Some(payment) = life.payments.get_mut(&key)
+        && payment.captured > 0
+        && payment.captured_ms == 0
+    {
+        payment.captured_ms = cx.now_ms;
     }
     settle(life, cx);
     let waits = life.order.is_none() && life.payments.get(&key).is_some_and(Payment::is_free);
@@ -88,13 +94,14 @@ fn known_refund(
 }
 
 /// What a refund is called here that a provider made by itself: nothing that a client may call one.
-fn foreign_refund(given: &str) -> RefundId {
+pub(super) fn foreign_refund(given: &str) -> RefundId {
     let name = format!("provider-{}", &sha256_hex(given.as_bytes())[..32]);
     name.parse().expect("it is short and visible")
 }
 
 /// Money that went back and that nobody here asked for: noted, and a person looks.
-fn taken_back(life: &mut Life, payment: &PaymentKey, refund: RefundId, amount: i64) {
+fn taken_back(life: &mut Life, payment: &PaymentKey, what: (RefundId, i64), now_ms: u64) {
+    let (refund, amount) = what;
     let key = RefundKey { refund: refund.clone(), payment: payment.clone() };
     if life.refunds.contains_key(&key) || amount <= 0 {
         return;
@@ -110,6 +117,7 @@ fn taken_back(life: &mut Life, payment: &PaymentKey, refund: RefundId, amount: i
         state: RefundState::Succeeded,
         tries: 0,
         first_sent_ms: 0,
+        moved_ms: now_ms,
     };
     life.refunds.insert(key, taken);
     // What was taken back was there.

@@ -12,6 +12,7 @@ mod book;
 mod death;
 mod join;
 mod keys;
+mod money;
 mod names;
 mod news;
 mod numbered;
@@ -34,6 +35,7 @@ pub use book::{
 pub use death::{CLOSE_TRIES, Cancelled, cancel, close_unknown, expire, reject};
 pub use join::{MatchState, join, match_order};
 pub use keys::{provider_key, successor};
+pub use money::{MoneyTotals, refund_named};
 pub use names::{PaymentId, PaymentKey, ProviderId, RefundId};
 pub use news::LifeNews;
 pub(crate) use news::{NewsError, UNREADABLE};

@@ -60,6 +60,8 @@ pub struct Payment {
     /// How often the provider was asked to close it and gave no definite answer; see
     /// [`super::CLOSE_TRIES`].
     pub asked: u32,
+    /// When the first of its money came, as far as is known here, UTC ms; 0 before.
+    pub captured_ms: u64,
 }
 
 impl Payment {
@@ -75,6 +77,7 @@ impl Payment {
             closed: false,
             attempt: 0,
             asked: 0,
+            captured_ms: 0,
         }
     }
 

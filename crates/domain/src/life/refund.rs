@@ -108,4 +108,6 @@ pub struct Refund {
     pub tries: u32,
     /// When it was first sent, UTC ms; 0 before.
     pub first_sent_ms: u64,
+    /// When it became known here that the money moved, UTC ms; 0 before.
+    pub moved_ms: u64,
 }

@@ -84,6 +84,7 @@ pub fn ask_refund(life: &mut Life, cx: LifeContext<'_>, ask: &RefundAsk) -> Aske
         state,
         tries: 0,
         first_sent_ms: 0,
+        moved_ms: 0,
     };
     let is_whole = refund.is_whole;
     split(life, cx, &ask.refund, &refund);
@@ -352,6 +353,7 @@ pub(super) fn succeeded(life: &mut Life, cx: LifeContext<'_>, key: &RefundKey) {
         | RefundState::Manual => {}
     }
     refund.state = RefundState::Succeeded;
+    refund.moved_ms = cx.now_ms;
     let (sort, amount) = (refund.sort, refund.amount);
     life.done(DueWork::Refund(key.clone()));
     life.end_task(TaskDraft::Refund(key.clone()));

@@ -11,6 +11,7 @@ pub mod giveback;
 pub mod lease;
 pub mod ledger;
 pub mod meta;
+pub mod money_total;
 pub mod offer;
 pub mod order_history;
 pub mod order_line;

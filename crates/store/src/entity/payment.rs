@@ -32,6 +32,8 @@ pub struct Model {
     pub attempt: i32,
     /// How often its provider was asked to close it and did not say.
     pub asked: i32,
+    /// When the first of its money came; 0 before.
+    pub captured_at: i64,
     /// Last change.
     pub at_ms: i64,
 }

@@ -38,6 +38,8 @@ pub struct Model {
     pub tries: i32,
     /// When it was first sent; 0 before.
     pub first_sent: i64,
+    /// When the money moved; 0 before.
+    pub moved_at: i64,
     /// Last change.
     pub at_ms: i64,
 }

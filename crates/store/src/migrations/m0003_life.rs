@@ -19,6 +19,8 @@ const INDEXES: &[NewIndex] = &[
     several("orders", "orders_expiry", &["status", "expires_at"]),
     several("payment", "payment_order", &["order_id"]),
     several("payment", "payment_fate", &["fate_order"]),
+    several("payment", "payment_captured", &["provider", "captured_at", "payment_id"]),
+    several("refund", "refund_moved", &["provider", "moved_at", "order_id"]),
     several("giveback", "giveback_next", &["db", "next_at"]),
     several("due", "due_at", &["at_ms", "kind"]),
     several("fact", "fact_place", &["place"]),
@@ -49,6 +51,7 @@ fn payment_tables() -> Vec<TableCreateStatement> {
         tiny("closed"),
         int("attempt"),
         int("asked"),
+        long("captured_at"),
         long("at_ms"),
     ];
     let session = vec![
@@ -81,9 +84,20 @@ fn payment_tables() -> Vec<TableCreateStatement> {
         tiny("state"),
         int("tries"),
         long("first_sent"),
+        long("moved_at"),
+        long("at_ms"),
+    ];
+    let total = vec![
+        text("currency", 3),
+        long("captured"),
+        long("refunded"),
+        long("under_way"),
+        long("manual"),
+        long("broken"),
         long("at_ms"),
     ];
     vec![
+        keyed("money_total", total, &["currency"]),
         keyed("payment", payment, &["provider", "payment_id"]),
         keyed("pay_session", session, &["order_id", "provider"]),
         keyed("provider", provider, &["id"]),

@@ -13,6 +13,7 @@ mod declare;
 mod ledger;
 mod life;
 mod marks;
+mod money;
 mod orders;
 mod parked;
 
@@ -30,6 +31,7 @@ pub use life::{
     TaskRow, TasksWanted,
 };
 pub use marks::Marks;
+pub use money::{MoneyMoved, MoneyRead, MoneyRow, MoneyWanted, MoneyWay, MoneyWrite};
 pub use orders::{KeptRow, KeptRows, OrderRow, OrdersRead, OrdersWrite, RowAsk, RowPage, RowState};
 pub use parked::{MOST_COUNTED, Parked, ParkedFrame, ParkedOrder, ParkedRead, ParkedWrite};
 
@@ -39,7 +41,7 @@ pub mod words {
     pub use bytes::Bytes;
     pub use domain::frame::{Mode, Sealed};
     pub use domain::kept::Kept;
-    pub use domain::life::{Life, LifeAnswer, Provider};
+    pub use domain::life::{Life, LifeAnswer, PaymentKey, Provider};
     pub use domain::rows::Traces;
     pub use domain::{
         Buyer, Campaign, CellId, Entry, EntryId, Flag, Giveback, IdempotencyKey, Key, Offer,
@@ -49,10 +51,10 @@ pub mod words {
     pub use super::{
         Appended, CATALOG_DB, CatalogRead, CatalogWrite, CellAsks, CellVerdicts, Change, DueRow,
         ExpiringOrder, GivebackRow, GivenBack, HistoryRow, Init, InitOutcome, KeptRows, LedgerPage,
-        LedgerRead, LedgerWrite, LifeCall, LifeRead, LifeWrite, Marks, Moved, OfferPut, OrderRow,
-        OrdersRead, OrdersWrite, Parked, ParkedFrame, ParkedOrder, ParkedRead, ParkedWrite, Placed,
-        Proven, RowAsk, RowPage, RowState, Shards, TaskEnd, TaskRow, TasksWanted, UnrowedRange,
-        Verdict, Verdicts,
+        LedgerRead, LedgerWrite, LifeCall, LifeRead, LifeWrite, Marks, MoneyMoved, MoneyRead,
+        MoneyRow, MoneyWanted, MoneyWrite, Moved, OfferPut, OrderRow, OrdersRead, OrdersWrite,
+        Parked, ParkedFrame, ParkedOrder, ParkedRead, ParkedWrite, Placed, Proven, RowAsk, RowPage,
+        RowState, Shards, TaskEnd, TaskRow, TasksWanted, UnrowedRange, Verdict, Verdicts,
     };
 }
 
@@ -87,6 +89,8 @@ pub trait Store:
     + OrdersWrite
     + LifeRead
     + LifeWrite
+    + MoneyRead
+    + MoneyWrite
     + CatalogRead
     + CatalogWrite
     + Init
@@ -103,6 +107,8 @@ impl<T> Store for T where
         + OrdersWrite
         + LifeRead
         + LifeWrite
+        + MoneyRead
+        + MoneyWrite
         + CatalogRead
         + CatalogWrite
         + Init
@@ -123,6 +129,8 @@ macro_rules! each_port {
         $crate::each_orders_write! { $with }
         $crate::each_life_read! { $with }
         $crate::each_life_write! { $with }
+        $crate::each_money_read! { $with }
+        $crate::each_money_write! { $with }
         $crate::each_catalog_read! { $with }
         $crate::each_catalog_write! { $with }
         $crate::each_init! { $with }

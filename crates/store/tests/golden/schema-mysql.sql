@@ -114,6 +114,14 @@ ALTER TABLE `offer` MODIFY COLUMN `id` varchar(97) NOT NULL,
   MODIFY COLUMN `campaign` varchar(97) NOT NULL;
 ALTER TABLE `lease` MODIFY COLUMN `name` varchar(128) NOT NULL;
 -- m0003_life
+CREATE TABLE IF NOT EXISTS `money_total` ( `currency` varchar(3) NOT NULL,
+  `captured` bigint NOT NULL,
+  `refunded` bigint NOT NULL,
+  `under_way` bigint NOT NULL,
+  `manual` bigint NOT NULL,
+  `broken` bigint NOT NULL,
+  `at_ms` bigint NOT NULL,
+  PRIMARY KEY (`currency`) ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 CREATE TABLE IF NOT EXISTS `payment` ( `provider` varchar(32) NOT NULL,
   `payment_id` varbinary(128) NOT NULL,
   `order_id` binary(16) NOT NULL,
@@ -126,6 +134,7 @@ CREATE TABLE IF NOT EXISTS `payment` ( `provider` varchar(32) NOT NULL,
   `closed` tinyint NOT NULL,
   `attempt` int NOT NULL,
   `asked` int NOT NULL,
+  `captured_at` bigint NOT NULL,
   `at_ms` bigint NOT NULL,
   PRIMARY KEY (`provider`, `payment_id`) ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 CREATE TABLE IF NOT EXISTS `pay_session` ( `order_id` binary(16) NOT NULL,
@@ -155,6 +164,7 @@ CREATE TABLE IF NOT EXISTS `refund` ( `order_id` binary(16) NOT NULL,
   `state` tinyint NOT NULL,
   `tries` int NOT NULL,
   `first_sent` bigint NOT NULL,
+  `moved_at` bigint NOT NULL,
   `at_ms` bigint NOT NULL,
   PRIMARY KEY (`order_id`, `refund_id`, `provider`, `payment_id`) ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 CREATE TABLE IF NOT EXISTS `order_history` ( `order_id` binary(16) NOT NULL,
@@ -210,6 +220,8 @@ ALTER TABLE `offer` ADD COLUMN `limit_counts` tinyint NOT NULL DEFAULT 0;
 CREATE INDEX `orders_expiry` ON `orders` (`status`, `expires_at`);
 CREATE INDEX `payment_order` ON `payment` (`order_id`);
 CREATE INDEX `payment_fate` ON `payment` (`fate_order`);
+CREATE INDEX `payment_captured` ON `payment` (`provider`, `captured_at`, `payment_id`);
+CREATE INDEX `refund_moved` ON `refund` (`provider`, `moved_at`, `order_id`);
 CREATE INDEX `giveback_next` ON `giveback` (`db`, `next_at`);
 CREATE INDEX `due_at` ON `due` (`at_ms`, `kind`);
 CREATE INDEX `fact_place` ON `fact` (`place`);

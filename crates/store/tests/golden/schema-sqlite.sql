@@ -106,6 +106,14 @@ CREATE UNIQUE INDEX "campaign_number" ON "campaign" ("number");
 CREATE INDEX "barrier_age" ON "barrier_seen" ("at_ms");
 -- m0002_tenants
 -- m0003_life
+CREATE TABLE IF NOT EXISTS "money_total" ( "currency" varchar(3) NOT NULL,
+  "captured" integer NOT NULL,
+  "refunded" integer NOT NULL,
+  "under_way" integer NOT NULL,
+  "manual" integer NOT NULL,
+  "broken" integer NOT NULL,
+  "at_ms" integer NOT NULL,
+  PRIMARY KEY ("currency") );
 CREATE TABLE IF NOT EXISTS "payment" ( "provider" varchar(32) NOT NULL,
   "payment_id" varbinary_blob(128) NOT NULL,
   "order_id" blob(16) NOT NULL,
@@ -118,6 +126,7 @@ CREATE TABLE IF NOT EXISTS "payment" ( "provider" varchar(32) NOT NULL,
   "closed" tinyint NOT NULL,
   "attempt" integer NOT NULL,
   "asked" integer NOT NULL,
+  "captured_at" integer NOT NULL,
   "at_ms" integer NOT NULL,
   PRIMARY KEY ("provider", "payment_id") );
 CREATE TABLE IF NOT EXISTS "pay_session" ( "order_id" blob(16) NOT NULL,
@@ -147,6 +156,7 @@ CREATE TABLE IF NOT EXISTS "refund" ( "order_id" blob(16) NOT NULL,
   "state" tinyint NOT NULL,
   "tries" integer NOT NULL,
   "first_sent" integer NOT NULL,
+  "moved_at" integer NOT NULL,
   "at_ms" integer NOT NULL,
   PRIMARY KEY ("order_id", "refund_id", "provider", "payment_id") );
 CREATE TABLE IF NOT EXISTS "order_history" ( "order_id" blob(16) NOT NULL,
@@ -202,6 +212,8 @@ ALTER TABLE "offer" ADD COLUMN "limit_counts" tinyint NOT NULL DEFAULT 0;
 CREATE INDEX "orders_expiry" ON "orders" ("status", "expires_at");
 CREATE INDEX "payment_order" ON "payment" ("order_id");
 CREATE INDEX "payment_fate" ON "payment" ("fate_order");
+CREATE INDEX "payment_captured" ON "payment" ("provider", "captured_at", "payment_id");
+CREATE INDEX "refund_moved" ON "refund" ("provider", "moved_at", "order_id");
 CREATE INDEX "giveback_next" ON "giveback" ("db", "next_at");
 CREATE INDEX "due_at" ON "due" ("at_ms", "kind");
 CREATE INDEX "fact_place" ON "fact" ("place");

@@ -9,13 +9,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use domain::life::{Actor, LifeWish, PaymentNews, Policies, ProviderEvent};
+use domain::life::{Actor, LifeWish, MoneyTotals, PaymentNews, Policies, ProviderEvent};
 use domain::{CellId, EntryId, Giveback, Gives, OrderId, Ordinal};
 use sluicegate_store::fold::buyer_units;
-use sluicegate_store::port::{LifeCall, MAX_ORDERS, MAX_STRETCH, TasksWanted};
+use sluicegate_store::port::{
+    LifeCall, MAX_ORDERS, MAX_STRETCH, MoneyRow, MoneyWanted, MoneyWay, TasksWanted,
+};
 use sluicegate_store::{
-    Init, LedgerRead, LedgerWrite, LifeRead, LifeWrite, OrdersRead, OrdersWrite, ParkedRead,
-    Shards, SqlStore, Verdicts,
+    Init, LedgerRead, LedgerWrite, LifeRead, LifeWrite, MoneyRead, MoneyWrite, OrdersRead,
+    OrdersWrite, ParkedRead, Shards, SqlStore, Verdicts,
 };
 use testkit::own::Own;
 use testkit::store::make::{asks, one_line, row};
@@ -37,7 +39,7 @@ const LONG: [(&str, u64); 2] = [
 const MOST: u64 = 4 * MAX_ORDERS as u64;
 
 /// Tables that are read whole on purpose: their size is that of the configuration.
-const WHOLE: [&str; 1] = ["progress"];
+const WHOLE: [&str; 2] = ["progress", "money_total"];
 
 /// The log of one server while it lives.
 struct Log<'a> {
@@ -232,12 +234,12 @@ fn lives(id: &str) -> [String; 7] {
     [
         format!(
             "INSERT INTO payment SELECT 'card', CONCAT('p-', seq), UNHEX({id}), 3, 100, 'EUR', 3, \
-             NULL, 0, 0, 0, 0, 1 {from}"
+             NULL, 0, 0, 0, 0, seq DIV 1000, 1 {from}"
         ),
         format!("INSERT INTO pay_session SELECT UNHEX({id}), 'card', 1, NULL, '', 1 {from}"),
         format!(
             "INSERT INTO refund SELECT UNHEX({id}), 'r', 'card', CONCAT('p-', seq), 1, 100, 100, \
-             '', 0, 0, NULL, 5, 1, 1, 1 {from}"
+             '', 0, 0, NULL, 5, 1, 1, seq DIV 1000, 1 {from}"
         ),
         format!("INSERT INTO order_history SELECT UNHEX({id}), 2, 3, 4, 'captured', 'x', 1 {from}"),
         format!(
@@ -313,6 +315,7 @@ async fn asked(store: &SqlStore, cell: &CellId, some: &[(usize, OrderId)]) {
     let page = store.kept_rows(0, Some(ids[7]), 512).await.unwrap();
     assert_eq!((page.rows.len(), page.next.is_some()), (512, true));
     lived(store, some).await;
+    added_up(store).await;
     store.reject(0, ids).await.unwrap();
     let give =
         |gives| ids.iter().map(|order| Giveback { order: *order, gives }).collect::<Vec<_>>();
@@ -330,6 +333,29 @@ async fn asked(store: &SqlStore, cell: &CellId, some: &[(usize, OrderId)]) {
     let head = store.head(cell).await.unwrap().unwrap();
     buyer_units(store, cell, (0, head.seq), |_| true, &mut units).await.unwrap();
     assert_eq!(units.values().sum::<i64>(), head.net);
+}
+
+/// What a look at all money asks, and a comparison with a provider's statement.
+async fn added_up(store: &SqlStore) {
+    let first = store.payments_after(0, None, 512).await.unwrap();
+    let next = store.payments_after(0, first.last().map(|(key, _)| key), 512).await.unwrap();
+    assert_eq!((first.len(), next.len()), (512, 512));
+    let keys: Vec<_> = next.into_iter().map(|(key, _)| key).collect();
+    assert_eq!(store.payments_named(0, &keys).await.unwrap().len(), 512);
+    let totals = MoneyTotals { captured: 1, ..MoneyTotals::default() };
+    let row = MoneyRow { currency: "EUR".into(), totals, at_ms: 0 };
+    store.put_money(0, &[row]).await.unwrap();
+    assert_eq!(store.money(0).await.unwrap().len(), 1);
+    for way in [MoneyWay::In, MoneyWay::Back] {
+        let provider = "card".parse().unwrap();
+        let (from_ms, to_ms) = (50, 200);
+        let mut wanted = MoneyWanted { way, provider, from_ms, to_ms, after: None, limit: 512 };
+        for _ in 0..3 {
+            let page = store.moved(0, &wanted).await.unwrap();
+            assert_eq!(page.len(), 512);
+            wanted.after = page.last().cloned();
+        }
+    }
 }
 
 /// What the clerk asks of the lives of as many orders.

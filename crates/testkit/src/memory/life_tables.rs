@@ -6,7 +6,7 @@ use domain::life::{
     DueWork, PaySession, Payment, PaymentKey, ProviderId, Refund, RefundKey, TaskDraft, Version,
 };
 use domain::{CellId, Giveback, OrderId};
-use store::port::{DueRow, TaskEnd, TaskRow};
+use store::port::{DueRow, MoneyRow, TaskEnd, TaskRow};
 
 /// All of it.
 #[derive(Clone, Default)]
@@ -23,6 +23,7 @@ pub(super) struct LifeTables {
     pub due: BTreeMap<(i8, String), Due>,
     /// By kind and subject.
     pub tasks: BTreeMap<(i8, String), OpenTask>,
+    pub money: Vec<MoneyRow>,
 }
 
 /// Work at a time.

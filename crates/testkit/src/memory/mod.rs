@@ -18,6 +18,7 @@ mod life_tables;
 mod log;
 mod log_control;
 mod marks;
+mod money;
 mod mutant;
 mod orders;
 mod reads;

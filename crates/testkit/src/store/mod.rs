@@ -8,6 +8,7 @@
 mod catalog;
 mod kept;
 mod life;
+mod life_money;
 mod life_work;
 pub mod make;
 mod marks;
@@ -62,6 +63,9 @@ pub async fn conformance(s: &Subject) -> Result<()> {
     life_work::moved_work(s).await.context("work with another time")?;
     life_work::expiring_pages(s).await.context("pages of what expires")?;
     life_work::providers(s).await.context("providers")?;
+    life_money::pages(s).await.context("pages of payments")?;
+    life_money::moved(s).await.context("money that moved")?;
+    life_money::totals(s).await.context("sums of money")?;
     reads::pages(s).await.context("ledger pages")?;
     reads::folded(s).await.context("units of buyers")?;
     reads::cells(s).await.context("cells")?;

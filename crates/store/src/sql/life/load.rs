@@ -212,15 +212,16 @@ fn to_refund(db: &Db, m: refund::Model) -> StoreResult<(RefundKey, Refund)> {
         state: RefundState::from_number(m.state).ok_or_else(|| wrong("state"))?,
         tries: m.tries as u32,
         first_sent_ms: m.first_sent as u64,
+        moved_ms: m.moved_at as u64,
     };
     Ok((key, refund))
 }
 
-fn provider_id(db: &Db, provider: &str) -> StoreResult<ProviderId> {
+pub(super) fn provider_id(db: &Db, provider: &str) -> StoreResult<ProviderId> {
     provider.parse().map_err(|e| db.corrupt(format!("provider {provider:?}: {e}")))
 }
 
-fn payment_key(db: &Db, provider: &str, payment: &[u8]) -> StoreResult<PaymentKey> {
+pub(super) fn payment_key(db: &Db, provider: &str, payment: &[u8]) -> StoreResult<PaymentKey> {
     let provider = provider_id(db, provider)?;
     Ok(PaymentKey { provider, payment: convert::parse(db, payment.to_vec(), "payment_id")? })
 }
@@ -245,6 +246,7 @@ fn to_payment(db: &Db, m: payment::Model) -> StoreResult<(PaymentKey, Payment)> 
         closed: m.closed != 0,
         attempt: m.attempt as u32,
         asked: m.asked as u32,
+        captured_ms: m.captured_at as u64,
     };
     Ok((key, payment))
 }

@@ -2,6 +2,7 @@
 //! differs and what follows. What is decided is `domain::life`'s.
 
 mod load;
+mod money;
 mod save;
 mod tasks;
 mod work;

@@ -206,12 +206,13 @@ fn changed_order() -> OnConflict {
 
 fn changed_payment() -> OnConflict {
     use payment::Column::{
-        Asked, AtMs, Attempt, Captured, Closed, Currency, Fate, FateOrder, Keep, PaymentId,
-        Provider, State,
+        Asked, AtMs, Attempt, Captured, CapturedAt, Closed, Currency, Fate, FateOrder, Keep,
+        PaymentId, Provider, State,
     };
     OnConflict::columns([Provider, PaymentId])
         .update_columns([
-            State, Captured, Currency, Fate, FateOrder, Keep, Closed, Attempt, Asked, AtMs,
+            State, Captured, CapturedAt, Currency, Fate, FateOrder, Keep, Closed, Attempt, Asked,
+            AtMs,
         ])
         .to_owned()
 }
@@ -225,10 +226,11 @@ fn changed_session() -> OnConflict {
 
 fn changed_refund() -> OnConflict {
     use refund::Column::{
-        Amount, AtMs, FirstSent, OrderId, PaymentId, Provider, RefundId, Restocks, State, Tries,
+        Amount, AtMs, FirstSent, MovedAt, OrderId, PaymentId, Provider, RefundId, Restocks, State,
+        Tries,
     };
     OnConflict::columns([OrderId, RefundId, Provider, PaymentId])
-        .update_columns([State, Amount, Tries, FirstSent, Restocks, AtMs])
+        .update_columns([State, Amount, Tries, FirstSent, MovedAt, Restocks, AtMs])
         .to_owned()
 }
 
@@ -317,6 +319,7 @@ fn payment_row(key: &PaymentKey, p: &Payment, now_ms: u64) -> payment::ActiveMod
         closed: Set(i8::from(p.closed)),
         attempt: Set(p.attempt as i32),
         asked: Set(p.asked as i32),
+        captured_at: Set(p.captured_ms as i64),
         at_ms: Set(now_ms as i64),
     }
 }
@@ -355,6 +358,7 @@ fn refund_row(order: OrderId, key: &RefundKey, r: &Refund, now_ms: u64) -> refun
         state: Set(r.state as i8),
         tries: Set(r.tries as i32),
         first_sent: Set(r.first_sent_ms as i64),
+        moved_at: Set(r.moved_ms as i64),
         at_ms: Set(now_ms as i64),
     }
 }
