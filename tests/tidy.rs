@@ -306,11 +306,15 @@ fn dependencies_point_one_way() {
 /// Who reaches what of the databases. Whoever adds a port to a service says why in a review of this
 /// line: the gate has no write to the ledger, the writer none to the catalog.
 const REACH: [(&str, &str); 5] = [
-    ("GateStore", "LedgerRead + OrdersRead + CatalogRead + ParkedRead + LifeRead + LifeWrite"),
+    (
+        "GateStore",
+        "LedgerRead + OrdersRead + CatalogRead + ParkedRead + LifeRead + LifeWrite + DetailRead \
+         + DetailWrite",
+    ),
     (
         "DeskStore",
         "LedgerRead + LedgerWrite + CatalogRead + CatalogWrite + Marks + ParkedRead + ParkedWrite \
-         + OrdersRead + LifeRead + LifeWrite + MoneyRead",
+         + OrdersRead + LifeRead + LifeWrite + MoneyRead + DetailWrite",
     ),
     (
         "WriterStore",

@@ -3,6 +3,7 @@
 //! Loopback by default; every call but the probes needs an operator's token, a viewer may only
 //! GET. Changes go to the ledger first and answer once the views obey (PROTOCOL 6.8).
 
+mod buyers;
 mod campaigns;
 mod config;
 mod input;

@@ -18,7 +18,8 @@ use web::message::{Whole, authorization};
 use web::{Bounds, Listener, Operator, Role, Service, TokenRefused, body};
 
 use super::{
-    Desk, Shop, campaigns, money, offers, orders, providers, repair, resolve, status, supply, tasks,
+    Desk, Shop, buyers, campaigns, money, offers, orders, providers, repair, resolve, status,
+    supply, tasks,
 };
 
 /// The most bytes of a body that nobody takes.
@@ -152,6 +153,7 @@ async fn handle(
         Operators::PutProvider => providers::put(shop, name, bytes).await,
         Operators::GetProvider => providers::show(shop, name).await,
         Operators::CompareMoney => money::compare(shop, query, bytes).await,
+        Operators::EraseDetails => buyers::erase(shop, name).await,
         Operators::RefundOrder => orders::refund(shop, name, bytes).await,
         Operators::CancelOrder => orders::cancel(shop, name, bytes).await,
         Operators::ShipOrder => orders::goods(shop, name, bytes, Parcel::Shipped).await,

@@ -193,3 +193,10 @@ impl MoneyReport<'_> {
         self.unlisted == 0 && lists.iter().all(|l| l.is_empty())
     }
 }
+
+/// What was erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Erased {
+    /// Of how many orders.
+    pub erased: u64,
+}

@@ -176,6 +176,9 @@ fn in_path(name: &str) -> Field {
             "An order's id.",
             "^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
         ),
+        "buyer" => ("buyer", "The `sub` of a buyer's token, percent-encoded.", ""),
+        "provider" => ("provider", "A payment provider's name.", "^[a-z0-9-]{1,32}$"),
+        "system" => ("system", "The name of a warehouse's system.", "^[a-z0-9-]{1,32}$"),
         _ => ("id", "The id of a task.", ""),
     };
     Field { name, about, pattern, is_required: true }

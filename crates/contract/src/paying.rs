@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use domain::life::{PaymentState, RefundState};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::buyers::{Money, MoneySent};
@@ -179,3 +180,13 @@ pub struct ReceivedNews {
     /// Always.
     pub received: bool,
 }
+
+/// Any object: what a checkout keeps of a person with an order.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = Object)]
+pub struct OrderDetails<'a>(
+    /// As it was given.
+    #[serde(borrow)]
+    pub &'a RawValue,
+);

@@ -18,8 +18,8 @@ pub mod sql;
 pub use config::StoreSection;
 pub use error::{StoreError, StoreResult};
 pub use port::{
-    CatalogRead, CatalogWrite, Init, LedgerRead, LedgerWrite, LifeRead, LifeWrite, Marks,
-    MoneyRead, MoneyWrite, OrdersRead, OrdersWrite, ParkedRead, ParkedWrite, Shards, Store,
-    Verdicts,
+    CatalogRead, CatalogWrite, DetailRead, DetailWrite, Init, LedgerRead, LedgerWrite, LifeRead,
+    LifeWrite, Marks, MoneyRead, MoneyWrite, OrdersRead, OrdersWrite, ParkedRead, ParkedWrite,
+    Shards, Store, Verdicts,
 };
 pub use sql::{SqlStore, StoreConfig};

@@ -8,8 +8,9 @@ use orderlog::port::OrderLog;
 use runtime::Clock;
 use runtime::unique::Unique;
 use store::{
-    CatalogRead, CatalogWrite, LedgerRead, LedgerWrite, LifeRead, LifeWrite, Marks, MoneyRead,
-    MoneyWrite, OrdersRead, OrdersWrite, ParkedRead, ParkedWrite, Store, Verdicts,
+    CatalogRead, CatalogWrite, DetailRead, DetailWrite, LedgerRead, LedgerWrite, LifeRead,
+    LifeWrite, Marks, MoneyRead, MoneyWrite, OrdersRead, OrdersWrite, ParkedRead, ParkedWrite,
+    Store, Verdicts,
 };
 
 use crate::follow::Follow;
@@ -103,12 +104,15 @@ macro_rules! reach {
 reach! {
     /// The gate reads; what it sells it writes to Redis and to the log. What buyers ask of orders
     /// that have their rows it writes at once.
-    GateStore (LedgerRead + OrdersRead + CatalogRead + ParkedRead + LifeRead + LifeWrite),
+    GateStore (
+        LedgerRead + OrdersRead + CatalogRead + ParkedRead + LifeRead + LifeWrite + DetailRead
+            + DetailWrite
+    ),
         GatePorts by gate;
     /// The desk changes the catalog, supply and flags, and what is parked.
     DeskStore (
         LedgerRead + LedgerWrite + CatalogRead + CatalogWrite + Marks + ParkedRead + ParkedWrite
-            + OrdersRead + LifeRead + LifeWrite + MoneyRead
+            + OrdersRead + LifeRead + LifeWrite + MoneyRead + DetailWrite
     ), DeskPorts by desk;
     /// The writer decides orders and writes their rows.
     WriterStore (

@@ -22,7 +22,7 @@ use crate::edge::answer::{Handled, ended};
 use crate::entry::admitted::{Admitted, Arrival, Stranger};
 use crate::metrics::{self, Outcome};
 use crate::pay::callback;
-use crate::pay::{OrderPath, cancel, refunds, session};
+use crate::pay::{OrderPath, cancel, details, refunds, session};
 use crate::sale::{body, buy};
 use crate::show::{offers, orders};
 use crate::state::Gate;
@@ -145,6 +145,8 @@ where
         | Buyers::Cancel
         | Buyers::AskRefund
         | Buyers::Refunds
+        | Buyers::PutDetails
+        | Buyers::Details
         | Buyers::History => {
             let who = stranger.buyer(gate, authorization(&parts.headers))?;
             let body = Box::pin(body_of(gate, route, parts, incoming)).await?;
@@ -203,6 +205,12 @@ async fn of_order(gate: &Gate, who: &Admitted, call: OrderCall<'_>) -> Handled {
     }
     if route == Buyers::Cancel {
         return cancel::cancel(gate, who, at).await;
+    }
+    if route == Buyers::PutDetails {
+        return details::put(gate, who, at, &body).await;
+    }
+    if route == Buyers::Details {
+        return details::show(gate, who, at).await;
     }
     if route == Buyers::Refunds {
         return refunds::list(gate, who, at).await;

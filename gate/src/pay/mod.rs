@@ -3,6 +3,7 @@
 
 pub(crate) mod callback;
 pub(crate) mod cancel;
+pub(crate) mod details;
 pub(crate) mod refunds;
 pub(crate) mod session;
 pub(crate) mod tell;

@@ -3,8 +3,8 @@
 use super::{Answers, Content, Field, LIVES, NAME, SERVES, SERVES_NOT, Shape, Takes, Who, routes};
 use crate::buyers::{Offer, Order, Purchase, Taken};
 use crate::paying::{
-    OrderHistory, ParcelTold, PaymentTold, ReceivedNews, RefundList, RefundTaken, RefundWanted,
-    SessionShown, SessionWanted,
+    OrderDetails, OrderHistory, ParcelTold, PaymentTold, ReceivedNews, RefundList, RefundTaken,
+    RefundWanted, SessionShown, SessionWanted,
 };
 use crate::reason::Reason;
 
@@ -37,6 +37,9 @@ const OF_ORDER: &[Reason] = &[Reason::UnknownOrder, Reason::NotYet, Reason::Ille
 const fn takes(most: usize, shape: Shape) -> Option<Takes> {
     Some(Takes { most, is_required: true, content: Content::Json(shape) })
 }
+
+/// The most bytes of what is kept with an order.
+const MOST_DETAILS: usize = 16 * 1024;
 
 /// The most bytes of a callback's body.
 const MOST_NEWS: usize = 256 * 1024;
@@ -167,6 +170,26 @@ routes! {
                 Answers::json::<RefundTaken<'static>>(202, "It was paid: its money goes back."),
             ],
             refuses: OF_ORDER,
+        }
+        /// Keeps an object with an order, such as an address or an invoice's, in place of the one
+        /// before.
+        ///
+        /// Only here does personal data belong: it can be erased. Elsewhere it is never seen.
+        PutDetails = PUT "/v1/orders/{order}/details" {
+            label: "details",
+            who: Who::Buyer,
+            query: HINTS,
+            body: takes(MOST_DETAILS, Shape::of::<OrderDetails<'static>>()),
+            answers: &[Answers::json::<OrderDetails<'static>>(200, "It is kept.")],
+            refuses: &[Reason::UnknownOrder, Reason::NotYet],
+        }
+        /// Shows what is kept with an order; an empty object when nothing is.
+        Details = GET "/v1/orders/{order}/details" {
+            label: "details",
+            who: Who::Buyer,
+            query: HINTS,
+            answers: &[Answers::json::<OrderDetails<'static>>(200, "As it was given.")],
+            refuses: &[Reason::UnknownOrder, Reason::NotYet],
         }
         /// Asks for money of an order back: all of it, some lines, or an amount.
         AskRefund = POST "/v1/orders/{order}/refund" {

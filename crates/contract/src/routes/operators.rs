@@ -2,7 +2,7 @@
 
 use super::{Answers, Content, Field, LIVES, SERVES, SERVES_NOT, Shape, TEXT, Takes, Who, routes};
 use crate::desk::{
-    MoneyReport, OrderNote, OrderStanding, ProviderSettings, ProviderShown, RefundOrdered,
+    Erased, MoneyReport, OrderNote, OrderStanding, ProviderSettings, ProviderShown, RefundOrdered,
     TaskResolution,
 };
 use crate::operators::{
@@ -230,6 +230,15 @@ routes! {
             }),
             answers: &[Answers::json::<MoneyReport<'static>>(200, "What differs, if anything.")],
             refuses: &[Reason::BadId, Reason::UnknownProvider],
+        }
+        /// Erases what is kept of a buyer with all orders, such as addresses.
+        ///
+        /// The buyer is a token's `sub`, percent-encoded. Orders, payments and ledgers stay.
+        EraseDetails = DELETE "/admin/buyers/{buyer}/details" {
+            label: "details",
+            who: Who::Operator,
+            answers: &[Answers::json::<Erased>(200, "Nothing is kept, now or before.")],
+            refuses: &[Reason::BadId],
         }
         /// Sends money of an order back.
         RefundOrder = POST "/admin/orders/{order}/refund" {

@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod meta;
 pub mod money_total;
 pub mod offer;
+pub mod order_detail;
 pub mod order_history;
 pub mod order_line;
 pub mod orders;

@@ -1,6 +1,7 @@
 //! What happens to an order after its row: its money, its history, what follows from it. An old
 //! process goes on beside it: every new column of a table that it writes has a default.
 
+use domain::names::MAX_SCOPED;
 use sea_orm::DbBackend;
 use sea_orm_migration::prelude::*;
 
@@ -21,6 +22,7 @@ const INDEXES: &[NewIndex] = &[
     several("payment", "payment_fate", &["fate_order"]),
     several("payment", "payment_captured", &["provider", "captured_at", "payment_id"]),
     several("refund", "refund_moved", &["provider", "moved_at", "order_id"]),
+    several("order_detail", "order_detail_buyer", &["buyer"]),
     several("giveback", "giveback_next", &["db", "next_at"]),
     several("due", "due_at", &["at_ms", "kind"]),
     several("fact", "fact_place", &["place"]),
@@ -106,6 +108,8 @@ fn payment_tables() -> Vec<TableCreateStatement> {
 }
 
 fn work_tables() -> Vec<TableCreateStatement> {
+    let detail =
+        vec![id16("order_id"), bytes("buyer", MAX_SCOPED as u32), blob("data"), long("at_ms")];
     let history = vec![
         id16("order_id"),
         int("version"),
@@ -153,6 +157,7 @@ fn work_tables() -> Vec<TableCreateStatement> {
         null(long("place")),
     ];
     vec![
+        keyed("order_detail", detail, &["order_id"]),
         keyed("order_history", history, &["order_id", "version"]),
         keyed("giveback", giveback, &["order_id", "cell", "class"]),
         keyed("due", due, &["kind", "subject"]),

@@ -10,6 +10,7 @@
 
 mod catalog;
 mod declare;
+mod details;
 mod ledger;
 mod life;
 mod marks;
@@ -22,6 +23,7 @@ use domain::{Buyer, OfferId, OrderId};
 
 pub use catalog::{CatalogRead, CatalogWrite, Init, InitOutcome, OfferPut};
 pub use declare::Placed;
+pub use details::{DetailRead, DetailWrite};
 pub use ledger::{
     Appended, Ask, CellAsks, CellVerdicts, Change, GivenBack, LedgerPage, LedgerRead, LedgerWrite,
     MAX_STRETCH, Moved, Proven, Skipped, UnrowedRange, Verdict, Verdicts,
@@ -49,12 +51,13 @@ pub mod words {
     };
 
     pub use super::{
-        Appended, CATALOG_DB, CatalogRead, CatalogWrite, CellAsks, CellVerdicts, Change, DueRow,
-        ExpiringOrder, GivebackRow, GivenBack, HistoryRow, Init, InitOutcome, KeptRows, LedgerPage,
-        LedgerRead, LedgerWrite, LifeCall, LifeRead, LifeWrite, Marks, MoneyMoved, MoneyRead,
-        MoneyRow, MoneyWanted, MoneyWrite, Moved, OfferPut, OrderRow, OrdersRead, OrdersWrite,
-        Parked, ParkedFrame, ParkedOrder, ParkedRead, ParkedWrite, Placed, Proven, RowAsk, RowPage,
-        RowState, Shards, TaskEnd, TaskRow, TasksWanted, UnrowedRange, Verdict, Verdicts,
+        Appended, CATALOG_DB, CatalogRead, CatalogWrite, CellAsks, CellVerdicts, Change,
+        DetailRead, DetailWrite, DueRow, ExpiringOrder, GivebackRow, GivenBack, HistoryRow, Init,
+        InitOutcome, KeptRows, LedgerPage, LedgerRead, LedgerWrite, LifeCall, LifeRead, LifeWrite,
+        Marks, MoneyMoved, MoneyRead, MoneyRow, MoneyWanted, MoneyWrite, Moved, OfferPut, OrderRow,
+        OrdersRead, OrdersWrite, Parked, ParkedFrame, ParkedOrder, ParkedRead, ParkedWrite, Placed,
+        Proven, RowAsk, RowPage, RowState, Shards, TaskEnd, TaskRow, TasksWanted, UnrowedRange,
+        Verdict, Verdicts,
     };
 }
 
@@ -91,6 +94,8 @@ pub trait Store:
     + LifeWrite
     + MoneyRead
     + MoneyWrite
+    + DetailRead
+    + DetailWrite
     + CatalogRead
     + CatalogWrite
     + Init
@@ -109,6 +114,8 @@ impl<T> Store for T where
         + LifeWrite
         + MoneyRead
         + MoneyWrite
+        + DetailRead
+        + DetailWrite
         + CatalogRead
         + CatalogWrite
         + Init
@@ -131,6 +138,8 @@ macro_rules! each_port {
         $crate::each_life_write! { $with }
         $crate::each_money_read! { $with }
         $crate::each_money_write! { $with }
+        $crate::each_detail_read! { $with }
+        $crate::each_detail_write! { $with }
         $crate::each_catalog_read! { $with }
         $crate::each_catalog_write! { $with }
         $crate::each_init! { $with }

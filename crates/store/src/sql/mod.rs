@@ -7,6 +7,7 @@ mod catalog;
 mod charset;
 mod convert;
 pub(crate) mod db;
+mod details;
 mod find;
 mod init;
 mod insert;

@@ -16,8 +16,8 @@ use sluicegate_store::port::{
     LifeCall, MAX_ORDERS, MAX_STRETCH, MoneyRow, MoneyWanted, MoneyWay, TasksWanted,
 };
 use sluicegate_store::{
-    Init, LedgerRead, LedgerWrite, LifeRead, LifeWrite, MoneyRead, MoneyWrite, OrdersRead,
-    OrdersWrite, ParkedRead, Shards, SqlStore, Verdicts,
+    DetailRead, DetailWrite, Init, LedgerRead, LedgerWrite, LifeRead, LifeWrite, MoneyRead,
+    MoneyWrite, OrdersRead, OrdersWrite, ParkedRead, Shards, SqlStore, Verdicts,
 };
 use testkit::own::Own;
 use testkit::store::make::{asks, one_line, row};
@@ -159,6 +159,7 @@ async fn keep_statistics(own: &Own) {
         "offer",
         "campaign",
         "payment",
+        "order_detail",
         "pay_session",
         "refund",
         "order_history",
@@ -229,12 +230,16 @@ async fn large(own: &Own, store: &SqlStore) -> CellId {
 }
 
 /// A payment, a refund, history, work and a giveback for each of many orders; tasks for some.
-fn lives(id: &str) -> [String; 7] {
+fn lives(id: &str) -> [String; 8] {
     let from = format!("FROM seq_1_to_{LIVES}");
     [
         format!(
             "INSERT INTO payment SELECT 'card', CONCAT('p-', seq), UNHEX({id}), 3, 100, 'EUR', 3, \
              NULL, 0, 0, 0, 0, seq DIV 1000, 1 {from}"
+        ),
+        format!(
+            "INSERT INTO order_detail SELECT UNHEX({id}), CONCAT('buyer-', seq DIV 10), '{{}}', 1 \
+             {from}"
         ),
         format!("INSERT INTO pay_session SELECT UNHEX({id}), 'card', 1, NULL, '', 1 {from}"),
         format!(
@@ -316,6 +321,7 @@ async fn asked(store: &SqlStore, cell: &CellId, some: &[(usize, OrderId)]) {
     assert_eq!((page.rows.len(), page.next.is_some()), (512, true));
     lived(store, some).await;
     added_up(store).await;
+    kept_of_persons(store, some).await;
     store.reject(0, ids).await.unwrap();
     let give =
         |gives| ids.iter().map(|order| Giveback { order: *order, gives }).collect::<Vec<_>>();
@@ -333,6 +339,16 @@ async fn asked(store: &SqlStore, cell: &CellId, some: &[(usize, OrderId)]) {
     let head = store.head(cell).await.unwrap().unwrap();
     buyer_units(store, cell, (0, head.seq), |_| true, &mut units).await.unwrap();
     assert_eq!(units.values().sum::<i64>(), head.net);
+}
+
+/// What a checkout keeps of a person among as many.
+async fn kept_of_persons(store: &SqlStore, some: &[(usize, OrderId)]) {
+    let buyer = "a-person".parse().unwrap();
+    for (_, order) in some {
+        store.put_details(*order, &buyer, "{}").await.unwrap();
+    }
+    assert_eq!(store.details(some[3].1).await.unwrap().as_deref(), Some("{}"));
+    store.erase_details(&buyer).await.unwrap();
 }
 
 /// What a look at all money asks, and a comparison with a provider's statement.

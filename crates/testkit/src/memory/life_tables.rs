@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::life::{
     DueWork, PaySession, Payment, PaymentKey, ProviderId, Refund, RefundKey, TaskDraft, Version,
 };
-use domain::{CellId, Giveback, OrderId};
+use domain::{Buyer, CellId, Giveback, OrderId};
 use store::port::{DueRow, MoneyRow, TaskEnd, TaskRow};
 
 /// All of it.
@@ -24,6 +24,7 @@ pub(super) struct LifeTables {
     /// By kind and subject.
     pub tasks: BTreeMap<(i8, String), OpenTask>,
     pub money: Vec<MoneyRow>,
+    pub details: BTreeMap<OrderId, (Buyer, String)>,
 }
 
 /// Work at a time.

@@ -10,6 +10,7 @@
 
 mod catalog;
 mod clock;
+mod details;
 mod fork;
 mod inspect;
 mod ledger;

@@ -132,3 +132,32 @@ pub(super) async fn providers(s: &Subject) -> Result<()> {
     ensure!(!created[1], "{created:?}");
     Ok(())
 }
+
+/// What is kept of a person is read back byte by byte, replaced, and erased for one buyer only.
+pub(super) async fn details(s: &Subject) -> Result<()> {
+    let cell = &s.offer("details", &[9]).await?[0];
+    let cells = std::slice::from_ref(cell);
+    let of = |buyer: &str, n: usize| s.order(buyer, &format!("details-{n}"), cells);
+    let (ada, bob) = (s.buyer("details-ada"), s.buyer("details-bob"));
+    let own: Vec<OrderId> = (0..600).map(|n| of("details-ada", n).order).collect();
+    let other = of("details-bob", 0).order;
+    same(s.store.details(own[0]).await?, None)?;
+    same(s.store.erase_details(&ada).await?, 0)?;
+    let text = "{\"name\":\"Ada \u{1f389} \\u0000\",\"n\":1e400}";
+    for order in &own {
+        s.store.put_details(*order, &ada, "{}").await?;
+    }
+    s.store.put_details(own[0], &ada, text).await?;
+    s.store.put_details(other, &bob, text).await?;
+    for order in [own[0], other] {
+        same(s.other.details(order).await?.as_deref(), Some(text))?;
+    }
+    same(s.store.details(own[1]).await?.as_deref(), Some("{}"))?;
+    // More than one transaction erases.
+    same(s.store.erase_details(&ada).await?, 600)?;
+    for order in &own[..3] {
+        same(s.store.details(*order).await?, None)?;
+    }
+    same(s.store.details(other).await?.as_deref(), Some(text))?;
+    same(s.store.erase_details(&ada).await?, 0)
+}

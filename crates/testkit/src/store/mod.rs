@@ -63,6 +63,7 @@ pub async fn conformance(s: &Subject) -> Result<()> {
     life_work::moved_work(s).await.context("work with another time")?;
     life_work::expiring_pages(s).await.context("pages of what expires")?;
     life_work::providers(s).await.context("providers")?;
+    life_work::details(s).await.context("details of persons")?;
     life_money::pages(s).await.context("pages of payments")?;
     life_money::moved(s).await.context("money that moved")?;
     life_money::totals(s).await.context("sums of money")?;
