@@ -42,7 +42,7 @@ pub(crate) async fn run(mut config: Config, args: &MoneyArgs) -> Result<(), Exit
         return Err(Exit::usage(format!("--provider {provider}: there is no such provider")));
     }
     let period = Period::of(&statement, times.0, times.1);
-    let period = period.ok_or_else(|| Exit::usage("--from is after --to"))?;
+    let period = period.map_err(|why| Exit::usage(format!("--from, --to: {why}")))?;
     let books = MoneyBooks { store: &*store, identity: &wire::identity(&config), provider };
     let report = books.compare(&statement, period).await.map_err(away)?;
     let text = serde_json::to_string_pretty(&report).map_err(|e| Exit::bug(e.to_string()))?;

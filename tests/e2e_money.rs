@@ -167,7 +167,7 @@ fn the_command_line_says_by_its_exit_code() {
         (money("nobody", &file_flag, [&from, &to]), "there is no such provider"),
         (money("No Name", &file_flag, [&from, &to]), "--provider No Name"),
         (money("bank", "/nowhere.csv", [&from, &to]), "/nowhere.csv"),
-        (money("bank", &file_flag, [&to, &from]), "--from is after --to"),
+        (money("bank", &file_flag, [&to, &from]), "from must lie before to"),
         (money("bank", &file_flag, ["today", &to]), "--from today"),
     ];
     for (out, says) in wrong {

@@ -31,7 +31,7 @@ pub(super) async fn compare(
         given.transpose()
     };
     let period = Period::of(&statement, time("from")?, time("to")?);
-    let period = period.ok_or_else(|| input::malformed("from is after to"))?;
+    let period = period.map_err(input::malformed)?;
     let store = &*shop.ports.store;
     let books = MoneyBooks { store, identity: &shop.ports.identity, provider };
     let report = books.compare(&statement, period).await.map_err(input::down)?;

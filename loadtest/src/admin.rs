@@ -107,12 +107,12 @@ impl Operators {
         &self,
         name: &str,
         secret: &str,
-        base_url: &str,
+        base_url: Option<&str>,
     ) -> anyhow::Result<()> {
         let body = ProviderSettings {
             adapter: AdapterKind::Generic,
             secrets: vec![secret.into()],
-            base_url: Some(base_url.into()),
+            base_url: base_url.map(Into::into),
             timeout_ms: Some(2000),
         };
         self.call("PUT", &format!("/admin/providers/{name}"), Some(&body)).await.map(drop)

@@ -96,27 +96,34 @@ impl Reconciler {
         });
     }
 
-    /// Adds up the money of the databases whose turn this process gets.
-    pub async fn add_up(&self) {
+    /// Adds up the money of each database whose sums are so old, unless another process is at it.
+    pub async fn add_up(&self, age: Duration) {
         for db in 0..self.steps.ledger.databases() {
-            let lease = format!("money:{db}");
-            let mine = self.steps.lead.try_lease(&lease).await;
-            if !mine {
-                continue;
-            }
-            let work = self.steps.money.run(db);
-            if let Err(e) = self.steps.lead.holding(KeptClaim::Lease(&lease), work).await {
+            if let Err(e) = self.add_up_one(db, age).await {
                 tracing::warn!(db, error = %e, "its money is added up the next time");
             }
         }
     }
 
+    async fn add_up_one(&self, db: u16, age: Duration) -> Result<(), OperateError> {
+        let (money, lead) = (&self.steps.money, &self.steps.lead);
+        if !money.is_due(db, age).await? {
+            return Ok(());
+        }
+        let lease = format!("money:{db}");
+        if !lead.try_lease(&lease).await {
+            return Ok(());
+        }
+        lead.holding(KeptClaim::Lease(&lease), money.run(db)).await
+    }
+
     async fn looks_at_money(&self, t: &Tasks) {
         loop {
-            if t.unless(Phase::FlushLog, self.add_up()).await.is_none() {
+            if t.unless(Phase::FlushLog, self.add_up(self.money_interval)).await.is_none() {
                 return;
             }
-            let pause = tokio::time::sleep(self.money_interval);
+            // Others look as well: whoever finds the sums old enough makes them anew.
+            let pause = tokio::time::sleep(self.money_interval / 4);
             if t.unless(Phase::FlushLog, pause).await.is_none() {
                 return;
             }

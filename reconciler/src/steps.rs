@@ -197,6 +197,7 @@ impl Make<'_> {
             payments: self.p.store.clone(),
             lives: self.p.store.clone(),
             totals: self.p.store.clone(),
+            marks: self.p.store.clone(),
         }
     }
 

@@ -4,10 +4,11 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use common::{reconciler, reconciler_with};
 use domain::life::{
-    Actor, LifeWish, MoneyTotals, PaymentKey, PaymentNews, Policies, ProviderEvent,
+    Actor, LifeWish, MoneyTotals, PaymentKey, PaymentNews, PaymentState, Policies, ProviderEvent,
 };
 use domain::{CellId, OrderId};
 use store::Shards;
@@ -86,7 +87,7 @@ async fn all_money_is_added_up_and_what_is_broken_is_told() {
     tell(&site, (0..10).map(foreign).collect()).await;
     assert_eq!(sums(&site).await, BTreeMap::new(), "nobody has looked");
     let r = reconciler(&site);
-    r.add_up().await;
+    r.add_up(Duration::ZERO).await;
     let euros = MoneyTotals { captured: 250 * ORDERS as i64, ..MoneyTotals::default() };
     let dollars = MoneyTotals { captured: 70, under_way: 70, ..MoneyTotals::default() };
     let want = BTreeMap::from([("EUR".to_owned(), euros), ("USD".to_owned(), dollars)]);
@@ -98,12 +99,22 @@ async fn all_money_is_added_up_and_what_is_broken_is_told() {
     site.sql(db, "UPDATE payment SET keep = 249 WHERE payment_id = CAST('p3' AS BLOB)").await;
     let db = site.store.order_db(ids[4]);
     site.sql(db, "UPDATE refund SET amount = 8 WHERE payment_id = CAST('x4' AS BLOB)").await;
-    r.add_up().await;
+    r.add_up(Duration::ZERO).await;
     let broken = sums(&site).await;
     assert_eq!(broken.values().map(|t| t.broken).sum::<u64>(), 2, "{broken:?}");
     assert_eq!(broken["USD"].under_way, 71);
+    // One that nobody can read holds up no other.
+    let db = site.store.order_db(ids[50]);
+    site.sql(db, "UPDATE payment SET state = 9 WHERE payment_id = CAST('p50' AS BLOB)").await;
+    r.add_up(Duration::ZERO).await;
+    let unread = sums(&site).await;
+    assert_eq!(unread.values().map(|t| t.broken).sum::<u64>(), 3, "{unread:?}");
+    assert_eq!(unread["EUR"].captured, broken["EUR"].captured - 250);
+    let captured = PaymentState::Captured as i8;
+    let back = format!("UPDATE payment SET state = {captured} WHERE state = 9");
+    site.sql(db, &back).await;
     // It is not repaired, and not forgotten.
-    r.add_up().await;
+    r.add_up(Duration::ZERO).await;
     assert_eq!(sums(&site).await, broken);
     let life = site.ports.store.life(ids[3]).await.unwrap();
     assert_eq!(life.payments.values().next().unwrap().keep, 249);
@@ -115,17 +126,23 @@ async fn one_of_several_adds_up() {
     let cell = site.offer("shoe", &[9], 0).await.remove(0);
     paid(&site, &cell).await;
     let long = |s: &mut sluicegate_reconciler::ReconcilerSettings| {
-        s.lease = std::time::Duration::from_secs(60);
+        s.lease = Duration::from_secs(60);
     };
     let both = [(); 2].map(|()| reconciler_with(site.ports.clone(), long));
-    both[0].add_up().await;
+    both[0].add_up(Duration::ZERO).await;
     let then = sums(&site).await;
     assert!(!then.is_empty());
     for db in 0..2 {
         site.sql(db, "DELETE FROM money_total").await;
     }
-    both[1].add_up().await;
+    both[1].add_up(Duration::ZERO).await;
     assert_eq!(sums(&site).await, BTreeMap::new(), "the other one has the leases");
-    both[0].add_up().await;
+    both[0].add_up(Duration::ZERO).await;
     assert_eq!(sums(&site).await, then);
+    // What is young enough is left as it is.
+    for db in 0..2 {
+        site.sql(db, "UPDATE money_total SET captured = 1").await;
+    }
+    both[0].add_up(Duration::from_secs(3600)).await;
+    assert!(sums(&site).await.values().all(|t| t.captured <= 2));
 }

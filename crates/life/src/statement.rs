@@ -1,18 +1,18 @@
 //! A provider's statement compared with what is booked here, both ways.
 //!
 //! Every line of the statement is looked up, whatever its time. What is booked here in a period
-//! must be in the statement. At the edges of a day the two clocks disagree, so a statement should
+//! must be in the statement. At the edges of a day the two clocks disagree, so a statement must
 //! reach some minutes beyond its period on both sides; unless told otherwise the period ends five
 //! minutes inside of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 
 use contract::buyers::Money;
 use contract::desk::{MoneyDifference, MoneyReport, MoneySort};
 use domain::life::{
-    Life, Payment, PaymentId, PaymentKey, ProviderId, RefundSort, RefundState, provider_key,
-    refund_named,
+    Life, Payment, PaymentId, PaymentKey, ProviderId, RefundId, RefundKey, RefundNames, RefundSort,
+    RefundState, provider_key, taken_back_as,
 };
 use domain::{Identity, OrderId};
 use serde::Deserialize;
@@ -150,12 +150,6 @@ impl Statement {
         self.last_ms = self.last_ms.max(at);
         Ok(true)
     }
-
-    /// The period that it surely covers.
-    pub fn usual_period(&self) -> Period {
-        let from_ms = self.first_ms.saturating_add(EDGE_MS);
-        Period { from_ms, to_ms: self.last_ms.saturating_sub(EDGE_MS).max(from_ms) }
-    }
 }
 
 /// What is booked here from a time on and before another must be in the statement.
@@ -163,17 +157,30 @@ impl Statement {
 pub struct Period {
     /// UTC ms.
     pub from_ms: u64,
-    /// UTC ms.
+    /// UTC ms, later.
     pub to_ms: u64,
 }
 
 impl Period {
-    /// As it was given, or else as the statement has it; `None` when it ends before it begins.
-    pub fn of(statement: &Statement, from_ms: Option<u64>, to_ms: Option<u64>) -> Option<Self> {
-        let usual = statement.usual_period();
-        let (from_ms, given) = (from_ms.unwrap_or(usual.from_ms), to_ms);
-        let to_ms = given.unwrap_or(usual.to_ms.max(from_ms));
-        (from_ms <= to_ms).then_some(Self { from_ms, to_ms })
+    /// As it was given, both ends of it, or else as the statement has it: from five minutes after
+    /// its first line until five minutes before its last. The error says what is wrong.
+    pub fn of(
+        statement: &Statement,
+        from_ms: Option<u64>,
+        to_ms: Option<u64>,
+    ) -> Result<Self, &'static str> {
+        let (period, why) = match (from_ms, to_ms) {
+            (Some(from_ms), Some(to_ms)) => (Self { from_ms, to_ms }, "from must lie before to"),
+            (None, None) => (
+                Self {
+                    from_ms: statement.first_ms.saturating_add(EDGE_MS),
+                    to_ms: statement.last_ms.saturating_sub(EDGE_MS),
+                },
+                "the statement covers no more than ten minutes: say from and to",
+            ),
+            _ => return Err("from and to go together"),
+        };
+        if period.from_ms < period.to_ms { Ok(period) } else { Err(why) }
     }
 }
 
@@ -254,7 +261,8 @@ impl<S: MoneyRead + LifeRead + ?Sized> MoneyBooks<'_, S> {
         for piece in all.chunks(MAX_ORDERS) {
             let lives = self.lives(piece.iter().map(|(id, _)| self.key(id)).collect()).await?;
             for (id, stated) in piece {
-                self.stated(&mut report, (id, stated), lives.get(&self.key(id)));
+                let known = lives.get(&self.key(id)).map_or(&[][..], Vec::as_slice);
+                self.stated(&mut report, (id, stated), known);
             }
         }
         for db in 0..self.store.databases() {
@@ -269,14 +277,17 @@ impl<S: MoneyRead + LifeRead + ?Sized> MoneyBooks<'_, S> {
         PaymentKey { provider: self.provider.clone(), payment: payment.clone() }
     }
 
-    /// The lives of these payments, wherever they are.
-    async fn lives(&self, keys: Vec<PaymentKey>) -> StoreResult<HashMap<PaymentKey, Life>> {
-        let mut found = HashMap::new();
+    /// The orders that decide on these payments, wherever they are. One that names orders of two
+    /// databases is in both.
+    async fn lives(&self, keys: Vec<PaymentKey>) -> StoreResult<HashMap<PaymentKey, Vec<Life>>> {
+        let mut found = HashMap::<PaymentKey, Vec<Life>>::new();
         for db in 0..self.store.databases() {
             let named = self.store.payments_named(db, &keys).await?;
             let orders: Vec<OrderId> = named.iter().map(|(_, order)| *order).collect();
             let lives = self.store.lives(db, &orders).await?;
-            found.extend(named.into_iter().map(|(key, _)| key).zip(lives));
+            for ((key, _), life) in named.into_iter().zip(lives) {
+                found.entry(key).or_default().push(life);
+            }
         }
         Ok(found)
     }
@@ -286,23 +297,27 @@ impl<S: MoneyRead + LifeRead + ?Sized> MoneyBooks<'_, S> {
         &self,
         report: &mut MoneyReport<'static>,
         stated: (&PaymentId, &StatedPayment),
-        life: Option<&Life>,
+        known: &[Life],
     ) {
         let (id, stated) = stated;
         let key = self.key(id);
-        let booked = life.and_then(|l| Some((l, l.payments.get(&key)?)));
-        let order = booked.map(|(life, _)| life.id);
+        let booked: Vec<(&Life, &Payment)> =
+            known.iter().filter_map(|l| Some((l, l.payments.get(&key)?))).collect();
+        let order = booked.first().map(|(life, _)| life.id);
+        let currency = booked.first().map_or("", |(_, p)| p.currency.as_str());
         if let Some(minor) = stated.captured {
-            let here = booked.filter(|(_, p)| p.captured > 0);
-            let here = here.map(|(_, p)| money(&p.currency, p.captured));
+            // Booked twice, it is no less than twice the sum.
+            let sum = booked.iter().fold(0_i64, |sum, (_, p)| sum.saturating_add(p.captured));
+            let here = (sum > 0 || minor == 0 && order.is_some()).then(|| money(currency, sum));
             let there = Some(money(&stated.currency, minor));
             judge(report, MoneyMove { payment: id, refund: None, order, here, there, state: None });
         }
+        let names: Vec<RefundNames<'_>> =
+            booked.iter().map(|(life, _)| RefundNames::new(life, self.identity, &key)).collect();
         for (named, minor) in &stated.refunds {
-            let refund = booked
-                .and_then(|(life, p)| Some((p, refund_named(life, self.identity, &key, named)?.1)));
-            let state = refund.map(|(_, r)| r.state).filter(|s| *s != RefundState::Succeeded);
-            let here = refund.map(|(p, r)| money(&p.currency, r.amount));
+            let refund = names.iter().find_map(|n| n.find(named));
+            let state = refund.map(|r| r.state).filter(|s| *s != RefundState::Succeeded);
+            let here = refund.map(|r| money(currency, r.amount));
             let there = Some(money(&stated.currency, *minor));
             let one = MoneyMove { payment: id, refund: Some(named), order, here, there, state };
             judge(report, one);
@@ -337,8 +352,16 @@ impl<S: MoneyRead + LifeRead + ?Sized> MoneyBooks<'_, S> {
             let left: Vec<&MoneyMoved> = page.iter().filter(|m| !is_stated(m)).collect();
             let orders: Vec<OrderId> = left.iter().map(|m| m.order).collect();
             let lives = self.store.lives(db, &orders).await?;
-            for (moved, life) in left.into_iter().zip(&lives) {
-                if let Some(missing) = self.unstated(of(moved), moved, life) {
+            let mut taken = HashMap::<&PaymentId, HashSet<RefundId>>::new();
+            for moved in &left {
+                if let Some(stated) = of(moved) {
+                    let names = || stated.refunds.keys().map(|n| taken_back_as(n)).collect();
+                    taken.entry(&moved.payment.payment).or_insert_with(names);
+                }
+            }
+            for (moved, life) in left.iter().zip(&lives) {
+                let taken = taken.get(&moved.payment.payment);
+                if let Some(missing) = self.unstated(taken, of(moved), moved, life) {
                     list(&mut report.missing_there, &mut report.unlisted, missing);
                 }
             }
@@ -348,33 +371,33 @@ impl<S: MoneyRead + LifeRead + ?Sized> MoneyBooks<'_, S> {
     /// A move that the statement does not have; `None` when it has it after all.
     fn unstated(
         &self,
+        taken: Option<&HashSet<RefundId>>,
         stated: Option<&StatedPayment>,
         moved: &MoneyMoved,
         life: &Life,
     ) -> Option<MoneyDifference<'static>> {
-        let payment: &Payment = life.payments.get(&moved.payment)?;
+        let payment = life.payments.get(&moved.payment)?;
         let mut minor = payment.captured;
         let mut named = None;
         if let Some(id) = &moved.refund {
-            let is = |(key, _): &(&domain::life::RefundKey, &domain::life::Refund)| {
-                key.refund == *id && key.payment == moved.payment
+            let key = RefundKey { refund: id.clone(), payment: moved.payment.clone() };
+            let refund = life.refunds.get(&key)?;
+            let (name, is_stated) = match refund.sort {
+                // The order that was bought again has a copy of it.
+                RefundSort::Provider if payment.home() != life.id => return None,
+                // The provider's own name of it is not kept.
+                RefundSort::Provider => (id.to_string(), taken.is_some_and(|t| t.contains(id))),
+                RefundSort::Automatic | RefundSort::Granted => {
+                    let name = provider_key(self.identity, life.id, &key);
+                    let is_stated = stated.is_some_and(|s| s.refunds.contains_key(&name));
+                    (name, is_stated)
+                }
             };
-            let (key, refund) = life.refunds.iter().find(is)?;
-            let is_same = |given: &String| {
-                let found = refund_named(life, self.identity, &moved.payment, given);
-                found.is_some_and(|(known, _)| known == key)
-            };
-            if stated.is_some_and(|s| s.refunds.keys().any(is_same)) {
+            if is_stated {
                 return None;
             }
             minor = refund.amount;
-            named = Some(match refund.sort {
-                // The provider's own name of it is not kept.
-                RefundSort::Provider => id.to_string(),
-                RefundSort::Automatic | RefundSort::Granted => {
-                    provider_key(self.identity, life.id, key)
-                }
-            });
+            named = Some(name);
         }
         let one = MoneyMove {
             payment: &moved.payment.payment,

@@ -68,10 +68,19 @@ fn a_statement_is_read_whatever_its_provider_adds() {
                 2026-11-27T11:05:00+01:00,7,1,EUR,,\"p\",payment\r\n\
                 2026-11-27T10:15:00Z,5,1,EUR,,,payout\r\n";
     let all = read(text).unwrap();
-    // Five minutes inside of it, at both ends.
+    // Five minutes inside of it, at both ends: nothing is left of that.
     let ms = |text| contract::parse_time(text).unwrap() as u64;
-    let usual = Period { from_ms: ms("2026-11-27T10:00:00Z"), to_ms: ms("2026-11-27T10:00:00Z") };
-    assert_eq!(all.usual_period(), usual);
+    let (first, last) = (ms("2026-11-27T09:55:00Z"), ms("2026-11-27T10:05:00Z"));
+    assert!(Period::of(&all, None, None).unwrap_err().contains("ten minutes"));
+    let longer = text.to_owned() + "2026-11-27T10:06:00Z,5,1,EUR,,p,payment\r\n";
+    let within = Period { from_ms: first + 300_000, to_ms: last - 240_000 };
+    assert_eq!(Period::of(&read(&longer).unwrap(), None, None), Ok(within));
+    let given = Period { from_ms: first, to_ms: last };
+    assert_eq!(Period::of(&all, Some(first), Some(last)), Ok(given));
+    for (from, to) in [(Some(first), None), (None, Some(last)), (Some(last), Some(first))] {
+        assert!(Period::of(&all, from, to).is_err(), "{from:?} {to:?}");
+    }
+    assert!(Period::of(&all, Some(first), Some(first)).is_err(), "it is empty");
 }
 
 /// Books with money in them.

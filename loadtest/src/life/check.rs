@@ -10,6 +10,7 @@ use store::SqlStore;
 use store::port::{LedgerRead, LifeRead, MAX_ORDERS, Shards, TasksWanted};
 
 use super::money::{Judging, LifeFacts, LifeVerdict};
+use super::role::LifeRole;
 use super::steps::{BoughtOrder, LifeCrowd};
 
 /// One look at everything.
@@ -17,18 +18,19 @@ pub(super) async fn judge(store: &SqlStore, crowd: &LifeCrowd) -> anyhow::Result
     let mut judging = Judging::default();
     let begun = (0u32..).zip(&crowd.orders).filter_map(|(n, order)| match *order.lock() {
         BoughtOrder::Unasked => None,
-        BoughtOrder::Unheard => Some((n, None)),
-        BoughtOrder::Known(order) => Some((n, Some(order))),
+        BoughtOrder::Unheard => Some((n, crowd.role(n), None)),
+        BoughtOrder::Known(order) => Some((n, crowd.role(n), Some(order))),
+        BoughtOrder::TooLate(order) => Some((n, LifeRole::Unpaid, Some(order))),
     });
-    let begun: Vec<(u32, Option<OrderId>)> = begun.collect();
+    let begun: Vec<(u32, LifeRole, Option<OrderId>)> = begun.collect();
     for piece in begun.chunks(MAX_ORDERS) {
-        let lives = lives(store, piece.iter().filter_map(|(_, order)| *order)).await?;
+        let lives = lives(store, piece.iter().filter_map(|(_, _, order)| *order)).await?;
         let after = |life: &Life| life.order.as_ref()?.superseded_by;
         let next = self::lives(store, lives.values().filter_map(after)).await?;
-        for (number, order) in piece {
+        for (number, role, order) in piece {
             let life = order.and_then(|id| lives.get(&id));
             let both = life.map(|life| (life, after(life).and_then(|id| next.get(&id))));
-            judging.order(crowd.to.seed, *number, both);
+            judging.order(*number, *role, both);
         }
     }
     let mut cells = BTreeMap::<CellId, Totals>::new();

@@ -32,8 +32,8 @@ const OFFERS: u32 = 8;
 const WINDOW_S: u64 = 20;
 /// Between two looks at everything.
 const LOOK: Duration = Duration::from_secs(1);
-/// The provider's secret.
-const SECRET: &str = "a_secret_of_the_load_test";
+/// Until an order that nobody pays has expired, at most.
+const EXPIRY: Duration = Duration::from_secs(180);
 
 /// Runs it; true when units and money add up.
 pub(crate) async fn run(to: &Deployment, args: &LoadtestArgs) -> anyhow::Result<bool> {
@@ -50,12 +50,13 @@ pub(crate) async fn run(to: &Deployment, args: &LoadtestArgs) -> anyhow::Result<
     say(&format!("{} orders over {OFFERS} offers, seed {}", args.requests, crowd.to.seed));
     let began = Instant::now();
     step(&crowd, args, "bought", LifeCrowd::buy).await;
+    let expired = Instant::now() + EXPIRY;
     let seconds = began.elapsed().as_secs_f64();
     step(&crowd, args, "refunds asked for", LifeCrowd::refund).await;
     step(&crowd, args, "paid late", LifeCrowd::pay_late).await;
     let taken = began.elapsed().as_secs_f64();
     say(&format!("{taken:.0} s; settling: until every order is where its money says"));
-    let until = Instant::now() + args.settle;
+    let until = (Instant::now() + args.settle).max(expired);
     let verdict = loop {
         let look = Instant::now();
         let is_last = Instant::now() > until;
@@ -68,6 +69,11 @@ pub(crate) async fn run(to: &Deployment, args: &LoadtestArgs) -> anyhow::Result<
         // Looking costs the databases work: at most half of the time is spent on it.
         tokio::time::sleep(look.elapsed().max(LOOK)).await;
     };
+    // Nobody is to sign in this provider's name after the run.
+    let away = crowd.to.admin.put_provider(crowd.provider.name(), &secret(), None).await;
+    if let Err(e) = away {
+        runtime::note!("the provider {} keeps its secret: {e:#}", crowd.provider.name());
+    }
     runtime::say!("{}", verdict.text());
     if let Some(path) = &args.json {
         let mut json = verdict.json();
@@ -101,7 +107,8 @@ where
     }
 }
 
-/// Flags that mean nothing here are refused rather than passed over.
+/// Flags that mean nothing here and were given are refused; those with a default cannot be told
+/// apart from it.
 fn suits(args: &LoadtestArgs) -> anyhow::Result<()> {
     let given = [
         ("--offer", args.offer.is_some()),
@@ -120,15 +127,20 @@ fn suits(args: &LoadtestArgs) -> anyhow::Result<()> {
     }
 }
 
+/// A secret that nobody knows.
+fn secret() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
 /// The provider, the campaign and the offers of a run.
 async fn gather(to: Reached, args: &LoadtestArgs, tasks: &Tasks) -> anyhow::Result<LifeCrowd> {
     let name = format!("load-{}", to.names.run);
     let listener = web::bind("127.0.0.1:0").await.context("a port for the provider")?;
     let address = listener.local_addr().context("the provider's port")?;
-    let (gate, secret) = (to.gate.clone(), SECRET.to_owned());
-    let place = ProviderPlace { name: name.clone(), gate, secret };
+    let (gate, secret) = (to.gate.clone(), secret());
+    let place = ProviderPlace { name: name.clone(), gate, secret: secret.clone() };
     let provider = ProviderServer::spawn(place, listener, to.clock.clone(), tasks);
-    to.admin.put_provider(&name, SECRET, &format!("http://{address}")).await?;
+    to.admin.put_provider(&name, &secret, Some(&format!("http://{address}"))).await?;
     to.admin.put_campaign(&name, WINDOW_S).await?;
     let mut offers = Vec::new();
     for n in 0..OFFERS {

@@ -105,11 +105,16 @@ impl Judging {
     }
 
     /// One order and, where it was bought again, its successor; `None`: nobody heard of it.
-    pub(super) fn order(&mut self, seed: u64, number: u32, lives: Option<(&Life, Option<&Life>)>) {
+    pub(super) fn order(
+        &mut self,
+        number: u32,
+        role: LifeRole,
+        lives: Option<(&Life, Option<&Life>)>,
+    ) {
         let Some((life, next)) = lives else {
             return self.fault(format!("order {number}: nobody knows what became of it"));
         };
-        self.ends(LifeRole::of(seed, number), life, next);
+        self.ends(role, life, next);
         for life in [Some(life), next].into_iter().flatten() {
             for broken in audit::when_quiet(life) {
                 self.fault(format!("{} {}", broken.id, broken.detail));
@@ -316,7 +321,7 @@ mod tests {
             let mut judging = Judging::default();
             for (number, life) in (0..).zip(&self.lives) {
                 if matches!(LifeRole::of(self.seed, number), LifeRole::Paid | LifeRole::Unpaid) {
-                    judging.order(self.seed, number, Some((life, None)));
+                    judging.order(number, LifeRole::of(self.seed, number), Some((life, None)));
                 }
             }
             judging.end(&self.facts, &self.books)
@@ -369,7 +374,7 @@ mod tests {
     #[test]
     fn an_order_that_nobody_heard_of_is_found() {
         let mut judging = Judging::default();
-        judging.order(1, 7, None);
+        judging.order(7, LifeRole::Paid, None);
         let facts = LifeFacts { cells: BTreeMap::new(), tasks: 0, untold: 0, given_up: 0 };
         let verdict = judging.end(&facts, &ProviderBooks::default());
         assert_eq!(verdict.violations, ["order 7: nobody knows what became of it"]);

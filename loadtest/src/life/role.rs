@@ -119,6 +119,10 @@ impl LifeRole {
             times: 1 + (mix(seed, number, 3).is_multiple_of(10)) as u32,
         };
         let mut news = match self {
+            // Nobody tells of it: it is known when the order's time is over and its payment closed.
+            LifeRole::Paid if mix(seed, number, 8).is_multiple_of(50) => {
+                vec![PlannedNews { times: 0, ..captured(CURRENCY, PRICE) }]
+            }
             LifeRole::Paid
             | LifeRole::Whole
             | LifeRole::Part

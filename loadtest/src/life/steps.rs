@@ -39,9 +39,6 @@ pub(crate) struct LifeCrowd {
     pub lost: AtomicU32,
 }
 
-/// Until an order that nobody pays has expired, at most.
-const EXPIRY: Duration = Duration::from_secs(180);
-
 /// What became of a buyer's purchase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BoughtOrder {
@@ -51,6 +48,9 @@ pub(crate) enum BoughtOrder {
     Unheard,
     /// Its buyer knows the order.
     Known(OrderId),
+    /// The same, and its time was over before the buyer got to pay or cancel it: it ends as one
+    /// that nobody pays.
+    TooLate(OrderId),
 }
 
 /// An answer: its status and its body.
@@ -111,13 +111,17 @@ impl LifeCrowd {
         }
     }
 
-    fn is_unasked(&self, number: u32) -> bool {
-        *self.orders[number as usize].lock() == BoughtOrder::Unasked
+    /// False when it was not bought, or is over.
+    fn goes_on(&self, number: u32) -> bool {
+        match *self.orders[number as usize].lock() {
+            BoughtOrder::Unasked | BoughtOrder::TooLate(_) => false,
+            BoughtOrder::Unheard | BoughtOrder::Known(_) => true,
+        }
     }
 
     fn order(&self, number: u32) -> Option<OrderId> {
         match *self.orders[number as usize].lock() {
-            BoughtOrder::Known(order) => Some(order),
+            BoughtOrder::Known(order) | BoughtOrder::TooLate(order) => Some(order),
             BoughtOrder::Unasked | BoughtOrder::Unheard => None,
         }
     }
@@ -175,20 +179,27 @@ impl LifeCrowd {
         let path = format!("/v1/orders/{order}");
         if role.opens() {
             let body = json!({"provider": self.provider.name()});
-            let over = |told: &StepAnswer| {
-                // Its time was over before it was opened: it expires, as an unpaid one.
-                told.0 == 200 || told.1["reason"] == Reason::IllegalTransition.as_str()
-            };
             let path = format!("{path}/payments");
             let call = Step { body: Some(body), ..Step::post(&path) };
-            self.until(number, &call, over).await?;
+            self.decided(number, order, &call).await?;
         }
         if role == LifeRole::Cancelled {
             let path = format!("{path}/cancel");
-            self.until(number, &Step::post(&path), |told| told.0 == 200).await?;
-            self.provider.capture(order);
+            if self.decided(number, order, &Step::post(&path)).await? {
+                self.provider.capture(order);
+            }
         }
         Some(())
+    }
+
+    /// Asks until it is done, or too late for that: its time was over before. False then.
+    async fn decided(&self, number: u32, order: OrderId, call: &Step<'_>) -> Option<bool> {
+        let is_late = |told: &StepAnswer| told.1["reason"] == Reason::IllegalTransition.as_str();
+        let told = self.until(number, call, |told| told.0 == 200 || is_late(told)).await?;
+        if is_late(&told) {
+            *self.orders[number as usize].lock() = BoughtOrder::TooLate(order);
+        }
+        Some(!is_late(&told))
     }
 
     async fn is(&self, number: u32, status: &str, at_most: Option<Duration>) -> Option<()> {
@@ -215,7 +226,7 @@ impl LifeCrowd {
             | LifeRole::Cancelled
             | LifeRole::Unpaid => return Some(()),
         };
-        if self.is_unasked(number) {
+        if !self.goes_on(number) {
             return Some(());
         }
         self.is(number, "paid", None).await?;
@@ -232,10 +243,10 @@ impl LifeCrowd {
 
     /// Pays after it expired.
     pub(crate) async fn pay_late(self: Arc<Self>, number: u32) -> Option<()> {
-        if self.role(number) != LifeRole::Late || self.is_unasked(number) {
+        if self.role(number) != LifeRole::Late || !self.goes_on(number) {
             return Some(());
         }
-        self.is(number, "expired", Some(self.give_up + EXPIRY)).await?;
+        self.is(number, "expired", Some(self.give_up + super::EXPIRY)).await?;
         let order = self.order(number)?;
         self.provider.capture(order);
         Some(())

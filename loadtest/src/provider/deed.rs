@@ -16,7 +16,7 @@ pub struct PlannedNews {
     pub currency: String,
     /// Captured so far, minor units.
     pub minor: i64,
-    /// How often it is sent.
+    /// How often it is sent; with 0 nobody hears of it but who asks.
     pub times: u32,
 }
 

@@ -33,8 +33,8 @@ use deed::{PlannedNews, ProviderDeed, RefundDeed};
 const MAX_CONNECTIONS: usize = 1024;
 /// Between two tries of a callback that was not taken.
 const AGAIN: Duration = Duration::from_millis(500);
-/// So many tries.
-const TRIES: u32 = 60;
+/// So many tries: an outage of some minutes loses no callback.
+const TRIES: u32 = 600;
 /// How long one of them may take.
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -62,6 +62,20 @@ pub struct ProviderBooks {
     deeds: HashMap<String, ProviderDeed>,
     /// Calls of each refund, and of each payment to close it.
     calls: HashMap<String, u32>,
+}
+
+impl ProviderBooks {
+    /// No more goes back of a payment than came, and in no other currency.
+    fn may_refund(&self, wanted: &RefundBody) -> bool {
+        let Some(payment) = self.payments.get(&wanted.payment_id) else { return false };
+        let others = self
+            .refunds
+            .iter()
+            .filter(|(key, (of, _))| *of == wanted.payment_id && **key != wanted.refund_id);
+        let back: i64 = others.map(|(_, (_, amount))| amount).sum();
+        payment.currency == wanted.amount.currency
+            && back.saturating_add(wanted.amount.minor) <= payment.captured
+    }
 }
 
 /// Where and how it calls back.
@@ -274,6 +288,9 @@ impl ProviderServer {
             let order = order.unwrap_or_default();
             let deed = books.deeds.get(&order).filter(|_| is_first).map(|deed| deed.refund);
             let deed = deed.unwrap_or(RefundDeed::AtOnce);
+            if !books.may_refund(&wanted) {
+                return Err(Problem::new(Reason::Malformed));
+            }
             if deed != RefundDeed::Dropped {
                 let moved = (wanted.payment_id.clone(), wanted.amount.minor);
                 books.refunds.entry(wanted.refund_id.clone()).or_insert(moved);

@@ -15,13 +15,20 @@ fn bad(id: &'static str, detail: String) -> Violation {
 
 /// What must hold of it after every commit.
 ///
+/// Of a payment that bought another order than the one it named first, that other order decides.
+///
 /// INV-16: of each payment no more is on its way back, or back, than was captured. A fate is one
 /// that its order bears out.
 pub fn at_any_time(life: &Life) -> Vec<Violation> {
     let mut out = Vec::new();
-    for (key, payment) in life.payments.iter().filter(|(_, p)| p.order == life.id) {
-        // What the provider took back by itself may meet a refund that is on its way.
-        let own = |(_, r): &(_, &Refund)| r.sort != RefundSort::Provider && !r.state.is_failed();
+    for (key, payment) in life.payments.iter().filter(|(_, p)| p.home() == life.id) {
+        // What the provider took back by itself may meet a refund that is on its way, and one that
+        // a person had given up may succeed after another was asked for in its place: a person has
+        // what is left of that.
+        let own = |(_, r): &(_, &Refund)| {
+            let waits = r.state == RefundState::Manual || r.state.is_failed();
+            r.sort != RefundSort::Provider && !waits
+        };
         let back = sum(life.of_payment(key).filter(own).map(|(_, r)| r.amount));
         if back > payment.captured {
             let captured = payment.captured;
@@ -54,7 +61,7 @@ pub fn at_any_time(life: &Life) -> Vec<Violation> {
 /// granted and moved.
 pub fn when_quiet(life: &Life) -> Vec<Violation> {
     let mut out = at_any_time(life);
-    let own = life.payments.iter().filter(|(_, p)| p.order == life.id);
+    let own = life.payments.iter().filter(|(_, p)| p.home() == life.id);
     for (key, payment) in own.filter(|(_, p)| p.state == PaymentState::Captured) {
         if let Some(loose) = loose(life, key, payment) {
             out.push(bad("INV-17", format!("{key}: {loose} neither kept nor back")));

@@ -35,7 +35,7 @@ pub use book::{
 pub use death::{CLOSE_TRIES, Cancelled, cancel, close_unknown, expire, reject};
 pub use join::{MatchState, join, match_order};
 pub use keys::{provider_key, successor};
-pub use money::{MoneyTotals, refund_named};
+pub use money::{MoneyTotals, RefundNames, taken_back_as};
 pub use names::{PaymentId, PaymentKey, ProviderId, RefundId};
 pub use news::LifeNews;
 pub(crate) use news::{NewsError, UNREADABLE};

@@ -1,9 +1,11 @@
 //! What of a deployment's money is where, and which refund a line of a provider's statement means.
 
+use std::collections::HashMap;
+
 use super::book::Life;
 use super::join::foreign_refund;
 use super::keys::provider_key;
-use super::names::PaymentKey;
+use super::names::{PaymentKey, RefundId};
 use super::refund::{Refund, RefundKey, RefundSort, RefundState};
 use crate::identity::Identity;
 
@@ -52,21 +54,36 @@ impl MoneyTotals {
     }
 }
 
-/// The refund that a provider calls `named`: what it was given with it, or its own name for one
-/// that nobody here asked for.
-pub fn refund_named<'a>(
+/// What a provider calls the refunds of one payment.
+pub struct RefundNames<'a> {
     life: &'a Life,
-    identity: &Identity,
     payment: &'a PaymentKey,
-    named: &str,
-) -> Option<(&'a RefundKey, &'a Refund)> {
-    let foreign = foreign_refund(named);
-    life.of_payment(payment).find(|(key, refund)| match refund.sort {
-        RefundSort::Provider => key.refund == foreign,
-        RefundSort::Automatic | RefundSort::Granted => {
-            provider_key(identity, life.id, key) == named
+    /// By the key that the provider got.
+    given: HashMap<String, &'a RefundKey>,
+}
+
+impl<'a> RefundNames<'a> {
+    /// Of a payment in the books of the order that decides on it.
+    pub fn new(life: &'a Life, identity: &Identity, payment: &'a PaymentKey) -> Self {
+        let own = life.of_payment(payment).filter(|(_, r)| r.sort != RefundSort::Provider);
+        let given = own.map(|(key, _)| (provider_key(identity, life.id, key), key)).collect();
+        Self { life, payment, given }
+    }
+
+    /// The refund that the provider calls `named`: what it was given with it, or its own name for
+    /// one that nobody here asked for.
+    pub fn find(&self, named: &str) -> Option<&'a Refund> {
+        if let Some(key) = self.given.get(named) {
+            return self.life.refunds.get(*key);
         }
-    })
+        let key = RefundKey { refund: foreign_refund(named), payment: self.payment.clone() };
+        self.life.refunds.get(&key)
+    }
+}
+
+/// What a refund is called here that a provider made by itself, under the provider's name for it.
+pub fn taken_back_as(named: &str) -> RefundId {
+    foreign_refund(named)
 }
 
 #[cfg(test)]
@@ -149,9 +166,11 @@ mod tests {
         let dispute = RefundKey { refund: foreign_refund("dp_1"), payment: key.clone() };
         let taken = refund(RefundSort::Provider, RefundState::Succeeded, 2);
         life.refunds.insert(dispute.clone(), taken);
-        let found = |named: &str| refund_named(&life, &identity, &key, named).map(|(k, _)| k);
-        assert_eq!(found(&provider_key(&identity, life.id, &own)), Some(&own));
-        assert_eq!(found("dp_1"), Some(&dispute));
+        let names = RefundNames::new(&life, &identity, &key);
+        let found = |named: &str| names.find(named).map(|r| r.amount);
+        assert_eq!(found(&provider_key(&identity, life.id, &own)), Some(1));
+        assert_eq!(found("dp_1"), Some(2));
+        assert_eq!(taken_back_as("dp_1"), dispute.refund);
         for foreign in ["r", dispute.refund.as_str(), "dp_2", ""] {
             assert_eq!(found(foreign), None, "{foreign}");
         }

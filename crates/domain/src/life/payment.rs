@@ -81,6 +81,15 @@ impl Payment {
         }
     }
 
+    /// The order that decides on it: the one that it pays, else the one that it named first. Its
+    /// refunds are in that one's books.
+    pub fn home(&self) -> OrderId {
+        match self.fate {
+            Some(PaymentFate::Order(order)) => order,
+            None | Some(PaymentFate::Late | PaymentFate::Back) => self.order,
+        }
+    }
+
     /// True when the provider may be asked to close it.
     pub fn may_be_closed(&self) -> bool {
         !self.closed && self.asked < NEVER_ASKED

@@ -82,3 +82,24 @@ fn what_waits_is_sound() {
     desk.tell(&mut life, "second", taken);
     assert_eq!(found(&life), [] as [&str; 0], "a task tells of it");
 }
+
+/// A late payment of more than it takes to buy again: what is over goes back by the successor's
+/// books, and both orders are sound.
+#[test]
+fn an_order_that_was_bought_again_is_sound() {
+    let desk = Desk::new(OfferPolicy { late: LatePolicy::Reclaim, ..OfferPolicy::default() });
+    let mut old = in_status(RowStatus::Expired);
+    desk.captured(&mut old, "late", AMOUNT + 7);
+    assert_eq!(old.payments[&key("late")].fate, Some(PaymentFate::Late));
+    let successor = old.order.as_ref().unwrap().superseded_by.unwrap();
+    let mut new = Life { id: successor, ..pending() };
+    life::attach(&mut old, &mut new, desk.cx(), &key("late"));
+    assert_eq!(new.status(), Some(RowStatus::Paid));
+    assert_eq!((found(&old), found(&new)), (vec![], vec![]));
+    let mut sums = domain::life::MoneyTotals::default();
+    sums.count(&new, &key("late"));
+    assert_eq!((sums.captured, sums.under_way), (AMOUNT + 7, 7));
+    // Who keeps less than it costs is found by the one that decides.
+    new.payments.get_mut(&key("late")).unwrap().keep -= 1;
+    assert_eq!((found(&old), found(&new).contains(&"INV-17")), (vec![], true));
+}

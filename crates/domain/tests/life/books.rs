@@ -138,6 +138,7 @@ fn what_a_person_gave_up_may_move_after_all() {
     assert!(!life::send_refund(&mut life, desk.cx(), &two, 5));
     assert_eq!(life.refunds[&two].state, RefundState::Manual);
     assert!(life.follows.tasks.contains(&TaskDraft::Refund(two)));
+    assert_eq!(audit::when_quiet(&life), [], "what a person has is no alarm");
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub enum MoneyWay {
 pub struct MoneyMoved {
     /// UTC ms.
     pub at_ms: u64,
-    /// The order whose books it is in.
+    /// The order whose books it is in; of money that came in, the one that decides on it.
     pub order: OrderId,
     /// The refund; `None` for money that came in.
     pub refund: Option<RefundId>,
@@ -61,10 +61,10 @@ pub struct MoneyRow {
 port! { $
     /// What is known of money beyond one order.
     trait MoneyRead, handed on by each_money_read {
-        /// Payments by provider and id, with the order that each named first, behind `after`.
+        /// Payments by provider and id, each with the order that decides on it, behind `after`.
         reads fn payments_after(db: u16, after: Option<&PaymentKey>, limit: u64)
             -> Vec<(PaymentKey, OrderId)>, on db;
-        /// The orders that these payments named first, at most [`super::MAX_ORDERS`]; of one that
+        /// The orders that decide on these payments, at most [`super::MAX_ORDERS`]; of one that
         /// is unknown here, nothing.
         reads fn payments_named(db: u16, keys: &[PaymentKey]) -> Vec<(PaymentKey, OrderId)>, on db;
         /// What moved in a time: by time, order, refund and payment, or by time and payment.

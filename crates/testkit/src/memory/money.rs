@@ -14,7 +14,7 @@ use super::state::MemoryStore;
 fn moved(tables: &LifeTables, way: MoneyWay) -> Vec<MoneyMoved> {
     let came = |(key, p): (&PaymentKey, &domain::life::Payment)| MoneyMoved {
         at_ms: p.captured_ms,
-        order: p.order,
+        order: p.home(),
         refund: None,
         payment: key.clone(),
     };
@@ -51,7 +51,7 @@ impl MoneyRead for MemoryStore {
         self.read(db, |db| {
             let from = after.map_or(Bound::Unbounded, Bound::Excluded);
             let found = db.life.payments.range::<PaymentKey, _>((from, Bound::Unbounded));
-            Ok(found.map(|(key, p)| (key.clone(), p.order)).take(limit as usize).collect())
+            Ok(found.map(|(key, p)| (key.clone(), p.home())).take(limit as usize).collect())
         })
         .await
     }
@@ -61,7 +61,7 @@ impl MoneyRead for MemoryStore {
         keys: &[PaymentKey],
     ) -> StoreResult<Vec<(PaymentKey, OrderId)>> {
         self.read(db, |db| {
-            let found = |key: &PaymentKey| Some((key.clone(), db.life.payments.get(key)?.order));
+            let found = |key: &PaymentKey| Some((key.clone(), db.life.payments.get(key)?.home()));
             Ok(keys.iter().filter_map(found).collect())
         })
         .await

@@ -17,11 +17,12 @@ use crate::entity::{money_total, payment, refund};
 use crate::error::StoreResult;
 use crate::port::{MoneyMoved, MoneyRead, MoneyRow, MoneyWanted, MoneyWay, MoneyWrite};
 
-type NamedRow = (String, Vec<u8>, Vec<u8>);
+type NamedRow = (String, Vec<u8>, Vec<u8>, Option<Vec<u8>>);
 
 fn named(db: &Db, row: &NamedRow) -> StoreResult<(PaymentKey, OrderId)> {
-    let (provider, payment, order) = row;
-    Ok((load::payment_key(db, provider, payment)?, convert::order_id(db, order)?))
+    let (provider, payment, named, pays) = row;
+    let home = pays.as_ref().unwrap_or(named);
+    Ok((load::payment_key(db, provider, payment)?, convert::order_id(db, home)?))
 }
 
 /// A page of payments, in the order of their keys.
@@ -30,12 +31,12 @@ async fn payments_after(
     after: Option<&PaymentKey>,
     limit: u64,
 ) -> StoreResult<Vec<(PaymentKey, OrderId)>> {
-    use payment::Column::{OrderId as Named, PaymentId, Provider};
+    use payment::Column::{FateOrder, OrderId as Named, PaymentId, Provider};
     let conn = db.conn().await?;
     let page = |only: Condition, left: u64| {
         let mut find: Select<payment::Entity> = payment::Entity::find()
             .select_only()
-            .columns([Provider, PaymentId, Named])
+            .columns([Provider, PaymentId, Named, FateOrder])
             .filter(only)
             .limit(left);
         forced(&mut find, "PRIMARY");
@@ -69,16 +70,16 @@ fn first_ms(wanted: &MoneyWanted) -> i64 {
     Ord::max(from, 1) as i64
 }
 
-type CapturedRow = (i64, Vec<u8>, Vec<u8>);
+type CapturedRow = (i64, Vec<u8>, Vec<u8>, Option<Vec<u8>>);
 
 /// Captured payments of a time.
 async fn came_in(db: &Db, wanted: &MoneyWanted) -> StoreResult<Vec<MoneyMoved>> {
-    use payment::Column::{CapturedAt, OrderId as Named, PaymentId, Provider};
+    use payment::Column::{CapturedAt, FateOrder, OrderId as Named, PaymentId, Provider};
     let conn = db.conn().await?;
     let from = first_ms(wanted);
     let mut find = payment::Entity::find()
         .select_only()
-        .columns([CapturedAt, PaymentId, Named])
+        .columns([CapturedAt, PaymentId, Named, FateOrder])
         .filter(Provider.eq(wanted.provider.as_str()))
         .filter(CapturedAt.gte(from))
         .filter(CapturedAt.lt(wanted.to_ms as i64))
@@ -91,10 +92,10 @@ async fn came_in(db: &Db, wanted: &MoneyWanted) -> StoreResult<Vec<MoneyMoved>> 
     }
     forced(&mut find, "payment_captured");
     let rows: Vec<CapturedRow> = find.into_tuple().all(&*conn).await.map_err(|e| db.err(e))?;
-    let row = |(at, id, order): &CapturedRow| {
+    let row = |(at, id, named, pays): &CapturedRow| {
         Ok(MoneyMoved {
             at_ms: *at as u64,
-            order: convert::order_id(db, order)?,
+            order: convert::order_id(db, pays.as_ref().unwrap_or(named))?,
             refund: None,
             payment: load::payment_key(db, wanted.provider.as_str(), id)?,
         })
@@ -201,7 +202,7 @@ impl MoneyRead for SqlStore {
         db.run(|| async {
             let conn = db.conn().await?;
             let found = load::by_key(db, &*conn, &keys, false).await?;
-            Ok(found.into_iter().map(|(key, payment)| (key, payment.order)).collect())
+            Ok(found.into_iter().map(|(key, payment)| (key, payment.home())).collect())
         })
         .await
     }
