@@ -51,6 +51,7 @@ pub(crate) async fn run(mut config: Config) -> Result<(), Exit> {
     demo::provider(&config, &ports, &tasks).await?;
     let order = demo::first_order(&ports).await?;
     reconciler.spawn(&tasks);
+    reconciler.spawn_money(&tasks);
     let with = GateWith { ports, buyers, operators, reconciler, handle };
     let gate = start_gate(&config, &tasks, with).await?;
     print_block(&config, gate.tokens(), &order);

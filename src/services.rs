@@ -205,6 +205,7 @@ pub(crate) async fn reconciler(mut config: Config, args: &ReconcilerArgs) -> Res
     let reconciler = Reconciler::new(&ports.reconciler(), &settings);
     probes(&tasks, &reconciler.ready(), handle).spawn(listener);
     reconciler.spawn(&tasks);
+    reconciler.spawn_money(&tasks);
     runtime::say!("reconciler, probes on {}", config.reconciler.listen);
     until_end(&config, &tasks, None).await
 }

@@ -89,6 +89,11 @@ impl Reconciler {
             let (me, t) = (me.clone(), t.clone());
             async move { me.rounds(&t).await }
         });
+    }
+
+    /// Looks at all money, time and again, until `FlushLog`: beside the passes, which it never
+    /// holds up.
+    pub fn spawn_money(self: &Arc<Self>, tasks: &Tasks) {
         let (me, t) = (self.clone(), tasks.clone());
         tasks.spawn_loop("money", move || {
             let (me, t) = (me.clone(), t.clone());

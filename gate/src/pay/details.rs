@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use contract::paying::OrderDetails;
 use contract::{Problem, Reason};
+use serde_json::{Map, Value};
 use view::failed;
 use web::answer;
 
@@ -15,11 +16,10 @@ use crate::state::Gate;
 
 /// `PUT /v1/orders/{id}/details`.
 pub(crate) async fn put(gate: &Gate, who: &Admitted, at: OrderPath<'_>, body: &Bytes) -> Handled {
-    let OrderDetails(given) = serde_json::from_slice(body)
-        .map_err(|e| Problem::with(Reason::Malformed, e.to_string()))?;
-    if !given.get().starts_with('{') {
-        return Err(Problem::with(Reason::Malformed, "this call takes a JSON object"));
-    }
+    let wrong = |e: serde_json::Error| Problem::with(Reason::Malformed, e.to_string());
+    let OrderDetails(given) = serde_json::from_slice(body).map_err(wrong)?;
+    // What is kept as it came is read once all the same, so that its depth has the usual bound.
+    serde_json::from_str::<Map<String, Value>>(given.get()).map_err(wrong)?;
     let row = orders::row_of(gate, who, at).await?;
     let put = gate.ports.store.put_details(row.order, &row.buyer, given.get());
     put.await.map_err(failed::database).map_err(down)?;
