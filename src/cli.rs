@@ -112,17 +112,18 @@ FILE is CSV with a header line; columns may stand in any order, and others are i
   at          RFC 3339
 
 Every line is looked up, whatever its time. What is booked here from --from on and before --to must
-be in the file. Clocks disagree at the edges of a day: let the file reach some minutes beyond the
-period on both sides. Left out, the period begins five minutes after the first line and ends five
-minutes before the last one. A payment that is captured in parts is compared with the sum of its
-lines, so the file must have them all.
+be in the file: say both for a day, so that nothing lies between two days. Clocks disagree at the
+edges: let the file reach some minutes beyond the period on both sides. Left out, the period begins
+five minutes after the first line and ends five minutes before the last one. A payment that is
+captured in parts is compared with the sum of its lines, so the file must have them all.
 
 The answer is JSON: matched, missing_here (only in the file), missing_there (only here), different;
 each list ends after 1,000, and unlisted counts the rest.
 
 Examples:
-  sluicegate reconciler money --provider bank --statement 2026-11-27.csv
-  sluicegate reconciler money --provider bank --statement - < 2026-11-27.csv
+  sluicegate reconciler money --provider bank --statement day.csv \\
+    --from 2026-11-27T00:00:00Z --to 2026-11-28T00:00:00Z
+  sluicegate reconciler money --provider bank --statement - < week.csv
 
 Exit codes: 0 both say the same, 1 something differs, 64 the file or a flag is wrong, 69 a database
 did not answer.";

@@ -124,7 +124,11 @@ fn what_is_no_statement_is_a_problem() {
     let path = ("POST", "/admin/money?provider=bank");
     call(till.dev.admin, path, Some(&viewer), &headers, Some(good.as_bytes()))
         .problem(Reason::Forbidden);
-    assert_eq!(till.post(bank, "text/csv; charset=utf-8", &good).status, 200);
+    // Of less than ten minutes it does not say by itself what it covers.
+    till.post(bank, "text/csv", &good).problem(Reason::Malformed);
+    let day = "?provider=bank&from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z";
+    assert_eq!(till.post(day, "text/csv; charset=utf-8", &good).status, 200);
+    till.post(&day[..day.len() - 24], "text/csv", &good).problem(Reason::Malformed);
 }
 
 #[test]

@@ -24,7 +24,7 @@ use crate::setup::{self, Misuse, Reached};
 use crate::stores;
 use crate::terminal::{interrupts, writable, write_json};
 use role::{CURRENCY, PRICE};
-use steps::LifeCrowd;
+use steps::{EXPIRY, LifeCrowd};
 
 /// Offers of a run: its orders meet in as many cells.
 const OFFERS: u32 = 8;
@@ -32,8 +32,6 @@ const OFFERS: u32 = 8;
 const WINDOW_S: u64 = 20;
 /// Between two looks at everything.
 const LOOK: Duration = Duration::from_secs(1);
-/// Until an order that nobody pays has expired, at most.
-const EXPIRY: Duration = Duration::from_secs(180);
 
 /// Runs it; true when units and money add up.
 pub(crate) async fn run(to: &Deployment, args: &LoadtestArgs) -> anyhow::Result<bool> {

@@ -18,6 +18,8 @@ use crate::args::LoadtestArgs;
 use crate::provider::ProviderServer;
 use crate::setup::Reached;
 
+/// Until an order that nobody pays has expired, at most.
+pub(super) const EXPIRY: Duration = Duration::from_secs(180);
 /// Between two tries.
 const AGAIN: Duration = Duration::from_millis(250);
 
@@ -246,7 +248,7 @@ impl LifeCrowd {
         if self.role(number) != LifeRole::Late || !self.goes_on(number) {
             return Some(());
         }
-        self.is(number, "expired", Some(self.give_up + super::EXPIRY)).await?;
+        self.is(number, "expired", Some(self.give_up + EXPIRY)).await?;
         let order = self.order(number)?;
         self.provider.capture(order);
         Some(())

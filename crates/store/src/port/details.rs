@@ -1,5 +1,5 @@
-//! What checkout keeps of a person with an order: an address, an invoice. Neither ledger nor log nor
-//! Redis ever sees it.
+//! What checkout keeps of a person with an order: an address, an invoice. Neither ledger nor log
+//! nor Redis ever sees it.
 
 use async_trait::async_trait;
 use domain::{Buyer, OrderId};

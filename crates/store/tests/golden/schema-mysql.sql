@@ -167,6 +167,11 @@ CREATE TABLE IF NOT EXISTS `refund` ( `order_id` binary(16) NOT NULL,
   `moved_at` bigint NOT NULL,
   `at_ms` bigint NOT NULL,
   PRIMARY KEY (`order_id`, `refund_id`, `provider`, `payment_id`) ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+CREATE TABLE IF NOT EXISTS `order_detail` ( `order_id` binary(16) NOT NULL,
+  `buyer` varbinary(162) NOT NULL,
+  `data` blob NOT NULL,
+  `at_ms` bigint NOT NULL,
+  PRIMARY KEY (`order_id`) ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 CREATE TABLE IF NOT EXISTS `order_history` ( `order_id` binary(16) NOT NULL,
   `version` int NOT NULL,
   `from_status` tinyint NOT NULL,
@@ -222,6 +227,7 @@ CREATE INDEX `payment_order` ON `payment` (`order_id`);
 CREATE INDEX `payment_fate` ON `payment` (`fate_order`);
 CREATE INDEX `payment_captured` ON `payment` (`provider`, `captured_at`, `payment_id`);
 CREATE INDEX `refund_moved` ON `refund` (`provider`, `moved_at`, `order_id`);
+CREATE INDEX `order_detail_buyer` ON `order_detail` (`buyer`);
 CREATE INDEX `giveback_next` ON `giveback` (`db`, `next_at`);
 CREATE INDEX `due_at` ON `due` (`at_ms`, `kind`);
 CREATE INDEX `fact_place` ON `fact` (`place`);

@@ -159,6 +159,11 @@ CREATE TABLE IF NOT EXISTS "refund" ( "order_id" blob(16) NOT NULL,
   "moved_at" integer NOT NULL,
   "at_ms" integer NOT NULL,
   PRIMARY KEY ("order_id", "refund_id", "provider", "payment_id") );
+CREATE TABLE IF NOT EXISTS "order_detail" ( "order_id" blob(16) NOT NULL,
+  "buyer" varbinary_blob(162) NOT NULL,
+  "data" blob NOT NULL,
+  "at_ms" integer NOT NULL,
+  PRIMARY KEY ("order_id") );
 CREATE TABLE IF NOT EXISTS "order_history" ( "order_id" blob(16) NOT NULL,
   "version" integer NOT NULL,
   "from_status" tinyint NOT NULL,
@@ -214,6 +219,7 @@ CREATE INDEX "payment_order" ON "payment" ("order_id");
 CREATE INDEX "payment_fate" ON "payment" ("fate_order");
 CREATE INDEX "payment_captured" ON "payment" ("provider", "captured_at", "payment_id");
 CREATE INDEX "refund_moved" ON "refund" ("provider", "moved_at", "order_id");
+CREATE INDEX "order_detail_buyer" ON "order_detail" ("buyer");
 CREATE INDEX "giveback_next" ON "giveback" ("db", "next_at");
 CREATE INDEX "due_at" ON "due" ("at_ms", "kind");
 CREATE INDEX "fact_place" ON "fact" ("place");
