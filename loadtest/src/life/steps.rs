@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use contract::Reason;
-use domain::{OrderId, Status};
+use domain::{OrderId, RowStatus, Status};
 use futures::StreamExt;
 use http_body_util::Full;
 use parking_lot::Mutex;
@@ -194,14 +194,22 @@ impl LifeCrowd {
         Some(())
     }
 
-    /// Asks until it is done, or too late for that: its time was over before. False then.
+    /// Asks until it is done, now or by a call before whose answer was lost. False when the order
+    /// had expired first.
     async fn decided(&self, number: u32, order: OrderId, call: &Step<'_>) -> Option<bool> {
-        let is_late = |told: &StepAnswer| told.1["reason"] == Reason::IllegalTransition.as_str();
-        let told = self.until(number, call, |told| told.0 == 200 || is_late(told)).await?;
-        if is_late(&told) {
+        let is_illegal = |told: &StepAnswer| told.1["reason"] == Reason::IllegalTransition.as_str();
+        let told = self.until(number, call, |told| told.0 == 200 || is_illegal(told)).await?;
+        if told.0 == 200 {
+            return Some(true);
+        }
+        let path = format!("/v1/orders/{order}");
+        let show = Step { method: "GET", ..Step::post(&path) };
+        let (_, order_now) = self.until(number, &show, |told| told.0 == 200).await?;
+        let has_expired = order_now["status"] == RowStatus::Expired.as_str();
+        if has_expired {
             *self.orders[number as usize].lock() = BoughtOrder::TooLate(order);
         }
-        Some(!is_late(&told))
+        Some(!has_expired)
     }
 
     async fn is(&self, number: u32, status: &str, at_most: Option<Duration>) -> Option<()> {
