@@ -14,12 +14,6 @@ use common::{Dev, Setup, now_s, until};
 use contract::Reason;
 use serde_json::{Value, json};
 
-/// A provider's clerk that loses no time.
-fn quick() -> Setup {
-    let clerk = ["expire_grace_ms=0", "pass_ms=20", "refund_pauses_ms=[50,50,50]"];
-    clerk.iter().fold(Setup::new(), |setup, set| setup.set(&format!("clerk.{set}")))
-}
-
 /// A callback of the bank that is taken.
 #[track_caller]
 fn tell(dev: &Dev, news: &Value) {
@@ -31,7 +25,7 @@ fn know(bank: &Bank, dev: &Dev) {
 }
 
 fn sale(fields: Value) -> (Dev, Bank) {
-    let dev = quick().start();
+    let dev = Setup::quick().start();
     let bank = Bank::start();
     know(&bank, &dev);
     dev.offer_with("shoe", fields);
@@ -442,7 +436,8 @@ fn nobody_expires_who_was_told_in_time_and_payments_are_closed_first() {
         "POST /v9/payments" => {
             (200, json!({"payment_id": format!("p-{}", asked.body["order_id"].as_str().unwrap())}))
         }
-        close if close.ends_with("/close") => (500, json!({})),
+        // No answer at all: five of them take a slow machine longer than the order without a payment.
+        close if close.ends_with("/close") => (0, json!({})),
         _ => (200, json!({"result": "succeeded"})),
     });
     let orders: Vec<String> = (0..3).map(|n| order(&dev, "fast", &format!("k{n}"))).collect();
@@ -550,7 +545,7 @@ fn money_that_was_taken_survives_a_kill() {
         tell(&dev, &captured(order, order, "EUR", 1999));
     }
     dev.kill();
-    let again = quick().dir(&dev.dir).start();
+    let again = Setup::quick().dir(&dev.dir).start();
     let bank = Bank::start();
     bank.says(succeeds);
     know(&bank, &again);

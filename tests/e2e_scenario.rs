@@ -17,12 +17,6 @@ use std::time::Duration;
 use common::{Dev, Setup, collect, sluicegate, until};
 use serde_json::Value;
 
-/// A clerk that loses no time after an order's minute is over.
-fn quick() -> Setup {
-    let clerk = ["expire_grace_ms=0", "pass_ms=20", "refund_pauses_ms=[50,50,50]"];
-    clerk.iter().fold(Setup::new(), |setup, set| setup.set(&format!("clerk.{set}")))
-}
-
 /// A run of the scenario.
 struct Run {
     child: Child,
@@ -64,7 +58,7 @@ impl Run {
 
 #[test]
 fn units_and_money_add_up_through_kills() {
-    let mut dev = quick().start();
+    let mut dev = Setup::quick().start();
     let json = dev.path().join("life.json");
     let json_flag = json.display().to_string();
     let sale = Run::start(
@@ -76,7 +70,7 @@ fn units_and_money_add_up_through_kills() {
     for ms in [1500, 2500, 9000, 20_000] {
         std::thread::sleep(Duration::from_millis(ms));
         dev.kill();
-        dev = quick().instead_of(&dev).start();
+        dev = Setup::quick().instead_of(&dev).start();
     }
     let (said, _) = sale.ends(0);
     assert!(said.contains("verdict: conserved"), "{said}");
@@ -92,7 +86,7 @@ fn units_and_money_add_up_through_kills() {
 
 #[test]
 fn an_interrupted_run_has_its_verdict_too() {
-    let dev = quick().start();
+    let dev = Setup::quick().start();
     let sale =
         Run::start(&dev, dev.path(), &["--requests", "100000", "--seed", "5", "--settle", "3m"]);
     sale.buys();
