@@ -436,7 +436,7 @@ fn nobody_expires_who_was_told_in_time_and_payments_are_closed_first() {
         "POST /v9/payments" => {
             (200, json!({"payment_id": format!("p-{}", asked.body["order_id"].as_str().unwrap())}))
         }
-        // No answer at all: five of them take a slow machine longer than the order without a payment.
+        // No answer at all: five take longer than the death of an order without a payment.
         close if close.ends_with("/close") => (0, json!({})),
         _ => (200, json!({"result": "succeeded"})),
     });
