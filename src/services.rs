@@ -82,7 +82,9 @@ pub(crate) async fn start_gate(
 ) -> Result<Arc<Gate>, Exit> {
     let GateWith { ports, buyers, operators, reconciler, handle } = with;
     let log = ports.log.clone();
-    let gate = Gate::new(&config.of_gate(), ports.gate(), tasks).map_err(|e| Exit::usage(e.0))?;
+    let calls = life::http::HttpProviders::new(ports.clock.clone());
+    let gate = Gate::new(&config.of_gate(), ports.gate(), calls, tasks);
+    let gate = gate.map_err(|e| Exit::usage(e.0))?;
     gate.start().await.map_err(|e| Exit::unavailable(e.0))?;
     gate::listen(&gate, buyers);
     let reconciler: Arc<dyn Reconcile> = reconciler;

@@ -132,7 +132,7 @@ fn urls_name_nobodys_server() {
 /// Every member and what it may use, without the common first part of their names. What a test
 /// uses is no arrow of the product.
 const ARROWS: [(&str, &[&str]); 23] = [
-    ("domain", &[]),
+    ("domain", &["mutants"]),
     ("runtime", &[]),
     ("mutants", &[]),
     ("contract", &["domain"]),
@@ -152,7 +152,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
     ),
     ("writer", &["domain", "log", "lua", "mutants", "runtime", "store", "view"]),
     ("reconciler", &["domain", "log", "lua", "mutants", "runtime", "store", "view"]),
-    ("clerk", &["domain", "life", "log", "lua", "runtime", "store", "view"]),
+    ("clerk", &["domain", "life", "log", "lua", "mutants", "runtime", "store", "view"]),
     ("loadtest", &["contract", "domain", "life", "lua", "runtime", "store", "web"]),
     (
         "sluicegate",
@@ -180,10 +180,12 @@ const ARROWS: [(&str, &[&str]); 23] = [
     (
         "sim",
         &[
+            "clerk",
             "contract",
             "desk",
             "domain",
             "gate",
+            "life",
             "log",
             "lua",
             "mutants",
@@ -202,6 +204,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
         &[
             "domain",
             "gate",
+            "life",
             "log",
             "lua",
             "reconciler",

@@ -125,7 +125,8 @@ impl Stand {
         }
         let settings = config.of_reconciler();
         let reconciler = Reconciler::new(&ports.reconciler(), &settings);
-        let gate = Gate::new(&config.gate, ports.gate(), &tasks)?;
+        let calls = life::http::HttpProviders::new(ports.clock.clone());
+        let gate = Gate::new(&config.gate, ports.gate(), calls, &tasks)?;
         gate.start().await?;
         let listener = web::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;

@@ -12,7 +12,8 @@ use domain::life::{
 };
 use futures::StreamExt;
 use futures::stream;
-use life::calls::{CallError, CloseAnswer, ProviderCalls, RefundCall, RefundTold};
+use life::calls::{CallError, CapturedSoFar, CloseAnswer, ProviderCalls, RefundCall, RefundTold};
+use mutants::Mutant;
 use runtime::unique::Unique;
 use store::port::DueRow;
 use store::{LifeRead, LifeWrite, ParkedRead, StoreResult};
@@ -95,10 +96,7 @@ fn closed(
         }
         Err(CallError::Nobody) => return LifeWish::CloseUnknown(order, key.clone(), None),
     };
-    let news = match so_far.minor {
-        0 => PaymentNews::Closed,
-        minor => PaymentNews::Captured(minor),
-    };
+    let news = learned(&so_far);
     LifeWish::Join(ProviderEvent {
         event: None,
         provider: key.provider.clone(),
@@ -108,6 +106,17 @@ fn closed(
         news,
         is_final: true,
     })
+}
+
+/// What a provider answers is news like what it tells.
+fn learned(so_far: &CapturedSoFar) -> PaymentNews {
+    if mutants::on(Mutant::AnswersDropped) {
+        return PaymentNews::Closed;
+    }
+    match so_far.minor {
+        0 => PaymentNews::Closed,
+        minor => PaymentNews::Captured(minor),
+    }
 }
 
 impl DoDue {
@@ -166,13 +175,11 @@ impl DoDue {
         let lives = self.lives_of(rows).await?;
         let dbs: Vec<u16> = (0..self.lives.databases()).collect();
         let finished = self.horizons.read().await.map_or(0, |h| h.of(&dbs));
-        let now = self.horizons.clock.now_ms();
         let mut wishes = Vec::new();
         for row in rows {
             let DueWork::Match(payment) = &row.work else { continue };
             let has_row = lives.get(&row.order).is_some_and(|l| l.order.is_some());
-            let age = now.saturating_sub(row.started_ms);
-            let again_ms = age.clamp(1000, LONGEST_MATCH);
+            let again_ms = row.age_ms().clamp(1000, LONGEST_MATCH);
             let past = finished > row.started_ms.saturating_add(self.settings.grace_ms);
             let state = if !has_row && past && self.parked.parked(row.order).await?.is_none() {
                 MatchState::Over { is_ours: false }
@@ -238,7 +245,8 @@ impl DoDue {
         let calls: Vec<_> = sent
             .filter_map(|(row, _)| {
                 let DueWork::Refund(key) = &row.work else { return None };
-                let send = SendOne::of(&self.identity, lives.get(&row.order)?, key)?;
+                let life = lives.get(&row.order)?;
+                let send = SendOne::of(&self.identity, life, key, row.taken_ms)?;
                 let provider = known.clone();
                 Some(async move {
                     let answer = self.send(provider, send).await;
@@ -273,8 +281,7 @@ impl DoDue {
             if let Some(told) = told? {
                 return Ok(Some(told));
             }
-            let now = self.horizons.clock.now_ms();
-            if now.saturating_sub(one.first_sent_ms) > self.settings.refund_key_ms {
+            if one.age_ms > self.settings.refund_key_ms {
                 return Ok(None);
             }
         }
@@ -310,6 +317,14 @@ impl DoDue {
     }
 }
 
+/// The key of a refund at the provider is the same at every try.
+fn key_of(identity: &domain::Identity, of: (OrderId, &RefundKey), tries: u32) -> String {
+    if mutants::on(Mutant::NewRefundKey) {
+        return format!("{}-{tries}", provider_key(identity, of.0, of.1));
+    }
+    provider_key(identity, of.0, of.1)
+}
+
 fn counted(call: CallOf, unclear: bool) {
     METRICS.calls.of(call).increment(1);
     if unclear {
@@ -321,26 +336,32 @@ fn counted(call: CallOf, unclear: bool) {
 struct SendOne {
     ask: RefundCall,
     was_sent: bool,
-    first_sent_ms: u64,
+    /// Since it was first sent, ms.
+    age_ms: u64,
     /// Before this try.
     tries: u32,
 }
 
 impl SendOne {
     /// After this try was noted.
-    fn of(identity: &domain::Identity, life: &Life, key: &RefundKey) -> Option<Self> {
+    fn of(
+        identity: &domain::Identity,
+        life: &Life,
+        key: &RefundKey,
+        taken_ms: u64,
+    ) -> Option<Self> {
         let refund = life.refunds.get(key)?;
         let payment = life.payments.get(&key.payment)?;
         Some(Self {
             ask: RefundCall {
-                key: provider_key(identity, life.id, key),
+                key: key_of(identity, (life.id, key), refund.tries),
                 payment: key.payment.payment.clone(),
                 order: life.id,
                 amount: refund.amount,
                 currency: payment.currency.clone(),
             },
             was_sent: refund.tries > 1,
-            first_sent_ms: refund.first_sent_ms,
+            age_ms: taken_ms.saturating_sub(refund.first_sent_ms),
             tries: refund.tries.saturating_sub(1),
         })
     }

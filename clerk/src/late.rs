@@ -10,7 +10,6 @@ use domain::frame::{self, Item, Mode, Sealed};
 use domain::life::{DueWork, Life, LifeWish, PaymentFate, PaymentKey};
 use domain::{CellId, Flag, HoldState, Identity, Nonce, OrderId, Payload};
 use orderlog::port::{OrderLog, Partition};
-use runtime::Clock;
 use runtime::unique::Unique;
 use store::port::{DueRow, OrderRow};
 use store::{LedgerRead, LifeRead, OrdersRead, StoreResult};
@@ -18,8 +17,6 @@ use view::{CatalogCache, Follow, Followed, PublishTimes};
 
 use crate::settings::ClerkSettings;
 
-/// How long a successor may stay unpaid: its money is there.
-const WINDOW_MS: u64 = 300_000;
 /// Between two looks for its row, ms.
 const SOON: u64 = 250;
 /// Until something that is in the way has passed, ms.
@@ -36,7 +33,6 @@ pub(crate) struct BuyAgain {
     pub follow: Follow,
     pub identity: Identity,
     pub unique: Arc<dyn Unique>,
-    pub clock: Arc<dyn Clock>,
     pub times: PublishTimes,
     pub wait: Option<Wait>,
     pub settings: ClerkSettings,
@@ -70,9 +66,7 @@ impl BuyAgain {
         if next.order.is_some() {
             return Ok(LifeWish::Attach { old: row.order, successor, payment });
         }
-        let now = self.clock.now_ms();
-        let over = now > row.started_ms.saturating_add(self.settings.late_deadline_ms);
-        if over {
+        if row.age_ms() > self.settings.late_deadline_ms {
             return Ok(LifeWish::Forgo(row.order, payment));
         }
         let again_ms = match self.buy(old, successor).await? {
@@ -87,7 +81,10 @@ impl BuyAgain {
     async fn buy(&self, old: &Life, successor: OrderId) -> StoreResult<Successor> {
         let Some(row) = self.rows.order(old.id).await? else { return Ok(Successor::Waits) };
         // Several cells are all or none: a cart's successor is not bought in this version.
-        let Some(payload) = payload(&row, successor) else { return Ok(Successor::Refused) };
+        let window_ms = self.settings.late_window_ms;
+        let Some(payload) = payload(&row, successor, window_ms) else {
+            return Ok(Successor::Refused);
+        };
         let cell = payload.anchor_line().cell.clone();
         let found = self.ledger.find_verdicts(&cell, &[successor.into()]).await?;
         if found.into_iter().flatten().next().is_some() {
@@ -181,7 +178,7 @@ impl BuyAgain {
 }
 
 /// What an expired order of one line buys again; `None` for one of several.
-fn payload(row: &OrderRow, successor: OrderId) -> Option<Payload> {
+fn payload(row: &OrderRow, successor: OrderId, window_ms: u64) -> Option<Payload> {
     let [(offer, bucket, qty, unit_minor)] = row.lines.as_slice() else { return None };
     let cell = offer.cell(*bucket);
     Some(Payload {
@@ -193,7 +190,7 @@ fn payload(row: &OrderRow, successor: OrderId) -> Option<Payload> {
         metadata: row.metadata.clone(),
         currency: row.currency.clone(),
         campaign: row.order.campaign(),
-        window_ms: WINDOW_MS,
+        window_ms,
         supersedes: Some(row.order),
     })
 }

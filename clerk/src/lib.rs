@@ -109,7 +109,6 @@ fn rounds(
         follow: ports.follow(),
         identity: ports.identity.clone(),
         unique: ports.unique.clone(),
-        clock: ports.clock.clone(),
         times: with.publish,
         wait: with.wait,
         settings: settings.clone(),

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use domain::frame::{self, FrameError, Item};
 use domain::life::{Actor, LifeNews, LifeWish};
 use futures::future::BoxFuture;
+use mutants::Mutant;
 use orderlog::port::Partition;
 use store::port::{CATALOG_DB, LifeCall, MAX_ORDERS};
 use store::{LifeWrite, ParkedWrite, StoreResult};
@@ -64,6 +65,14 @@ impl NewsBatch {
     }
 }
 
+/// Frames stay in the log until what they tell is joined.
+fn not_joined() -> Processed {
+    if mutants::on(Mutant::AckBeforeJoin) {
+        return Processed::Finished;
+    }
+    Processed::Again
+}
+
 /// What news ask for, and who tells.
 fn wish_of(news: &LifeNews) -> (Actor, LifeWish) {
     match news {
@@ -95,7 +104,7 @@ impl FrameWork for JoinNews {
                 Ok(poison) => unreadable.extend(poison),
                 Err(e) => {
                     tracing::warn!(partition = %here, error = %e, "news wait");
-                    return Processed::Again;
+                    return not_joined();
                 }
             }
         }

@@ -21,6 +21,9 @@ runtime::section! {
         refund_key_hours: u64 = 24, range(1..=8760);
         /// How long a late payment may take to buy its order again before it goes back.
         late_deadline_ms: u64 = 60_000, range(1..=3_600_000);
+        /// How long the order that a late payment bought may wait for that payment: its money is
+        /// there already.
+        late_window_ms: u64 = 300_000, range(1000..=86_400_000);
         /// Work that a clerk has taken is free for others after this.
         lease_ms: u64 = 10_000, range(100..=3_600_000);
         /// A database that does not answer for this long makes its news wait.
@@ -50,6 +53,8 @@ pub struct ClerkSettings {
     pub refund_key_ms: u64,
     /// How long a late payment may take.
     pub late_deadline_ms: u64,
+    /// How long its successor may stay unpaid, ms.
+    pub late_window_ms: u64,
     /// How long work that was taken is left alone.
     pub lease_ms: u64,
     /// How long a database may take.
@@ -66,6 +71,7 @@ impl From<&ClerkConfig> for ClerkSettings {
             refund_pauses_ms: c.refund_pauses_ms.clone(),
             refund_key_ms: c.refund_key_hours.saturating_mul(3_600_000),
             late_deadline_ms: c.late_deadline_ms,
+            late_window_ms: c.late_window_ms,
             lease_ms: c.lease_ms,
             patience: Duration::from_millis(c.patience_ms),
             give_up_after: c.give_up_after,

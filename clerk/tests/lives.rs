@@ -118,6 +118,7 @@ impl LifeStand {
             refund_pauses_ms: vec![10; 30],
             refund_key_ms: 3_600_000,
             late_deadline_ms: 3_600_000,
+            late_window_ms: 3_600_000,
             lease_ms: 300,
             patience: Duration::from_millis(50),
             give_up_after: 1000,

@@ -7,7 +7,6 @@ use cells::port::Wait;
 use contract::Reason;
 use domain::{CellId, Offer, OrderId};
 use life::calls::ProviderCalls;
-use life::http::HttpProviders;
 use runtime::probe::Ready;
 use runtime::{Phase, Tasks};
 use view::{CatalogCache, GatePorts};
@@ -45,10 +44,12 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Makes a gate over its ports; it answers `starting` until [`Gate::set_ready`].
+    /// Makes a gate over its ports; `calls` is how it opens sessions at providers. It answers
+    /// `starting` until [`Gate::set_ready`].
     pub fn new(
         config: &GateSettings,
         ports: GatePorts,
+        calls: Arc<dyn ProviderCalls>,
         tasks: &Tasks,
     ) -> Result<Arc<Self>, Starting> {
         let clock = ports.clock.clone();
@@ -66,7 +67,6 @@ impl Gate {
         let receipt = config.publish.times().timeout;
         let databases = ports.store.databases();
         let tell = TellLives::new(ports.log.clone(), databases, receipt, tasks.clone());
-        let calls = HttpProviders::new(ports.clock.clone());
         let waiters = Waiters::new(ports.store.clone(), config.gate.max_waiters);
         Ok(Arc::new(Self {
             cfg: config.gate.clone(),

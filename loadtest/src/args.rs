@@ -2,6 +2,7 @@
 //!
 //! Nothing is decided here: `setup` turns flags and configuration into a target.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,10 +33,10 @@ amount, 1 % in another currency, 5 % are cancelled and paid all the same, the re
 Conserved means: each order is where that puts it, each cell has the units of living orders, each \
 payment and refund stands in both books with the same sum, and money in = money kept + money back. \
 It reads the databases directly (--config, or --data-dir of `dev`), takes two to three minutes at \
-least, since an unpaid order has its minute, and needs the provider, at a port of this machine, to \
-be reached by the clerk. --connections buyers go on at once, as fast as they are answered; of the \
-other flags --requests, --timeout, --give-up, --settle, --seed, --gate, --admin, --ca-file, --json \
-and --quiet matter.
+least, since an unpaid order has its minute, and needs the provider, at a port of this machine \
+(--provider-listen, --provider-url), to be reached by the clerk. --connections buyers go on at \
+once, as fast as they are answered; of the other flags --requests, --timeout, --give-up, --settle, \
+--seed, --gate, --admin, --ca-file, --json and --quiet matter.
   sluicegate loadtest --scenario life --requests 2000 --settle 3m
 
 Exit code: 0 conserved, 1 broken, 64 asked for wrongly, 69 the gate or the admin listener is not \
@@ -125,6 +126,13 @@ pub struct LoadtestArgs {
     /// Whom https trusts, PEM; whom browsers trust when left out.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+    /// Where the payment provider of --scenario life listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub provider_listen: SocketAddr,
+    /// Where the product reaches that provider, when that is not where it listens: another name of
+    /// this machine, or something in between.
+    #[arg(long, value_name = "URL")]
+    pub provider_url: Option<String>,
     /// Buys this existing offer, which nobody else may buy meanwhile; when left out, a new one is
     /// made in the campaign `evergreen`.
     #[arg(long, value_name = "ID")]

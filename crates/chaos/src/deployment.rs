@@ -1,4 +1,4 @@
-//! The product as processes on the real servers: two gates, two writers, two reconcilers, with
+//! The product as processes on the real servers: two gates, writers, reconcilers and clerks, with
 //! proxies where the network may be made bad. Databases and topics of its own, dropped at the end.
 
 use std::net::SocketAddr;
@@ -21,7 +21,9 @@ use crate::strangers::Strangers;
 
 /// Of each service.
 pub(crate) const COPIES: usize = 2;
-const SERVICES: [&str; 3] = ["gate", "writer", "reconciler"];
+const SERVICES: [&str; 4] = ["gate", "writer", "reconciler", "clerk"];
+/// An order that is not paid expires so long after its time, ms: a schedule is short.
+const GRACE_MS: u64 = 3000;
 /// All of them.
 pub(crate) const PROCESSES: usize = COPIES * SERVICES.len();
 /// Of the stack.
@@ -48,6 +50,10 @@ pub(crate) struct Deployment {
     pub servers: Disruption,
     /// In front of both gates.
     pub buyers: Proxy,
+    /// In front of the payment provider.
+    pub provider: Proxy,
+    /// Where that listens, in a schedule that has one.
+    provider_at: SocketAddr,
     /// In front of each MariaDB server, one for each process, and one for everybody else.
     pub mariadb: Vec<Vec<Proxy>>,
     binary: PathBuf,
@@ -106,10 +112,17 @@ impl Deployment {
             .map(|_| Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?))))
             .collect::<Result<_>>()?;
         let admin = format!("127.0.0.1:{}", free_port()?);
-        let sets = vec![places[PROCESSES].clone(), format!("log.topic_prefix=chaos-{run}")];
+        let sets = vec![
+            places[PROCESSES].clone(),
+            format!("log.topic_prefix=chaos-{run}"),
+            format!("clerk.expire_grace_ms={GRACE_MS}"),
+        ];
+        let provider_at = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let mut me = Self {
             servers,
             buyers: Proxy::start(tasks, gates.clone()).await?,
+            provider: Proxy::start(tasks, vec![provider_at]).await?,
+            provider_at,
             mariadb: mariadb.into_iter().map(|m| m.1).collect(),
             binary: binary.to_owned(),
             sets,
@@ -305,13 +318,18 @@ impl Deployment {
     /// Starts a crowd; what it saw goes to files in `dir`.
     pub(crate) fn crowd(&self, args: &[String], dir: &Path) -> Result<Child> {
         // From the crowd's end on, and a busy machine starts a broker in a minute and a half.
-        let mut c = self.command(&["loadtest", "--quiet", "--verify", "--settle", "180s"]);
+        let mut c = self.command(&["loadtest", "--quiet", "--settle", "180s"]);
         c.arg("--gate").arg(format!("http://{}", self.buyers.address));
         c.arg("--admin").arg(format!("http://{}", self.admin));
         c.arg("--json").arg(dir.join("summary.json"));
-        c.arg("--history").arg(dir.join("history.jsonl"));
         c.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
         Ok(c.spawn()?)
+    }
+
+    /// What a crowd that pays is told of its provider.
+    pub(crate) fn provider_flags(&self) -> [String; 4] {
+        let url = format!("http://{}", self.provider.address);
+        ["--provider-listen".into(), self.provider_at.to_string(), "--provider-url".into(), url]
     }
 
     /// `reconciler --once --dry-run`: the report, and whether it found nothing.

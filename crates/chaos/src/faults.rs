@@ -72,6 +72,10 @@ impl Faults {
             Kind::WriterPause => d.signal("writer", pick, "-STOP")?,
             Kind::ReconcilerKill => d.kill("reconciler", pick)?,
             Kind::ReconcilerPause => d.signal("reconciler", pick, "-STOP")?,
+            Kind::ClerkKill => d.kill("clerk", pick)?,
+            Kind::ClerkPause => d.signal("clerk", pick, "-STOP")?,
+            Kind::ProviderCut => d.provider.set(Mode::Cut),
+            Kind::ProviderHalfOpen => d.provider.set(Mode::HalfOpen),
             Kind::RedisPrimaryKill => d.servers.kill(done.on(redis("master", pick)?.name))?,
             Kind::RedisPrimaryPause => d.servers.pause(done.on(redis("master", pick)?.name))?,
             Kind::RedisReplicaKill => d.servers.kill(done.on(redis("slave", pick)?.name))?,
@@ -122,6 +126,8 @@ impl Faults {
             Kind::GatePause => d.signal("gate", pick, "-CONT")?,
             Kind::WriterPause => d.signal("writer", pick, "-CONT")?,
             Kind::ReconcilerPause => d.signal("reconciler", pick, "-CONT")?,
+            Kind::ClerkPause => d.signal("clerk", pick, "-CONT")?,
+            Kind::ProviderCut | Kind::ProviderHalfOpen => d.provider.set(Mode::Good),
             Kind::MariadbCut | Kind::MariadbDelay | Kind::MariadbHalfOpen => {
                 proxy(d, pick, &mut done, Mode::Good)?;
                 done.servers.clear();
@@ -138,6 +144,7 @@ impl Faults {
             Kind::GateKill
             | Kind::WriterKill
             | Kind::ReconcilerKill
+            | Kind::ClerkKill
             | Kind::RedisPrimaryKill
             | Kind::RedisPrimaryPause
             | Kind::RedisReplicaKill

@@ -44,10 +44,12 @@ use schedule::Ran;
 use table::Outcome;
 
 const AFTER: &str = "\
-Each schedule: two gates, two writers and two reconcilers run as processes on the stack; a crowd
+Each schedule: two gates, writers, reconcilers and clerks run as processes on the stack; a crowd
 buys for 14 s over a proxy, with duplicates, retries under the same key and polls; one to three
 faults begin and end; then everything works again, the crowd waits for the end of every order, and
-the checker compares its whole history with ledger, rows and Redis.
+the checker compares its whole history with ledger, rows and Redis. Where a clerk or the payment
+provider is hurt the crowd also pays, wrongly or late, cancels and wants money back, and the verdict
+is the load test's over units and money (`loadtest --scenario life`).
 
 Examples:
   cargo xtask chaos --schedules 5                    five seeds from 1 on
@@ -130,7 +132,7 @@ fn all(args: &Args) -> Result<bool> {
     std::fs::create_dir_all(dir)?;
     let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let tasks = Tasks::new();
-    eprintln!("starting two gates, two writers, two reconcilers");
+    eprintln!("starting two gates, two writers, two reconcilers, two clerks");
     let mut deployment = threads.block_on(Deployment::start(&tasks, &args.binary, dir))?;
     let log = threads.block_on(connect(&deployment, &tasks))?;
     let faults = Faults { log, threads: threads.handle().clone() };

@@ -23,6 +23,14 @@ pub(crate) enum Kind {
     ReconcilerKill,
     /// SIGSTOP of a reconciler.
     ReconcilerPause,
+    /// kill -9 of a clerk.
+    ClerkKill,
+    /// SIGSTOP of a clerk: its work is taken by another one, and it goes on later, stale.
+    ClerkPause,
+    /// The payment provider is away: connections to it are cut and refused.
+    ProviderCut,
+    /// The payment provider takes what is asked of it and does not answer.
+    ProviderHalfOpen,
     /// kill -9 of a Redis primary: a failover.
     RedisPrimaryKill,
     /// SIGSTOP of a Redis primary: a black hole, then a failover, then the old primary wakes up.
@@ -100,6 +108,16 @@ impl Kind {
                 | Kind::WriterPause
                 | Kind::ReconcilerKill
                 | Kind::ReconcilerPause
+                | Kind::ClerkKill
+                | Kind::ClerkPause
+        )
+    }
+
+    /// True for what only orders feel that are paid, or should be.
+    pub(crate) fn is_of_lives(self) -> bool {
+        matches!(
+            self,
+            Kind::ClerkKill | Kind::ClerkPause | Kind::ProviderCut | Kind::ProviderHalfOpen
         )
     }
 
@@ -169,6 +187,8 @@ pub(crate) struct Plan {
     pub buyers: u32,
     pub limit: Option<u32>,
     pub duplicates: f64,
+    /// The crowd pays, pays wrongly or late, cancels and wants money back, instead of only buying.
+    pub lives: bool,
     pub faults: Vec<Fault>,
 }
 
@@ -200,7 +220,11 @@ impl Plan {
             });
         }
         faults.sort_by_key(|f| f.at);
+        let lives = faults.iter().any(|f| f.kind.is_of_lives());
+        // Payments of orders that a database forgot are not brought back by its rewind yet.
+        faults.retain(|f| !lives || f.kind != Kind::LostCommits);
         Self {
+            lives,
             seed,
             requests,
             rate,
@@ -213,6 +237,11 @@ impl Plan {
         }
     }
 
+    /// How many orders of a crowd that pays: it goes on as fast as it is answered.
+    pub(crate) fn orders(&self) -> u32 {
+        self.requests / 2
+    }
+
     /// One line for people.
     pub(crate) fn line(&self) -> String {
         let faults: Vec<String> = self
@@ -223,6 +252,10 @@ impl Plan {
                 format!("{} at {at:.1} s for {lasts:.1} s", f.kind.name())
             })
             .collect();
+        if self.lives {
+            let orders = self.orders();
+            return format!("{orders} orders with their payments: {}", faults.join(", "));
+        }
         let limit = self.limit.map_or_else(|| "none".to_owned(), |l| l.to_string());
         format!(
             "{} requests at {}/s for {} units, {} buyers, limit {limit}: {}",

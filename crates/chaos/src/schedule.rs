@@ -35,10 +35,14 @@ pub(crate) fn run(d: &mut Deployment, faults: &Faults, plan: &Plan, dir: &Path) 
     if plan.faults.iter().any(|f| f.kind == Kind::SlowReader) {
         d.invite()?;
     }
-    let offer = d.offer(plan.units, plan.limit)?;
+    let offer = if plan.lives { String::new() } else { d.offer(plan.units, plan.limit)? };
     let began = Instant::now();
     let repaired = dir.join("repaired");
-    let crowd = d.crowd(&arguments(plan, &offer, &repaired), dir)?;
+    let arguments = match plan.lives {
+        true => paying(d, plan),
+        false => buying(plan, &offer, &repaired, &dir.join("history.jsonl")),
+    };
+    let crowd = d.crowd(&arguments, dir)?;
     let trouble = trouble(d, faults, plan, began);
     // Also after an error: the crowd waits for it.
     std::fs::write(&repaired, "")?;
@@ -54,7 +58,8 @@ pub(crate) fn run(d: &mut Deployment, faults: &Faults, plan: &Plan, dir: &Path) 
     let told = summary["violations"].as_array().cloned().unwrap_or_default();
     violations.extend(told.iter().filter_map(|v| v.as_str().map(str::to_owned)));
     let history = std::fs::read_to_string(dir.join("history.jsonl")).unwrap_or_default();
-    let checked = check::check(&history, plan);
+    // What a crowd that pays is told is in both books of its money, which it has compared.
+    let checked = if plan.lives { paid(&summary) } else { check::check(&history, plan) };
     violations.extend(checked.violations.iter().map(ToString::to_string));
     violations.extend(d.strangers_bought()?);
     violations.extend(still_drifting(d)?);
@@ -65,7 +70,7 @@ pub(crate) fn run(d: &mut Deployment, faults: &Faults, plan: &Plan, dir: &Path) 
 }
 
 /// Until a rewind, units of lost claims are sold again; only after it an order's fate is its last.
-fn arguments(plan: &Plan, offer: &str, repaired: &Path) -> Vec<String> {
+fn buying(plan: &Plan, offer: &str, repaired: &Path, history: &Path) -> Vec<String> {
     let rewinds = plan.faults.iter().any(|f| f.kind == Kind::LostCommits);
     let waits = rewinds.then(|| ("--settle-after", repaired.display().to_string()));
     [
@@ -81,7 +86,38 @@ fn arguments(plan: &Plan, offer: &str, repaired: &Path) -> Vec<String> {
     .into_iter()
     .chain(waits)
     .flat_map(|(name, value)| [name.to_owned(), value])
+    .chain(["--verify".to_owned(), "--history".to_owned(), history.display().to_string()])
     .collect()
+}
+
+fn paying(d: &Deployment, plan: &Plan) -> Vec<String> {
+    let flags = [
+        ("--scenario", "life".to_owned()),
+        ("--requests", plan.orders().to_string()),
+        ("--connections", "24".to_owned()),
+        ("--seed", plan.seed.to_string()),
+        ("--timeout", "3s".to_owned()),
+        ("--give-up", "90s".to_owned()),
+    ];
+    let flags = flags.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
+    flags.chain(d.provider_flags()).collect()
+}
+
+/// Orders of a crowd that pays, by what its verdict says.
+fn paid(summary: &Value) -> Checked {
+    let orders: u64 = counted(summary).map(|(_, n)| n).sum();
+    Checked { accepted: orders as usize, ..Checked::default() }
+}
+
+fn of_status(summary: &Value, status: &str) -> u64 {
+    counted(summary).filter(|(of, _)| *of == status).map(|(_, n)| n).sum()
+}
+
+/// Status and number of orders, once for each role that orders have.
+fn counted(summary: &Value) -> impl Iterator<Item = (&str, u64)> {
+    let roles = summary["orders"].as_object().into_iter().flat_map(|roles| roles.values());
+    let counts = roles.filter_map(Value::as_object).flatten();
+    counts.filter_map(|(status, n)| Some((status.as_str(), n.as_u64()?)))
 }
 
 /// Begins and ends the faults at their times; at the end everything works again.
@@ -155,7 +191,7 @@ fn outcome(
         faults: plan.faults.iter().map(|f| f.kind.name()).collect(),
         requests: u64::from(plan.requests),
         accepted: checked.accepted as u64,
-        sold: summary["table"]["rows_live"].as_u64().unwrap_or(0),
+        sold: summary["table"]["rows_live"].as_u64().unwrap_or_else(|| of_status(summary, "paid")),
         unconfirmed: checked.unconfirmed as u64,
         accepted_rejected: checked.accepted_rejected as u64,
         without_sales_s: checked.without_sales_s,

@@ -67,6 +67,7 @@ fn plan(minute: u64) -> Plan {
         buyers: requests,
         limit: None,
         duplicates: 0.05,
+        lives: false,
         faults: vec![fault],
     }
 }

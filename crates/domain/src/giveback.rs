@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use mutants::Mutant;
+
 use crate::decide::{LedgerFacts, LockedCell, draft};
 use crate::ids::{EntryId, OrderId};
 use crate::ledger::{Class, Draft, Kind, Ordinal};
@@ -85,6 +87,14 @@ pub fn give_back(facts: &LedgerFacts, all: &[Giveback]) -> GivebackPlan {
     out
 }
 
+/// INV-15: no more is returned than was claimed.
+fn is_left(claim: i64, returned: i64, units: i64) -> bool {
+    if mutants::on(Mutant::ReturnNoGuard) {
+        return true;
+    }
+    returned + units <= claim
+}
+
 /// What a ledger says of one order's claim.
 struct ClaimState {
     /// Its units and its buyer.
@@ -130,7 +140,7 @@ impl ClaimState {
                     Some(known) if *known == units => return GiveStep::Already,
                     Some(_) => return GiveStep::Refused,
                     None if units == 0 || self.is_released => return GiveStep::Refused,
-                    None if returned + units > *claim => return GiveStep::Refused,
+                    None if !is_left(*claim, returned, units) => return GiveStep::Refused,
                     None => {}
                 }
                 let buyer = if frees_limit { buyer.clone() } else { String::new() };

@@ -68,6 +68,28 @@ mutants! {
     ForkPlain "fork_plain" "a fork is believed from plain reads";
     StopPlain "stop_plain" "a cell is stopped for what plain reads say of its row";
     LoadPlain "load_plain" "a cell is built from a row that was read without its lock";
+    ToldEarly "told_early" "a refund is told before its money moved";
+    NewRefundKey "new_refund_key" "each try of a refund has a key of its own";
+    KeyUnscoped "key_unscoped" "a provider is given the client's name of a refund as its key";
+    PayNoCas "pay_no_cas" "a payment pays an order that is dead";
+    LastWins "last_wins" "the last news of a payment win, not the most that was told";
+    NoSumCheck "no_sum_check" "refunds are asked for beyond what is left of the order's money";
+    LinesUnsummed "lines_unsummed" "refunds give units back that earlier ones gave back";
+    ReturnNoGuard "return_no_guard" "as that, and the ledger takes returns of any number";
+    ExpireNoClose "expire_no_close" "an order expires before its payments are closed";
+    NoCloseAfter "no_close_after" "payments of a decided order are not closed";
+    ClosePart "close_part" "a payment with a part of its money is never closed";
+    AnswersDropped "answers_dropped" "what a close finds captured is left to the callbacks";
+    TwoEnds "reclaim_two_ends" "a late payment that has its end gets another one";
+    ReleaseAfterPaid "release_after_paid" "a refund gives units back by a release";
+    ReturnOnPart "return_on_part" "goods go back with the first part of a refund's money";
+    OrdinalFixed "ordinal_fixed" "all refunds of an order have one number";
+    FateForgotten "fate_forgotten" "a payment on its way back pays an order";
+    DeathKeeps "death_keeps" "money of a decided order is left where it is";
+    NeedOnce "need_once" "a payment gets one refund by itself, however much it captures";
+    NoLifeHorizon "no_life_horizon" "orders expire however far news are read";
+    AckedEarly "acked_early" "a callback is answered before the log has it";
+    AckBeforeJoin "ack_before_join" "news are acked although their transaction failed";
     DropUnsettled "opreb_nowait" "an operator's rebuild drops the cell without emptying it";
 }
 

@@ -28,7 +28,7 @@ A line of a story: simulated ms, who, the call, what came back. Orders are 8 hex
 Exit codes: 0 nothing found; 1 a violation, a surviving mutant, or something never met in 5,000
 schedules or more; 64 bad arguments.";
 
-/// Runs production gates, writers and reconcilers through seeded schedules of faults.
+/// Runs production gates, writers, reconcilers and clerks through seeded schedules of faults.
 #[derive(Debug, Parser)]
 #[command(name = "sluicegate-sim", bin_name = "cargo xtask sim", version, after_help = HELP)]
 pub struct Args {
@@ -153,8 +153,9 @@ fn summary(plan: &Plan) -> String {
         .iter()
         .map(|o| format!("{} with {:?} units, limit {}", o.name, o.units, o.limit));
     let waits = if plan.waits { ", waiting" } else { "" };
+    let clerks = plan.lives.map(|l| format!(", {} clerks", l.clerks)).unwrap_or_default();
     format!(
-        "seed {}: {:?}{waits}; {} gates, {} writers, {} reconcilers, {} databases, \
+        "seed {}: {:?}{waits}; {} gates, {} writers, {} reconcilers{clerks}, {} databases, \
          {} partitions; {}",
         plan.seed,
         plan.profile,

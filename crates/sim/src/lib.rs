@@ -6,19 +6,24 @@
 //! [`oracle`] looks after every step. Nothing here decides anything about an order.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool that somebody watches")]
 
+pub mod bank;
+pub mod calls;
 pub mod cells;
 pub mod cli;
 pub mod client;
 pub mod coverage;
 pub mod fault;
+pub mod http;
 pub mod log;
 pub mod mutants;
 pub mod net;
 pub mod node;
 pub mod operator;
 pub mod oracle;
+pub mod person;
 pub mod plan;
 pub mod plant;
+pub mod post;
 pub mod process;
 pub mod redis;
 pub mod rng;
@@ -28,5 +33,6 @@ pub mod shrink;
 pub mod store;
 pub mod story;
 pub mod sweep;
+pub mod tell;
 pub mod transfer;
 pub mod world;

@@ -60,6 +60,7 @@ impl Node {
             Role::Gate => "gate",
             Role::Writer => "writer",
             Role::Reconciler => "recon",
+            Role::Clerk => "clerk",
             Role::Coordinator => "mover",
         };
         let skew = i64::try_from(world.plan.skew).unwrap_or(0);

@@ -10,6 +10,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use hyper::{Method, Request};
 use tokio::time::sleep;
 
+use crate::http::Heard;
 use crate::plan::{OfferPlan, Order};
 use crate::process::{ADMIN_TOKEN, Fleet};
 use crate::transfer;
@@ -89,12 +90,17 @@ async fn supply(fleet: &Fleet, (gate, n): (u64, u64), plan: &OfferPlan, units: i
     }
 }
 
-async fn call(
+async fn call(fleet: &Fleet, gate: u64, what: (Method, String), body: String) -> Option<u16> {
+    told(fleet, gate, what, body).await.map(|heard| heard.status)
+}
+
+/// One call of the operators' listener of a gate, and what it answers.
+pub async fn told(
     fleet: &Fleet,
     gate: u64,
     (method, path): (Method, String),
     body: String,
-) -> Option<u16> {
+) -> Option<Heard> {
     let world = &fleet.world;
     let (node, _, admin) = fleet.gate(gate)?;
     let request = Request::builder()
@@ -128,7 +134,7 @@ async fn call(
         format!("hears of {path}: {status} {}", crate::story::brief(&text))
     });
     world.met("operator", label(status));
-    Some(status)
+    Some(Heard { status, body: serde_json::from_slice(&text).unwrap_or_default() })
 }
 
 fn label(status: u16) -> &'static str {

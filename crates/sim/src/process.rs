@@ -6,16 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::cells::Engine;
+use ::cells::port::Wait;
+use clerk::{ClerkConfig, ClerkSettings, ClerkWith};
 use desk::{Desk, DeskWith};
 use gate::Gate;
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
 use reconciler::{Reconciler, ReconcilerConfig, ReconcilerSettings};
 use runtime::Tasks;
-use view::Ports;
+use view::{CatalogCache, Ports};
 use web::Probes;
 use writer::WriterConfig;
 
+use crate::calls::NodeCalls;
 use crate::cells::NodeRunner;
 use crate::log::NodeLog;
 use crate::net::spawn;
@@ -39,6 +42,8 @@ pub struct Config {
     pub writer: WriterConfig,
     /// Reconcilers.
     pub reconciler: ReconcilerConfig,
+    /// Clerks.
+    pub clerk: ClerkConfig,
 }
 
 /// The configuration of every process: the defaults with a tenth of their times, and batches so
@@ -67,6 +72,13 @@ pub fn config() -> Config {
     c.reconciler.sweep_after_ms = 800;
     c.reconciler.parallel = 2;
     c.reconciler.lease_ms = 1000;
+    c.clerk.pass_ms = 60;
+    c.clerk.expire_grace_ms = 400;
+    c.clerk.refund_pauses_ms = vec![100, 200, 400];
+    c.clerk.late_window_ms = 5000;
+    c.clerk.lease_ms = 600;
+    c.clerk.patience_ms = 250;
+    c.clerk.give_up_after = 3;
     c
 }
 
@@ -118,6 +130,10 @@ impl Fleet {
                 self.reconciler(&ports).spawn(&tasks);
                 None
             }
+            Role::Clerk => {
+                self.clerk(&node, &ports, &tasks);
+                None
+            }
             // Not a process of the fleet: see `transfer`.
             Role::Coordinator => None,
         };
@@ -134,13 +150,37 @@ impl Fleet {
         Reconciler::new(&ports.reconciler(), &settings)
     }
 
+    fn clerk(&self, node: &Arc<Node>, ports: &Ports, tasks: &Tasks) {
+        let catalog = CatalogCache::new(ports.store.clone());
+        let timeout = Duration::from_millis(self.config.gate.reserve.wait_timeout_ms);
+        let replicas = self.config.gate.reserve.wait_replicas;
+        let mut settings = ClerkSettings::from(&self.config.clerk);
+        settings.late_deadline_ms = self.world.plan.lives.map_or(0, |l| l.late_deadline);
+        let with = ClerkWith {
+            catalog: catalog.clone(),
+            calls: Arc::new(NodeCalls { node: node.clone() }),
+            publish: self.config.gate.publish.times(),
+            wait: (replicas > 0).then_some(Wait { replicas, timeout }),
+            settings,
+        };
+        let (ports, tasks) = (ports.clerk(), tasks.clone());
+        spawn(async move {
+            while catalog.refresh().await.is_err() {
+                tokio::time::sleep(Duration::from_millis(30)).await;
+            }
+            catalog.spawn(&tasks);
+            clerk::spawn(&tasks, &ports, &with);
+        });
+    }
+
     fn gate_over(
         &self,
-        node: &Node,
+        node: &Arc<Node>,
         ports: &Ports,
         tasks: &Tasks,
     ) -> Option<(Arc<Gate>, Arc<Desk>, Arc<Node>)> {
-        let gate = match Gate::new(&self.config.gate, ports.gate(), tasks) {
+        let calls = Arc::new(NodeCalls { node: node.clone() });
+        let gate = match Gate::new(&self.config.gate, ports.gate(), calls, tasks) {
             Ok(gate) => gate,
             Err(e) => {
                 self.world.tell(&node.name, || format!("does not start: {e}"));

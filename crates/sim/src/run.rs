@@ -15,13 +15,17 @@ use orderlog::port::OrderLog;
 use store::{CatalogWrite, Init, LedgerRead, LedgerWrite};
 use tokio::time::sleep;
 
+use crate::bank;
 use crate::client::Client;
 use crate::coverage::Coverage;
 use crate::fault;
+use crate::net::spawn;
 use crate::node::Node;
 use crate::operator;
-use crate::plan::{HEAL_MS, OfferPlan, Plan, Role};
+use crate::person;
+use crate::plan::{OfferPlan, Plan, Role};
 use crate::plant::Plant;
+use crate::post;
 use crate::process::{ADMIN_TOKEN, Config, Fleet, config, ports};
 use crate::redis::Redis;
 use crate::world::{START_MS, World};
@@ -119,9 +123,13 @@ impl Lab {
             (Role::Gate, plan.gates),
             (Role::Writer, plan.writers),
             (Role::Reconciler, plan.reconcilers),
+            (Role::Clerk, plan.lives.map_or(0, |l| l.clerks)),
         ];
         for (role, n) in roles {
             (0..n).for_each(|i| fleet.start(role, i));
+        }
+        if plan.lives.is_some() {
+            spawn(post::run(fleet.clone()));
         }
         let clients = (0..plan.clients.len())
             .filter(|n| !plan.tweaks.clients.contains(n))
@@ -129,12 +137,12 @@ impl Lab {
         let healing = async {
             fault::run(fleet.clone()).await;
             let faulty = !plan.faults.is_empty() || plan.calls.any();
-            world.until(if faulty { HEAL_MS } else { 0 }).await;
+            world.until(if faulty { plan.heals_at() } else { 0 }).await;
             world.heal();
             fleet.heal();
         };
         tokio::join!(join_all(clients), operator::run(fleet.clone()), healing);
-        settle(world).await;
+        settle(fleet).await;
     }
 }
 
@@ -145,6 +153,9 @@ async fn open(world: &World) -> Result<(), String> {
     store.init(&world.identity.fingerprint_hex()).await.map_err(|e| text(&e))?;
     world.log.init(world.plan.databases).await.map_err(|e| text(&e))?;
     let setup = Engine::new(Setup(world.redis.clone()));
+    if world.plan.lives.is_some() {
+        store.put_provider(&bank::provider()).await.map_err(|e| text(&e))?;
+    }
     for offer in &world.plan.offers {
         let cells = create(world, offer).await?;
         for cell in cells {
@@ -178,7 +189,7 @@ async fn create(world: &World, plan: &OfferPlan) -> Result<Vec<CellId>, String> 
         number: CampaignNo(0),
         opens_at_ms: at(plan.window.0),
         closes_at_ms: at(plan.window.1),
-        payment_window_s: 900,
+        payment_window_s: plan.pays_within,
     };
     store.put_campaign(&campaign).await.map_err(|e| text(&e))?;
     let offer = Offer {
@@ -189,7 +200,7 @@ async fn create(world: &World, plan: &OfferPlan) -> Result<Vec<CellId>, String> 
         allotment: plan.units.iter().sum(),
         limit_per_buyer: (plan.limit > 0).then_some(plan.limit),
         buckets: plan.units.len() as u8,
-        policy: Default::default(),
+        policy: plan.policy,
     };
     store.put_offer(&offer).await.map_err(|e| text(&e))?;
     let cells: Vec<(CellId, i64)> =
@@ -202,7 +213,8 @@ async fn create(world: &World, plan: &OfferPlan) -> Result<Vec<CellId>, String> 
 }
 
 /// Waits until nothing moves any more, then looks for the last time.
-async fn settle(world: &Arc<World>) {
+async fn settle(fleet: &Arc<Fleet>) {
+    let world = &fleet.world;
     let mut quiet = 0;
     let mut last = world.at() + QUIET_MS;
     loop {
@@ -220,6 +232,7 @@ async fn settle(world: &Arc<World>) {
             world.tell("WORLD", || "all is quiet".to_owned());
             return world.check(|oracle, w| oracle.end(w));
         }
+        person::finish(fleet).await;
         sleep(Duration::from_millis(100)).await;
     }
 }

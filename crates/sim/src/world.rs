@@ -13,11 +13,12 @@ use testkit::memory::{MemoryLog, MemoryStore};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::bank::Bank;
 use crate::coverage::Coverage;
 use crate::net::{Fate, Trip};
 use crate::node::Node;
 use crate::oracle::Oracle;
-use crate::plan::{HEAL_MS, Plan, Profile, Role, Target};
+use crate::plan::{Plan, Profile, Role, Target};
 use crate::redis::Redis;
 use crate::rng::mix;
 use crate::servers::Servers;
@@ -56,6 +57,8 @@ pub struct World {
     pub servers: Servers,
     /// The log.
     pub log: MemoryLog,
+    /// The payment provider.
+    pub bank: Bank,
     /// The keyed functions.
     pub identity: Identity,
     /// What must hold.
@@ -91,6 +94,7 @@ impl World {
             oracle: Mutex::new(Oracle::new(&plan)),
             plan,
             servers: Servers::default(),
+            bank: Bank::default(),
             redis,
             identity,
             cover: Mutex::default(),
@@ -246,7 +250,10 @@ impl World {
         let broken = if matches!(trip.target, Target::Db(_)) { c.broken } else { 0 };
         let ladder = [c.lost_request, c.lost_reply, c.late, c.twice, c.refused, broken];
         let mut at = (dice >> 24) % 1000;
-        if self.is_healed() || self.at() > HEAL_MS || self.plan.tweaks.calls.contains(&dice) {
+        if self.is_healed()
+            || self.at() > self.plan.heals_at()
+            || self.plan.tweaks.calls.contains(&dice)
+        {
             return Fate::Fine;
         }
         // Few buyers, many late calls: soon enough that the deadline still lets them through.
@@ -276,7 +283,7 @@ impl World {
                 | Fate::Late(_)
                 | Fate::Twice(_)) => self.allowed(node, trip, fate, dice),
             },
-            Target::Redis | Target::Log => Fate::Fine,
+            Target::Redis | Target::Log | Target::Provider => Fate::Fine,
         }
     }
 

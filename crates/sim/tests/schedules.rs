@@ -136,7 +136,10 @@ const FOUND: [(u64, Option<Profile>, &str); 12] = [
 fn seeds_that_found_something_hold() {
     let lab = lab();
     for (seed, profile, what) in FOUND {
-        let outcome = lab.run(Plan::of(seed, profile), false).unwrap();
+        let plan = Plan::of(seed, profile);
+        let had_lives = profile == Some(Profile::Lives);
+        assert_eq!(plan.lives.is_some(), had_lives, "seed {seed} is another story than it was");
+        let outcome = lab.run(plan, false).unwrap();
         assert_eq!(outcome.violation, None, "seed {seed} again: {what}");
     }
 }

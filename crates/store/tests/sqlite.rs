@@ -1,6 +1,8 @@
 //! The store on SQLite: the conformance suite over one file and over two.
 #![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
+mod facts;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +41,9 @@ fn subject(dir: &Path, files: usize) -> Subject {
 async fn one_file_conforms() {
     let dir = tempfile::tempdir().unwrap();
     conformance(&subject(dir.path(), 1)).await.unwrap();
+    let url = format!("sqlite://{}/shard-0.sqlite", dir.path().display());
+    let db = sea_orm::Database::connect(url).await.unwrap();
+    assert!(facts::one_for_each_version(&db).await > 100);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

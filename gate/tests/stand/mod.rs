@@ -57,7 +57,8 @@ async fn gate_over(site: &Site, ports: Ports) -> (Arc<Gate>, Arc<Desk>) {
     config.admin_token = "operators-of-the-tests".to_owned();
     let settings = ReconcilerSettings::new(&ReconcilerConfig::default(), config.publish.times());
     let reconciler = Reconciler::new(&site.ports.reconciler(), &settings);
-    let gate = Gate::new(&config, ports.gate(), &site.tasks).unwrap();
+    let calls = life::http::HttpProviders::new(ports.clock.clone());
+    let gate = Gate::new(&config, ports.gate(), calls, &site.tasks).unwrap();
     gate.start().await.unwrap();
     gate.set_ready();
     let (tasks, ready) = (site.tasks.clone(), gate.ready().clone());

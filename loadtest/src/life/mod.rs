@@ -133,12 +133,16 @@ fn secret() -> String {
 /// The provider, the campaign and the offers of a run.
 async fn gather(to: Reached, args: &LoadtestArgs, tasks: &Tasks) -> anyhow::Result<LifeCrowd> {
     let name = format!("load-{}", to.names.run);
-    let listener = web::bind("127.0.0.1:0").await.context("a port for the provider")?;
+    let at = args.provider_listen;
+    let listener = web::bind(&at.to_string()).await;
+    let listener = listener.map_err(|e| Misuse(format!("--provider-listen {at}: {e:#}")))?;
     let address = listener.local_addr().context("the provider's port")?;
     let (gate, secret) = (to.gate.clone(), secret());
     let place = ProviderPlace { name: name.clone(), gate, secret: secret.clone() };
     let provider = ProviderServer::spawn(place, listener, to.clock.clone(), tasks);
-    to.admin.put_provider(&name, &secret, Some(&format!("http://{address}"))).await?;
+    let own = format!("http://{address}");
+    let url = args.provider_url.as_deref().unwrap_or(&own);
+    to.admin.put_provider(&name, &secret, Some(url)).await?;
     to.admin.put_campaign(&name, WINDOW_S).await?;
     let mut offers = Vec::new();
     for n in 0..OFFERS {

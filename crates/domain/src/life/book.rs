@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use mutants::Mutant;
+
 use super::keys::automatic_refund;
 use super::names::{PaymentKey, ProviderId, RefundId};
 use super::payment::{PaySession, Payment, PaymentFate};
@@ -232,10 +234,15 @@ impl Life {
         let (version, actor, fact) = (order.version, cx.actor.clone(), step.fact);
         self.follows.versions.push(Version { version, from, to, cause, fact, actor, refund });
         if step.goods == Goods::Release {
-            let give = Giveback::release(self.id);
-            let lines = order.lines.iter().map(|l| (l.cell.clone(), give));
-            self.follows.givebacks.extend(lines);
+            self.release();
         }
+    }
+
+    /// All that it had claimed goes back to its cells (INV-6).
+    fn release(&mut self) {
+        let give = Giveback::release(self.id);
+        let lines = self.order.iter().flat_map(|o| &o.lines).map(|l| (l.cell.clone(), give));
+        self.follows.givebacks.extend(lines);
     }
 
     pub(super) fn due(&mut self, work: DueWork, at_ms: u64) {
@@ -329,7 +336,7 @@ impl Life {
         // What the provider took back of money that is not kept is back already.
         let loose = payment.captured - payment.keep;
         let need = loose - under_way - self.taken_back(key).min(loose);
-        if need <= 0 {
+        if need <= 0 || !may_follow(count) {
             return;
         }
         let refund =
@@ -347,6 +354,9 @@ impl Life {
 
     /// Goods of a refund go back to their cells (INV-15). Money alone never does.
     pub(super) fn give_back(&mut self, cx: LifeContext<'_>, refund: &Refund) {
+        if mutants::on(Mutant::ReleaseAfterPaid) {
+            return self.release();
+        }
         let Some(ordinal) = refund.ordinal else { return };
         for (cell, units) in &refund.lines {
             let frees_limit = !cx.policies.of(&cell.offer).limit_counts_ever;
@@ -359,6 +369,14 @@ impl Life {
     pub(super) fn paying(&self) -> impl Iterator<Item = (&PaymentKey, &Payment)> {
         self.payments.iter().filter(|(_, p)| p.fate == Some(PaymentFate::Order(self.id)))
     }
+}
+
+/// A payment that captures more after its refund gets another one.
+fn may_follow(refunds: u32) -> bool {
+    if mutants::on(Mutant::NeedOnce) {
+        return refunds == 0;
+    }
+    true
 }
 
 /// A sum that stops at the end of numbers.

@@ -1,5 +1,7 @@
 //! News of payments, joined with what is known.
 
+use mutants::Mutant;
+
 use super::book::{DueWork, Life, TaskDraft};
 use super::keys::provider_key;
 use super::names::{PaymentKey, RefundId};
@@ -72,14 +74,22 @@ fn take(life: &mut Life, event: &ProviderEvent, key: &PaymentKey) {
         if payment.captured == 0 && (captured > 0 || is_told) {
             payment.currency.clone_from(&event.currency);
         }
-        payment.captured = payment.captured.max(captured);
-        payment.state = payment.state.max(state);
+        grow(payment, state, captured);
     }
     payment.closed |= event.is_final || event.news == PaymentNews::Closed;
     if payment.closed {
         life.done(DueWork::Close(key.clone()));
     }
     tasks.into_iter().for_each(|t| life.task(t));
+}
+
+/// A lattice: of all that was told the most counts, in whatever order it came.
+fn grow(payment: &mut Payment, state: PaymentState, captured: i64) {
+    if mutants::on(Mutant::LastWins) {
+        return (payment.state, payment.captured) = (state, captured);
+    }
+    payment.captured = payment.captured.max(captured);
+    payment.state = payment.state.max(state);
 }
 
 /// The refund that a provider was given under this key.

@@ -1,5 +1,7 @@
 //! Payments: what providers tell, joined so that neither order nor repetition matters.
 
+use mutants::Mutant;
+
 use super::names::{PaymentId, PaymentKey, ProviderId};
 use super::numbered::numbered;
 use crate::ids::OrderId;
@@ -92,11 +94,17 @@ impl Payment {
 
     /// True when the provider may be asked to close it.
     pub fn may_be_closed(&self) -> bool {
+        if mutants::on(Mutant::ClosePart) {
+            return !self.closed && self.asked < NEVER_ASKED && self.captured == 0;
+        }
         !self.closed && self.asked < NEVER_ASKED
     }
 
     /// True when money came and nobody has decided on it yet.
     pub fn is_free(&self) -> bool {
+        if mutants::on(Mutant::FateForgotten) {
+            return self.state == PaymentState::Captured && self.fate != Some(PaymentFate::Late);
+        }
         self.state == PaymentState::Captured && self.fate.is_none()
     }
 }

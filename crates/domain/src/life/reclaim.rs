@@ -3,6 +3,8 @@
 //! Both are transactions over the expired order and its successor. Whoever comes second finds the
 //! payment's fate decided and changes nothing.
 
+use mutants::Mutant;
+
 use super::book::{DueWork, Life};
 use super::names::PaymentKey;
 use super::payment::PaymentFate;
@@ -13,6 +15,9 @@ use crate::moves::Cause;
 use crate::order::RowStatus;
 
 fn is_late(old: &Life, key: &PaymentKey) -> bool {
+    if mutants::on(Mutant::TwoEnds) {
+        return old.payments.contains_key(key);
+    }
     old.payments.get(key).is_some_and(|p| p.fate == Some(PaymentFate::Late))
 }
 

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use mutants::Mutant;
+
 use super::book::{DueWork, Life, TaskDraft, sum};
 use super::names::{PaymentKey, RefundId};
 use super::policy::{Actor, LifeContext, RefundPolicy, Restock};
@@ -70,9 +72,7 @@ pub fn ask_refund(life: &mut Life, cx: LifeContext<'_>, ask: &RefundAsk) -> Aske
         (_, RefundPolicy::No) => return AskedRefund::NotAllowed,
     };
     let Some((amount, lines)) = wanted(life, &ask.portion) else { return AskedRefund::TooLarge };
-    let Some(ordinal) = u8::try_from(life.granted().len()).ok().and_then(Ordinal::new) else {
-        return AskedRefund::TooLarge;
-    };
+    let Some(ordinal) = ordinal(life) else { return AskedRefund::TooLarge };
     let refund = Refund {
         sort: RefundSort::Granted,
         amount,
@@ -93,6 +93,14 @@ pub fn ask_refund(life: &mut Life, cx: LifeContext<'_>, ask: &RefundAsk) -> Aske
     }
     begin(life, cx, &ask.refund, is_whole && state == RefundState::Requested);
     AskedRefund::Done { state, amount }
+}
+
+/// The number of the next refund of an order (INV-15); `None` when it has had the last.
+fn ordinal(life: &Life) -> Option<Ordinal> {
+    if mutants::on(Mutant::OrdinalFixed) {
+        return Ordinal::new(0);
+    }
+    u8::try_from(life.granted().len()).ok().and_then(Ordinal::new)
 }
 
 /// The version that tells of a refund. One of everything turns the order around, once it is sent.
@@ -146,13 +154,9 @@ fn wanted(life: &Life, portion: &Portion) -> Option<(i64, Vec<(CellId, u32)>)> {
     let parts = granted.iter().flat_map(|(id, _)| life.parts(id));
     let money = sum(parts.filter(|(_, r)| !r.state.is_failed()).map(|(_, r)| r.amount));
     let rooms = sum(life.paying().map(|(key, p)| room(life, key, p.keep)));
-    let left = (order.amount - money).min(rooms);
+    let left = left(order.amount, money, rooms);
     let mut units: BTreeMap<&CellId, u32> = order.lines.iter().map(|l| (&l.cell, l.qty)).collect();
-    for (cell, qty) in granted.iter().flat_map(|(_, r)| &r.lines) {
-        if let Some(rest) = units.get_mut(cell) {
-            *rest = rest.saturating_sub(*qty);
-        }
-    }
+    granted.iter().for_each(|(_, refund)| take_off(&mut units, &refund.lines));
     let (amount, lines) = match portion {
         Portion::Whole => {
             let rest = units.into_iter().filter(|(_, qty)| *qty > 0);
@@ -177,8 +181,34 @@ fn wanted(life: &Life, portion: &Portion) -> Option<(i64, Vec<(CellId, u32)>)> {
     (0 < amount && amount <= left).then_some((amount, lines))
 }
 
+/// What of an order's money may still be asked for.
+fn left(amount: i64, granted: i64, rooms: i64) -> i64 {
+    if mutants::on(Mutant::NoSumCheck) {
+        return amount;
+    }
+    (amount - granted).min(rooms)
+}
+
+/// Units that one refund gives back are no other one's.
+fn take_off(units: &mut BTreeMap<&CellId, u32>, lines: &[(CellId, u32)]) {
+    if mutants::on(Mutant::LinesUnsummed) {
+        return;
+    }
+    if mutants::on(Mutant::ReturnNoGuard) {
+        return;
+    }
+    for (cell, qty) in lines {
+        if let Some(rest) = units.get_mut(cell) {
+            *rest = rest.saturating_sub(*qty);
+        }
+    }
+}
+
 /// What of a payment's money its order still has (INV-16). The provider may have taken some back.
 fn room(life: &Life, payment: &PaymentKey, keep: i64) -> i64 {
+    if mutants::on(Mutant::NoSumCheck) {
+        return keep;
+    }
     let granted =
         |(_, r): &(&RefundKey, &Refund)| r.sort == RefundSort::Granted && !r.state.is_failed();
     let given = sum(life.of_payment(payment).filter(granted).map(|(_, r)| r.amount));
@@ -267,8 +297,11 @@ pub enum RefundAnswer {
 
 /// After it was sent, or asked about.
 pub fn answer_refund(life: &mut Life, cx: LifeContext<'_>, key: &RefundKey, is: RefundAnswer) {
+    if has_moved(is) {
+        return succeeded(life, cx, key);
+    }
     match is {
-        RefundAnswer::Succeeded => succeeded(life, cx, key),
+        RefundAnswer::Succeeded => {}
         RefundAnswer::Failed => {
             if life.refunds.get(key).is_some_and(|r| r.state.is_to_send()) {
                 leave_to_a_person(life, key);
@@ -298,6 +331,14 @@ pub fn answer_refund(life: &mut Life, cx: LifeContext<'_>, key: &RefundKey, is: 
             }
         }
     }
+}
+
+/// Only a definite answer tells that money moved.
+fn has_moved(is: RefundAnswer) -> bool {
+    if mutants::on(Mutant::ToldEarly) {
+        return is != RefundAnswer::Failed;
+    }
+    is == RefundAnswer::Succeeded
 }
 
 fn leave_to_a_person(life: &mut Life, key: &RefundKey) {
@@ -364,7 +405,7 @@ pub(super) fn succeeded(life: &mut Life, cx: LifeContext<'_>, key: &RefundKey) {
 
 fn repaid(life: &mut Life, cx: LifeContext<'_>, key: &RefundKey, amount: i64) {
     let parts: Vec<Refund> = life.parts(&key.refund).map(|(_, r)| r.clone()).collect();
-    if parts.iter().all(|r| r.state == RefundState::Succeeded)
+    if is_whole_back(&parts)
         && let Some(refund) = parts.into_iter().next()
     {
         goods(life, cx, key, &refund);
@@ -384,6 +425,14 @@ fn repaid(life: &mut Life, cx: LifeContext<'_>, key: &RefundKey, amount: i64) {
         life.change(cx, RowStatus::Refunded, Cause::RefundSucceeded);
     }
     end_refunding(life, cx);
+}
+
+/// Goods follow the last part of a refund's money.
+fn is_whole_back(parts: &[Refund]) -> bool {
+    if mutants::on(Mutant::ReturnOnPart) {
+        return true;
+    }
+    parts.iter().all(|r| r.state == RefundState::Succeeded)
 }
 
 /// All money of a refund has moved: its goods follow, or a person says.

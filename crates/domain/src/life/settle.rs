@@ -1,5 +1,7 @@
 //! What an order comes to, from what is known of it and its payments.
 
+use mutants::Mutant;
+
 use super::book::{DueWork, Life, OrderState, sum};
 use super::keys::successor;
 use super::names::PaymentKey;
@@ -16,8 +18,11 @@ use crate::order::RowStatus;
 pub fn settle(life: &mut Life, cx: LifeContext<'_>) {
     if let Some(status) = life.status() {
         refuse_other_currencies(life);
+        if may_be_paid(status) {
+            pay(life, cx);
+        }
         match status {
-            RowStatus::Pending => pay(life, cx),
+            RowStatus::Pending => {}
             RowStatus::Expired => late(life, cx),
             RowStatus::Paid
             | RowStatus::Shipped
@@ -40,6 +45,14 @@ pub fn settle(life: &mut Life, cx: LifeContext<'_>) {
     close_rest(life, cx);
 }
 
+/// A dead order never comes back (INV-9).
+fn may_be_paid(status: RowStatus) -> bool {
+    if mutants::on(Mutant::PayNoCas) {
+        return status == RowStatus::Pending || !status.is_live();
+    }
+    status == RowStatus::Pending
+}
+
 /// Payments whose money nobody has decided on, in their order.
 fn free(life: &Life) -> Vec<PaymentKey> {
     life.payments.iter().filter(|(_, p)| p.is_free()).map(|(key, _)| key.clone()).collect()
@@ -53,6 +66,9 @@ fn decide(life: &mut Life, key: &PaymentKey, fate: PaymentFate, keep: i64) {
 }
 
 fn all_back(life: &mut Life) {
+    if mutants::on(Mutant::DeathKeeps) {
+        return;
+    }
     for key in free(life) {
         decide(life, &key, PaymentFate::Back, 0);
     }
@@ -103,13 +119,18 @@ fn late(life: &mut Life, cx: LifeContext<'_>) {
 }
 
 /// Once an order is decided, nothing more may be captured for it: each payment that may still grow
-/// is closed, until the provider's answer is definite.
+/// is closed, until the provider's answer is definite. So is one whose money goes back, whatever
+/// its order is: what it captures later might never be told, and an order may be pending for ever.
 fn close_rest(life: &mut Life, cx: LifeContext<'_>) {
-    if life.status().is_none_or(|s| s == RowStatus::Pending) {
+    if mutants::on(Mutant::NoCloseAfter) {
         return;
     }
+    let is_decided = life.status().is_some_and(|s| s != RowStatus::Pending);
     let id = life.id;
-    let open = |(_, p): &(&PaymentKey, &Payment)| p.order == id && p.may_be_closed();
+    let open = |(_, p): &(&PaymentKey, &Payment)| {
+        let ends = is_decided || p.fate == Some(PaymentFate::Back);
+        p.order == id && ends && p.may_be_closed()
+    };
     let open: Vec<PaymentKey> =
         life.payments.iter().filter(open).map(|(key, _)| key.clone()).collect();
     for key in open {

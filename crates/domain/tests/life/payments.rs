@@ -44,9 +44,9 @@ fn what_a_captured_payment_comes_to() {
                     assert_eq!((now, gained), (status, (0, amount)), "{text}");
                 }
             }
-            // Nothing more may be captured for what is decided.
+            // Nothing more may be captured for what is decided, nor what goes back all the same.
             let closes = life.follows.due.contains_key(&DueWork::Close(key("p")));
-            assert_eq!(closes, now != RowStatus::Pending, "{text}");
+            assert_eq!(closes, now != RowStatus::Pending || currency == "USD", "{text}");
             let again = life.clone();
             life::settle(&mut life, desk.cx());
             assert_eq!(life, again, "{text}: settled twice");

@@ -74,6 +74,10 @@ fn stored(mutant: StoreMutant) -> Case {
         S::ProgressGoesBack => ("progress_goes_back", "a late writer sets progress back"),
         S::KeyConflictLeavesLive => ("conflict_leaves_live", "the loser of a key conflict lives"),
         S::TransferTwoTx => ("transfer_two_tx", "a transfer in two transactions"),
+        S::FollowsElsewhere => {
+            ("outbox_other_tx", "what follows from a change is another transaction, which is lost")
+        }
+        S::WorkTaken => ("work_taken", "work is gone when it is taken, not when it is done"),
         S::FirstCellOnly => ("first_cell_only", "of several cells of a commit one is kept"),
     };
     Case { name, meaning, spot: Spot::Store(mutant) }
@@ -94,7 +98,7 @@ pub fn all() -> Vec<Case> {
 }
 
 /// Mutants of what the product does not have yet.
-pub const NOT_BUILT: [(&str, &str); 4] = [
+pub const NOT_BUILT: [(&str, &str); 5] = [
     (
         "relay_full_cart, relay_no_complete, emit_on_sealed, abort_without_fence, unseal_no_cas, \
          anchor_reserved_first, anchor_not_first, no_fencecheck, sweep_full",
@@ -104,6 +108,10 @@ pub const NOT_BUILT: [(&str, &str); 4] = [
         "cancel_no_nonce, cancel_nonce_overwrite, cancel_unknown_anchor",
         "cancel is called by carts only; a nonce decides nothing for one line",
     ),
-    ("no_cas, outbox_other_tx", "payment, expiry, refund"),
+    (
+        "floor_ignored, pos_before_commit, pos_unfenced, cursor_past_exception, no_fifo",
+        "facts are written, and carried out by nobody yet",
+    ),
+    ("no_archive_lookup", "nothing is archived yet"),
     ("m2_no_ftouch", "only carts are fenced"),
 ];

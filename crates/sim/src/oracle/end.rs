@@ -46,6 +46,7 @@ impl Oracle {
             return None;
         }
         open.map(|(id, _)| format!("{id} is published and has no row"))
+            .or_else(|| self.restless_lives(world))
     }
 
     /// True once, when databases lost commits: the rewind is due.
@@ -77,6 +78,7 @@ impl Oracle {
             self.dead_rows();
             self.units();
         }
+        self.money(world);
         let parked = (world.store.parked_now().len(), world.store.parked_frames_now().len());
         if parked != (0, 0) {
             self.bad("INV-7", format!("parked orders and frames: {parked:?}"));

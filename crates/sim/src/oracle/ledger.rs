@@ -18,12 +18,17 @@ impl Oracle {
             return;
         }
         self.commits = commits;
-        world.store.each_row(|row| self.row(row));
+        let mut moved = Vec::new();
+        world.store.each_row(|row| moved.extend(self.row(row)));
+        for (row, before) in &moved {
+            self.lived(world, row, *before);
+        }
         world.store.each_cell(|cell, head, entries| self.ledger(cell, head, entries));
         self.halves();
         if !self.db_lost {
             self.rows_fit();
         }
+        self.lives(world);
     }
 
     /// A process carried out a call of this name.
@@ -64,22 +69,23 @@ impl Oracle {
         facts.forked = true;
     }
 
-    fn row(&mut self, row: &OrderRow) {
-        let same = |seen: &RowFacts| seen.status == row.status && seen.amount == row.amount;
+    /// What the row was before, when it has changed.
+    fn row(&mut self, row: &OrderRow) -> Option<(OrderRow, Option<(RowStatus, u32)>)> {
+        let same = |seen: &RowFacts| {
+            (seen.status, seen.version, seen.amount) == (row.status, row.version, row.amount)
+        };
         if self.rows.get(&row.order).is_some_and(same) {
-            return;
+            return None;
         }
         let cells = row.lines.iter().map(|l| l.0.cell(l.1)).collect();
-        let (status, reason) = (row.status, row.reason);
-        let fresh = RowFacts { status, reason, amount: row.amount, cells };
-        let refused = row.status == RowStatus::Rejected && self.rewinds;
-        let moves = |old: &RowFacts| !(refused && old.status == RowStatus::Pending);
-        if let Some(old) = self.rows.insert(row.order, fresh).filter(moves) {
-            // No other product code changes a row yet: payments, expiry and refunds are not built.
-            let text = format!("{}: {:?} became {:?}", row.order, old.status, row.status);
-            self.bad("INV-9", text);
+        let (status, reason, version) = (row.status, row.reason, row.version);
+        let fresh = RowFacts { status, version, reason, amount: row.amount, cells };
+        let old = self.rows.insert(row.order, fresh);
+        if old.as_ref().is_some_and(|old| old.amount != row.amount) {
+            self.bad("INV-9", format!("{} costs something else", row.order));
         }
         self.one_live_order(row);
+        Some((row.clone(), old.map(|old| (old.status, old.version))))
     }
 
     fn one_live_order(&mut self, row: &OrderRow) {
@@ -139,7 +145,11 @@ impl Oracle {
                 self.given_back.insert(e.id);
             }
             Kind::Flag if drift::is_broken(&e.payload) => self.stopped(cell),
-            Kind::Claim | Kind::Reject | Kind::Flag | Kind::Return(_) => {}
+            Kind::Return(ordinal) => {
+                let order = e.order().map(|order| (cell.clone(), order, ordinal, e.qty));
+                self.lives.returns.extend(order);
+            }
+            Kind::Claim | Kind::Reject | Kind::Flag => {}
         }
     }
 

@@ -110,6 +110,6 @@ fn branch(
         (Role::Reconciler, _) => world.met("reconciler", "swept_reject"),
         (Role::Writer, Partition::Retry(_)) => world.met("writer", "handed_over"),
         (Role::Writer, Partition::Main(_) | Partition::Life(_))
-        | (Role::Gate | Role::Coordinator, _) => {}
+        | (Role::Gate | Role::Clerk | Role::Coordinator, _) => {}
     }
 }

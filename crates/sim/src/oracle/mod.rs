@@ -9,7 +9,9 @@ mod answers;
 mod cells;
 mod end;
 mod ledger;
+mod lives;
 mod log;
+mod money;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,6 +24,7 @@ use domain::{Buyer, CellId, EntryId, IdempotencyKey, OrderId, RowStatus, Totals}
 use crate::plan::Plan;
 
 pub use answers::{Answered, Ask};
+use lives::LivesSeen;
 
 /// What is known of a cell.
 #[derive(Default)]
@@ -71,6 +74,7 @@ struct Facts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct RowFacts {
     status: RowStatus,
+    version: u32,
     reason: Option<RejectReason>,
     amount: i64,
     cells: Vec<CellId>,
@@ -110,6 +114,7 @@ pub struct Oracle {
     /// Transfers that the relay wrote into a ledger.
     relayed: BTreeSet<EntryId>,
     relaying: bool,
+    lives: LivesSeen,
 }
 
 impl Oracle {
@@ -136,6 +141,7 @@ impl Oracle {
             giving_back: false,
             relayed: BTreeSet::new(),
             relaying: false,
+            lives: LivesSeen::default(),
         }
     }
 

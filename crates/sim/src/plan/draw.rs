@@ -2,6 +2,7 @@
 //!
 //! What came later ([`later`]) has a stream of its own, so that it moves nothing else.
 
+use super::lives;
 use super::{
     Act, CallFaults, ClientPlan, Fault, HEAL_MS, Halt, OfferPlan, Order, Plan, Profile, Role, Row,
     Target, Transfer, Tweaks, Who,
@@ -10,12 +11,16 @@ use crate::rng::Rng;
 
 /// The stream of what servers of databases do.
 const SERVERS: u64 = 0x5e55;
+/// The stream of what happens after the rows.
+const LIVES: u64 = 0x11fe;
 
 impl Plan {
     /// The plan of a seed; `profile` overrides the family.
     pub fn of(seed: u64, profile: Option<Profile>) -> Self {
         let mut r = Rng::new(seed ^ 0xabcd);
-        let profile = profile.unwrap_or_else(|| Profile::of(seed));
+        let lives = profile == Some(Profile::Lives) || lives::has(seed);
+        let family = profile.filter(|p| *p != Profile::Lives);
+        let profile = family.unwrap_or_else(|| Profile::of(seed));
         let offers = offers(&mut r);
         let faulty = profile != Profile::Calm;
         let mut plan = Plan {
@@ -24,6 +29,7 @@ impl Plan {
             gates: 2,
             writers: r.range(1, 2),
             reconcilers: r.range(1, 2),
+            lives: None,
             databases: r.range(1, 2) as u16 + u16::from(profile.has(Profile::Database)),
             partitions: r.range(1, 2) as u16,
             clients: clients(&mut r, offers.len() as u64, profile),
@@ -41,6 +47,10 @@ impl Plan {
         }
         later(&mut Rng::new(seed ^ 0x1a7e), &mut plan);
         servers(&mut Rng::new(seed ^ SERVERS), &mut plan);
+        // A database that loses commits takes money with it: that is not simulated.
+        if lives && profile != Profile::Fork {
+            lives::add(&mut Rng::new(seed ^ LIVES), &mut plan);
+        }
         plan
     }
 }
@@ -57,6 +67,8 @@ fn offers(r: &mut Rng) -> Vec<OfferPlan> {
                 units: (0..buckets).map(|_| r.range(1, 5) as i64).collect(),
                 limit: r.pick(&[0, 1, 2, 2]),
                 window: (opens, closes),
+                pays_within: 900,
+                policy: Default::default(),
             }
         })
         .collect()
@@ -230,6 +242,7 @@ fn servers(r: &mut Rng, plan: &mut Plan) {
         | Profile::Hand
         | Profile::Forget
         | Profile::Grey
+        | Profile::Lives
         | Profile::All => 150,
     };
     if !r.chance(share) {

@@ -9,6 +9,8 @@ pub enum Role {
     Writer,
     /// A reconciler.
     Reconciler,
+    /// A clerk.
+    Clerk,
     /// Who moves units between buckets; lives for one transfer.
     Coordinator,
 }
@@ -22,6 +24,8 @@ pub enum Target {
     Db(u16),
     /// The log.
     Log,
+    /// The payment provider.
+    Provider,
 }
 
 /// One process, or all of them.

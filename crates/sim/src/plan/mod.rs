@@ -6,15 +6,21 @@
 
 use std::collections::BTreeSet;
 
+use domain::life::OfferPolicy;
+
 use crate::rng::Rng;
 
 mod draw;
 mod fault;
+mod lives;
 
 pub use fault::{Fault, Role, Row, Target, Who};
+pub use lives::{Asking, LivesPlan, Parcelling, Part, Paying};
 
 /// Faults end here; what is broken then heals.
 pub const HEAL_MS: u64 = 2100;
+/// They end here in a schedule that has lives: orders must have died and been bought again.
+pub const LIVES_HEAL_MS: u64 = 4000;
 
 /// Which family of faults a schedule has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,11 +49,14 @@ pub enum Profile {
     Grey,
     /// All of it but `Fork`, after which little is promised, and `Grey`, which nobody repairs.
     All,
+    /// Any of the others, and all that happens to orders after their rows: see [`LivesPlan`]. Of
+    /// the others every fourth schedule has lives too.
+    Lives,
 }
 
 impl Profile {
     /// All of them, with their share of a thousand schedules.
-    pub const ALL: [(Profile, u64); 11] = [
+    pub const ALL: [(Profile, u64); 12] = [
         (Profile::Calm, 60),
         (Profile::Process, 160),
         (Profile::Log, 130),
@@ -59,8 +68,10 @@ impl Profile {
         (Profile::Fork, 40),
         (Profile::All, 40),
         (Profile::Grey, 30),
+        (Profile::Lives, 0),
     ];
 
+    /// The family of a seed.
     fn of(seed: u64) -> Self {
         let mut at = Rng::new(seed).below(1000);
         for (profile, share) in Self::ALL {
@@ -88,6 +99,10 @@ pub struct OfferPlan {
     pub limit: u32,
     /// Window: opens and closes after the start.
     pub window: (Option<u64>, Option<u64>),
+    /// How long its orders may stay unpaid, seconds; 0 for ever.
+    pub pays_within: u32,
+    /// What operators decided for what comes after the row.
+    pub policy: OfferPolicy,
 }
 
 /// One thing a client does.
@@ -116,6 +131,14 @@ pub enum Act {
         /// Which of the client's keys.
         key: u8,
     },
+    /// Pays the order of the last answer.
+    Pay(Paying),
+    /// Does not want the order of the last answer any more.
+    Cancel,
+    /// Wants money of the order of the last answer back, by the refund of this name.
+    AskRefund(u8, Asking),
+    /// A warehouse tells of its goods.
+    Parcel(Parcelling),
 }
 
 /// A client and what it does, one after another.
@@ -236,6 +259,8 @@ pub struct Plan {
     pub writers: u64,
     /// See `gates`.
     pub reconcilers: u64,
+    /// What happens to orders after their rows; `None`: nothing, there are no clerks.
+    pub lives: Option<LivesPlan>,
     /// Databases.
     pub databases: u16,
     /// Main partitions.
@@ -256,4 +281,11 @@ pub struct Plan {
     pub waits: bool,
     /// What is left out.
     pub tweaks: Tweaks,
+}
+
+impl Plan {
+    /// When its faults end, ms.
+    pub fn heals_at(&self) -> u64 {
+        if self.lives.is_some() { LIVES_HEAL_MS } else { HEAL_MS }
+    }
 }

@@ -57,8 +57,17 @@ pub struct DueRow {
     pub work: DueWork,
     /// How often it was taken since its time was last set, this time included.
     pub attempts: u32,
-    /// When its time was last set, UTC ms.
+    /// When it was first due, UTC ms.
     pub started_ms: u64,
+    /// When it was taken, by the same clock: its database's. Nobody's own may be believed.
+    pub taken_ms: u64,
+}
+
+impl DueRow {
+    /// How long it is due already, ms.
+    pub fn age_ms(&self) -> u64 {
+        self.taken_ms.saturating_sub(self.started_ms)
+    }
 }
 
 /// Units that somebody is to give back to a cell.

@@ -10,14 +10,15 @@ use domain::OrderId;
 use domain::order::{RejectReason, RowStatus};
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait,
-    QueryFilter, QuerySelect,
+    ActiveValue::{NotSet, Set},
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
+    QuerySelect,
 };
 
 use super::db::LookUp;
 use super::find::forced;
 use super::{Db, convert, insert};
-use crate::entity::{order_line, orders};
+use crate::entity::{fact, order_line, orders};
 use crate::error::StoreResult;
 use crate::ladder;
 use crate::port::{RowAsk, RowState};
@@ -134,8 +135,14 @@ async fn within(
     // Ids are random: in their order a statement goes through the tables once.
     rows.sort_unstable_by(|a, b| a.order_id.as_ref().cmp(b.order_id.as_ref()));
     lines.sort_unstable_by(|a, b| a.order_id.as_ref().cmp(b.order_id.as_ref()));
+    let facts = first_facts(&rows, now_ms);
     insert::many(db, tx, rows, None).await?;
     insert::many(db, tx, lines, None).await?;
+    if !facts.is_empty() {
+        // The table numbers them.
+        let facts = fact::Entity::insert_many(facts).exec_without_returning(tx).await;
+        facts.map_err(|e| db.err(e))?;
+    }
     let mut first = std::collections::HashSet::new();
     let state = |id: &OrderId| {
         let s = known[id].clone();
@@ -175,6 +182,25 @@ fn row(ask: &RowAsk, s: &RowState, owns_key: bool, now_ms: i64) -> orders::Activ
         came_from: Set(None),
         window_ms: Set(Some(p.window_ms as i64)),
     }
+}
+
+/// The first fact of each of these (INV-19): a row for all that are pending, and one for all that
+/// are rejected.
+fn first_facts(rows: &[orders::ActiveModel], now_ms: i64) -> Vec<fact::ActiveModel> {
+    let of = |status: RowStatus| {
+        let own = rows.iter().filter(|row| *row.status.as_ref() == status as i8);
+        let orders: Vec<u8> = own.flat_map(|row| row.order_id.as_ref().clone()).collect();
+        (!orders.is_empty()).then(|| fact::ActiveModel {
+            id: NotSet,
+            orders: Set(orders),
+            version: Set(1),
+            fact: Set(format!("order.{}", status.as_str())),
+            data: Set(Vec::new()),
+            at_ms: Set(now_ms),
+            place: Set(None),
+        })
+    };
+    [RowStatus::Pending, RowStatus::Rejected].into_iter().filter_map(of).collect()
 }
 
 /// The lines of a cart. The one line of another order is in its row.

@@ -3,13 +3,14 @@
 //! The oracle calls these between steps, so none of them waits; they see every commit and nothing
 //! that is not committed.
 
+use domain::life::{Life, Version};
 use domain::{CellId, Entry, OrderId, Totals};
 use store::StoreResult;
 use store::port::{OrderRow, Parked, ParkedFrame, UnrowedRange};
 
 use super::mutant::StoreMutant;
 use super::state::{MemoryStore, State};
-use super::{orders, reads};
+use super::{life, orders, reads};
 
 impl MemoryStore {
     /// One atomic step on what only database 0 has that writes nothing: a plain read.
@@ -73,6 +74,42 @@ impl MemoryStore {
     /// All order rows by id.
     pub fn rows_now(&self) -> Vec<OrderRow> {
         orders::all(&self.shared.state.lock().dbs).into_values().collect()
+    }
+
+    /// Shows every order of which anything is known after its row, with all of it.
+    pub fn each_life(&self, mut see: impl FnMut(&Life)) {
+        let state = self.shared.state.lock();
+        for db in &state.dbs {
+            life::all(db).values().for_each(&mut see);
+        }
+    }
+
+    /// What an order's row says of its history: version, from, to, why.
+    pub fn history_of(&self, order: OrderId) -> Vec<Version> {
+        let db = usize::from(self.db_of_order(order));
+        let state = self.shared.state.lock();
+        let Some(db) = state.dbs.get(db) else { return Vec::new() };
+        let own = db.life.history.range((order, 0)..=(order, u32::MAX));
+        own.map(|(_, (version, _))| version.clone()).collect()
+    }
+
+    /// Work of lives that is due, now or later, and units that are to go back.
+    pub fn life_work_now(&self) -> Vec<String> {
+        let state = self.shared.state.lock();
+        let mut out = Vec::new();
+        for db in &state.dbs {
+            out.extend(db.life.due.keys().map(|(kind, subject)| format!("work {kind} {subject}")));
+            let units = db.life.givebacks.keys();
+            out.extend(units.map(|(order, cell, class)| format!("{order} {cell} {class}")));
+        }
+        out
+    }
+
+    /// What waits for a person: kind and subject.
+    pub fn open_tasks_now(&self) -> Vec<(i8, String)> {
+        let state = self.shared.state.lock();
+        let open = state.dbs.iter().flat_map(|db| &db.life.tasks).filter(|(_, t)| t.is_open);
+        open.map(|(key, _)| key.clone()).collect()
     }
 
     /// Verdict ranges whose rows may be missing.

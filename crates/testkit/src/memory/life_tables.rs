@@ -82,8 +82,8 @@ impl LifeTables {
             if let Some((row, work)) = self.due.get_mut(&key).zip(work) {
                 row.at_ms = now + lease_ms;
                 row.attempts += 1;
-                let (order, attempts) = (row.order, row.attempts);
-                out.push(DueRow { order, work, attempts, started_ms: row.started_ms });
+                let (order, attempts, started_ms) = (row.order, row.attempts, row.started_ms);
+                out.push(DueRow { order, work, attempts, started_ms, taken_ms: now });
             }
         }
         out

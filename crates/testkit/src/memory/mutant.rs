@@ -31,11 +31,16 @@ pub enum StoreMutant {
     TransferTwoTx,
     /// Of a transaction over several cells only the first cell's entries are kept (INV-3).
     FirstCellOnly,
+    /// What must follow from a change of an order is written by a transaction of its own, and some
+    /// of these are lost (INV-20).
+    FollowsElsewhere,
+    /// Work that is taken is gone, whoever took it (INV-20).
+    WorkTaken,
 }
 
 impl StoreMutant {
     /// All of them.
-    pub const ALL: [StoreMutant; 12] = [
+    pub const ALL: [StoreMutant; 14] = [
         StoreMutant::NoGuard,
         StoreMutant::ReleaseNotIdempotent,
         StoreMutant::NoKeyUnique,
@@ -48,6 +53,8 @@ impl StoreMutant {
         StoreMutant::KeyConflictLeavesLive,
         StoreMutant::TransferTwoTx,
         StoreMutant::FirstCellOnly,
+        StoreMutant::FollowsElsewhere,
+        StoreMutant::WorkTaken,
     ];
 }
 

@@ -70,6 +70,8 @@ pub(super) async fn moved_work(s: &Subject) -> Result<()> {
     s.clerk(waits(0)).await?;
     let second = take().await?.context("it is due again")?;
     same((second.attempts, second.started_ms), (2, first.started_ms))?;
+    // By one clock, the database's.
+    same(first.started_ms <= first.taken_ms && first.taken_ms <= second.taken_ms, true)?;
     s.clerk(waits(LEASE_MS)).await?;
     same(take().await?, None)
 }

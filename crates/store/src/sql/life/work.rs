@@ -57,17 +57,17 @@ async fn due_within(
             .await
             .map_err(|e| db.err(e))?;
     }
-    Ok(readable(db, found, due_row))
+    Ok(readable(db, found, |db, row| due_row(db, row, now as u64)))
 }
 
 /// Rows that this program reads. One that a newer one wrote, or a hand has spoiled, holds up no
 /// other: its lease brings it to somebody else.
-fn readable<M, T>(db: &Db, rows: Vec<M>, read: fn(&Db, M) -> StoreResult<T>) -> Vec<T> {
+fn readable<M, T>(db: &Db, rows: Vec<M>, read: impl Fn(&Db, M) -> StoreResult<T>) -> Vec<T> {
     let told = |row| read(db, row).inspect_err(|e| tracing::error!(error = %e, "left alone")).ok();
     rows.into_iter().filter_map(told).collect()
 }
 
-fn due_row(db: &Db, row: due::Model) -> StoreResult<DueRow> {
+fn due_row(db: &Db, row: due::Model, taken_ms: u64) -> StoreResult<DueRow> {
     let subject = convert::text(db, row.subject, "due.subject")?;
     let work = DueWork::stored(row.kind, &subject)
         .ok_or_else(|| db.corrupt(format!("due work {} {subject:?}", row.kind)))?;
@@ -76,6 +76,7 @@ fn due_row(db: &Db, row: due::Model) -> StoreResult<DueRow> {
         work,
         attempts: row.attempts as u32 + 1,
         started_ms: row.started_at as u64,
+        taken_ms,
     })
 }
 

@@ -1,32 +1,25 @@
 //! The buyers: they buy, send again with the same key, give up, race two gates, use keys twice and
 //! ask how their orders stand.
 
-use std::net::{IpAddr, Ipv4Addr};
+mod pays;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use contract::Reason;
-use domain::{Buyer, CampaignNo, IdempotencyKey};
-use http_body_util::{BodyExt, Full};
+use domain::{Buyer, CampaignNo, IdempotencyKey, OrderId};
+use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use hyper::{Method, Request};
-use serde_json::Value;
 use tokio::time::sleep;
 
+use crate::http::{Heard, send};
 use crate::oracle::{Answered, Ask};
 use crate::plan::Act;
 use crate::process::Fleet;
 use crate::rng::{Rng, mix};
 use crate::world::World;
-
-const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-/// What an answer says.
-struct Heard {
-    status: u16,
-    body: Value,
-}
 
 /// One client with what it remembers.
 pub struct Client {
@@ -39,6 +32,10 @@ pub struct Client {
     rng: Rng,
     /// The last request and the link of its answer.
     last: Option<(Ask, Option<String>)>,
+    /// The last order that was accepted, and what it costs, minor units.
+    bought: Option<(OrderId, i64)>,
+    /// Payments that it began.
+    payments: u64,
 }
 
 impl Client {
@@ -55,6 +52,8 @@ impl Client {
             buyer,
             rng: Rng::new(mix(&[fleet.world.plan.seed, 3, number as u64])),
             last: None,
+            bought: None,
+            payments: 0,
         }
     }
 
@@ -69,6 +68,10 @@ impl Client {
                 Act::Race { key, qty } => self.race(key, qty).await,
                 Act::Poll => self.poll().await,
                 Act::PollKey { key } => self.poll_key(key).await,
+                Act::Pay(how) => self.pay(how).await,
+                Act::Cancel => self.cancel().await,
+                Act::AskRefund(name, what) => self.ask_refund(name, what).await,
+                Act::Parcel(what) => self.parcel(what),
             }
         }
     }
@@ -103,7 +106,8 @@ impl Client {
             let ask = self.ask(key, qty);
             let gate = self.rng.below(self.world().plan.gates);
             let patience = self.rng.pick(&[120, 600, 1500, 1500]);
-            let (answer, link) = self.send(&ask, qty, (gate, patience)).await;
+            let (answer, link) = self.buy_at(&ask, qty, (gate, patience)).await;
+            self.bought(&answer);
             self.last = Some((ask, link));
             let again = match answer {
                 Answered::Nothing | Answered::Unconfirmed { .. } => true,
@@ -123,13 +127,20 @@ impl Client {
         let patience = self.rng.pick(&[300, 1500]);
         let second = async {
             sleep(Duration::from_millis(late)).await;
-            self.send(&two, qty, (1, patience)).await
+            self.buy_at(&two, qty, (1, patience)).await
         };
-        let (first, _) = tokio::join!(self.send(&one, qty, (0, patience)), second);
+        let (first, _) = tokio::join!(self.buy_at(&one, qty, (0, patience)), second);
+        self.bought(&first.0);
         self.last = Some((one, first.1));
     }
 
-    async fn send(
+    fn bought(&mut self, answer: &Answered) {
+        if let Answered::Accepted { order: Some(order), amount: Some(amount) } = answer {
+            self.bought = Some((*order, *amount));
+        }
+    }
+
+    async fn buy_at(
         &self,
         ask: &Ask,
         qty: u32,
@@ -159,34 +170,10 @@ impl Client {
         (answer, link)
     }
 
-    /// One request over the network; nothing when it, the gate or the answer is lost.
     async fn call(&self, gate: u64, patience: u64, request: Request<Full<Bytes>>) -> Option<Heard> {
         let world = self.world();
         let dice = mix(&[world.plan.seed, 9, self.number as u64, world.at(), gate]);
-        sleep(Duration::from_millis(dice % 3)).await;
-        let (node, gate, _) = self.fleet.gate(gate)?;
-        let calm = world.is_healed() || world.plan.tweaks.calls.contains(&dice);
-        let lost = !calm && (dice >> 8) % 1000 < world.plan.calls.lost_reply;
-        let served = async {
-            node.running().await;
-            let answer = gate::respond(gate, HOME, request).await;
-            node.running().await;
-            answer
-        };
-        let answer = tokio::select! {
-            biased;
-            () = node.died() => None,
-            answer = served => Some(answer),
-            () = sleep(Duration::from_millis(patience)) => None,
-        }?;
-        if lost {
-            world.met.lock().push(dice);
-            world.met("client", "answer_lost");
-            return None;
-        }
-        let status = answer.status().as_u16();
-        let bytes = answer.into_body().collect().await.ok()?.to_bytes();
-        Some(Heard { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) })
+        send(&self.fleet, (gate, patience), dice, request).await
     }
 
     async fn get(&self, path: &str) -> Option<Heard> {

@@ -1,0 +1,191 @@
+//! When everything is quiet: the money adds up, the provider's books against ours (INV-17, INV-18),
+//! nothing that had to follow is left (INV-20), and one purchase is one order.
+
+use std::collections::BTreeMap;
+
+use domain::frame::{self, Item};
+use domain::life::{
+    Life, PaymentFate, PaymentKey, Refund, RefundSort, RefundState, TaskDraft, audit,
+};
+use domain::{OrderId, RowStatus};
+use orderlog::port::Partition;
+use testkit::memory::StoredFrame;
+
+use super::Oracle;
+use crate::bank::News;
+use crate::world::World;
+
+impl Oracle {
+    /// What of lives still moves.
+    pub(super) fn restless_lives(&self, world: &World) -> Option<String> {
+        world.plan.lives?;
+        if unread(world) {
+            return Some("news are not joined".to_owned());
+        }
+        if let Some(work) = world.store.life_work_now().into_iter().next() {
+            return Some(format!("{work} is to be done"));
+        }
+        if let Some(text) = self.unjoined(world) {
+            return Some(text);
+        }
+        let mut found = None;
+        world.store.each_life(|life| {
+            let moves = |(key, r): (_, &Refund)| {
+                let key: &domain::life::RefundKey = key;
+                (!r.state.is_final()).then(|| format!("refund {} is {:?}", key.refund, r.state))
+            };
+            let refund = life.refunds.iter().find_map(moves);
+            let waits = life.order.as_ref().filter(|o| {
+                o.status == RowStatus::Refunding
+                    || (o.status == RowStatus::Pending && o.expires_at.is_some())
+            });
+            let order = waits.map(|o| format!("{} is {:?}", life.id, o.status));
+            found = found.take().or(refund).or(order);
+        });
+        found
+    }
+
+    /// The last look at lives.
+    pub(super) fn money(&mut self, world: &World) {
+        if world.plan.lives.is_none() {
+            return;
+        }
+        let mut all = BTreeMap::new();
+        world.store.each_life(|life| drop(all.insert(life.id, life.clone())));
+        for life in all.values() {
+            self.all(audit::when_quiet(life));
+        }
+        let kept = self.kept(world, &all);
+        for (order, life) in &all {
+            self.order_keeps(*order, life, kept.get(order).copied().unwrap_or(0));
+        }
+        self.one_purchase(&all);
+        self.refused_givebacks(world);
+        if let Some(text) = self.unjoined(world) {
+            self.bad("INV-17", text);
+        }
+    }
+
+    /// What each order keeps, by the provider's books; money that nobody keeps is back.
+    fn kept(&mut self, world: &World, all: &BTreeMap<OrderId, Life>) -> BTreeMap<OrderId, i64> {
+        let mut kept = BTreeMap::new();
+        for (key, booked, back) in world.bank.payments() {
+            let has = booked.captured - back;
+            let ours = all.values().find_map(|l| l.payments.get(&key).map(|p| (l, p)));
+            let Some((life, payment)) = ours else {
+                // Nobody here has opened it, and all its callbacks were lost.
+                if key.payment.as_str().starts_with("s-") || self.is_taken(&key) {
+                    self.bad("INV-17", format!("{key}: {has} captured, never heard of"));
+                }
+                continue;
+            };
+            let waits = life.status().is_none_or(|s| s == RowStatus::Pending);
+            match payment.fate {
+                Some(PaymentFate::Order(order)) => *kept.entry(order).or_insert(0) += has,
+                Some(PaymentFate::Back) if has == 0 => {}
+                None if waits || payment.captured == 0 => self.unheard(&key, payment.captured, has),
+                Some(PaymentFate::Back | PaymentFate::Late) | None => {
+                    let text = format!("{key}: {has} kept, {:?} {:?}", payment.fate, life.status());
+                    self.bad("INV-17", text);
+                }
+            }
+        }
+        kept
+    }
+
+    fn is_taken(&self, key: &PaymentKey) -> bool {
+        self.lives.taken.iter().any(|(news, _)| news.payment == key.payment)
+    }
+
+    /// A payment that waits has what is known of it; more only if that was never told.
+    fn unheard(&mut self, key: &PaymentKey, known: i64, has: i64) {
+        let told = self.lives.taken.iter().filter(|(news, _)| news.payment == key.payment);
+        let told = told.map(|(news, _)| news.minor).max().unwrap_or(0);
+        if told > known || known > has {
+            self.bad("INV-17", format!("{key}: {told} told, {known} known, {has} there"));
+        }
+    }
+
+    /// INV-18: a sold order keeps what it costs less what was granted and moved, any other nothing.
+    fn order_keeps(&mut self, id: OrderId, life: &Life, kept: i64) {
+        let Some(order) = &life.order else {
+            if kept != 0 {
+                self.bad("INV-17", format!("{kept} kept for {id}, which is none"));
+            }
+            return;
+        };
+        let granted = |r: &&Refund| {
+            r.sort == RefundSort::Granted
+                && matches!(r.state, RefundState::Succeeded | RefundState::Bounced)
+        };
+        let granted: i64 = life.refunds.values().filter(granted).map(|r| r.amount).sum();
+        let want = if is_sold(order.status) { order.amount - granted } else { 0 };
+        if kept != want {
+            let status = order.status;
+            self.bad("INV-18", format!("{id} {status:?} keeps {kept}, should {want}"));
+        }
+        if order.status == RowStatus::Refunded && granted != order.amount {
+            self.bad("INV-18", format!("{id} is refunded with {granted} of {}", order.amount));
+        }
+    }
+
+    /// INV-17: of an order and what its late payments bought one at most is sold.
+    fn one_purchase(&mut self, all: &BTreeMap<OrderId, Life>) {
+        let mut sold = BTreeMap::<OrderId, u32>::new();
+        for (id, life) in all {
+            let Some(order) = &life.order else { continue };
+            if is_sold(order.status) {
+                *sold.entry(order.supersedes.unwrap_or(*id)).or_insert(0) += 1;
+            }
+        }
+        if let Some((order, n)) = sold.iter().find(|(_, n)| **n > 1) {
+            self.bad("INV-17", format!("{n} paid orders of the purchase {order}"));
+        }
+    }
+
+    /// INV-20: no ledger refused units of an order.
+    fn refused_givebacks(&mut self, world: &World) {
+        for (kind, subject) in world.store.open_tasks_now() {
+            let draft = TaskDraft::stored(kind, &subject);
+            if let Some(TaskDraft::Giveback(cell, class)) = draft {
+                self.bad("INV-20", format!("{cell} refused {subject} (class {class})"));
+            }
+        }
+    }
+
+    /// What was answered 200 and is not known.
+    fn unjoined(&self, world: &World) -> Option<String> {
+        let mut known = BTreeMap::new();
+        world.store.each_life(|life| {
+            for (key, payment) in &life.payments {
+                known.insert(key.payment.clone(), payment.captured);
+            }
+        });
+        let has = |news: &News| known.get(&news.payment).copied().unwrap_or(0);
+        let lost = self.lives.taken.iter().map(|(news, _)| news).find(|n| has(n) < n.minor);
+        lost.map(|n| format!("{}: {} was taken, {} is known", n.payment, n.minor, has(n)))
+    }
+}
+
+/// True while news wait in the log. Of those that a clerk has the ack may be lost.
+fn unread(world: &World) -> bool {
+    let parts = (0..world.plan.databases).map(Partition::Life);
+    let news = |frame: &StoredFrame| {
+        let items = frame::decode(&frame.frame).unwrap_or_default();
+        items.iter().any(|i| matches!(i, Item::News(_)))
+    };
+    parts.flat_map(|p| world.log.unacked(p)).any(|frame| !frame.out && news(&frame))
+}
+
+fn is_sold(status: RowStatus) -> bool {
+    match status {
+        RowStatus::Paid
+        | RowStatus::Shipped
+        | RowStatus::Completed
+        | RowStatus::Refunding
+        | RowStatus::Refunded => true,
+        RowStatus::Pending | RowStatus::Rejected | RowStatus::Cancelled | RowStatus::Expired => {
+            false
+        }
+    }
+}
