@@ -8,6 +8,8 @@
     reason = "tasks end with their test, and a step that fails fails it"
 )]
 
+#[path = "../facts/mod.rs"]
+mod facts;
 mod migrate;
 mod plans;
 mod server;
@@ -42,8 +44,14 @@ async fn two_databases_conform() {
     let _calm = testkit::stack::calm().unwrap();
     let own = Own::create().await.unwrap();
     let done = conforms(&own).await;
+    let mut orders = 0;
+    for url in own.urls.iter().filter(|_| done.is_ok()) {
+        let db = sea_orm::Database::connect(url).await.unwrap();
+        orders += facts::one_for_each_version(&db).await;
+    }
     own.drop_all().await.unwrap();
     done.unwrap();
+    assert!(orders > 100, "{orders} orders");
 }
 
 async fn conforms(own: &Own) -> anyhow::Result<()> {
