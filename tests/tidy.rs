@@ -202,6 +202,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
     (
         "bench",
         &[
+            "clerk",
             "domain",
             "gate",
             "life",

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use cells::CellsConfig;
+use clerk::ClerkConfig;
 use orderlog::LogConfig;
 use reconciler::ReconcilerConfig;
 use runtime::config::{ConfigError, Sources, read};
@@ -21,6 +22,7 @@ pub(crate) struct Config {
     pub log: LogConfig,
     pub writer: WriterConfig,
     pub reconciler: ReconcilerConfig,
+    pub clerk: ClerkConfig,
 }
 
 impl Config {
@@ -47,6 +49,7 @@ impl Config {
             log: read(from, "log")?,
             writer: read(from, "writer")?,
             reconciler: read(from, "reconciler")?,
+            clerk: read(from, "clerk")?,
         })
     }
 

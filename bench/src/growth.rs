@@ -11,18 +11,15 @@ use anyhow::{Context, Result, ensure};
 use domain::{CellId, EntryId, Flag, OfferId, OrderId, Payload};
 use reconciler::Reconciler;
 use runtime::{Phase, Tasks};
-use testkit::mariadb::Server;
 use testkit::own::Own;
 use tokio::time::Instant;
 use view::{Ports, Reconcile};
 
 use crate::config::Config;
-use crate::orders::{self, Csv};
+use crate::orders;
 use crate::report::{Report, Row};
 use crate::stand::{self, LogKind};
 
-/// Orders of each buyer.
-const EACH: usize = 10;
 /// Orders drained, and drained again, in a turn.
 const DRAINED: usize = 20_000;
 /// Turns; their median counts.
@@ -49,14 +46,14 @@ pub(crate) fn has(name: &str) -> bool {
 }
 
 /// A cell with orders.
-struct Grown {
+pub(crate) struct Grown {
     size: usize,
-    own: Own,
-    config: Config,
+    pub own: Own,
+    pub config: Config,
     offer: OfferId,
-    ports: Ports,
+    pub ports: Ports,
     reconciler: Arc<Reconciler>,
-    tasks: Tasks,
+    pub tasks: Tasks,
     /// Orders drained so far on top of `size`.
     drained: usize,
 }
@@ -67,7 +64,7 @@ pub(crate) async fn rows(config: &Config, full: bool, report: &mut Report) -> Re
     sizes.extend(full.then_some(10_000_000));
     let mut grown = Vec::new();
     for size in sizes {
-        grown.push(Grown::fill(config, size).await?);
+        grown.push(Grown::fill(config, size, |_| 1).await?);
     }
     let mut costs = vec![vec![Vec::new(); grown.len()]; ROWS.len()];
     for turn in 0..TURNS {
@@ -95,8 +92,12 @@ fn median(mut all: Vec<f64>) -> f64 {
 }
 
 impl Grown {
-    /// Makes the database and fills it.
-    async fn fill(config: &Config, size: usize) -> Result<Self> {
+    /// Makes the database and fills it; `expires_at` is when each order expires, UTC ms.
+    pub(crate) async fn fill(
+        config: &Config,
+        size: usize,
+        expires_at: impl Fn(usize) -> u64,
+    ) -> Result<Self> {
         let began = Instant::now();
         let own = Own::create().await?;
         let mut config = config.clone();
@@ -112,7 +113,8 @@ impl Grown {
         let ids = ports.identity.opening(&offer);
         ports.store.create_cells(&[(offer.cell(0), units)], ids).await?;
         let grown = Self { size, own, config, offer, ports, reconciler, tasks, drained: 0 };
-        grown.load_data(units)?;
+        let url = &grown.own.urls[0];
+        orders::fill(&grown.ports, (url, &grown.offer), (size, units), expires_at)?;
         grown.rebuild().await?;
         eprintln!("growth: {size} orders after {:.0} s", began.elapsed().as_secs_f64());
         Ok(grown)
@@ -123,51 +125,8 @@ impl Grown {
     }
 
     /// Order `n` of this cell.
-    fn order(&self, n: usize) -> Result<Payload> {
-        let names = (format!("buyer-{}", n / EACH), format!("key-{n}"));
-        orders::order(&self.ports, &self.offer, (&names.0, &names.1))
-    }
-
-    /// Ledger and rows of `size` claims, and the row of the cell that is their sum.
-    fn load_data(&self, units: i64) -> Result<()> {
-        let (server, database) = Server::of(&self.own.urls[0])?;
-        let entries = Csv::of((0..self.size).map(|n| {
-            let p = self.order(n)?;
-            Ok(format!("{},{},{},{}", n + 3, hex(p.order), p.buyer.as_str(), n + 1))
-        }))?;
-        let rows = Csv::of((0..self.size).map(|n| {
-            let p = self.order(n)?;
-            Ok(format!(
-                "{},{},{}",
-                hex(p.order),
-                p.buyer.as_str(),
-                p.key.as_ref().map_or("", |k| k.as_str())
-            ))
-        }))?;
-        let (cell, offer, size) = (self.cell(), &self.offer, self.size);
-        let entries = entries.load(
-            "ledger",
-            &format!(
-                "(seq, @id, buyer, net_after) SET cell_no = @no, kind = 2, class = 1, \
-                 order_id = UNHEX(@id), qty = 1, note = '', supply_after = {units}, \
-                 open_after = 1, tok = net_after, at_ms = 1"
-            ),
-        );
-        let rows = rows.load(
-            "orders",
-            &format!(
-                "(@id, buyer, idem_key) SET order_id = UNHEX(@id), status = 3, version = 1, \
-                 offer = '{offer}', bucket = 0, qty = 1, unit_minor = 1999, more_lines = 0, \
-                 currency = 'EUR', amount = 1999, metadata = '', created_at = 1, updated_at = 1, \
-                 expires_at = 1"
-            ),
-        );
-        server.sql(&format!(
-            "USE {database}; SET @no = (SELECT cell_no FROM cell WHERE cell_id = '{cell}'); \
-             {entries} {rows} \
-             UPDATE cell SET net = {size}, seq = {size} + 2, tok = {size} WHERE cell_no = @no;"
-        ))?;
-        Ok(())
+    pub(crate) fn order(&self, n: usize) -> Result<Payload> {
+        orders::nth(&self.ports, &self.offer, n)
     }
 
     /// One measurement of each of [`ROWS`].
@@ -263,16 +222,12 @@ impl Grown {
         Ok(orders::drain(&self.ports, &self.config).await? * 1e9 / count)
     }
 
-    async fn end(self) -> Result<()> {
+    pub(crate) async fn end(self) -> Result<()> {
         self.tasks.enter(Phase::ClosePools);
         self.tasks.wait(Duration::from_secs(3)).await;
         self.forget().await?;
         self.own.drop_all().await
     }
-}
-
-fn hex(order: OrderId) -> String {
-    order.0.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 async fn timed(work: impl Future<Output = Result<()>>) -> Result<f64> {

@@ -213,6 +213,46 @@ async fn connection(until: Instant, subject: Subject) -> Result<u64> {
     Ok(done)
 }
 
+/// Sends all of these, each once, and reads its 200; seconds.
+pub(crate) async fn all(
+    address: SocketAddr,
+    requests: &Arc<Vec<Vec<u8>>>,
+    connections: usize,
+) -> Result<f64> {
+    let requests = requests.clone();
+    let client = move || -> Result<f64> {
+        let rt = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        rt.block_on(async move {
+            let (next, began) = (Arc::new(AtomicU64::new(0)), Instant::now());
+            let mut all = tokio::task::JoinSet::new();
+            for _ in 0..connections {
+                all.spawn(sender(address, requests.clone(), next.clone()));
+            }
+            while let Some(one) = all.join_next().await {
+                one??;
+            }
+            Ok(began.elapsed().as_secs_f64())
+        })
+    };
+    tokio::task::spawn_blocking(client).await?
+}
+
+async fn sender(
+    address: SocketAddr,
+    requests: Arc<Vec<Vec<u8>>>,
+    next: Arc<AtomicU64>,
+) -> Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let mut buffer = vec![0u8; 16 * 1024];
+    while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+        stream.write_all(request).await?;
+        let status = answer(&mut stream, &mut buffer).await?;
+        ensure!(status == 200, "answer {status}: {}", String::from_utf8_lossy(&buffer[..400]));
+    }
+    Ok(())
+}
+
 /// Reads one answer with a Content-Length; its status.
 async fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<u16> {
     let mut have = 0;

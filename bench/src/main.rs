@@ -9,6 +9,7 @@
 mod config;
 mod drain;
 mod growth;
+mod lives;
 mod load;
 mod naive;
 mod orders;
@@ -100,6 +101,9 @@ async fn run(args: &Args) -> Result<Report> {
     }
     if wanted("drain") {
         report.add(drain::row(&config, args.orders).await?);
+    }
+    if args.rows.is_empty() || args.rows.iter().any(|row| lives::has(row)) {
+        lives::rows(&config, &wanted, &mut report).await?;
     }
     if args.rows.is_empty() || args.rows.iter().any(|row| growth::has(row)) {
         growth::rows(&config, args.full, &mut report).await?;

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use domain::frame::{self, Item, Mode, Sealed};
-use domain::{CampaignNo, Line, OfferId, Payload};
+use domain::{CampaignNo, Line, OfferId, OrderId, Payload, RowStatus};
 use orderlog::port::Partition;
 use runtime::{Phase, Tasks};
+use testkit::mariadb::Server;
 use tokio::time::Instant;
 use view::Ports;
 
@@ -30,6 +31,64 @@ pub(crate) fn order(ports: &Ports, offer: &OfferId, (buyer, key): (&str, &str)) 
         window_ms: 1_800_000,
         supersedes: None,
     })
+}
+
+/// Orders of each buyer of a cell that is filled.
+const EACH: usize = 10;
+
+/// Order `n` of a cell that is filled.
+pub(crate) fn nth(ports: &Ports, offer: &OfferId, n: usize) -> Result<Payload> {
+    let names = (format!("buyer-{}", n / EACH), format!("key-{n}"));
+    order(ports, offer, (&names.0, &names.1))
+}
+
+/// Fills a cell of a database: ledger and rows of `size` claims, and the row of the cell that is
+/// their sum.
+pub(crate) fn fill(
+    ports: &Ports,
+    (url, offer): (&str, &OfferId),
+    (size, units): (usize, i64),
+    expires_at: impl Fn(usize) -> u64,
+) -> Result<()> {
+    let (server, database) = Server::of(url)?;
+    let entries = Csv::of((0..size).map(|n| {
+        let p = nth(ports, offer, n)?;
+        Ok(format!("{},{},{},{}", n + 3, hex(p.order), p.buyer.as_str(), n + 1))
+    }))?;
+    let rows = Csv::of((0..size).map(|n| {
+        let p = nth(ports, offer, n)?;
+        let key = p.key.as_ref().map_or("", |k| k.as_str());
+        Ok(format!("{},{},{key},{}", hex(p.order), p.buyer.as_str(), expires_at(n)))
+    }))?;
+    let entries = entries.load(
+        "ledger",
+        &format!(
+            "(seq, @id, buyer, net_after) SET cell_no = @no, kind = 2, class = 1, \
+             order_id = UNHEX(@id), qty = 1, note = '', supply_after = {units}, \
+             open_after = 1, tok = net_after, at_ms = 1"
+        ),
+    );
+    let rows = rows.load(
+        "orders",
+        &format!(
+            "(@id, buyer, idem_key, expires_at) SET order_id = UNHEX(@id), status = {}, \
+             version = 1, offer = '{offer}', bucket = 0, qty = 1, unit_minor = 1999, \
+             more_lines = 0, currency = 'EUR', amount = 1999, metadata = '', created_at = 1, \
+             updated_at = 1",
+            RowStatus::Pending as i8
+        ),
+    );
+    let cell = offer.cell(0);
+    server.sql(&format!(
+        "USE {database}; SET @no = (SELECT cell_no FROM cell WHERE cell_id = '{cell}'); \
+         {entries} {rows} \
+         UPDATE cell SET net = {size}, seq = {size} + 2, tok = {size} WHERE cell_no = @no;"
+    ))?;
+    Ok(())
+}
+
+fn hex(order: OrderId) -> String {
+    order.0.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// Puts orders into their partitions of the log.

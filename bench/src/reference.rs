@@ -64,3 +64,18 @@ pub(crate) async fn start() -> Result<SocketAddr> {
     })
     .await
 }
+
+/// The reference of callbacks: reads the body, parses its JSON, answers 200.
+pub(crate) async fn callbacks() -> Result<SocketAddr> {
+    serve(|request| async move {
+        let body = request.into_body().collect().await.map(|b| b.to_bytes()).unwrap_or_default();
+        let read = serde_json::from_slice::<serde_json::Value>(&body);
+        let good = read.is_ok_and(|body| body["order_id"].is_string());
+        let mut answer = Response::new(Full::new(Bytes::from_static(b"{\"received\":true}")));
+        if !good {
+            *answer.status_mut() = hyper::StatusCode::BAD_REQUEST;
+        }
+        answer
+    })
+    .await
+}
