@@ -266,6 +266,21 @@ impl RowStatus {
             RowStatus::Rejected | RowStatus::Cancelled | RowStatus::Expired => false,
         }
     }
+
+    /// True when its payments covered it, whatever went back since (INV-17).
+    pub fn is_paid(self) -> bool {
+        match self {
+            RowStatus::Paid
+            | RowStatus::Shipped
+            | RowStatus::Completed
+            | RowStatus::Refunding
+            | RowStatus::Refunded => true,
+            RowStatus::Pending
+            | RowStatus::Rejected
+            | RowStatus::Cancelled
+            | RowStatus::Expired => false,
+        }
+    }
 }
 
 /// Where an order stands, as it is shown: what has no row yet, too.

@@ -9,6 +9,7 @@ use hyper::Request;
 use serde_json::Value;
 use tokio::time::sleep;
 
+use crate::node::Node;
 use crate::process::Fleet;
 
 const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -19,6 +20,26 @@ pub struct Heard {
     pub status: u16,
     /// Its body; `Null` when that is no JSON.
     pub body: Value,
+}
+
+/// What a process answers while it lives and runs, to who waits so long.
+pub async fn served<T>(
+    node: &Node,
+    patience: Duration,
+    answer: impl Future<Output = T>,
+) -> Option<T> {
+    let served = async {
+        node.running().await;
+        let answer = answer.await;
+        node.running().await;
+        answer
+    };
+    tokio::select! {
+        biased;
+        () = node.died() => None,
+        answer = served => Some(answer),
+        () = sleep(patience) => None,
+    }
 }
 
 /// Sends it to a gate and waits so many ms; nothing when it, the gate or the answer is lost, as
@@ -34,18 +55,8 @@ pub async fn send(
     let (node, gate, _) = fleet.gate(gate)?;
     let calm = world.is_healed() || world.plan.tweaks.calls.contains(&dice);
     let lost = !calm && (dice >> 8) % 1000 < world.plan.calls.lost_reply;
-    let served = async {
-        node.running().await;
-        let answer = gate::respond(gate, HOME, request).await;
-        node.running().await;
-        answer
-    };
-    let answer = tokio::select! {
-        biased;
-        () = node.died() => None,
-        answer = served => Some(answer),
-        () = sleep(Duration::from_millis(patience)) => None,
-    }?;
+    let patience = Duration::from_millis(patience);
+    let answer = served(&node, patience, gate::respond(gate, HOME, request)).await?;
     if lost {
         world.met.lock().push(dice);
         world.met("client", "answer_lost");

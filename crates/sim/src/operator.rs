@@ -10,7 +10,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use hyper::{Method, Request};
 use tokio::time::sleep;
 
-use crate::http::Heard;
+use crate::http::{Heard, served};
 use crate::plan::{OfferPlan, Order};
 use crate::process::{ADMIN_TOKEN, Fleet};
 use crate::transfer;
@@ -111,18 +111,7 @@ pub async fn told(
         .body(Full::new(Bytes::from(body)))
         .expect("a sound request");
     world.tell("operator", || format!("{method} {path} at gate-{gate}"));
-    let served = async {
-        node.running().await;
-        let answer = desk::respond(&admin, request).await;
-        node.running().await;
-        answer
-    };
-    let answer = tokio::select! {
-        biased;
-        () = node.died() => None,
-        answer = served => Some(answer),
-        () = sleep(PATIENCE) => None,
-    };
+    let answer = served(&node, PATIENCE, desk::respond(&admin, request)).await;
     let Some(answer) = answer else {
         world.met("operator", "nothing");
         return None;

@@ -47,7 +47,7 @@ pub fn at_any_time(life: &Life) -> Vec<Violation> {
             out.push(bad("INV-18", format!("{}: {refunded} of {captured} refunded", life.id)));
         }
         let kept = sum(life.paying().map(|(_, p)| p.keep));
-        if is_paid(order.status) && kept != order.amount {
+        if order.status.is_paid() && kept != order.amount {
             out.push(bad("INV-17", format!("{}: paid with {kept} of {}", life.id, order.amount)));
         }
     }
@@ -68,12 +68,9 @@ pub fn when_quiet(life: &Life) -> Vec<Violation> {
         }
     }
     let Some(order) = &life.order else { return out };
-    let moved = |(_, r): &(_, &Refund)| {
-        r.sort == RefundSort::Granted
-            && matches!(r.state, RefundState::Succeeded | RefundState::Bounced)
-    };
+    let moved = |(_, r): &(_, &Refund)| r.sort == RefundSort::Granted && r.state.has_moved();
     let moved = sum(life.refunds.iter().filter(moved).map(|(_, r)| r.amount));
-    if is_paid(order.status) && order.refunded != moved {
+    if order.status.is_paid() && order.refunded != moved {
         let refunded = order.refunded;
         out.push(bad("INV-18", format!("{}: {refunded} refunded, {moved} moved", life.id)));
     }
@@ -94,19 +91,6 @@ fn loose(life: &Life, key: &super::names::PaymentKey, payment: &Payment) -> Opti
             let going = going.filter(|(_, r)| !r.state.is_failed());
             let loose = payment.captured - payment.keep - sum(going.map(|(_, r)| r.amount));
             (loose > 0).then_some(loose)
-        }
-    }
-}
-
-fn is_paid(status: RowStatus) -> bool {
-    match status {
-        RowStatus::Paid
-        | RowStatus::Shipped
-        | RowStatus::Completed
-        | RowStatus::Refunding
-        | RowStatus::Refunded => true,
-        RowStatus::Pending | RowStatus::Rejected | RowStatus::Cancelled | RowStatus::Expired => {
-            false
         }
     }
 }

@@ -60,6 +60,19 @@ impl RefundState {
         self == RefundState::Failed
     }
 
+    /// True when its money moved, as the provider said; what bounced since is a person's.
+    pub fn has_moved(self) -> bool {
+        match self {
+            RefundState::Succeeded | RefundState::Bounced => true,
+            RefundState::Asked
+            | RefundState::Requested
+            | RefundState::Sending
+            | RefundState::Unknown
+            | RefundState::Failed
+            | RefundState::Manual => false,
+        }
+    }
+
     /// True when nothing more is done about it by itself or by a person who grants.
     pub fn is_final(self) -> bool {
         match self {

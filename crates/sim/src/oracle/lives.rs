@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::invariant::Violation;
 use domain::ledger::Ordinal;
 use domain::life::{
-    CLOSE_TRIES, Life, Payment, PaymentFate, PaymentKey, Refund, RefundKey, RefundSort,
-    RefundState, Version, audit, provider_key,
+    CLOSE_TRIES, Life, Payment, PaymentFate, PaymentKey, Refund, RefundKey, RefundSort, Version,
+    audit, provider_key,
 };
 use domain::{CellId, OrderId, RowStatus, moves};
 use store::port::OrderRow;
@@ -27,8 +28,8 @@ pub(super) struct LivesSeen {
     pub(super) returns: Vec<(CellId, OrderId, Ordinal, i64)>,
 }
 
-fn bad(id: &'static str, detail: String) -> domain::invariant::Violation {
-    domain::invariant::Violation { id, detail }
+fn bad(id: &'static str, detail: String) -> Violation {
+    Violation { id, detail }
 }
 
 impl Oracle {
@@ -75,8 +76,7 @@ impl Oracle {
         if world.plan.lives.is_none() {
             return;
         }
-        let mut all = BTreeMap::new();
-        world.store.each_life(|life| drop(all.insert(life.id, life.clone())));
+        let all = world.store.lives_now();
         let mut found = Vec::new();
         for life in all.values() {
             found.extend(audit::at_any_time(life));
@@ -97,7 +97,7 @@ impl Oracle {
     }
 
     /// A payment grows, and its fate is set once; from late once more.
-    fn payments(&mut self, life: &Life) -> Option<domain::invariant::Violation> {
+    fn payments(&mut self, life: &Life) -> Option<Violation> {
         let mut found = None;
         for (key, now) in life.payments.iter().filter(|(_, p)| p.home() == life.id) {
             let Some(was) = self.lives.payments.insert(key.clone(), now.clone()) else { continue };
@@ -119,7 +119,7 @@ impl Oracle {
     }
 
     /// Before an order expires its payments are closed, or their provider was asked often enough.
-    fn died_unclosed(&mut self, life: &Life) -> Option<domain::invariant::Violation> {
+    fn died_unclosed(&mut self, life: &Life) -> Option<Violation> {
         if life.status() != Some(RowStatus::Expired) || !self.lives.dead.insert(life.id) {
             return None;
         }
@@ -129,20 +129,17 @@ impl Oracle {
     }
 
     /// INV-21: what was answered 200 before its time was over pays an order.
-    fn died_in_time(&self, life: &Life) -> Option<domain::invariant::Violation> {
+    fn died_in_time(&self, life: &Life) -> Option<Violation> {
         let order = life.order.as_ref().filter(|o| o.status == RowStatus::Expired)?;
         let over = order.expires_at?;
-        let mut paid = BTreeMap::<&PaymentKey, i64>::new();
-        for (key, payment) in life.payments.iter().filter(|(_, p)| p.order == life.id) {
+        let told = |key: &PaymentKey| {
             let news = self.lives.taken.iter().filter(|(news, at)| {
                 news.payment == key.payment && news.currency == order.currency && *at < over
             });
-            // What went back by an earlier decision pays nothing.
-            if payment.fate != Some(PaymentFate::Order(life.id)) {
-                paid.insert(key, news.map(|(news, _)| news.minor).max().unwrap_or(0));
-            }
-        }
-        let paid: i64 = paid.values().sum();
+            news.map(|(news, _)| news.minor).max().unwrap_or(0)
+        };
+        let own = life.payments.iter().filter(|(_, p)| p.order == life.id);
+        let paid: i64 = own.map(|(key, _)| told(key)).sum();
         (paid >= order.amount && order.amount > 0).then(|| {
             let text = format!("{} expired with {paid} of {} told", life.id, order.amount);
             bad("INV-21", text)
@@ -159,9 +156,8 @@ fn told_early(
     world: &World,
     life: &Life,
     (key, refund): (&RefundKey, &Refund),
-) -> Option<domain::invariant::Violation> {
-    let told = matches!(refund.state, RefundState::Succeeded | RefundState::Bounced);
-    if refund.sort == RefundSort::Provider || !told {
+) -> Option<Violation> {
+    if refund.sort == RefundSort::Provider || !refund.state.has_moved() {
         return None;
     }
     let moved = world.bank.moved(&provider_key(&world.identity, life.id, key));
@@ -175,7 +171,6 @@ fn told_early(
 fn says(life: &Life, cell: &CellId, ordinal: Ordinal) -> Option<i64> {
     let of = |r: &&Refund| r.ordinal == Some(ordinal) && r.sort == RefundSort::Granted;
     let parts: Vec<&Refund> = life.refunds.values().filter(of).collect();
-    let moved = |r: &&Refund| matches!(r.state, RefundState::Succeeded | RefundState::Bounced);
-    let first = parts.first().filter(|_| parts.iter().all(moved))?;
+    let first = parts.first().filter(|_| parts.iter().all(|r| r.state.has_moved()))?;
     first.lines.iter().find(|(of, _)| of == cell).map(|(_, units)| i64::from(*units))
 }

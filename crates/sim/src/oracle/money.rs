@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use domain::frame::{self, Item};
 use domain::life::{
-    Life, PaymentFate, PaymentKey, Refund, RefundSort, RefundState, TaskDraft, audit,
+    Life, Lives, PaymentFate, PaymentId, PaymentKey, Refund, RefundSort, TaskDraft, audit,
 };
 use domain::{OrderId, RowStatus};
 use orderlog::port::Partition;
@@ -28,21 +28,7 @@ impl Oracle {
         if let Some(text) = self.unjoined(world) {
             return Some(text);
         }
-        let mut found = None;
-        world.store.each_life(|life| {
-            let moves = |(key, r): (_, &Refund)| {
-                let key: &domain::life::RefundKey = key;
-                (!r.state.is_final()).then(|| format!("refund {} is {:?}", key.refund, r.state))
-            };
-            let refund = life.refunds.iter().find_map(moves);
-            let waits = life.order.as_ref().filter(|o| {
-                o.status == RowStatus::Refunding
-                    || (o.status == RowStatus::Pending && o.expires_at.is_some())
-            });
-            let order = waits.map(|o| format!("{} is {:?}", life.id, o.status));
-            found = found.take().or(refund).or(order);
-        });
-        found
+        world.store.lives_now().values().find_map(waits)
     }
 
     /// The last look at lives.
@@ -50,8 +36,7 @@ impl Oracle {
         if world.plan.lives.is_none() {
             return;
         }
-        let mut all = BTreeMap::new();
-        world.store.each_life(|life| drop(all.insert(life.id, life.clone())));
+        let all = world.store.lives_now();
         for life in all.values() {
             self.all(audit::when_quiet(life));
         }
@@ -67,7 +52,7 @@ impl Oracle {
     }
 
     /// What each order keeps, by the provider's books; money that nobody keeps is back.
-    fn kept(&mut self, world: &World, all: &BTreeMap<OrderId, Life>) -> BTreeMap<OrderId, i64> {
+    fn kept(&mut self, world: &World, all: &Lives) -> BTreeMap<OrderId, i64> {
         let mut kept = BTreeMap::new();
         for (key, booked, back) in world.bank.payments() {
             let has = booked.captured - back;
@@ -114,12 +99,9 @@ impl Oracle {
             }
             return;
         };
-        let granted = |r: &&Refund| {
-            r.sort == RefundSort::Granted
-                && matches!(r.state, RefundState::Succeeded | RefundState::Bounced)
-        };
+        let granted = |r: &&Refund| r.sort == RefundSort::Granted && r.state.has_moved();
         let granted: i64 = life.refunds.values().filter(granted).map(|r| r.amount).sum();
-        let want = if is_sold(order.status) { order.amount - granted } else { 0 };
+        let want = if order.status.is_paid() { order.amount - granted } else { 0 };
         if kept != want {
             let status = order.status;
             self.bad("INV-18", format!("{id} {status:?} keeps {kept}, should {want}"));
@@ -130,11 +112,11 @@ impl Oracle {
     }
 
     /// INV-17: of an order and what its late payments bought one at most is sold.
-    fn one_purchase(&mut self, all: &BTreeMap<OrderId, Life>) {
+    fn one_purchase(&mut self, all: &Lives) {
         let mut sold = BTreeMap::<OrderId, u32>::new();
         for (id, life) in all {
             let Some(order) = &life.order else { continue };
-            if is_sold(order.status) {
+            if order.status.is_paid() {
                 *sold.entry(order.supersedes.unwrap_or(*id)).or_insert(0) += 1;
             }
         }
@@ -155,16 +137,26 @@ impl Oracle {
 
     /// What was answered 200 and is not known.
     fn unjoined(&self, world: &World) -> Option<String> {
-        let mut known = BTreeMap::new();
-        world.store.each_life(|life| {
-            for (key, payment) in &life.payments {
-                known.insert(key.payment.clone(), payment.captured);
-            }
-        });
+        let lives = world.store.lives_now();
+        let payments = lives.values().flat_map(|life| &life.payments);
+        let known: BTreeMap<&PaymentId, i64> =
+            payments.map(|(key, payment)| (&key.payment, payment.captured)).collect();
         let has = |news: &News| known.get(&news.payment).copied().unwrap_or(0);
         let lost = self.lives.taken.iter().map(|(news, _)| news).find(|n| has(n) < n.minor);
         lost.map(|n| format!("{}: {} was taken, {} is known", n.payment, n.minor, has(n)))
     }
+}
+
+/// What of an order is still to come: money that goes back, a payment, an end of its refunds.
+fn waits(life: &Life) -> Option<String> {
+    let refund = life.refunds.iter().find(|(_, r)| !r.state.is_final());
+    if let Some((key, refund)) = refund {
+        return Some(format!("refund {} is {:?}", key.refund, refund.state));
+    }
+    let order = life.order.as_ref()?;
+    let pending = order.status == RowStatus::Pending && order.expires_at.is_some();
+    let waits = pending || order.status == RowStatus::Refunding;
+    waits.then(|| format!("{} is {:?}", life.id, order.status))
 }
 
 /// True while news wait in the log. Of those that a clerk has the ack may be lost.
@@ -175,17 +167,4 @@ fn unread(world: &World) -> bool {
         items.iter().any(|i| matches!(i, Item::News(_)))
     };
     parts.flat_map(|p| world.log.unacked(p)).any(|frame| !frame.out && news(&frame))
-}
-
-fn is_sold(status: RowStatus) -> bool {
-    match status {
-        RowStatus::Paid
-        | RowStatus::Shipped
-        | RowStatus::Completed
-        | RowStatus::Refunding
-        | RowStatus::Refunded => true,
-        RowStatus::Pending | RowStatus::Rejected | RowStatus::Cancelled | RowStatus::Expired => {
-            false
-        }
-    }
 }

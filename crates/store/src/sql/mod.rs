@@ -8,6 +8,7 @@ mod charset;
 mod convert;
 pub(crate) mod db;
 mod details;
+mod facts;
 mod find;
 mod init;
 mod insert;

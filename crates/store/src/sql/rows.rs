@@ -10,14 +10,13 @@ use domain::OrderId;
 use domain::order::{RejectReason, RowStatus};
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
-    ActiveValue::{NotSet, Set},
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
-    QuerySelect,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait,
+    QueryFilter, QuerySelect,
 };
 
 use super::db::LookUp;
 use super::find::forced;
-use super::{Db, convert, insert};
+use super::{Db, convert, facts, insert};
 use crate::entity::{fact, order_line, orders};
 use crate::error::StoreResult;
 use crate::ladder;
@@ -138,11 +137,7 @@ async fn within(
     let facts = first_facts(&rows, now_ms);
     insert::many(db, tx, rows, None).await?;
     insert::many(db, tx, lines, None).await?;
-    if !facts.is_empty() {
-        // The table numbers them.
-        let facts = fact::Entity::insert_many(facts).exec_without_returning(tx).await;
-        facts.map_err(|e| db.err(e))?;
-    }
+    facts::insert(db, tx, facts).await?;
     let mut first = std::collections::HashSet::new();
     let state = |id: &OrderId| {
         let s = known[id].clone();
@@ -190,15 +185,8 @@ fn first_facts(rows: &[orders::ActiveModel], now_ms: i64) -> Vec<fact::ActiveMod
     let of = |status: RowStatus| {
         let own = rows.iter().filter(|row| *row.status.as_ref() == status as i8);
         let orders: Vec<u8> = own.flat_map(|row| row.order_id.as_ref().clone()).collect();
-        (!orders.is_empty()).then(|| fact::ActiveModel {
-            id: NotSet,
-            orders: Set(orders),
-            version: Set(1),
-            fact: Set(format!("order.{}", status.as_str())),
-            data: Set(Vec::new()),
-            at_ms: Set(now_ms),
-            place: Set(None),
-        })
+        let fact = format!("order.{}", status.as_str());
+        (!orders.is_empty()).then(|| facts::row(orders, 1, fact, now_ms))
     };
     [RowStatus::Pending, RowStatus::Rejected].into_iter().filter_map(of).collect()
 }

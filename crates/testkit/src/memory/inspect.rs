@@ -3,7 +3,7 @@
 //! The oracle calls these between steps, so none of them waits; they see every commit and nothing
 //! that is not committed.
 
-use domain::life::{Life, Version};
+use domain::life::{Lives, Version};
 use domain::{CellId, Entry, OrderId, Totals};
 use store::StoreResult;
 use store::port::{OrderRow, Parked, ParkedFrame, UnrowedRange};
@@ -76,12 +76,9 @@ impl MemoryStore {
         orders::all(&self.shared.state.lock().dbs).into_values().collect()
     }
 
-    /// Shows every order of which anything is known after its row, with all of it.
-    pub fn each_life(&self, mut see: impl FnMut(&Life)) {
-        let state = self.shared.state.lock();
-        for db in &state.dbs {
-            life::all(db).values().for_each(&mut see);
-        }
+    /// Every order that has a row, a payment or a refund, with all of it.
+    pub fn lives_now(&self) -> Lives {
+        self.shared.state.lock().dbs.iter().flat_map(life::all).collect()
     }
 
     /// What an order's row says of its history: version, from, to, why.

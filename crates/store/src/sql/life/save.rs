@@ -10,11 +10,11 @@ use domain::order::RejectReason;
 use domain::{CellId, Giveback, Gives, OrderId, RowStatus};
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
-    ActiveValue::{NotSet, Set},
-    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
+    ActiveValue::Set, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, IntoActiveModel,
+    QueryFilter,
 };
 
-use super::super::{Db, insert};
+use super::super::{Db, facts, insert};
 use super::load::FoundLives;
 use crate::entity::{
     due, fact, giveback, order_history, orders, pay_session, payment, refund, task,
@@ -166,12 +166,7 @@ impl LifeRows {
         }
         end_tasks(db, tx, &self.ended).await?;
         insert::many(db, tx, self.tasks, Some(opened_again())).await?;
-        if self.facts.is_empty() {
-            return Ok(());
-        }
-        // The table numbers them.
-        let facts = fact::Entity::insert_many(self.facts).exec_without_returning(tx).await;
-        facts.map(drop).map_err(|e| db.err(e))
+        facts::insert(db, tx, self.facts).await
     }
 }
 
@@ -376,16 +371,9 @@ fn history_row(order: OrderId, v: &Version, now_ms: u64) -> order_history::Activ
 }
 
 fn fact_row(order: OrderId, v: &Version, now_ms: u64) -> fact::ActiveModel {
-    let data = v.refund.as_ref().map(|r| r.as_str().as_bytes().to_vec());
-    fact::ActiveModel {
-        id: NotSet,
-        orders: Set(order.0.to_vec()),
-        version: Set(v.version as i32),
-        fact: Set(v.fact.to_owned()),
-        data: Set(data.unwrap_or_default()),
-        at_ms: Set(now_ms as i64),
-        place: Set(None),
-    }
+    let data = v.refund.as_ref().map(|r| r.as_str().as_bytes().to_vec()).unwrap_or_default();
+    let row = facts::row(order.0.to_vec(), v.version, v.fact.to_owned(), now_ms as i64);
+    fact::ActiveModel { data: Set(data), ..row }
 }
 
 fn giveback_row(cell: &CellId, give: &Giveback, db: u16, now_ms: i64) -> giveback::ActiveModel {
