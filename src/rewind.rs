@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use clerk::{RewindLives, RewoundLives};
+use life::http::HttpProviders;
 use runtime::{Phase, Tasks, telemetry};
 use tokio::time::Instant;
-use writer::{Lost, Rewind, RewindError, Rewound};
+use view::{CatalogCache, Lost, Ports, RewindError};
+use writer::{Rewind, Rewound};
 
 use crate::cli::RewindArgs;
 use crate::config::Config;
@@ -40,28 +43,47 @@ pub(crate) async fn run(mut config: Config, args: &RewindArgs) -> Result<(), Exi
         );
     }
     let lost = Lost { db: args.database, since_ms };
-    let rewind = Rewind::new(ports.writer(), &(&config.writer).into(), lost);
-    let mut told = Instant::now();
-    let done = rewind.run(|place, sums| {
-        if told.elapsed() >= TELL_EVERY {
-            told = Instant::now();
-            runtime::note!("{place}: {}", line(sums));
-        }
-    });
-    let done = done.await;
+    let done = rewound(&config, &ports, lost).await;
     // The embedded log puts what is queued into its file.
     tasks.enter(Phase::ClosePools);
     tasks.wait(Duration::from_secs(5)).await;
-    let done = done.map_err(|e| match e {
+    let (rows, lives) = done.map_err(|e| match e {
         RewindError::Down(_) => Exit::unavailable(format!("{e}; begin it again, nothing is lost")),
         RewindError::Newer(..) => Exit::no(format!("{e}: use that version's program")),
     })?;
-    runtime::say!("{}", line(&done));
-    done.named.iter().for_each(|(order, why)| runtime::say!("left: {order}: {why}"));
-    match done.left {
+    runtime::say!("{}", line(&rows));
+    runtime::say!("{}", line_of_lives(&lives));
+    rows.named.iter().for_each(|(order, why)| runtime::say!("left: {order}: {why}"));
+    lives.named.iter().for_each(|what| runtime::say!("left: {what}"));
+    match rows.left + lives.left {
         0 => Ok(()),
-        n => Err(Exit::no(format!("{n} orders are left as they are"))),
+        n => Err(Exit::no(format!("{n} orders or providers are left as they are"))),
     }
+}
+
+/// What went back, then the rows, then what else came after them.
+async fn rewound(
+    config: &Config,
+    ports: &Ports,
+    lost: Lost,
+) -> Result<(Rewound, RewoundLives), RewindError> {
+    let mut told = Instant::now();
+    let mut tell = move |text: &dyn Fn() -> String| {
+        if told.elapsed() >= TELL_EVERY {
+            told = Instant::now();
+            runtime::note!("{}", text());
+        }
+    };
+    let catalog = CatalogCache::new(ports.store.clone());
+    catalog.refresh().await?;
+    let calls = HttpProviders::new(ports.clock.clone());
+    let lives = RewindLives::new(ports.clerk(), catalog, calls, lost);
+    let of_lives = |place: &str, sums: &RewoundLives| format!("{place}: {}", line_of_lives(sums));
+    let back = lives.refunds(|place, sums| tell(&|| of_lives(place, sums))).await?;
+    let rewind = Rewind::new(ports.writer(), &(&config.writer).into(), lost);
+    let rows = rewind.run(|place, sums| tell(&|| format!("{place}: {}", line(sums)))).await?;
+    let lives = lives.run(back, |place, sums| tell(&|| of_lives(place, sums))).await?;
+    Ok((rows, lives))
 }
 
 /// UTC ms of what was given.
@@ -77,7 +99,7 @@ fn since(text: &str, now_ms: u64) -> Result<u64, Exit> {
 fn line(r: &Rewound) -> String {
     format!(
         "{} frames, {} orders: {} claims and {} rejects appended, {} rows inserted; {} rows \
-         compared, {} became rejected; {} frames unreadable, {} orders left",
+         compared, {} became rejected, {} paid without units; {} frames unreadable, {} orders left",
         r.frames,
         r.orders,
         r.claimed,
@@ -85,8 +107,16 @@ fn line(r: &Rewound) -> String {
         r.rows,
         r.compared,
         r.refused,
+        r.owed,
         r.unreadable,
         r.left
+    )
+}
+
+fn line_of_lives(r: &RewoundLives) -> String {
+    format!(
+        "lives: {} frames joined, {} refunds known from providers, {} returns appended, {} left",
+        r.frames, r.refunds, r.returns, r.left
     )
 }
 

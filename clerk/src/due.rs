@@ -8,7 +8,7 @@ use std::sync::Arc;
 use domain::OrderId;
 use domain::life::{
     Actor, DueWork, Life, LifeAnswer, LifeWish, MatchState, PaymentKey, PaymentNews, Provider,
-    ProviderEvent, ProviderId, RefundAnswer, RefundKey, provider_key,
+    ProviderEvent, ProviderId, Refund, RefundAnswer, RefundKey, provider_key,
 };
 use futures::StreamExt;
 use futures::stream;
@@ -144,29 +144,9 @@ impl DoDue {
         Ok(lives.into_iter().map(|life| (life.id, life)).collect())
     }
 
-    /// One transaction; when that fails for ever, each by itself, so that poison holds up nobody.
     async fn ask(&self, wishes: &[LifeWish]) -> StoreResult<Vec<LifeAnswer>> {
-        if wishes.is_empty() {
-            return Ok(Vec::new());
-        }
         let policies = self.catalog.policies();
-        let (lives, clerk) = (&*self.lives, Actor::Clerk);
-        match life::ask::many(lives, self.db, &clerk, &policies, wishes).await {
-            Err(e) if !e.is_transient() => {}
-            done => return done,
-        }
-        let mut answers = Vec::with_capacity(wishes.len());
-        for wish in wishes {
-            match life::ask::one(lives, clerk.clone(), policies.clone(), wish.clone()).await {
-                Ok(answer) => answers.push(answer),
-                Err(e) if e.is_transient() => return Err(e),
-                Err(e) => {
-                    tracing::error!(order = %wish.order(), error = %e, "its life stands still");
-                    answers.push(LifeAnswer::Nothing);
-                }
-            }
-        }
-        Ok(answers)
+        life::ask::many(&*self.lives, self.db, &Actor::Clerk, &policies, wishes).await
     }
 
     /// Payments whose order had no row. There will be none once the log is finished past the news,
@@ -318,11 +298,12 @@ impl DoDue {
 }
 
 /// The key of a refund at the provider is the same at every try.
-fn key_of(identity: &domain::Identity, of: (OrderId, &RefundKey), tries: u32) -> String {
+fn key_of(identity: &domain::Identity, of: (OrderId, &RefundKey), refund: &Refund) -> String {
     if mutants::on(Mutant::NewRefundKey) {
-        return format!("{}-{tries}", provider_key(identity, of.0, of.1));
+        let key = provider_key(identity, of.0, of.1, refund.amount);
+        return format!("{key}-{}", refund.tries);
     }
-    provider_key(identity, of.0, of.1)
+    provider_key(identity, of.0, of.1, refund.amount)
 }
 
 fn counted(call: CallOf, unclear: bool) {
@@ -354,7 +335,7 @@ impl SendOne {
         let payment = life.payments.get(&key.payment)?;
         Some(Self {
             ask: RefundCall {
-                key: key_of(identity, (life.id, key), refund.tries),
+                key: key_of(identity, (life.id, key), refund),
                 payment: key.payment.payment.clone(),
                 order: life.id,
                 amount: refund.amount,

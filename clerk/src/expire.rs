@@ -44,16 +44,9 @@ impl ExpireOrders {
         let wishes: Vec<LifeWish> = page.iter().map(|e| LifeWish::Expire(e.order)).collect();
         let policies = self.catalog.policies();
         let lives = &*self.lives;
-        let answers = life::ask::many(lives, self.db, &Actor::Clerk, &policies, &wishes).await;
-        match answers {
-            Ok(answers) => {
-                let dead = answers.iter().filter(|a| **a == LifeAnswer::Done).count();
-                METRICS.expired.increment(dead as u64);
-            }
-            Err(e) if e.is_transient() => return Err(e),
-            // One of them is poison: the others do not wait for it.
-            Err(_) => self.one_by_one(&wishes).await?,
-        }
+        let answers = life::ask::many(lives, self.db, &Actor::Clerk, &policies, &wishes).await?;
+        let decided = answers.iter().filter(|a| **a == LifeAnswer::Done).count();
+        METRICS.expired.increment(decided as u64);
         let mut place = self.place.lock();
         place.after = page.last().copied().filter(|_| more);
         Ok(more)
@@ -71,17 +64,5 @@ impl ExpireOrders {
     pub(crate) fn is_time(&self) -> bool {
         let place = self.place.lock();
         place.after.is_some() || place.began.is_none_or(|began| began.elapsed() >= AGAIN)
-    }
-
-    async fn one_by_one(&self, wishes: &[LifeWish]) -> StoreResult<()> {
-        for wish in wishes {
-            let policies = self.catalog.policies();
-            match life::ask::one(&*self.lives, Actor::Clerk, policies, wish.clone()).await {
-                Ok(answer) => METRICS.expired.increment(u64::from(answer == LifeAnswer::Done)),
-                Err(e) if e.is_transient() => return Err(e),
-                Err(e) => tracing::error!(order = %wish.order(), error = %e, "cannot expire"),
-            }
-        }
-        Ok(())
     }
 }

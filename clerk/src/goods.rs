@@ -52,7 +52,7 @@ impl GiveUnits {
         METRICS.givebacks.increment(page.done.len() as u64);
         METRICS.givebacks_refused.increment(page.refused.len() as u64);
         // Best effort: the next apply meets a gap and replays, the reconciler repeats.
-        join_all(page.appended.iter().map(|one| self.apply(one))).await;
+        join_all(page.appended.iter().map(|one| applied(&self.follow, one))).await;
         Ok(more)
     }
 
@@ -79,11 +79,12 @@ impl GiveUnits {
             }
         }
     }
+}
 
-    async fn apply(&self, appended: &Appended) {
-        match self.follow.apply(appended).await {
-            Followed::Ok { without_hold, .. } => view::count_without_hold(without_hold),
-            Followed::Missing | Followed::Fork | Followed::Unknown => {}
-        }
+/// Redis follows, if it can now.
+pub(crate) async fn applied(follow: &Follow, appended: &Appended) {
+    match follow.apply(appended).await {
+        Followed::Ok { without_hold, .. } => view::count_without_hold(without_hold),
+        Followed::Missing | Followed::Fork | Followed::Unknown => {}
     }
 }

@@ -12,6 +12,7 @@ mod goods;
 mod late;
 mod metrics;
 mod news;
+mod rewind;
 mod rounds;
 mod settings;
 
@@ -27,6 +28,7 @@ use view::{
     Marking, PublishTimes,
 };
 
+pub use rewind::{RewindLives, RewoundLives};
 pub use settings::{ClerkConfig, ClerkSettings};
 
 use due::DoDue;

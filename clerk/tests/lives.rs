@@ -10,21 +10,23 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::frame::{self, Item};
 use domain::life::{
-    Actor, AdapterKind, Cancelled, LifeAnswer, LifeNews, LifeWish, PaymentId, PaymentNews,
-    Policies, Portion, Provider, ProviderEvent, RefundAsk,
+    Actor, AdapterKind, AskedRefund, Cancelled, LifeAnswer, LifeNews, LifeWish, PaymentId,
+    PaymentNews, Policies, Portion, Provider, ProviderEvent, RefundAsk, RefundState, TaskDraft,
+    audit,
 };
 use domain::{CellId, OrderId, Payload, RowStatus};
 use life::calls::{
-    CallError, CapturedSoFar, CloseAnswer, OpenedSession, ProviderCalls, RefundCall, RefundTold,
-    SessionAsk,
+    CallError, CapturedSoFar, CloseAnswer, OpenedSession, ProviderCalls, RefundCall, RefundPage,
+    RefundTold, SessionAsk, StatedRefund,
 };
 use orderlog::port::{OrderLog, Partition};
 use parking_lot::Mutex;
 use runtime::{Phase, Tasks};
-use sluicegate_clerk::{ClerkSettings, ClerkWith, spawn};
+use sluicegate_clerk::{ClerkSettings, ClerkWith, RewindLives, RewoundLives, spawn};
+use store::port::TasksWanted;
 use store::{CatalogWrite, LedgerRead, LifeRead, OrdersRead, Shards};
-use testkit::ports::{Fail, Site, until};
-use view::{CatalogCache, PublishTimes};
+use testkit::ports::{Fail, START_MS, Site, until};
+use view::{CatalogCache, Lost, PublishTimes};
 
 /// What one unit costs.
 const PRICE: i64 = 250;
@@ -36,8 +38,8 @@ const GRACE_MS: u64 = 60_000;
 #[derive(Default)]
 struct LossyBank {
     calls: Mutex<u64>,
-    /// By key: payment and amount.
-    refunds: Mutex<BTreeMap<String, (String, i64)>>,
+    /// By key: payment, order and amount.
+    refunds: Mutex<BTreeMap<String, (PaymentId, OrderId, i64)>>,
 }
 
 impl LossyBank {
@@ -48,7 +50,7 @@ impl LossyBank {
     }
 
     fn refunded(&self) -> i64 {
-        self.refunds.lock().values().map(|(_, amount)| amount).sum()
+        self.refunds.lock().values().map(|(.., amount)| amount).sum()
     }
 }
 
@@ -69,7 +71,7 @@ impl ProviderCalls for LossyBank {
         self.answer(CloseAnswer::Closed(CapturedSoFar { minor: 0, currency: None }))
     }
     async fn refund(&self, _: &Provider, ask: &RefundCall) -> Result<RefundTold, CallError> {
-        let now = (ask.payment.to_string(), ask.amount);
+        let now = (ask.payment.clone(), ask.order, ask.amount);
         let known = self.refunds.lock().entry(ask.key.clone()).or_insert(now.clone()).clone();
         assert_eq!(known, now, "one key is one refund");
         self.answer(RefundTold::Succeeded)
@@ -78,6 +80,31 @@ impl ProviderCalls for LossyBank {
         let known = self.refunds.lock().contains_key(key);
         self.answer(known.then_some(RefundTold::Succeeded))
     }
+    async fn refunds(
+        &self,
+        _: &Provider,
+        _: u64,
+        after: Option<&str>,
+    ) -> Result<RefundPage, CallError> {
+        let all = self.refunds.lock().clone();
+        let rest = all.iter().filter(|(key, _)| after.is_none_or(|a| key.as_str() > a));
+        let stated = rest.map(|(key, (payment, order, amount))| StatedRefund {
+            key: key.clone(),
+            payment: payment.clone(),
+            order: Some(*order),
+            amount: *amount,
+            currency: "EUR".to_owned(),
+            told: RefundTold::Succeeded,
+        });
+        let refunds: Vec<StatedRefund> = stated.take(2).collect();
+        let next = refunds.last().filter(|_| refunds.len() == 2).map(|r| r.key.clone());
+        self.answer(RefundPage { refunds, next })
+    }
+}
+
+fn writer_settings() -> writer::WriterSettings {
+    let patience = Duration::from_millis(20);
+    writer::WriterSettings { batch_frames: 64, batch_orders: 512, patience, give_up_after: 50 }
 }
 
 struct LifeStand {
@@ -99,13 +126,7 @@ impl LifeStand {
         site.store.put_provider(&provider).await.unwrap();
         let catalog = CatalogCache::new(site.ports.store.clone());
         catalog.refresh().await.unwrap();
-        let settings = writer::WriterSettings {
-            batch_frames: 64,
-            batch_orders: 512,
-            patience: Duration::from_millis(20),
-            give_up_after: 50,
-        };
-        writer::spawn(&site.tasks, &site.ports.writer(), &settings);
+        writer::spawn(&site.tasks, &site.ports.writer(), &writer_settings());
         Self { site, bank: Arc::default(), catalog }
     }
 
@@ -135,6 +156,27 @@ impl LifeStand {
         };
         spawn(&tasks, &self.site.ports.clerk(), &with);
         tasks
+    }
+
+    /// An operator's rewind of a database.
+    async fn rewind(&self, db: u16) -> RewoundLives {
+        let lost = Lost { db, since_ms: START_MS };
+        let ports = &self.site.ports;
+        let (catalog, bank) = (self.catalog.clone(), self.bank.clone());
+        let lives = RewindLives::new(ports.clerk(), catalog, bank, lost);
+        let back = lives.refunds(|_, _| {}).await.unwrap();
+        let rows = writer::Rewind::new(ports.writer(), &writer_settings(), lost);
+        let rows = rows.run(|_, _| {}).await.unwrap();
+        assert_eq!(rows.left, 0, "{rows:?}");
+        let done = lives.run(back, |_, _| {}).await.unwrap();
+        assert_eq!((done.left, done.named.len()), (0, 0), "{done:?}");
+        done
+    }
+
+    async fn tasks(&self, db: u16) -> Vec<TaskDraft> {
+        let wanted = TasksWanted { kind: None, is_open: true, after: None, limit: 100 };
+        let rows = self.site.store.tasks(db, &wanted).await.unwrap();
+        rows.iter().filter_map(|row| TaskDraft::stored(row.kind, &row.subject)).collect()
     }
 
     async fn captured(&self, order: OrderId, payment: &str, minor: i64) {
@@ -327,4 +369,97 @@ async fn nobody_expires_while_news_are_not_joined() {
     stand.becomes(&orders[..1], RowStatus::Paid).await;
     stand.becomes(&orders[1..], RowStatus::Expired).await;
     clerk.enter(Phase::Done);
+}
+
+/// Lives of one database are lost, cells are in the other one (PROTOCOL 6.10).
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lives_lost_comes_back_from_the_log_and_from_the_provider() {
+    let stand = LifeStand::new(2).await;
+    let site = &stand.site;
+    let cell = site.offer(&site.offer_on(0, "shoe"), &[9], 0).await[0].clone();
+    let mut orders = Vec::new();
+    for name in ["over", "asked", "cancelled"] {
+        orders.push(site.buy(&site.buyer_on(1, name), "k", &cell).await);
+    }
+    stand.becomes(&orders, RowStatus::Pending).await;
+    let copies = site.copies().await;
+    let [over, asked, cancelled] = [orders[0].order, orders[1].order, orders[2].order];
+    let clerk = stand.clerk();
+    stand.captured(over, "p-over", PRICE + 10).await;
+    stand.captured(asked, "p-asked", PRICE).await;
+    stand.becomes(&orders[..2], RowStatus::Paid).await;
+    let ask = RefundAsk { refund: "r".parse().unwrap(), portion: Portion::Amount(100) };
+    stand.ask(Actor::Buyer, LifeWish::AskRefund(asked, ask.clone())).await;
+    let grant = LifeWish::Grant(asked, ask.refund.clone());
+    stand.ask(Actor::Operator("olga".to_owned()), grant).await;
+    stand.ask(Actor::Buyer, LifeWish::Cancel(cancelled, "c".parse().unwrap())).await;
+    stand.captured(cancelled, "p-late", PRICE).await;
+    let back = 10 + 100 + PRICE;
+    until("all that goes back, and the ledger", || async {
+        site.clock.advance(50);
+        stand.bank.refunded() == back && site.head(&cell).await.net == 2
+    })
+    .await;
+    clerk.enter(Phase::Done);
+    clerk.wait(Duration::from_secs(5)).await;
+    site.restore(1, &copies).await;
+    assert_eq!(stand.status(over).await, Some(RowStatus::Pending));
+    for round in 0..2 {
+        let done = stand.rewind(1).await;
+        assert_eq!((done.refunds, done.returns), (3, 0), "{done:?}");
+        let wants = [RowStatus::Paid, RowStatus::Paid, RowStatus::Rejected];
+        for (order, want) in [over, asked, cancelled].into_iter().zip(wants) {
+            let life = site.store.life(order).await.unwrap();
+            assert_eq!(life.status(), Some(want), "round {round}");
+            assert_eq!(audit::when_quiet(&life), []);
+            assert!(life.refunds.values().all(|r| r.state == RefundState::Succeeded), "{life:?}");
+            assert_eq!(life.refunds.len(), 1);
+        }
+        let life = site.store.life(asked).await.unwrap();
+        assert_eq!(life.order.unwrap().refunded, 100);
+        assert_eq!(stand.tasks(1).await.len(), 1, "what was asked for a person looks at");
+    }
+    // The same refund asked for again is the one that moved.
+    let again = stand.ask(Actor::Buyer, LifeWish::AskRefund(asked, ask)).await;
+    let done = AskedRefund::Done { state: RefundState::Succeeded, amount: 100 };
+    assert_eq!(again, LifeAnswer::Asked(done));
+    // Clerks find nothing that is still to be sent.
+    let clerk = stand.clerk();
+    for _ in 0..40 {
+        site.clock.advance(500);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    clerk.enter(Phase::Done);
+    assert_eq!(stand.bank.refunded(), back, "nothing goes back twice");
+    assert_eq!(site.head(&cell).await.net, 2);
+}
+
+/// A ledger lost what refunds of another database's orders brought back to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn units_that_refunds_brought_back_come_back_again() {
+    let stand = LifeStand::new(2).await;
+    let site = &stand.site;
+    let cell = site.offer(&site.offer_on(0, "shoe"), &[9], 0).await[0].clone();
+    let order = site.buy(&site.buyer_on(1, "b"), "k", &cell).await;
+    stand.becomes(std::slice::from_ref(&order), RowStatus::Pending).await;
+    let copies = site.copies().await;
+    let clerk = stand.clerk();
+    stand.captured(order.order, "p", PRICE).await;
+    stand.becomes(std::slice::from_ref(&order), RowStatus::Paid).await;
+    let ask = RefundAsk { refund: "r".parse().unwrap(), portion: Portion::Whole };
+    let wish = LifeWish::AskRefund(order.order, ask);
+    stand.ask(Actor::Operator("olga".to_owned()), wish).await;
+    until("the return", || async {
+        site.clock.advance(50);
+        site.head(&cell).await.net == 0
+    })
+    .await;
+    clerk.enter(Phase::Done);
+    clerk.wait(Duration::from_secs(5)).await;
+    site.restore(0, &copies).await;
+    assert_eq!(site.head(&cell).await.net, 1);
+    assert_eq!(stand.rewind(0).await.returns, 1);
+    assert_eq!(site.head(&cell).await.net, 0);
+    assert_eq!(stand.rewind(0).await.returns, 0, "once");
+    assert_eq!(stand.bank.refunded(), PRICE);
 }

@@ -55,7 +55,7 @@ pub(super) async fn retry(
         }
     };
     if orders::ask(shop, wish).await? == LifeAnswer::Nothing {
-        let text = "it does not wait for a person any more";
+        let text = "it does not wait for a person any more, or its payment has less";
         return Err(Problem::with(Reason::IllegalTransition, text));
     }
     Ok(of_life(db, row))

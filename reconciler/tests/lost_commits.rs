@@ -18,8 +18,8 @@ use orderlog::port::Partition;
 use sluicegate_reconciler::Reconciler;
 use store::{LedgerWrite, OrdersRead, Shards};
 use testkit::ports::{Fail, START_MS, Site, until};
-use view::Reconcile;
-use writer::{Lost, Rewind, RewindError, Rewound};
+use view::{Lost, Reconcile, RewindError};
+use writer::{Rewind, Rewound};
 
 const HOUR: u64 = 3_600_000;
 

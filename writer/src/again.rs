@@ -4,7 +4,7 @@
 //! What is there stays as it is; only what is missing is added. Where a row is there, it tells more
 //! than the frame: a dead one is never claimed for again, a living one is not aborted. The one move
 //! that nothing else makes (INV-9): a pending row whose line is rejected now, because its units
-//! were sold again, becomes rejected.
+//! were sold again, becomes rejected. The refund of a paid one waits for a person.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -153,13 +153,22 @@ impl Again {
         for f in flows.iter().filter(|f| has_no_units(f)) {
             let order = f.order();
             match rows.get(&order).map(|r| r.status) {
-                Some(RowStatus::Pending) => {
+                Some(status @ (RowStatus::Pending | RowStatus::Paid)) => {
                     by_db.entry(self.rows.order_db(order)).or_default().push(order);
+                    out.owed += u64::from(status == RowStatus::Paid);
                 }
-                Some(status) if status.is_live() => {
+                // Its goods are with its buyer: no refund brings others theirs.
+                Some(status @ (RowStatus::Shipped | RowStatus::Completed)) => {
                     out.leave(order, &format!("{} and without its units", status.as_str()));
                 }
-                _ => {}
+                Some(
+                    RowStatus::Refunding
+                    | RowStatus::Refunded
+                    | RowStatus::Rejected
+                    | RowStatus::Cancelled
+                    | RowStatus::Expired,
+                )
+                | None => {}
             }
         }
         let mut moved = Vec::new();

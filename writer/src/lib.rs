@@ -28,7 +28,7 @@ use runtime::probe::Ready;
 use view::{Intake, IntakeCount, IntakeSettings, WriterPorts};
 
 pub use process::Processor;
-pub use rewind::{Lost, Rewind, RewindError};
+pub use rewind::Rewind;
 pub use rewound::Rewound;
 pub use settings::{WriterConfig, WriterSettings};
 pub use view::Processed;

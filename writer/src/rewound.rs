@@ -22,6 +22,8 @@ pub struct Rewound {
     pub compared: u64,
     /// Pending rows that became rejected: their units were sold again.
     pub refused: u64,
+    /// Paid rows whose units were sold again: a person has their refunds. One counts each time.
+    pub owed: u64,
     /// Frames that nobody can read; they are parked since they came.
     pub unreadable: u64,
     /// Orders that could not be finished.

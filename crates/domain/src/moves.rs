@@ -149,7 +149,7 @@ const PART: &str = "refund.succeeded";
 const ENDED: &str = "order.refund_failed";
 
 /// All moves. Who settles an order, for whatever reason, may find it paid.
-pub const MOVES: [Move; 24] = [
+pub const MOVES: [Move; 27] = [
     moved(Pending, Paid, Cause::Captured, MONEY, "order.paid"),
     moved(Pending, Paid, Cause::LatePayment, CLERK, "order.paid"),
     dies(Expired, Cause::NotPaid, CLERK, "order.expired"),
@@ -165,6 +165,9 @@ pub const MOVES: [Move; 24] = [
     moved(Refunding, Shipped, Cause::RefundEnded, MONEY, ENDED),
     moved(Refunding, Completed, Cause::RefundEnded, MONEY, ENDED),
     moved(Paid, Paid, Cause::RefundAsked, ASKERS, "refund.requested"),
+    moved(Paid, Paid, Cause::LostCommits, &[Mover::Writer], "refund.requested"),
+    moved(Paid, Refunding, Cause::LostCommits, &[Mover::Writer], "order.refunding"),
+    moved(Refunding, Refunded, Cause::LostCommits, &[Mover::Writer], "order.refunded"),
     moved(Shipped, Shipped, Cause::RefundAsked, ASKERS, "refund.requested"),
     moved(Completed, Completed, Cause::RefundAsked, ASKERS, "refund.requested"),
     repaid(Paid, Paid, PART),

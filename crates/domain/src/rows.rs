@@ -52,7 +52,9 @@ pub fn compare(status: RowStatus, lines: &[Trace]) -> Option<DriftKind> {
         return lines.iter().any(is_kept).then_some(DriftKind::RowUnreleased);
     }
     if lines.iter().any(is_refused) {
-        return Some(DriftKind::RowRefused);
+        // Its units were sold again, and its money is back: nothing is owed.
+        let is_over = status == RowStatus::Refunded;
+        return (!is_over).then_some(DriftKind::RowRefused);
     }
     lines.iter().any(|t| t.claimed.is_none()).then_some(DriftKind::RowUnclaimed)
 }
@@ -79,7 +81,9 @@ mod tests {
                         false if has(PART) => Some(DriftKind::RowReturned),
                         false if has(KEPT) => Some(DriftKind::RowUnreleased),
                         false => None,
-                        true if has(NO) || has(BACK) => Some(DriftKind::RowRefused),
+                        true if has(NO) || has(BACK) => {
+                            (status != RowStatus::Refunded).then_some(DriftKind::RowRefused)
+                        }
                         true if has(NONE) => Some(DriftKind::RowUnclaimed),
                         true => None,
                     };

@@ -19,6 +19,8 @@ pub async fn one<S: LifeWrite + ?Sized>(
 }
 
 /// Asks many things of one database, in order; what is done is done also when a later one fails.
+/// Those that fail for ever hold up nobody: they are in the log of the process, and nothing came
+/// of them.
 pub async fn many<S: LifeWrite + ?Sized>(
     store: &S,
     db: u16,
@@ -30,7 +32,23 @@ pub async fn many<S: LifeWrite + ?Sized>(
     for piece in wishes.chunks(MAX_ORDERS) {
         let (actor, policies) = (actor.clone(), policies.clone());
         let call = LifeCall { db, actor, policies, wishes: piece.to_vec() };
-        answers.extend(store.live(&call).await?);
+        match store.live(&call).await {
+            Err(e) if !e.is_transient() => {}
+            done => {
+                answers.extend(done?);
+                continue;
+            }
+        }
+        for wish in piece {
+            match one(store, call.actor.clone(), call.policies.clone(), wish.clone()).await {
+                Ok(answer) => answers.push(answer),
+                Err(e) if e.is_transient() => return Err(e),
+                Err(e) => {
+                    tracing::error!(order = %wish.order(), error = %e, "its life stands still");
+                    answers.push(LifeAnswer::Nothing);
+                }
+            }
+        }
     }
     Ok(answers)
 }

@@ -74,6 +74,32 @@ pub enum RefundTold {
     Pending,
 }
 
+/// A refund in a provider's books, whoever asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatedRefund {
+    /// What the provider calls it: the key that it was given with, or a name of its own.
+    pub key: String,
+    /// Of which payment.
+    pub payment: PaymentId,
+    /// Of which order, where the provider says it and it is one of ours.
+    pub order: Option<OrderId>,
+    /// How much, minor units.
+    pub amount: i64,
+    /// ISO 4217.
+    pub currency: String,
+    /// What became of it.
+    pub told: RefundTold,
+}
+
+/// Some of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RefundPage {
+    /// In the provider's order.
+    pub refunds: Vec<StatedRefund>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<String>,
+}
+
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
@@ -106,4 +132,12 @@ pub trait ProviderCalls: Send + Sync {
     async fn refund(&self, p: &Provider, ask: &RefundCall) -> Result<RefundTold, CallError>;
     /// What became of a refund; `None`: it never arrived.
     async fn query(&self, p: &Provider, key: &str) -> Result<Option<RefundTold>, CallError>;
+    /// Refunds that were made or changed since a time, UTC ms: a page after the place where the
+    /// last one ended.
+    async fn refunds(
+        &self,
+        p: &Provider,
+        since_ms: u64,
+        after: Option<&str>,
+    ) -> Result<RefundPage, CallError>;
 }

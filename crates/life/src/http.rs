@@ -22,10 +22,10 @@ use tokio::time::Instant;
 use web::Client;
 
 use crate::breaker::Breaker;
-use crate::callback::MAX_MINOR;
+use crate::callback::{Amount, MAX_MINOR};
 use crate::calls::{
-    CallError, CapturedSoFar, CloseAnswer, OpenedSession, ProviderCalls, RefundCall, RefundTold,
-    SessionAsk,
+    CallError, CapturedSoFar, CloseAnswer, OpenedSession, ProviderCalls, RefundCall, RefundPage,
+    RefundTold, SessionAsk, StatedRefund,
 };
 use crate::signature;
 
@@ -33,6 +33,8 @@ use crate::signature;
 const AT_ONCE: usize = 64;
 /// The most bytes of an answer.
 const MOST: usize = 64 * 1024;
+/// The longest place where a page of refunds ends.
+const MAX_PLACE: usize = 256;
 /// The longest address of a buyer's way to pay.
 const MAX_REDIRECT: usize = 2048;
 
@@ -209,12 +211,65 @@ impl ResultBody {
     }
 
     fn refund(&self) -> Result<RefundTold, CallError> {
-        match self.result.as_str() {
-            "succeeded" => Ok(RefundTold::Succeeded),
-            "failed" => Ok(RefundTold::Failed),
-            "pending" => Ok(RefundTold::Pending),
-            other => Err(CallError::Unknown(format!("its answer: result {other:?}"))),
+        let other = || CallError::Unknown(format!("its answer: result {:?}", self.result));
+        told(&self.result).ok_or_else(other)
+    }
+}
+
+#[derive(Deserialize)]
+struct PageBody {
+    refunds: Vec<StatedBody>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct StatedBody {
+    refund_id: String,
+    payment_id: String,
+    order_id: Option<String>,
+    amount: Amount,
+    result: String,
+}
+
+impl PageBody {
+    /// The page after a place; one that does not go on would be read for ever.
+    fn page(self, after: Option<&str>) -> Result<RefundPage, CallError> {
+        let wrong = |what: String| CallError::Unknown(format!("its answer: {what}"));
+        let next = self.next.filter(|next| !next.is_empty());
+        if next.as_deref().is_some_and(|n| n.len() > MAX_PLACE || Some(n) == after) {
+            return Err(wrong("next".to_owned()));
         }
+        let refunds = self.refunds.into_iter().map(|body| body.stated().map_err(wrong));
+        Ok(RefundPage { refunds: refunds.collect::<Result<_, _>>()?, next })
+    }
+}
+
+impl StatedBody {
+    fn stated(self) -> Result<StatedRefund, String> {
+        let Amount { currency, minor } = self.amount.checked()?;
+        let told = told(&self.result).ok_or_else(|| format!("result {:?}", self.result))?;
+        if self.refund_id.is_empty() || self.refund_id.len() > MAX_PLACE {
+            return Err("refund_id is 1 to 256 bytes".to_owned());
+        }
+        Ok(StatedRefund {
+            key: self.refund_id,
+            payment: self.payment_id.parse().map_err(|e| format!("payment_id: {e}"))?,
+            // Other systems use the account too, and call their orders as they like.
+            order: self.order_id.and_then(|id| id.parse().ok()),
+            amount: minor,
+            currency,
+            told,
+        })
+    }
+}
+
+/// What became of a refund, in a provider's words.
+fn told(result: &str) -> Option<RefundTold> {
+    match result {
+        "succeeded" => Some(RefundTold::Succeeded),
+        "failed" => Some(RefundTold::Failed),
+        "pending" => Some(RefundTold::Pending),
+        _ => None,
     }
 }
 
@@ -287,6 +342,21 @@ impl ProviderCalls for HttpProviders {
         }
         read::<ResultBody>(&answer)?.refund().map(Some)
     }
+
+    async fn refunds(
+        &self,
+        p: &Provider,
+        since_ms: u64,
+        after: Option<&str>,
+    ) -> Result<RefundPage, CallError> {
+        let mut path = format!("/refunds?since={}", web::segment(&show_time(since_ms)));
+        if let Some(after) = after {
+            path.push_str(&format!("&after={}", web::segment(after)));
+        }
+        let ask = ProviderAsk { method: "GET", path, key: None, body: None };
+        let answer = self.call(p, ask).await?;
+        read::<PageBody>(&answer)?.page(after)
+    }
 }
 
 #[cfg(test)]
@@ -308,6 +378,53 @@ mod tests {
             assert!(wrong_url(url).is_some(), "{url}");
         }
         assert!(wrong_url("http://me:secret@pay/").is_some());
+    }
+
+    #[test]
+    fn refunds_are_stated_page_by_page() {
+        let page =
+            |text: &str, after| serde_json::from_str::<PageBody>(text).ok()?.page(after).ok();
+        let one = |key: &str, order: &str, minor: &str, result: &str| {
+            format!(
+                r#"{{"refunds":[{{"refund_id":"{key}","payment_id":"p","order_id":{order},
+                "amount":{{"currency":"eur","minor":{minor}}},"result":"{result}","more":1}}],
+                "next":"n","x":[]}}"#
+            )
+        };
+        let id = "\"00000104-d000-8000-8000-00160000000a\"";
+        let known = page(&one("k", id, "5", "pending"), None).unwrap();
+        assert_eq!(known.next.as_deref(), Some("n"));
+        let refund = &known.refunds[0];
+        assert_eq!(
+            (refund.key.as_str(), refund.amount, refund.told),
+            ("k", 5, RefundTold::Pending)
+        );
+        assert_eq!(
+            (refund.currency.as_str(), refund.order),
+            ("EUR", id.trim_matches('"').parse().ok())
+        );
+        // Other systems use the account too.
+        for order in ["null", "\"#1001\"", "\"\""] {
+            assert_eq!(page(&one("k", order, "5", "failed"), None).unwrap().refunds[0].order, None);
+        }
+        assert_eq!(page(r#"{"refunds":[],"next":""}"#, None), Some(RefundPage::default()));
+        assert_eq!(page(r#"{"refunds":[]}"#, Some("n")), Some(RefundPage::default()));
+        let long = "k".repeat(257);
+        for bad in [
+            "[]".to_owned(),
+            "{}".to_owned(),
+            one("", id, "5", "failed"),
+            one(&long, id, "5", "failed"),
+            one("k", "7", "5", "failed"),
+            one("k", id, "-5", "failed"),
+            one("k", id, "5.5", "failed"),
+            one("k", id, "5", "moved"),
+            one("k", id, "5", "failed").replace("\"p\"", "\"\""),
+            one("k", id, "5", "failed").replace("\"n\"", &format!("\"{long}\"")),
+        ] {
+            assert_eq!(page(&bad, None), None, "{bad}");
+        }
+        assert_eq!(page(&one("k", id, "5", "failed"), Some("n")), None, "it does not go on");
     }
 
     #[test]

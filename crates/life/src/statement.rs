@@ -12,7 +12,7 @@ use contract::buyers::Money;
 use contract::desk::{MoneyDifference, MoneyReport, MoneySort};
 use domain::life::{
     Life, Payment, PaymentId, PaymentKey, ProviderId, RefundId, RefundKey, RefundNames, RefundSort,
-    RefundState, provider_key, taken_back_as,
+    RefundState, refund_at_provider, taken_back_as,
 };
 use domain::{Identity, OrderId};
 use serde::Deserialize;
@@ -388,7 +388,7 @@ impl<S: MoneyRead + LifeRead + ?Sized> MoneyBooks<'_, S> {
                 // The provider's own name of it is not kept.
                 RefundSort::Provider => (id.to_string(), taken.is_some_and(|t| t.contains(id))),
                 RefundSort::Automatic | RefundSort::Granted => {
-                    let name = provider_key(self.identity, life.id, &key);
+                    let name = refund_at_provider(self.identity, life.id, &key, refund);
                     let is_stated = stated.is_some_and(|s| s.refunds.contains_key(&name));
                     (name, is_stated)
                 }

@@ -134,7 +134,7 @@ impl Books {
                 me.tell(order, &second, PaymentNews::Captured(30)).await;
                 let life = me.store.life(order).await.unwrap();
                 let refund = life.refunds.keys().next().unwrap();
-                let given = provider_key(&identity(), order, refund);
+                let given = provider_key(&identity(), order, refund, 30);
                 let news = PaymentNews::RefundSucceeded { key: given.clone(), amount: 30 };
                 me.tell(order, &second, news).await;
                 me.lines.push(format!("payment,{second},,EUR,30,{}", at(NOW)));
@@ -226,7 +226,7 @@ async fn a_refund_that_has_not_moved_here_differs() {
     books.tell(order, "again", PaymentNews::Captured(7)).await;
     let life = books.store.life(order).await.unwrap();
     let refund = life.refunds.keys().next().unwrap();
-    let given = provider_key(&identity(), order, refund);
+    let given = provider_key(&identity(), order, refund, 7);
     let mut lines = books.lines.clone();
     lines.push(format!("payment,again,,EUR,7,{}", at(NOW)));
     lines.push(format!("refund,again,{given},EUR,7,{}", at(NOW)));

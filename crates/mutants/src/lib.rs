@@ -62,6 +62,12 @@ mutants! {
     RewindDead "rewind_dead" "a rewind asks for orders whose rows are dead";
     RewindKeeps "rewind_keeps" "a rewind leaves pending rows whose lines are rejected";
     RewindLoser "rewind_loser" "a rewind takes the loser of a key for an order like any other";
+    RewindUnasked "rewind_unasked" "a rewind asks no provider what it sent back";
+    RewindNewsless "rewind_newsless" "a rewind leaves news of payments in the log";
+    RewindReturns "rewind_no_returns" "a rewind leaves out what refunds brought back";
+    RewindPaid "rewind_paid" "a rewind leaves paid rows whose lines are rejected";
+    LostUnknown "lost_unknown" "refunds of ours that were lost are taken for the provider's";
+    KeyAmountless "key_amountless" "a refund of another amount has the same key";
     NoStop "no_stop_selling" "a broken ledger does not stop the sale of its cell";
     LedgerTrusted "ledger_trusted" "counters are mended from a ledger that does not fold";
     TransferNoHold "transfer_no_hold" "units leave a cell without a hold on them";

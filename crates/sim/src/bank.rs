@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use domain::OrderId;
 use domain::life::{AdapterKind, PaymentId, PaymentKey, Provider, ProviderId};
-use life::calls::{CapturedSoFar, CloseAnswer, OpenedSession, RefundCall, RefundTold, SessionAsk};
+use life::calls::{
+    CapturedSoFar, CloseAnswer, OpenedSession, RefundCall, RefundPage, RefundTold, SessionAsk,
+    StatedRefund,
+};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -81,6 +84,7 @@ pub struct Booked {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Returned {
     payment: PaymentId,
+    order: OrderId,
     amount: i64,
     moved: bool,
 }
@@ -164,7 +168,7 @@ impl Bank {
         if amount < 1 || back + amount > captured {
             return Err(format!("{payment}: {captured} captured, {back} + {amount} to go back"));
         }
-        let refund = Returned { payment, amount, moved: !later };
+        let refund = Returned { payment, order: ask.order, amount, moved: !later };
         let is = told(&refund);
         books.refunds.insert(ask.key.clone(), refund);
         Ok(is)
@@ -173,6 +177,27 @@ impl Bank {
     /// What became of a refund.
     pub fn query(&self, key: &str) -> Option<RefundTold> {
         self.books.lock().refunds.get(key).map(told)
+    }
+
+    /// Refunds after this one, a few at a time.
+    pub fn stated(&self, after: Option<&str>) -> RefundPage {
+        const PAGE: usize = 3;
+        let books = self.books.lock();
+        let all = books.refunds.iter().filter(|(key, _)| after.is_none_or(|a| key.as_str() > a));
+        let stated = |(key, refund): (&String, &Returned)| {
+            let booked = books.payments.get(&refund.payment)?;
+            Some(StatedRefund {
+                key: key.clone(),
+                payment: refund.payment.clone(),
+                order: Some(refund.order),
+                amount: refund.amount,
+                currency: booked.currency.clone(),
+                told: told(refund),
+            })
+        };
+        let refunds: Vec<StatedRefund> = all.filter_map(stated).take(PAGE).collect();
+        let next = refunds.last().filter(|_| refunds.len() == PAGE).map(|r| r.key.clone());
+        RefundPage { refunds, next }
     }
 
     /// The money of a refund moves.

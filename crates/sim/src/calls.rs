@@ -7,7 +7,8 @@ use domain::OrderId;
 use domain::life::{PaymentId, Provider};
 use futures::FutureExt;
 use life::calls::{
-    CallError, CloseAnswer, OpenedSession, ProviderCalls, RefundCall, RefundTold, SessionAsk,
+    CallError, CloseAnswer, OpenedSession, ProviderCalls, RefundCall, RefundPage, RefundTold,
+    SessionAsk,
 };
 
 use crate::bank::Bank;
@@ -90,20 +91,31 @@ impl ProviderCalls for NodeCalls {
                 Ok(RefundTold::Pending) => {
                     world.met("provider", "pending");
                     tell::moves_later(world, &ask);
-                    RefundTold::Pending
+                    Some(RefundTold::Pending)
                 }
-                Ok(told) => told,
+                Ok(told) => Some(told),
                 Err(why) => {
                     world.check(|oracle, _| oracle.provider_refuses(why));
-                    RefundTold::Failed
+                    None
                 }
             }
         };
-        self.call(("refund", about), refund).await
+        let told = self.call(("refund", about), refund).await?;
+        told.ok_or_else(|| CallError::Unknown("it answered 409".to_owned()))
     }
 
     async fn query(&self, _: &Provider, key: &str) -> Result<Option<RefundTold>, CallError> {
         let (key, about) = (key.to_owned(), key.chars().take(8).collect());
         self.call(("query", about), move |bank, _| bank.query(&key)).await
+    }
+
+    async fn refunds(
+        &self,
+        _: &Provider,
+        since_ms: u64,
+        after: Option<&str>,
+    ) -> Result<RefundPage, CallError> {
+        let (after, about) = (after.map(str::to_owned), since_ms.to_string());
+        self.call(("refunds", about), move |bank, _| bank.stated(after.as_deref())).await
     }
 }

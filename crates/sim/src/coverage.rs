@@ -35,7 +35,10 @@ pub const EXPECTED: [(&str, &[&str]); 28] = [
     ("old_primary", &["reserve", "apply", "resolve", "snapshot", "scan"]),
     ("wait", &["ok", "short", "nothing", "broken"]),
     ("fork", &["entries_lost"]),
-    ("rewind", &["done", "claimed", "rejected", "rows", "refused"]),
+    (
+        "rewind",
+        &["done", "claimed", "rejected", "rows", "refused", "news", "refunds", "owed", "returns"],
+    ),
     ("transfer", &["held", "committed", "done", "again", "no_hold"]),
     ("resolve", &["kept", "dropped", "missing"]),
     ("load", &["ok", "changed", "exists"]),
@@ -140,7 +143,7 @@ pub const EXPECTED: [(&str, &[&str]); 28] = [
 ];
 
 /// What is never met, and why.
-pub const IMPOSSIBLE: [(&str, &str, &str); 10] = [
+pub const IMPOSSIBLE: [(&str, &str, &str); 12] = [
     ("reserve", "fenced", "only carts are fenced, and carts are not built yet"),
     ("reserve", "broken", "a script refuses only arguments that no caller makes"),
     ("cancel", "met", "only carts cancel lines, and carts are not built yet"),
@@ -158,6 +161,8 @@ pub const IMPOSSIBLE: [(&str, &str, &str); 10] = [
         "no operator gives a refund up here: domain/tests/life/refunds.rs does",
     ),
     ("rewind", "refused", "once in some 10,000 schedules: met or not"),
+    ("rewind", "owed", "once in some 1,000 schedules that lose commits: met or not"),
+    ("rewind", "returns", "once in some 3,000 schedules that lose commits: met or not"),
     ("mend", "missing", "needs a loss between two calls of one repair: met or not, all the same"),
 ];
 

@@ -14,15 +14,17 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use orderlog::port::OrderLog;
 use store::{CatalogWrite, Init, LedgerRead, LedgerWrite};
 use tokio::time::sleep;
+use view::{CatalogCache, Lost, RewindError};
 
 use crate::bank;
+use crate::calls::NodeCalls;
 use crate::client::Client;
 use crate::coverage::Coverage;
 use crate::fault;
 use crate::net::spawn;
 use crate::node::Node;
 use crate::operator;
-use crate::person;
+use crate::person::Person;
 use crate::plan::{OfferPlan, Plan, Role};
 use crate::plant::Plant;
 use crate::post;
@@ -216,6 +218,7 @@ async fn create(world: &World, plan: &OfferPlan) -> Result<Vec<CellId>, String> 
 async fn settle(fleet: &Arc<Fleet>) {
     let world = &fleet.world;
     let mut quiet = 0;
+    let mut person = Person::default();
     let mut last = world.at() + QUIET_MS;
     loop {
         match world.check(|oracle, w| oracle.restless(w)) {
@@ -232,7 +235,7 @@ async fn settle(fleet: &Arc<Fleet>) {
             world.tell("WORLD", || "all is quiet".to_owned());
             return world.check(|oracle, w| oracle.end(w));
         }
-        person::finish(fleet).await;
+        person.finish(fleet).await;
         sleep(Duration::from_millis(100)).await;
     }
 }
@@ -248,10 +251,25 @@ async fn rewind(world: &Arc<World>) {
     };
     for db in 0..world.plan.databases {
         let ports = ports(&operator);
-        let rewind =
-            writer::Rewind::new(ports.writer(), &settings, writer::Lost { db, since_ms: START_MS });
-        match rewind.run(|_, _| {}).await {
-            Ok(done) => {
+        let lost = Lost { db, since_ms: START_MS };
+        let rewind = writer::Rewind::new(ports.writer(), &settings, lost);
+        let catalog = CatalogCache::new(ports.store.clone());
+        let lives = clerk::RewindLives::new(
+            ports.clerk(),
+            catalog.clone(),
+            Arc::new(NodeCalls { node: operator.clone() }),
+            lost,
+        );
+        if let Err(e) = catalog.refresh().await {
+            return world.check(|oracle, _| oracle.never_quiet(e.to_string()));
+        }
+        let done = async {
+            let back = lives.refunds(|_, _| {}).await?;
+            let done = rewind.run(|_, _| {}).await?;
+            Ok::<_, RewindError>((done, lives.run(back, |_, _| {}).await?))
+        };
+        match done.await {
+            Ok((done, lives)) => {
                 world.tell("operator", || format!("rewinds db-{db}: {done:?}"));
                 world.met("rewind", "done");
                 for (what, n) in [
@@ -264,8 +282,24 @@ async fn rewind(world: &Arc<World>) {
                         world.met("rewind", what);
                     }
                 }
-                if done.left > 0 {
-                    let what = format!("a rewind leaves {:?}", done.named);
+                world.tell("operator", || format!("rewinds lives of db-{db}: {lives:?}"));
+                for (what, n) in [
+                    ("owed", done.owed),
+                    ("news", lives.frames),
+                    ("refunds", lives.refunds),
+                    ("returns", lives.returns),
+                ] {
+                    if n > 0 {
+                        world.met("rewind", what);
+                    }
+                }
+                // Its goods are with its buyer: no process can mend that.
+                let shipped = |(_, why): &&(_, String)| why.ends_with("and without its units");
+                let unmended = done.named.iter().filter(shipped).map(|(order, _)| *order);
+                let n = unmended.clone().count() as u64;
+                world.check(|oracle, _| oracle.unmended(unmended));
+                if done.left + lives.left > n {
+                    let what = format!("a rewind leaves {:?} {:?}", done.named, lives.named);
                     return world.check(|oracle, _| oracle.never_quiet(what));
                 }
             }

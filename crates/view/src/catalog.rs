@@ -146,6 +146,13 @@ impl CatalogCache {
         self.state.load().providers.get(id).cloned()
     }
 
+    /// All payment providers, by id.
+    pub fn providers(&self) -> Vec<Arc<Provider>> {
+        let mut all: Vec<Arc<Provider>> = self.state.load().providers.values().cloned().collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
     /// The offers of a campaign; none when there are more than `most`.
     pub fn of_campaign(&self, number: CampaignNo, most: usize) -> Vec<OfferId> {
         let state = self.state.load();

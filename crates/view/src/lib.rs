@@ -13,6 +13,7 @@ mod lost;
 mod metrics;
 mod open;
 mod operate;
+pub mod past;
 mod patience;
 mod ports;
 mod times;
@@ -24,6 +25,7 @@ pub use intake::{FrameWork, Intake, IntakeCount, IntakeSettings, Marking, Proces
 pub use lost::{count_without_hold, without_hold};
 pub use open::{OpenError, Opened, open_offer};
 pub use operate::{Drift, HoldStatus, OperateError, Reconcile, Report};
+pub use past::{LogPast, Lost, RewindError};
 pub use patience::DatabasePatience;
 pub use ports::{
     AllStores, ClerkPorts, ClerkStore, DeskPorts, DeskStore, GatePorts, GateStore, Ports,

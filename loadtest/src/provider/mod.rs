@@ -8,6 +8,7 @@ pub mod deed;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -35,6 +36,8 @@ const MAX_CONNECTIONS: usize = 1024;
 const AGAIN: Duration = Duration::from_millis(500);
 /// So many tries: an outage of some minutes loses no callback.
 const TRIES: u32 = 600;
+/// Refunds of one page.
+const PAGE: usize = 100;
 /// How long one of them may take.
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -144,6 +147,7 @@ impl ProviderServer {
         request: Request<Whole<Incoming>>,
     ) -> Result<Answer, Problem> {
         let path = request.uri().path().to_owned();
+        let query = request.uri().query().unwrap_or_default().to_owned();
         let key = request.headers().get("idempotency-key").and_then(|k| k.to_str().ok());
         let key = key.unwrap_or_default().to_owned();
         let method = request.method().clone();
@@ -155,6 +159,7 @@ impl ProviderServer {
             (Method::POST, ["payments", id, "close"]) => self.close(id),
             (Method::POST, ["refunds"]) => self.refund(&body),
             (Method::GET, ["refunds", id]) => self.query(id),
+            (Method::GET, ["refunds"]) => Ok(self.stated(&query)),
             _ => Err(Problem::new(Reason::UnknownRoute)),
         }
     }
@@ -321,6 +326,29 @@ impl ProviderServer {
             return Ok(answer::json(200, &json!({"result": "succeeded"})));
         }
         Err(Problem::new(Reason::UnknownOrder))
+    }
+
+    /// A page of all refunds; one of before `since` is told as well.
+    fn stated(&self, query: &str) -> Answer {
+        let mut fields = form_urlencoded::parse(query.as_bytes());
+        let after = fields.find(|(name, _)| name == "after");
+        let after = after.map(|(_, place)| place.into_owned()).unwrap_or_default();
+        let books = self.books.lock();
+        let all = books.refunds.range::<String, _>((Bound::Excluded(after), Bound::Unbounded));
+        let page: Vec<(&String, &(String, i64))> = all.take(PAGE).collect();
+        let one = |(key, (id, minor)): &(&String, &(String, i64))| {
+            let payment = books.payments.get(id);
+            json!({
+                "refund_id": key,
+                "payment_id": id,
+                "order_id": payment.map(|p| &p.order),
+                "amount": {"currency": payment.map(|p| &p.currency), "minor": minor},
+                "result": "succeeded",
+            })
+        };
+        let refunds: Vec<Value> = page.iter().map(one).collect();
+        let next = page.last().filter(|_| page.len() == PAGE).map(|(key, _)| key);
+        answer::json(200, &json!({"refunds": refunds, "next": next}))
     }
 
     /// Tells the gate, until it is taken.

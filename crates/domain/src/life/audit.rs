@@ -68,8 +68,7 @@ pub fn when_quiet(life: &Life) -> Vec<Violation> {
         }
     }
     let Some(order) = &life.order else { return out };
-    let moved = |(_, r): &(_, &Refund)| r.sort == RefundSort::Granted && r.state.has_moved();
-    let moved = sum(life.refunds.iter().filter(moved).map(|(_, r)| r.amount));
+    let moved = life.repaid();
     if order.status.is_paid() && order.refunded != moved {
         let refunded = order.refunded;
         out.push(bad("INV-18", format!("{}: {refunded} refunded, {moved} moved", life.id)));
@@ -89,7 +88,8 @@ fn loose(life: &Life, key: &super::names::PaymentKey, payment: &Payment) -> Opti
         Some(PaymentFate::Order(_) | PaymentFate::Back) => {
             let going = life.of_payment(key).filter(|(_, r)| r.sort != RefundSort::Granted);
             let going = going.filter(|(_, r)| !r.state.is_failed());
-            let loose = payment.captured - payment.keep - sum(going.map(|(_, r)| r.amount));
+            let kept = payment.keep.max(life.granted_of(key));
+            let loose = payment.captured - kept - sum(going.map(|(_, r)| r.amount));
             (loose > 0).then_some(loose)
         }
     }

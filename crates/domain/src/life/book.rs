@@ -280,10 +280,24 @@ impl Life {
         sum(self.of_payment(payment).filter(provider).map(|(_, r)| r.amount))
     }
 
-    /// What a payment can pay with, minor units.
+    /// What a payment can pay with, minor units. A refund that somebody asked for says that it
+    /// had paid its order, before a database lost that (PROTOCOL 6.10).
     pub(super) fn net(&self, payment: &PaymentKey) -> i64 {
+        let left = self.left(payment);
+        left.saturating_add(self.granted_of(payment)).max(0)
+    }
+
+    /// What of a payment is neither back nor on its way, minor units.
+    pub(super) fn left(&self, payment: &PaymentKey) -> i64 {
         let captured = self.payments.get(payment).map_or(0, |p| p.captured);
-        captured.saturating_sub(self.taken_back(payment)).max(0)
+        captured.saturating_sub(self.going_back(payment))
+    }
+
+    /// What of a payment somebody asked for, and may get or has got, minor units.
+    pub(super) fn granted_of(&self, payment: &PaymentKey) -> i64 {
+        let granted =
+            |(_, r): &(&RefundKey, &Refund)| r.sort == RefundSort::Granted && !r.state.is_failed();
+        sum(self.of_payment(payment).filter(granted).map(|(_, r)| r.amount))
     }
 
     pub(super) fn of_payment<'a>(
@@ -333,15 +347,19 @@ impl Life {
             count += 1;
             under_way += if refund.state.is_failed() { 0 } else { refund.amount };
         }
-        // What the provider took back of money that is not kept is back already.
-        let loose = payment.captured - payment.keep;
+        // What the provider took back of money that is not kept is back already, and so is what was
+        // asked for while it was.
+        let loose = payment.captured - payment.keep.max(self.granted_of(key));
         let need = loose - under_way - self.taken_back(key).min(loose);
         if need <= 0 || !may_follow(count) {
             return;
         }
-        let refund =
-            RefundKey { refund: automatic_refund(cx.identity, key, count), payment: key.clone() };
-        self.add_refund(cx, refund, Refund::automatic(need));
+        // One that was lost and found again has its own number.
+        let names = (count..).map(|n| automatic_refund(cx.identity, key, n));
+        let mut keys = names.map(|refund| RefundKey { refund, payment: key.clone() });
+        if let Some(free) = keys.find(|key| !self.refunds.contains_key(key)) {
+            self.add_refund(cx, free, Refund::automatic(need));
+        }
     }
 
     /// A refund that is to be sent at once, or waits for a person.
@@ -357,18 +375,52 @@ impl Life {
         if mutants::on(Mutant::ReleaseAfterPaid) {
             return self.release();
         }
-        let Some(ordinal) = refund.ordinal else { return };
-        for (cell, units) in &refund.lines {
-            let frees_limit = !cx.policies.of(&cell.offer).limit_counts_ever;
-            let gives = Gives::Return { ordinal, units: *units, frees_limit };
-            self.follows.givebacks.push((cell.clone(), Giveback { order: self.id, gives }));
-        }
+        self.follows.givebacks.extend(goods_of(self.id, refund, cx.policies));
+    }
+
+    /// What its refunds have given back to cells, or are about to (INV-15).
+    pub fn returns(&self, policies: &Policies) -> Vec<(CellId, Giveback)> {
+        let moved = |id: &RefundId| self.parts(id).all(|(_, part)| part.state.has_moved());
+        let given = self.granted().into_iter().filter(|(id, r)| r.restocks && moved(id));
+        given.flat_map(|(_, refund)| goods_of(self.id, refund, policies)).collect()
+    }
+
+    /// What of its money went back because somebody asked, minor units (INV-18).
+    pub(super) fn repaid(&self) -> i64 {
+        sum(self.paying().map(|(key, payment)| self.moved_granted(key).min(payment.keep)))
+    }
+
+    /// What of a payment moved back, minor units.
+    pub(super) fn moved(&self, payment: &PaymentKey) -> i64 {
+        let moved = self.of_payment(payment).filter(|(_, r)| r.state.has_moved());
+        sum(moved.map(|(_, r)| r.amount))
+    }
+
+    /// What of that somebody asked for.
+    pub(super) fn moved_granted(&self, payment: &PaymentKey) -> i64 {
+        let granted =
+            |(_, r): &(&RefundKey, &Refund)| r.sort == RefundSort::Granted && r.state.has_moved();
+        sum(self.of_payment(payment).filter(granted).map(|(_, r)| r.amount))
     }
 
     /// Payments that pay this order, in their order.
     pub(super) fn paying(&self) -> impl Iterator<Item = (&PaymentKey, &Payment)> {
         self.payments.iter().filter(|(_, p)| p.fate == Some(PaymentFate::Order(self.id)))
     }
+}
+
+/// The goods of a refund on their way back.
+fn goods_of<'a>(
+    order: OrderId,
+    refund: &'a Refund,
+    policies: &'a Policies,
+) -> impl Iterator<Item = (CellId, Giveback)> + 'a {
+    let lines = refund.ordinal.into_iter().flat_map(|n| refund.lines.iter().map(move |l| (n, l)));
+    lines.map(move |(ordinal, (cell, units))| {
+        let frees_limit = !policies.of(&cell.offer).limit_counts_ever;
+        let gives = Gives::Return { ordinal, units: *units, frees_limit };
+        (cell.clone(), Giveback { order, gives })
+    })
 }
 
 /// A payment that captures more after its refund gets another one.
@@ -385,7 +437,7 @@ pub(super) fn sum(amounts: impl Iterator<Item = i64>) -> i64 {
 }
 
 impl Refund {
-    fn automatic(amount: i64) -> Self {
+    pub(super) fn automatic(amount: i64) -> Self {
         Self {
             sort: RefundSort::Automatic,
             amount,

@@ -6,7 +6,7 @@ use super::book::{DueWork, Life};
 use super::names::{PaymentKey, RefundId};
 use super::payment::{NEVER_ASKED, Payment};
 use super::policy::LifeContext;
-use super::refunding::{AskedRefund, Portion, RefundAsk, ask_refund, known};
+use super::refunding::{AskedRefund, Portion, RefundAsk, ask_refund, known, owe};
 use super::settle::settle;
 use crate::moves::Cause;
 use crate::order::RowStatus;
@@ -84,7 +84,7 @@ pub fn cancel(life: &mut Life, cx: LifeContext<'_>, refund: &RefundId) -> Cancel
     settle(life, cx);
     let Some(status) = life.status() else { return Cancelled::NoRow };
     let whole = RefundAsk { refund: refund.clone(), portion: Portion::Whole };
-    if let Some(known) = known(life, &whole) {
+    if let Some(known) = known(life, cx, &whole) {
         return Cancelled::Refunds(known);
     }
     match status {
@@ -105,7 +105,8 @@ pub fn cancel(life: &mut Life, cx: LifeContext<'_>, refund: &RefundId) -> Cancel
 }
 
 /// Rejects a pending order whose units were sold again after a database had lost commits
-/// (PROTOCOL 6.10). False when it is not pending: its payments may cover it.
+/// (PROTOCOL 6.10). False when it is not pending: its payments may cover it, and a person looks
+/// whether the money of one that is paid goes back.
 pub fn reject(life: &mut Life, cx: LifeContext<'_>) -> bool {
     // An order of nothing would be paid by being looked at.
     if life.order.as_ref().is_some_and(|o| o.amount > 0) {
@@ -115,6 +116,8 @@ pub fn reject(life: &mut Life, cx: LifeContext<'_>) -> bool {
     if pending {
         life.change(cx, RowStatus::Rejected, Cause::LostCommits);
         settle(life, cx);
+    } else if life.status() == Some(RowStatus::Paid) {
+        owe(life, cx);
     }
     pending
 }

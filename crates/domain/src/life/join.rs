@@ -3,12 +3,13 @@
 use mutants::Mutant;
 
 use super::book::{DueWork, Life, TaskDraft};
-use super::keys::provider_key;
+use super::keys::refund_at_provider;
+use super::lost;
 use super::names::{PaymentKey, RefundId};
 use super::payment::{NO_CURRENCY, Payment, PaymentFate, PaymentNews, PaymentState, ProviderEvent};
 use super::policy::LifeContext;
 use super::refund::{Refund, RefundKey, RefundSort, RefundState};
-use super::refunding::{bounced, succeeded};
+use super::sending::{bounced, succeeded};
 use super::settle::settle;
 use crate::identity::sha256_hex;
 
@@ -20,8 +21,12 @@ pub fn join(life: &mut Life, cx: LifeContext<'_>, event: &ProviderEvent) {
     take(life, event, &key);
     match &event.news {
         PaymentNews::RefundSucceeded { key: given, amount } => {
-            match known_refund(life, cx, &key, given) {
-                Some(known) => succeeded(life, cx, &known),
+            let known = known_refund(life, cx, &key, given);
+            match known.or_else(|| lost::found(life, cx, event, given, *amount)) {
+                Some(known) => {
+                    succeeded(life, cx, &known);
+                    lost::moved_too(life, &known.payment);
+                }
                 None => taken_back(life, &key, (foreign_refund(given), *amount), cx.now_ms),
             }
         }
@@ -54,7 +59,12 @@ fn take(life: &mut Life, event: &ProviderEvent, key: &PaymentKey) {
     let fresh = || Payment::new(event.order, &event.currency);
     let payment = life.payments.entry(key.clone()).or_insert_with(fresh);
     let mut tasks = Vec::new();
-    if payment.order != event.order {
+    // A refund may be told with the order that it is of, which a late payment bought.
+    let is_refund = matches!(
+        event.news,
+        PaymentNews::RefundSucceeded { .. } | PaymentNews::RefundFailed { .. }
+    );
+    if payment.order != event.order && !is_refund {
         tasks.push(TaskDraft::OtherOrder(key.clone(), event.order));
     }
     let (state, captured) = match event.news {
@@ -99,8 +109,10 @@ fn known_refund(
     payment: &PaymentKey,
     given: &str,
 ) -> Option<RefundKey> {
-    let is = |key: &&RefundKey| provider_key(cx.identity, life.id, key) == given;
-    life.of_payment(payment).map(|(key, _)| key).find(is).cloned()
+    let is = |(key, refund): &(&RefundKey, &Refund)| {
+        refund_at_provider(cx.identity, life.id, key, refund) == given
+    };
+    life.of_payment(payment).find(is).map(|(key, _)| key.clone())
 }
 
 /// What a refund is called here that a provider made by itself: nothing that a client may call one.
@@ -130,12 +142,8 @@ fn taken_back(life: &mut Life, payment: &PaymentKey, what: (RefundId, i64), now_
         moved_ms: now_ms,
     };
     life.refunds.insert(key, taken);
-    // What was taken back was there.
     let taken = life.taken_back(payment);
-    if let Some(payment) = life.payments.get_mut(payment) {
-        payment.captured = payment.captured.max(taken);
-        payment.state = PaymentState::Captured;
-    }
+    lost::was_there(life, payment, taken);
     shrink(life, payment);
     life.task(TaskDraft::TakenBack(payment.clone(), refund));
 }

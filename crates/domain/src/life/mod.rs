@@ -12,6 +12,7 @@ mod book;
 mod death;
 mod join;
 mod keys;
+mod lost;
 mod money;
 mod names;
 mod news;
@@ -23,6 +24,7 @@ mod provider;
 mod reclaim;
 mod refund;
 mod refunding;
+mod sending;
 mod session;
 mod settle;
 mod subject;
@@ -34,7 +36,7 @@ pub use book::{
 };
 pub use death::{CLOSE_TRIES, Cancelled, cancel, close_unknown, expire, reject};
 pub use join::{MatchState, join, match_order};
-pub use keys::{provider_key, successor};
+pub use keys::{provider_key, refund_at_provider, successor};
 pub use money::{MoneyTotals, RefundNames, taken_back_as};
 pub use names::{PaymentId, PaymentKey, ProviderId, RefundId};
 pub use news::LifeNews;
@@ -47,10 +49,8 @@ pub use policy::{Actor, LatePolicy, LifeContext, OfferPolicy, Policies, RefundPo
 pub use provider::{AdapterKind, Provider};
 pub use reclaim::{attach, forgo};
 pub use refund::{Refund, RefundKey, RefundSort, RefundState};
-pub use refunding::{
-    AskedRefund, Portion, RefundAnswer, RefundAsk, answer_refund, ask_refund, give_up, grant,
-    retry_refund, send_refund,
-};
+pub use refunding::{AskedRefund, Portion, RefundAsk, ask_refund, grant};
+pub use sending::{RefundAnswer, answer_refund, give_up, retry_refund, send_refund};
 pub use session::{SessionAnswer, begin_session, session_key, session_opened};
 pub use settle::settle;
 pub use subject::TASK_KINDS;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::book::Life;
 use super::join::foreign_refund;
-use super::keys::provider_key;
+use super::keys::refund_at_provider;
 use super::names::{PaymentKey, RefundId};
 use super::refund::{Refund, RefundKey, RefundSort, RefundState};
 use crate::identity::Identity;
@@ -66,7 +66,8 @@ impl<'a> RefundNames<'a> {
     /// Of a payment in the books of the order that decides on it.
     pub fn new(life: &'a Life, identity: &Identity, payment: &'a PaymentKey) -> Self {
         let own = life.of_payment(payment).filter(|(_, r)| r.sort != RefundSort::Provider);
-        let given = own.map(|(key, _)| (provider_key(identity, life.id, key), key)).collect();
+        let given = own.map(|(key, r)| (refund_at_provider(identity, life.id, key, r), key));
+        let given = given.collect();
         Self { life, payment, given }
     }
 
@@ -88,6 +89,7 @@ pub fn taken_back_as(named: &str) -> RefundId {
 
 #[cfg(test)]
 mod tests {
+    use super::super::keys::provider_key;
     use super::*;
     use crate::ids::CampaignNo;
     use crate::ids::OrderId;
@@ -168,7 +170,7 @@ mod tests {
         life.refunds.insert(dispute.clone(), taken);
         let names = RefundNames::new(&life, &identity, &key);
         let found = |named: &str| names.find(named).map(|r| r.amount);
-        assert_eq!(found(&provider_key(&identity, life.id, &own)), Some(1));
+        assert_eq!(found(&provider_key(&identity, life.id, &own, 1)), Some(1));
         assert_eq!(found("dp_1"), Some(2));
         assert_eq!(taken_back_as("dp_1"), dispute.refund);
         for foreign in ["r", dispute.refund.as_str(), "dp_2", ""] {

@@ -97,6 +97,11 @@ fn pay(life: &mut Life, cx: LifeContext<'_>) {
         let fate = if keep > 0 { PaymentFate::Order(id) } else { PaymentFate::Back };
         decide(life, key, fate, keep);
     }
+    // Only what a database has lost and a provider still knows (PROTOCOL 6.10).
+    let repaid = life.repaid();
+    if let Some(order) = &mut life.order {
+        order.refunded = repaid;
+    }
     life.change(cx, RowStatus::Paid, Cause::Captured);
 }
 
@@ -104,7 +109,7 @@ fn pay(life: &mut Life, cx: LifeContext<'_>) {
 fn late(life: &mut Life, cx: LifeContext<'_>) {
     let reclaims = life.policy(cx.policies).late == LatePolicy::Reclaim;
     for key in free(life) {
-        let net = life.net(&key);
+        let net = life.left(&key).max(0);
         let next = successor(cx.identity, life.id);
         let buys = |o: &&mut OrderState| reclaims && o.superseded_by.is_none() && net >= o.amount;
         let Some(order) = life.order.as_mut().filter(buys) else {

@@ -12,10 +12,8 @@ use super::payment::{PaySession, PaymentFate, ProviderEvent};
 use super::policy::{Actor, LifeContext};
 use super::reclaim::{attach, forgo};
 use super::refund::RefundKey;
-use super::refunding::{
-    AskedRefund, RefundAnswer, RefundAsk, answer_refund, ask_refund, give_up, grant, retry_refund,
-    send_refund,
-};
+use super::refunding::{AskedRefund, RefundAsk, ask_refund, grant};
+use super::sending::{RefundAnswer, answer_refund, give_up, retry_refund, send_refund};
 use super::session::{SessionAnswer, begin_session, session_opened};
 use super::settle::settle;
 use crate::ids::OrderId;

@@ -130,7 +130,7 @@ fn what_a_person_gave_up_may_move_after_all() {
     assert!(life::give_up(&mut life, operator.cx(), &one));
     operator.ask(&mut life, "two", Portion::Whole);
     desk.captured(&mut life, "first", AMOUNT);
-    let given = life::provider_key(&desk.identity, life.id, &one);
+    let given = desk.given(&life, &one);
     let news = PaymentNews::RefundSucceeded { key: given, amount: AMOUNT };
     life::join(&mut life, desk.cx(), &event("first", "EUR", news));
     // The second one would take the same money again: a person has to look.

@@ -4,6 +4,7 @@
 
 mod audits;
 mod books;
+mod lost;
 mod payments;
 mod refunds;
 mod sets;

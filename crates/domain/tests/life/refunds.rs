@@ -110,7 +110,7 @@ fn a_refund_is_tried_and_then_a_persons() {
         desk.succeed(&mut life, &key);
         assert_eq!(life.status(), Some(RowStatus::Refunded));
         assert!(life.follows.tasks.is_empty());
-        let given = life::provider_key(&desk.identity, life.id, &key);
+        let given = desk.given(&life, &key);
         desk.tell(&mut life, "first", PaymentNews::RefundFailed { key: given });
         assert_eq!(life.refunds[&key].state, RefundState::Bounced);
         assert_eq!(life.status(), Some(RowStatus::Refunded), "nothing is taken back silently");

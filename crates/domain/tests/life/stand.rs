@@ -98,8 +98,13 @@ impl Desk {
         answer
     }
 
+    /// What its provider calls a refund.
+    pub(crate) fn given(&self, life: &Life, key: &RefundKey) -> String {
+        life::refund_at_provider(&self.identity, life.id, key, &life.refunds[key])
+    }
+
     pub(crate) fn succeed(&self, life: &mut Life, key: &RefundKey) {
-        let given = life::provider_key(&self.identity, life.id, key);
+        let given = self.given(life, key);
         let payment = key.payment.payment.as_str().to_owned();
         let amount = life.refunds[key].amount;
         self.tell(life, &payment, PaymentNews::RefundSucceeded { key: given, amount });

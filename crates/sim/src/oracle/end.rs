@@ -54,6 +54,11 @@ impl Oracle {
         self.db_lost && !std::mem::replace(&mut self.rewinds, true)
     }
 
+    /// A rewind left these: they have no units, and their goods are gone.
+    pub fn unmended(&mut self, orders: impl Iterator<Item = OrderId>) {
+        self.unmended.extend(orders);
+    }
+
     /// The last look.
     pub fn end(&mut self, world: &World) {
         self.store(world);

@@ -96,6 +96,8 @@ pub struct Oracle {
     pub db_lost: bool,
     /// An operator rewinds the databases that lost commits, or has done so.
     pub rewinds: bool,
+    /// Orders that have lost their units for good, after their goods were sent.
+    unmended: BTreeSet<OrderId>,
     cells: BTreeMap<CellId, CellFacts>,
     orders: BTreeMap<OrderId, Facts>,
     rows: BTreeMap<OrderId, RowFacts>,
@@ -128,6 +130,7 @@ impl Oracle {
             lost_holds: BTreeSet::new(),
             db_lost: false,
             rewinds: false,
+            unmended: BTreeSet::new(),
             cells: BTreeMap::new(),
             orders: BTreeMap::new(),
             rows: BTreeMap::new(),

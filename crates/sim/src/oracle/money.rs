@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 
 use domain::frame::{self, Item};
 use domain::life::{
-    Life, Lives, PaymentFate, PaymentId, PaymentKey, Refund, RefundSort, TaskDraft, audit,
+    Life, Lives, Payment, PaymentFate, PaymentId, PaymentKey, Policies, Refund, RefundKey,
+    RefundSort, TaskDraft, audit,
 };
-use domain::{OrderId, RowStatus};
+use domain::{Kind, OrderId, RowStatus};
 use orderlog::port::Partition;
 use testkit::memory::StoredFrame;
 
 use super::Oracle;
+use super::lives::told_early;
 use crate::bank::News;
 use crate::world::World;
 
@@ -39,13 +41,18 @@ impl Oracle {
         let all = world.store.lives_now();
         for life in all.values() {
             self.all(audit::when_quiet(life));
+            self.all(told_early(world, life).into_iter().collect());
         }
         let kept = self.kept(world, &all);
         for (order, life) in &all {
             self.order_keeps(*order, life, kept.get(order).copied().unwrap_or(0));
         }
+        self.goods_are_back(&all);
         self.one_purchase(&all);
-        self.refused_givebacks(world);
+        // A ledger that has lost a claim refuses what comes back of it, until the rewind.
+        if !self.db_lost {
+            self.refused_givebacks(world);
+        }
         if let Some(text) = self.unjoined(world) {
             self.bad("INV-17", text);
         }
@@ -58,8 +65,9 @@ impl Oracle {
             let has = booked.captured - back;
             let ours = all.values().find_map(|l| l.payments.get(&key).map(|p| (l, p)));
             let Some((life, payment)) = ours else {
-                // Nobody here has opened it, and all its callbacks were lost.
-                if key.payment.as_str().starts_with("s-") || self.is_taken(&key) {
+                // Nobody here has opened it, or knows that, and all its callbacks were lost.
+                let is_ours = key.payment.as_str().starts_with("s-") && !self.db_lost;
+                if is_ours || self.is_taken(&key) {
                     self.bad("INV-17", format!("{key}: {has} captured, never heard of"));
                 }
                 continue;
@@ -68,7 +76,9 @@ impl Oracle {
             match payment.fate {
                 Some(PaymentFate::Order(order)) => *kept.entry(order).or_insert(0) += has,
                 Some(PaymentFate::Back) if has == 0 => {}
-                None if waits || payment.captured == 0 => self.unheard(&key, payment.captured, has),
+                None if waits || payment.captured == 0 => {
+                    self.unheard(&key, payment.captured, booked.captured)
+                }
                 Some(PaymentFate::Back | PaymentFate::Late) | None => {
                     let text = format!("{key}: {has} kept, {:?} {:?}", payment.fate, life.status());
                     self.bad("INV-17", text);
@@ -99,15 +109,46 @@ impl Oracle {
             }
             return;
         };
-        let granted = |r: &&Refund| r.sort == RefundSort::Granted && r.state.has_moved();
-        let granted: i64 = life.refunds.values().filter(granted).map(|r| r.amount).sum();
-        let want = if order.status.is_paid() { order.amount - granted } else { 0 };
+        let moved = |key: &PaymentKey, which: fn(RefundSort) -> bool| -> i64 {
+            let is = |(of, r): &(&RefundKey, &Refund)| {
+                of.payment == *key && r.state.has_moved() && which(r.sort)
+            };
+            life.refunds.iter().filter(is).map(|(_, r)| r.amount).sum()
+        };
+        let pays = |(_, p): &(&PaymentKey, &Payment)| p.fate == Some(PaymentFate::Order(id));
+        let paying = || life.payments.iter().filter(pays);
+        let granted: i64 = paying().map(|(key, _)| moved(key, |s| s == RefundSort::Granted)).sum();
+        let want = match order.status.is_paid() {
+            // Money may have gone back before the database lost that, and somebody paid again.
+            true if self.db_lost => paying().map(|(k, p)| p.captured - moved(k, |_| true)).sum(),
+            true => order.amount - granted,
+            false => 0,
+        };
         if kept != want {
             let status = order.status;
             self.bad("INV-18", format!("{id} {status:?} keeps {kept}, should {want}"));
         }
-        if order.status == RowStatus::Refunded && granted != order.amount {
+        let is_over = order.status == RowStatus::Refunded;
+        if is_over && granted != order.amount && !self.db_lost {
             self.bad("INV-18", format!("{id} is refunded with {granted} of {}", order.amount));
+        }
+    }
+
+    /// INV-15: what refunds gave back their cells have, unless they never gave it.
+    fn goods_are_back(&mut self, all: &Lives) {
+        let mut missing = None;
+        for (cell, give) in all.values().flat_map(|life| life.returns(&Policies::default())) {
+            let has =
+                self.cells.get(&cell).map(|facts| facts.watch.kind(give.order, give.gives.class()));
+            if has == Some(None) && self.verdict(&cell, give.order).0 == Some(Kind::Claim) {
+                missing.get_or_insert(format!(
+                    "{cell}: {:?} of {} is not there",
+                    give.gives, give.order
+                ));
+            }
+        }
+        if let Some(text) = missing {
+            self.bad("INV-15", text);
         }
     }
 

@@ -47,8 +47,7 @@ impl Plan {
         }
         later(&mut Rng::new(seed ^ 0x1a7e), &mut plan);
         servers(&mut Rng::new(seed ^ SERVERS), &mut plan);
-        // A database that loses commits takes money with it: that is not simulated.
-        if lives && profile != Profile::Fork {
+        if lives {
             lives::add(&mut Rng::new(seed ^ LIVES), &mut plan);
         }
         plan

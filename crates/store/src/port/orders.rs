@@ -94,6 +94,8 @@ pub struct KeptRow {
     pub cells: Vec<CellId>,
     /// Last change, ms.
     pub updated_ms: u64,
+    /// What of it went back because somebody asked, minor units.
+    pub refunded: i64,
     /// What was published, made again from the row; `None` on the loser of a key conflict.
     pub sealed: Option<Sealed>,
 }

@@ -73,11 +73,11 @@ fn kept(db: &Db, m: orders::Model, more: Vec<order_line::Model>) -> StoreResult<
     let order = convert::order_id(db, &m.order_id)?;
     let status = convert::status(db, m.status)?;
     let cells: Vec<CellId> = lines.iter().map(|l| l.cell.clone()).collect();
-    let updated_ms = m.updated_at as u64;
+    let (updated_ms, refunded) = (m.updated_at as u64, m.refunded);
     let supersedes = convert::other_order(db, m.supersedes.as_deref())?;
     let key = m.idem_key.map(|key| convert::parse(db, key, "orders.idem_key")).transpose()?;
     if key.is_none() && supersedes.is_none() {
-        return Ok(KeptRow { order, status, cells, updated_ms, sealed: None });
+        return Ok(KeptRow { order, status, cells, updated_ms, refunded, sealed: None });
     }
     let payload = Payload {
         order,
@@ -92,5 +92,5 @@ fn kept(db: &Db, m: orders::Model, more: Vec<order_line::Model>) -> StoreResult<
         supersedes,
     };
     let sealed = Sealed { t_ms: m.created_at as u64, payload: Bytes::from(payload.encode()) };
-    Ok(KeptRow { order, status, cells, updated_ms, sealed: Some(sealed) })
+    Ok(KeptRow { order, status, cells, updated_ms, refunded, sealed: Some(sealed) })
 }

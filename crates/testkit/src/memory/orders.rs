@@ -68,7 +68,14 @@ fn kept(Row { row: r, anchor, window_ms, .. }: &Row) -> KeptRow {
         supersedes: r.supersedes,
     });
     let sealed = payload.map(|p| Sealed { t_ms: r.created_at, payload: p.encode().into() });
-    KeptRow { order: r.order, status: r.status, cells, updated_ms: r.updated_at, sealed }
+    KeptRow {
+        order: r.order,
+        status: r.status,
+        cells,
+        updated_ms: r.updated_at,
+        refunded: r.refunded,
+        sealed,
+    }
 }
 
 fn insert(tx: &mut Tx<'_>, ask: &RowAsk) {

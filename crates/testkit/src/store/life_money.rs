@@ -133,7 +133,8 @@ pub(super) async fn moved(s: &Subject) -> Result<()> {
     for life in s.store.lives(t.db, &t.orders).await? {
         for (key, refund) in &life.refunds {
             same(refund.sort, RefundSort::Automatic)?;
-            let (given, amount) = (provider_key(&s.identity, life.id, key), refund.amount);
+            let (given, amount) =
+                (provider_key(&s.identity, life.id, key, refund.amount), refund.amount);
             let payment = key.payment.payment.as_str();
             let news = PaymentNews::RefundSucceeded { key: given.clone(), amount };
             back.push(t.join(life.id, payment, news));
