@@ -17,7 +17,9 @@ use stand::Stand;
 /// A sale; seconds of it are lost in one database, which an operator rewinds `after` seconds later,
 /// while it goes on. What the rewind said of itself.
 fn a_sale(name: &str, (units, after): (&str, u64), lose: impl Fn(&Stand, &str) -> usize) -> String {
-    let stand = Stand::start(name);
+    let mut stand = Stand::start(name);
+    // The rewind marks the partitions of lives as well: somebody has to read on.
+    stand.add_service("clerk", &[]);
     let offer = stand.offer(units.parse().unwrap(), None);
     let sale = stand.loadtest(&["--offer", &offer, "--requests", "6000", "--rate", "300"]);
     let db = lose(&stand, &offer);

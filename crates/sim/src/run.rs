@@ -293,9 +293,12 @@ async fn rewind(world: &Arc<World>) {
                         world.met("rewind", what);
                     }
                 }
-                // Its goods are with its buyer: no process can mend that.
-                let shipped = |(_, why): &&(_, String)| why.ends_with("and without its units");
-                let unmended = done.named.iter().filter(shipped).map(|(order, _)| *order);
+                // Its goods are with its buyer, or some are back of an order that is dead now: no
+                // process can mend that.
+                let is_known = |(_, why): &&(_, String)| {
+                    why.ends_with("and without its units") || why == "row_returned"
+                };
+                let unmended = done.named.iter().filter(is_known).map(|(order, _)| *order);
                 let n = unmended.clone().count() as u64;
                 world.check(|oracle, _| oracle.unmended(unmended));
                 if done.left + lives.left > n {

@@ -6,7 +6,7 @@ use domain::ledger::Class;
 use domain::order::RejectReason;
 use domain::{CellId, Entry, Flag, Kind, OrderId, RowStatus, drift, invariant};
 
-use super::{CellFacts, Facts, Oracle};
+use super::{CellFacts, Facts, Oracle, RowFacts};
 use crate::world::World;
 
 impl Oracle {
@@ -54,7 +54,7 @@ impl Oracle {
         self.db_lost && !std::mem::replace(&mut self.rewinds, true)
     }
 
-    /// A rewind left these: they have no units, and their goods are gone.
+    /// A rewind left these to a person: their goods are gone, or back in part.
     pub fn unmended(&mut self, orders: impl Iterator<Item = OrderId>) {
         self.unmended.extend(orders);
     }
@@ -135,7 +135,10 @@ impl Oracle {
     /// INV-6, second half.
     fn dead_rows(&mut self) {
         let mut open = Vec::new();
-        for (id, row) in self.rows.iter().filter(|(_, r)| !r.status.is_live()) {
+        let dead = |(id, row): &(&OrderId, &RowFacts)| {
+            !row.status.is_live() && !self.unmended.contains(*id)
+        };
+        for (id, row) in self.rows.iter().filter(dead) {
             for cell in &row.cells {
                 if self.verdict(cell, *id) == (Some(Kind::Claim), false) {
                     open.push(format!("{cell}: {id} is dead and not released"));
@@ -158,7 +161,8 @@ impl Oracle {
                 if row.is_none() {
                     lonely.get_or_insert(format!("{cell}: the claim of {order} has no row"));
                 }
-                if row.is_some_and(|r| r.status.is_live()) && !released {
+                let has = row.is_some_and(|r| r.status.is_live()) || self.unmended.contains(&order);
+                if has && !released {
                     let kept = qty - facts.watch.returned(order);
                     *live.entry(cell.clone()).or_default() += kept;
                 }
